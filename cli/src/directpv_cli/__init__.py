@@ -1,0 +1,1 @@
+"""``kubectl directpv``, the administrator's tool; ``directpv``, a stack on one machine."""

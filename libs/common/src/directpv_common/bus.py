@@ -1,0 +1,222 @@
+"""The bus: typed request/reply, publish and subscribe over NATS, for one process.
+
+Source: NATS client behaviour under failure was measured for nats-py 2.16; the settings in
+:func:`connect_bus` and the short attempts in :meth:`Bus.call` answer what was seen there.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, TypeVar
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.micro.request import ERROR_CODE_HEADER
+
+from directpv_common.api import Endpoint
+from directpv_common.context import headers_for, remaining
+from directpv_common.errors import DeadlineExceeded, DirectPVError, Failure, Internal, InvalidRequest, Unavailable
+from directpv_common.subjects import Subjects
+from directpv_common.wire import decode, encode
+
+log = logging.getLogger(__name__)
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+ATTEMPT_SECONDS: Final = 5.0
+"""A responder that is killed in the middle says nothing: after so long the same request is sent again."""
+FIRST_PAUSE: Final = 0.02
+LONGEST_PAUSE: Final = 0.25
+CONNECT_SECONDS: Final = 2
+PING_SECONDS: Final = 5
+
+
+class Bus:
+    """One connection to NATS; made by :func:`connect_bus`."""
+
+    def __init__(self, client: Client, subjects: Subjects) -> None:
+        self.client = client
+        self.subjects = subjects
+        self._reconnected: list[Callable[[], None]] = []
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server can be reached now."""
+        return self.client.is_connected
+
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` after each reconnect: whatever was sent in between was lost, so resync."""
+        self._reconnected.append(callback)
+
+    async def reconnected(self) -> None:
+        """Tell everyone who asked; called by the client."""
+        log.info("bus reconnected")
+        for callback in self._reconnected:
+            callback()
+
+    async def call(
+        self,
+        endpoint: Endpoint[Q, R],
+        request: Q,
+        *,
+        node: str | None = None,
+        within: float = 10.0,
+        attempt: float = ATTEMPT_SECONDS,
+        patient: bool = True,
+    ) -> R:
+        """Send ``request`` and return the validated reply; every call of the APIs may be repeated safely.
+
+        Args:
+            endpoint: A row of :mod:`directpv_common.api`.
+            request: Its message.
+            node: The node to ask, for endpoints of the node API.
+            within: Seconds at most; less if the caller of this task waits less.
+            attempt: Seconds after which the same request is sent again.
+            patient: Whether to wait for a responder that is not there (yet).
+
+        Raises:
+            Unavailable: Nobody answers this subject, for as long as the call could wait.
+            DeadlineExceeded: Somebody may have done the work, but no reply came in time.
+            DirectPVError: What the responder raised.
+        """
+        loop = asyncio.get_running_loop()
+        limit = min(within, remaining(within))
+        deadline = loop.time() + limit
+        subject = self._subject(endpoint, node)
+        data = encode(request)
+        pause = FIRST_PAUSE
+        while True:
+            left = deadline - loop.time()
+            try:
+                return self._reply(endpoint, await self._request(subject, data, min(attempt, left), left))
+            except Unavailable:
+                if not patient or deadline - loop.time() <= pause:
+                    raise
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            except _NoReply:
+                if deadline - loop.time() <= pause:
+                    raise DeadlineExceeded(f"{subject}: no reply within {limit:.1f} s; it is safe to repeat") from None
+
+    def _subject(self, endpoint: Endpoint[Q, R], node: str | None) -> str:
+        if node is None:
+            return self.subjects.controller(endpoint.noun, endpoint.verb)
+        return self.subjects.node(node, endpoint.noun, endpoint.verb)
+
+    async def _request(self, subject: str, data: bytes, attempt: float, left: float) -> Msg:
+        """Send once; turn the client's errors into ours."""
+        try:
+            return await self.client.request(subject, data, timeout=attempt, headers=headers_for(left))
+        except nats.errors.NoRespondersError:
+            raise Unavailable(f"nobody answers {subject}: {_who(subject)}") from None
+        except nats.errors.TimeoutError:
+            raise _NoReply from None
+        except nats.errors.MaxPayloadError as error:
+            raise InvalidRequest(f"{subject}: the request is larger than the bus carries") from error
+        except (nats.errors.Error, OSError) as error:
+            raise Unavailable(f"{subject}: the bus cannot be reached: {error or type(error).__name__}") from error
+
+    @staticmethod
+    def _reply(endpoint: Endpoint[Q, R], message: Msg) -> R:
+        if message.headers and ERROR_CODE_HEADER in message.headers:
+            raise decode(message.data, Failure).as_error()
+        try:
+            return decode(message.data, endpoint.reply)
+        except InvalidRequest as error:
+            raise Internal(f"reply of {message.subject} cannot be read: {error.message}") from error
+
+    async def publish(self, subject: str, message: object) -> None:
+        """Send ``message`` to whoever listens; lost if nobody does or the server is away."""
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await self.client.publish(subject, encode(message))
+
+    async def subscribe(self, subject: str, callback: Callable[[Msg], None]) -> Callable[[], Awaitable[None]]:
+        """Call ``callback`` for each message, on the loop: it must only hand over. Return what unsubscribes."""
+
+        async def handle(message: Msg) -> None:
+            callback(message)
+
+        subscription = await self.client.subscribe(subject, cb=handle)
+
+        async def unsubscribe() -> None:
+            with contextlib.suppress(nats.errors.Error, OSError):
+                await subscription.unsubscribe()
+
+        return unsubscribe
+
+
+class _NoReply(Exception):
+    """One attempt ended without a reply."""
+
+
+def _who(subject: str) -> str:
+    """Say in words who should answer ``subject``."""
+    return "no controller leads at the moment" if ".ctl." in subject else "the node's agent is not running"
+
+
+@contextlib.asynccontextmanager
+async def connect_bus(urls: str, *, name: str, prefix: str, within: float = 30.0) -> AsyncIterator[Bus]:
+    """Connect to the first of the comma-separated ``urls`` that answers; drain and close at the end.
+
+    Args:
+        urls: For instance ``nats://127.0.0.1:4222``.
+        name: Shown by ``nats server report connections``.
+        prefix: Subject prefix of the installation.
+        within: Seconds to wait for a server at the start.
+
+    Raises:
+        Unavailable: No server answered in time, or it refused the connection; names the URLs.
+    """
+    client = Client()
+    bus = Bus(client, Subjects(prefix))
+
+    async def disconnected() -> None:
+        log.warning("bus disconnected")
+
+    async def failed(error: Exception) -> None:
+        log.warning("bus error", extra={"error": str(error) or type(error).__name__})
+
+    deadline = asyncio.get_running_loop().time() + within
+    while True:
+        try:
+            await client.connect(
+                [url.strip() for url in urls.split(",")],
+                name=name,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.1,  # type: ignore[arg-type]
+                connect_timeout=CONNECT_SECONDS,
+                ping_interval=PING_SECONDS,
+                max_outstanding_pings=2,
+                allow_reconnect=True,
+                error_cb=failed,
+                disconnected_cb=disconnected,
+                reconnected_cb=bus.reconnected,
+            )
+            break
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise Unavailable(f"no NATS server answers at {urls}: {error or type(error).__name__}") from error
+            await asyncio.sleep(LONGEST_PAUSE)
+    try:
+        yield bus
+    finally:
+        await _close(client)
+
+
+async def _close(client: Client) -> None:
+    """Send what is buffered and close, within a bounded time."""
+    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await client.drain()
+    if not client.is_closed:
+        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await client.close()
+
+
+def reraise(error: BaseException) -> DirectPVError:
+    """Return ``error`` if it is ours, else an :class:`Internal` that hides its text from the caller."""
+    return error if isinstance(error, DirectPVError) else Internal("internal error; the service's log has the details")

@@ -1,0 +1,116 @@
+"""Events: CloudEvents 1.0 in a JetStream stream, for people and for the live tap; nothing depends on them.
+
+``nats sub 'directpv.v1.evt.>'`` shows them; the stream replays the last days.
+Source: CloudEvents 1.0 specification, JSON format, section 3.1.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections import deque
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+import nats.errors
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import APIError
+
+from directpv_common.bus import Bus
+from directpv_common.context import trace
+from directpv_common.wire import encode
+
+log = logging.getLogger(__name__)
+
+TYPE_PREFIX: Final = "io.min.directpv."
+BUFFER: Final = 10_000
+MAX_AGE_SECONDS: Final = 7 * 24 * 3600
+MAX_BYTES: Final = 256 * 1024 * 1024
+ACK_SECONDS: Final = 2.0
+RETRY_SECONDS: Final = 0.5
+
+
+class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One event; ``type`` is ``io.min.directpv.<noun>.<kind>``, ``subject`` the id of the drive or volume."""
+
+    specversion: str = msgspec.field(default_factory=lambda: "1.0")
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    datacontenttype: str = msgspec.field(default_factory=lambda: "application/json")
+    traceparent: str = ""
+    data: dict[str, Any] = {}
+
+
+class Events:
+    """Publishes in the background: an event never delays or fails the work that it tells of."""
+
+    def __init__(self, bus: Bus, node: str) -> None:
+        """``node``: the node's name, or ``controller``."""
+        self._bus = bus
+        self._node = node
+        self._waiting: deque[tuple[str, CloudEvent]] = deque(maxlen=BUFFER)
+        self._wake = asyncio.Event()
+        self.dropped = 0
+        """Events that were pushed out of a full buffer."""
+
+    def emit(self, noun: str, kind: str, subject: str, **data: Any) -> None:
+        """Publish ``<noun>.<kind>`` about ``subject`` soon; when the bus is away for long, the oldest are dropped."""
+        span = trace()
+        event = CloudEvent(
+            id=secrets.token_hex(12),
+            source=f"/directpv/{self._node}",
+            type=f"{TYPE_PREFIX}{noun}.{kind}",
+            subject=subject,
+            time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            traceparent=span.header if span else "",
+            data=data,
+        )
+        self.dropped += len(self._waiting) == self._waiting.maxlen
+        self._waiting.append((self._bus.subjects.event(self._node, noun, kind), event))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled; makes the stream if it is missing, and again if it was deleted."""
+        await ensure_stream(self._bus)
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                subject, event = self._waiting[0]
+                if await self._publish(subject, event):
+                    with contextlib.suppress(IndexError):
+                        self._waiting.popleft()
+                else:
+                    await asyncio.sleep(RETRY_SECONDS)
+                    await ensure_stream(self._bus)
+
+    async def _publish(self, subject: str, event: CloudEvent) -> bool:
+        """Tell whether the event is in the stream."""
+        js = self._bus.client.jetstream(timeout=ACK_SECONDS)
+        try:
+            await js.publish(subject, encode(event), headers={"Nats-Msg-Id": event.id})
+        except (nats.errors.Error, APIError, OSError) as error:
+            log.debug("event not published", extra={"error": str(error) or type(error).__name__})
+            return False
+        return True
+
+
+async def ensure_stream(bus: Bus) -> None:
+    """Make the event stream if there is none; an operator's own settings are left alone."""
+    config = StreamConfig(
+        name=bus.subjects.stream,
+        description="DirectPV events (CloudEvents 1.0); deleting it loses history only",
+        subjects=[bus.subjects.all_events],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        max_age=MAX_AGE_SECONDS,
+        max_bytes=MAX_BYTES,
+    )
+    try:
+        await bus.client.jetstream(timeout=ACK_SECONDS).add_stream(config)
+    except (nats.errors.Error, APIError, OSError) as error:
+        log.debug("event stream not made", extra={"error": str(error) or type(error).__name__})

@@ -1,0 +1,103 @@
+"""Drives: one XFS on one whole device, which DirectPV formatted."""
+
+from enum import StrEnum
+
+from directpv_common.messages.base import Bytes, Count, FsUuid, Message, NodeName, Segments, Timestamp
+from directpv_common.names import AccessTier
+
+
+class DriveStatus(StrEnum):
+    """State of a drive; only ``Ready`` takes new volumes. Source: upstream's DirectPVDrive ``status.status``."""
+
+    READY = "Ready"
+    LOST = "Lost"
+    ERROR = "Error"
+    REMOVED = "Removed"
+    MOVING = "Moving"
+    REPAIRING = "Repairing"
+
+
+class ConditionType(StrEnum):
+    """What is wrong with a drive; upstream's condition types."""
+
+    MOUNT_ERROR = "MountError"
+    MULTIPLE_MATCHES = "MultipleMatches"
+    IO_ERROR = "IOError"
+    RELABEL_ERROR = "RelabelError"
+
+
+class Condition(Message, frozen=True, kw_only=True):
+    """One thing that is wrong, in words; a drive that is well has none."""
+
+    type: ConditionType
+    message: str
+    since: Timestamp
+
+
+class DriveRecord(Message, frozen=True, kw_only=True):
+    """What is known of a drive, in the registry and on the drive itself (``.directpv/drive.json``).
+
+    The node agent owns what it observes (``device`` to ``conditions``); the registry owns what people
+    decide (``unschedulable``, ``access_tier``, ``labels``).
+    """
+
+    fsuuid: FsUuid
+    node: NodeName
+    total: Bytes
+    """Data blocks times block size of the XFS."""
+    overhead: Bytes
+    """Bytes that the file system keeps for itself; ``total - overhead`` can be given to volumes."""
+    device: str = ""
+    """Kernel name without ``/dev/``, for instance ``nvme0n1``; empty when no device carries the FSUUID."""
+    make: str = ""
+    """Device-mapper name, vendor, model, partition, for people."""
+    topology: Segments = {}
+    status: DriveStatus = DriveStatus.READY
+    conditions: tuple[Condition, ...] = ()
+
+    unschedulable: bool = False
+    """Cordoned: no new volumes."""
+    access_tier: AccessTier = AccessTier.DEFAULT
+    labels: dict[str, str] = {}
+    """User labels with their full keys, and ``directpv.min.io/suspend``."""
+    created: Timestamp = ""
+
+
+class DriveInfo(Message, frozen=True, kw_only=True):
+    """A drive as the controller shows it."""
+
+    record: DriveRecord
+    free: Bytes
+    allocated: Bytes
+    """``record.overhead`` plus the sum of the volumes' capacities; ``free + allocated == record.total``."""
+    volumes: Count
+
+
+class ListDrives(Message, frozen=True, kw_only=True):
+    """Ask for drives; every filter that is given must hold, an empty one always does."""
+
+    nodes: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    """Kernel names."""
+    ids: tuple[str, ...] = ()
+    statuses: tuple[DriveStatus, ...] = ()
+    labels: dict[str, str] = {}
+    token: str = ""
+    limit: Count = 0
+    """At most so many; 0 means the server's page size (1,000)."""
+
+
+class DrivePage(Message, frozen=True, kw_only=True):
+    """Some drives, ordered by id; ``next`` is empty on the last page."""
+
+    drives: tuple[DriveInfo, ...]
+    next: str = ""
+
+
+class ChangeDrive(Message, frozen=True, kw_only=True):
+    """Change what people decide about one drive; None and empty mean: leave as it is."""
+
+    fsuuid: FsUuid
+    unschedulable: bool | None = None
+    set_labels: dict[str, str] = {}
+    remove_labels: tuple[str, ...] = ()

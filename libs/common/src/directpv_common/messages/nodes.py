@@ -1,0 +1,202 @@
+"""Nodes: their block devices, what their agents report, and what they are asked to format."""
+
+from directpv_common.messages.base import (
+    Bytes,
+    Count,
+    Fence,
+    FsUuid,
+    Message,
+    NodeName,
+    Segments,
+    Timestamp,
+    VolumeName,
+)
+from directpv_common.messages.drives import DriveRecord
+from directpv_common.messages.volumes import VolumeRecord, VolumeUse
+
+
+class Empty(Message, frozen=True, kw_only=True):
+    """A request without arguments."""
+
+
+class NodeInfo(Message, frozen=True, kw_only=True):
+    """A node agent's own description."""
+
+    name: NodeName
+    topology: Segments
+    """The five topology keys; becomes NodeGetInfo's ``accessible_topology``."""
+    version: str = ""
+    quota_enforced: bool = True
+    """False under ``--quota=best-effort`` on a kernel without XFS project quota."""
+
+
+class NodeSummary(Message, frozen=True, kw_only=True):
+    """A node as the controller sees it."""
+
+    info: NodeInfo
+    online: bool
+    """Whether its agent was heard lately."""
+    last_seen: Timestamp = ""
+    drives: Count = 0
+    total: Bytes = 0
+    allocated: Bytes = 0
+    volumes: Count = 0
+
+
+class NodePage(Message, frozen=True, kw_only=True):
+    """All nodes, ordered by name."""
+
+    nodes: tuple[NodeSummary, ...]
+
+
+class Device(Message, frozen=True, kw_only=True):
+    """A block device of a node, whether or not it may be initialised."""
+
+    name: str
+    """Kernel name without ``/dev/``."""
+    id: str
+    """``<major:minor>$<base64 of SHA-256>`` over all that was seen; changes when anything about the device does."""
+    major_minor: str
+    size: Bytes
+    make: str = ""
+    fs_type: str = ""
+    """File system, RAID, LVM or other signature that the device carries."""
+    fsuuid: str = ""
+    denied: tuple[str, ...] = ()
+    """Why the device may not be initialised; empty if it may."""
+    needs_force: bool = False
+    """It carries a signature: only ``force`` formats it."""
+
+
+class DeviceList(Message, frozen=True, kw_only=True):
+    """All block devices of a node that its agent may touch."""
+
+    node: NodeName
+    devices: tuple[Device, ...]
+
+
+class FormatDevice(Message, frozen=True, kw_only=True):
+    """One device to format, exactly as it was when discovered."""
+
+    id: str
+    name: str
+    force: bool = False
+
+
+class FormatDevices(Message, frozen=True, kw_only=True):
+    """Leader -> node: format, mount and lay out each device whose id still holds."""
+
+    devices: tuple[FormatDevice, ...]
+    registered: tuple[str, ...] = ()
+    """FSUUIDs among the devices' file systems that the registry knows as drives, of any node: refused."""
+    fence: Fence
+
+
+class InitDevices(Message, frozen=True, kw_only=True):
+    """CLI -> controller: format these devices of one node and register them as drives."""
+
+    node: NodeName
+    devices: tuple[FormatDevice, ...]
+
+
+class FormatResult(Message, frozen=True, kw_only=True):
+    """Outcome for one device: the drive that it became, or why not."""
+
+    name: str
+    drive: DriveRecord | None = None
+    error: str = ""
+
+
+class FormatResults(Message, frozen=True, kw_only=True):
+    """One result per device asked, in the same order."""
+
+    node: NodeName
+    results: tuple[FormatResult, ...]
+
+
+class UpdateDrive(Message, frozen=True, kw_only=True):
+    """Leader -> node: keep these decisions of people on the drive itself."""
+
+    record: DriveRecord
+    fence: Fence
+
+
+class HeldVolume(Message, frozen=True, kw_only=True):
+    """A volume as found on a drive."""
+
+    record: VolumeRecord
+    use: VolumeUse = VolumeUse()
+
+
+class HeldDrive(Message, frozen=True, kw_only=True):
+    """A drive as its agent sees it: facts, and all volumes on it.
+
+    ``readable`` False: the drive is lost or broken, and ``volumes`` is what was last seen, possibly nothing;
+    nothing may be concluded from a volume's absence.
+    """
+
+    record: DriveRecord
+    generation: Count
+    """Grows with each change; a report with a smaller one than the last is stale."""
+    readable: bool = True
+    volumes: tuple[HeldVolume, ...] = ()
+    purging: tuple[VolumeName, ...] = ()
+    """Removed volumes whose data is still being deleted."""
+
+
+class GetInventory(Message, frozen=True, kw_only=True):
+    """Leader -> node: report these drives (empty: all)."""
+
+    drives: tuple[FsUuid, ...] = ()
+
+
+class Inventory(Message, frozen=True, kw_only=True):
+    """What is on the drives of a node."""
+
+    info: NodeInfo
+    boot: str
+    """Identifies this run of the agent; generations of different runs cannot be compared."""
+    drives: tuple[HeldDrive, ...]
+
+
+class NodeState(Message, frozen=True, kw_only=True):
+    """Heartbeat of a node agent, sent every few seconds and after each change.
+
+    The controller compares ``drives`` with what it took in, and asks for an inventory of those that differ.
+    """
+
+    info: NodeInfo
+    boot: str
+    sequence: Count
+    drives: dict[str, int] = {}
+    """FSUUID to generation."""
+
+
+class DriveMetrics(Message, frozen=True, kw_only=True):
+    """One sample of a drive; counters since boot."""
+
+    fsuuid: FsUuid
+    ready: bool
+    read_bytes: Count = 0
+    write_bytes: Count = 0
+    read_seconds: float = 0.0
+    write_seconds: float = 0.0
+    wait_seconds: float = 0.0
+
+
+class VolumeMetrics(Message, frozen=True, kw_only=True):
+    """One sample of a volume."""
+
+    name: VolumeName
+    fsuuid: FsUuid
+    total: Bytes
+    used: Bytes
+
+
+class NodeMetrics(Message, frozen=True, kw_only=True):
+    """What a node agent samples, for the live tap."""
+
+    node: NodeName
+    time: Timestamp
+    drives: tuple[DriveMetrics, ...] = ()
+    volumes: tuple[VolumeMetrics, ...] = ()

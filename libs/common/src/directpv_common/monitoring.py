@@ -1,0 +1,97 @@
+"""``/metrics``, ``/ready`` and ``/healthz`` over HTTP, from a thread of its own.
+
+A thread, because a probe must get an answer when the event loop hangs: that is what ``/healthz`` reports.
+"""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from socketserver import ThreadingMixIn
+from typing import Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+
+BEAT_SECONDS: Final = 1.0
+HUNG_SECONDS: Final = 30.0
+"""The event loop has not run for so long: the process is not healthy."""
+
+Ready = Callable[[], str]
+"""Returns why the service is not ready, or an empty string. Called from another thread: only reads."""
+
+
+class Monitor:
+    """What the probes ask: is the loop alive, and is the service ready?"""
+
+    def __init__(self, ready: Ready) -> None:
+        self._ready = ready
+        self._beat = time.monotonic()
+
+    async def run(self) -> None:
+        """Show that the loop runs, until cancelled."""
+        while True:
+            self._beat = time.monotonic()
+            await asyncio.sleep(BEAT_SECONDS)
+
+    def unhealthy(self) -> str:
+        """Return why the process should be restarted, or an empty string."""
+        silent = time.monotonic() - self._beat
+        return f"event loop has not run for {silent:.0f} s" if silent > HUNG_SECONDS else ""
+
+    def not_ready(self) -> str:
+        """Return why the service cannot work now, or an empty string."""
+        return self.unhealthy() or self._ready()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = 10
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keep probes out of the log."""
+
+
+def application(monitor: Monitor, registry: CollectorRegistry) -> Callable[..., Iterable[bytes]]:
+    """Return the WSGI application. Paths: ``/ready``, ``/healthz``, and metrics on ``/metrics`` and any other."""
+    metrics = make_wsgi_app(registry)
+    probes = {"/ready": monitor.not_ready, "/healthz": monitor.unhealthy}
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        probe = probes.get(environ.get("PATH_INFO", ""))
+        if probe is None:
+            return metrics(environ, start_response)  # type: ignore[no-any-return]
+        why = probe()
+        start_response("503 Service Unavailable" if why else "200 OK", [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"{why or 'ok'}\n".encode()]
+
+    return app
+
+
+@contextlib.asynccontextmanager
+async def serve_http(monitor: Monitor, registry: CollectorRegistry, *ports: int, host: str) -> AsyncIterator[None]:
+    """Serve on each of ``ports`` of ``host`` while the block runs; port 0 is left out.
+
+    Raises:
+        OSError: A port is taken; names it.
+    """
+    app = application(monitor, registry)
+    servers: list[WSGIServer] = []
+    try:
+        for port in filter(None, ports):
+            try:
+                server: WSGIServer = make_server(host, port, app, server_class=_Server, handler_class=_Handler)
+            except OSError as error:
+                raise OSError(error.errno, f"cannot serve HTTP on {host}:{port}: {error.strerror}") from error
+            servers.append(server)
+            threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True, name=f"http-{port}").start()
+        yield
+    finally:
+        for server in servers:
+            await asyncio.to_thread(server.shutdown)
+            server.server_close()

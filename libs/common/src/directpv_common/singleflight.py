@@ -1,0 +1,55 @@
+"""One piece of work per key at a time; a repeat of running work joins it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, Generic, TypeVar
+
+from directpv_common.errors import Busy
+
+T = TypeVar("T")
+
+
+class SingleFlight(Generic[T]):
+    """Runs work in tasks of its own, so that a caller that goes away leaves no half-done effect.
+
+    The first caller of a key starts the work; callers with the same ``request`` wait for its result;
+    a caller with another request for the key gets :class:`Busy`.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[Hashable, tuple[Any, asyncio.Task[T]]] = {}
+
+    async def run(self, key: Hashable, request: object, work: Callable[[], Awaitable[T]]) -> T:
+        """Return what ``work()`` returns, for this caller or for the one that came first.
+
+        Cancelling the caller does not cancel the work.
+
+        Raises:
+            Busy: Work for ``key`` with another request is running.
+        """
+        running = self._running.get(key)
+        if running is None:
+            task = asyncio.ensure_future(self._do(key, work))
+            task.add_done_callback(_retrieve)
+            self._running[key] = (request, task)
+        elif running[0] == request:
+            task = running[1]
+        else:
+            raise Busy(f"{key}: another operation is running on it; repeat when it has ended")
+        return await asyncio.shield(task)
+
+    async def _do(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await work()
+        finally:
+            del self._running[key]
+
+    async def drain(self) -> None:
+        """Wait until all running work has ended, well or not."""
+        await asyncio.gather(*(task for _, task in self._running.values()), return_exceptions=True)
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Look at the outcome, so that work whose callers all went away does not log a lost exception."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,1 @@
+"""The controller: places volumes on drives, keeps the registry, leads or stands by."""

@@ -1,0 +1,1 @@
+"""Decisions without I/O: no asyncio, no sockets, no clock, no randomness."""

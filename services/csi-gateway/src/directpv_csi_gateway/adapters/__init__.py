@@ -1,0 +1,1 @@
+"""Thin connections of the core to gRPC and the bus."""

@@ -1,0 +1,1 @@
+"""CSI messages to ours and back, without I/O."""

@@ -1,0 +1,1 @@
+"""Thin connections of the core to Linux (udev, XFS, mounts, quotas) and the bus."""
