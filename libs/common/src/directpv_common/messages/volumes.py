@@ -35,6 +35,9 @@ class VolumeRecord(Message, frozen=True, kw_only=True):
     created: Timestamp = ""
     deleting: bool = False
     """Delete was acknowledged or is under way; the space stays reserved until the data is gone."""
+    pod_name: str = ""
+    """Pod that mounted the volume last. Only the node writes it; the registry takes it from there."""
+    pod_namespace: str = ""
 
 
 class VolumeUse(Message, frozen=True, kw_only=True):
@@ -47,11 +50,11 @@ class VolumeUse(Message, frozen=True, kw_only=True):
 
 
 class VolumeStatus(StrEnum):
-    """As upstream's list shows it, in words that are spelled right."""
+    """State as ``list volumes`` shows it; upstream's words, since scripts look for them."""
 
     PENDING = "Pending"
     READY = "Ready"
-    BOUND = "Bound"
+    BOUND = "Bounded"
     LOST = "Lost"
     RELEASED = "Released"
 

@@ -1,0 +1,205 @@
+"""The verbs of ``kubectl directpv`` and their flags. Names and defaults are upstream's; bodies are in ``commands``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from directpv_cli.session import settings
+
+app = typer.Typer(
+    help="Manage the drives and volumes of DirectPV.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+list_app = typer.Typer(help="List drives or volumes.", no_args_is_help=True, rich_markup_mode=None)
+label_app = typer.Typer(help="Set or remove labels.", no_args_is_help=True, rich_markup_mode=None)
+
+Nodes = Annotated[list[str] | None, typer.Option("--nodes", "-n", help="Only these nodes; ranges such as n{1...4}.")]
+Drives = Annotated[
+    list[str] | None, typer.Option("--drives", "-d", help="Only these devices; ranges such as sd{a...f}.")
+]
+Statuses = Annotated[list[str] | None, typer.Option("--status", help="Only objects in this state.")]
+Labels = Annotated[list[str] | None, typer.Option("--labels", help="Only objects with this label, KEY=VALUE.")]
+Output = Annotated[str, typer.Option("--output", "-o", help="wide, json or yaml.")]
+NoHeaders = Annotated[bool, typer.Option("--no-headers", help="Leave out the header line.")]
+ShowLabels = Annotated[bool, typer.Option("--show-labels", help="Add a column with labels.")]
+All = Annotated[bool, typer.Option("--all", help="All objects, whatever the other selectors say.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait for all nodes.", min=1)]
+
+
+@app.callback()
+def flags(
+    nats_url: Annotated[
+        str, typer.Option("--nats-url", envvar="DIRECTPV_NATS_URL", help="NATS server of the installation.")
+    ] = settings.nats_url,
+    prefix: Annotated[
+        str, typer.Option("--subject-prefix", envvar="DIRECTPV_PREFIX", help="Subject prefix of the installation.")
+    ] = settings.prefix,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No messages, no progress.")] = False,
+) -> None:
+    """Take the flags that every verb has."""
+    settings.nats_url, settings.prefix, settings.quiet = nats_url, prefix, quiet
+
+
+@app.command()
+def discover(
+    nodes: Nodes = None,
+    drives: Drives = None,
+    all_devices: Annotated[bool, typer.Option("--all", help="Also show devices that may not be initialised.")] = False,
+    output_file: Annotated[Path, typer.Option("--output-file", help="File to write.")] = Path("drives.yaml"),
+    output: Output = "",
+    timeout: Timeout = 120.0,
+) -> None:
+    """Find devices that can become drives, and write them to drives.yaml."""
+    from directpv_cli.commands import discover as command
+
+    command.discover(nodes, drives, all_devices=all_devices, file=output_file, output=output, timeout=timeout)
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="DRIVES.YAML", help="What discover wrote and you edited.")],
+    dangerous: Annotated[
+        bool, typer.Option("--dangerous", help="Yes, format these devices: all data on them is lost.")
+    ] = False,
+    output: Output = "",
+    timeout: Timeout = 900.0,
+) -> None:
+    """Format the selected devices of drives.yaml and make them drives."""
+    from directpv_cli.commands import discover as command
+
+    command.init(file, dangerous=dangerous, output=output, timeout=timeout)
+
+
+@app.command()
+def info(output: Output = "") -> None:
+    """Show capacity, volumes and drives of each node."""
+    from directpv_cli.commands import info as command
+
+    command.info(output)
+
+
+@list_app.command("drives")
+def list_drives(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[DRIVE]...", help="Drive ids.")] = None,
+    nodes: Nodes = None,
+    drives: Drives = None,
+    status: Statuses = None,
+    labels: Labels = None,
+    show_labels: ShowLabels = False,
+    all_drives: All = False,
+    output: Output = "",
+    no_headers: NoHeaders = False,
+) -> None:
+    """List drives; without selector, those that are Ready."""
+    from directpv_cli.commands import listing
+    from directpv_cli.commands.selection import drive_selection
+
+    selection = drive_selection(nodes, drives, status, labels, ids, everything=all_drives)
+    listing.drives(selection, output=output, headers=not no_headers, show_labels=show_labels)
+
+
+@list_app.command("volumes")
+def list_volumes(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[VOLUME]...", help="Volume names.")] = None,
+    nodes: Nodes = None,
+    drives: Drives = None,
+    drive_id: Annotated[list[str] | None, typer.Option("--drive-id", help="Only volumes on these drives.")] = None,
+    pod_names: Annotated[list[str] | None, typer.Option("--pod-names", help="Only volumes of these pods.")] = None,
+    pod_namespaces: Annotated[
+        list[str] | None, typer.Option("--pod-namespaces", help="Only in these namespaces.")
+    ] = None,
+    status: Statuses = None,
+    labels: Labels = None,
+    show_labels: ShowLabels = False,
+    pvc: Annotated[bool, typer.Option("--pvc", help="Add a column with the claim.")] = False,
+    all_volumes: All = False,
+    output: Output = "",
+    no_headers: NoHeaders = False,
+) -> None:
+    """List volumes; without selector, those that are Ready."""
+    from directpv_cli.commands import listing
+    from directpv_cli.commands.selection import volume_selection
+
+    selection = volume_selection(nodes, drives, drive_id, status, labels, names, everything=all_volumes)
+    pods = listing.Pods.of(pod_names, pod_namespaces)
+    listing.volumes(selection, pods, output=output, headers=not no_headers, show_labels=show_labels, pvc=pvc)
+
+
+@app.command()
+def cordon(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[DRIVE]...", help="Drive ids.")] = None,
+    nodes: Nodes = None,
+    drives: Drives = None,
+    status: Statuses = None,
+    all_drives: All = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Put no new volumes on drives."""
+    from directpv_cli.commands import change
+    from directpv_cli.commands.selection import drive_selection
+
+    selection = drive_selection(nodes, drives, status, None, ids, everything=all_drives, required=True)
+    change.set_schedulable(selection, unschedulable=True, dry_run=dry_run)
+
+
+@app.command()
+def uncordon(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[DRIVE]...", help="Drive ids.")] = None,
+    nodes: Nodes = None,
+    drives: Drives = None,
+    status: Statuses = None,
+    all_drives: All = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Allow new volumes on drives again."""
+    from directpv_cli.commands import change
+    from directpv_cli.commands.selection import drive_selection
+
+    selection = drive_selection(nodes, drives, status, None, ids, everything=all_drives, required=True)
+    change.set_schedulable(selection, unschedulable=False, dry_run=dry_run)
+
+
+@label_app.command("drives")
+def label_drives(
+    changes: Annotated[list[str], typer.Argument(metavar="KEY=VALUE|KEY-...", help="Labels to set, or to remove.")],
+    nodes: Nodes = None,
+    drives: Drives = None,
+    status: Statuses = None,
+    ids: Annotated[list[str] | None, typer.Option("--ids", help="Only these drives.")] = None,
+    labels: Labels = None,
+    all_drives: All = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Label drives; storage classes choose drives by labels."""
+    from directpv_cli.commands import change
+    from directpv_cli.commands.selection import drive_selection
+
+    selection = drive_selection(nodes, drives, status, labels, ids, everything=all_drives, required=True)
+    change.set_labels(selection, changes, dry_run=dry_run)
+
+
+@app.command()
+def events(
+    nodes: Nodes = None,
+    since: Annotated[str, typer.Option("--since", help="Begin so long ago, for instance 30s, 15m, 2h, 7d.")] = "1h",
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on with new events until interrupted.")] = False,
+    output: Output = "",
+) -> None:
+    """Show what happened to drives and volumes."""
+    from directpv_cli.commands import events as command
+
+    command.events(nodes, since=since, watch=watch, output=output)
+
+
+app.add_typer(list_app, name="list")
+app.add_typer(label_app, name="label")
+for _alias in ("drive", "dr"):
+    list_app.command(_alias, hidden=True)(list_drives)
+    label_app.command(_alias, hidden=True)(label_drives)
+for _alias in ("volume", "vol"):
+    list_app.command(_alias, hidden=True)(list_volumes)

@@ -1,0 +1,1 @@
+"""One module per group of verbs; imported only when the verb runs, so that ``--help`` stays quick."""

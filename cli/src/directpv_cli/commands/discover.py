@@ -1,0 +1,153 @@
+"""``discover`` and ``init``: the handshake that turns devices into drives."""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+import directpv_common.messages as m
+from directpv_cli import drives_yaml, tables
+from directpv_cli.commands.listing import all_drives
+from directpv_cli.commands.selection import Words, device_names, output_format
+from directpv_cli.ellipsis import expand_all
+from directpv_cli.progress import steps
+from directpv_cli.session import USAGE_ERROR, checked, fail, run, say
+from directpv_common.api import Controller, Node
+from directpv_common.bus import Bus
+from directpv_common.errors import DirectPVError
+
+USED: str = "Used by DirectPV"
+
+
+@dataclass
+class Found:
+    """What discovery brought: devices as (node, device), and nodes that did not answer, with the reason."""
+
+    devices: list[tuple[str, m.Device]] = field(default_factory=list)
+    silent: dict[str, str] = field(default_factory=dict)
+
+
+def discover(nodes: Words, drives: Words, *, all_devices: bool, file: Path, output: str, timeout: float) -> None:
+    """Ask the nodes for their devices, show them, and write those that may be initialised to ``file``.
+
+    A node that does not answer costs only its own devices; the exit status is 1 then, the file is written.
+    """
+    printer = output_format(output, wide=False)
+    wanted = checked(lambda: (expand_all(nodes or ()), device_names(drives)))
+    found = run(lambda bus: find(bus, wanted[0], timeout))
+    devices = [(node, device) for node, device in found.devices if not wanted[1] or device.name in wanted[1]]
+    shown = [pair for pair in devices if all_devices or not pair[1].denied]
+    if printer:
+        printer([{"node": node, **msgspec.to_builtins(device)} for node, device in shown])
+    elif shown:
+        show_devices(shown)
+    for node, reason in found.silent.items():
+        say(f"[red]ERROR[/red] {node}: {reason}")
+    available = [pair for pair in devices if not pair[1].denied]
+    if available:
+        _write(file, available)
+    else:
+        fail("no device can be initialised; `discover --all` shows all devices and why not")
+    if found.silent:
+        fail(f"{len(found.silent)} of the nodes did not answer; {file} holds the devices of the others")
+
+
+def _write(file: Path, devices: list[tuple[str, m.Device]]) -> None:
+    try:
+        file.write_text(drives_yaml.render(devices), encoding="utf-8")
+    except OSError as error:
+        fail(f"cannot write {file}: {error.strerror}")
+    say(f"Wrote [green]{file}[/green]. Check it, then run [bold]kubectl directpv init {file} --dangerous[/bold]")
+
+
+async def find(bus: Bus, nodes: tuple[str, ...], timeout: float) -> Found:
+    """Ask ``nodes`` (empty: all that the controller knows) for their devices, side by side."""
+    names = nodes or tuple(node.info.name for node in (await bus.call(Controller.NODE_LIST, m.Empty())).nodes)
+    owners = {drive.record.fsuuid: drive.record.node for drive in await all_drives(bus, m.ListDrives())}
+    found = Found()
+    with steps("Discovering", names) as progress:
+
+        async def ask(node: str) -> None:
+            try:
+                reply = await bus.call(Node.DEVICE_LIST, m.Empty(), node=node, within=timeout, attempt=timeout)
+                found.devices += [(node, _with_owner(device, owners)) for device in reply.devices]
+                progress.done(node)
+            except DirectPVError as error:
+                found.silent[node] = error.message
+                progress.failed(node)
+
+        async with asyncio.TaskGroup() as group:
+            for name in names:
+                group.create_task(ask(name))
+    found.devices.sort(key=lambda pair: (pair[0], pair[1].name))
+    return found
+
+
+def _with_owner(device: m.Device, owners: dict[str, str]) -> m.Device:
+    """A file system that the registry knows as a drive, of whatever node, may not be initialised."""
+    if device.fsuuid not in owners or USED in device.denied:
+        return device
+    return msgspec.structs.replace(device, denied=(*device.denied, USED))
+
+
+def show_devices(devices: list[tuple[str, m.Device]]) -> None:
+    """Print the table of devices."""
+    columns = ["ID", "NODE", "DRIVE", "SIZE", "FILESYSTEM", "MAKE", "AVAILABLE", "DESCRIPTION"]
+    tables.show(columns, [_device_row(node, device) for node, device in devices])
+
+
+def _device_row(node: str, device: m.Device) -> list[str]:
+    available = "NO" if device.denied else "YES"
+    remark = "; ".join(device.denied) or ("has a signature: select it by hand" if device.needs_force else "")
+    size = tables.size(device.size)
+    return [f"{device.id[:16]}...", node, device.name, size, device.fs_type, device.make, available, remark]
+
+
+def init(file: Path, *, dangerous: bool, output: str, timeout: float) -> None:
+    """Format what ``file`` selects; the exit status is 1 if any device failed."""
+    printer = output_format(output, wide=False)
+    requests = checked(lambda: drives_yaml.read(file))
+    if not requests:
+        fail(f'{file} selects no device; set select: "yes" for each device to format', USAGE_ERROR)
+    if not dangerous:
+        devices = sum(len(request.devices) for request in requests)
+        fail(f"this erases {devices} devices; add --dangerous if that is what you want")
+    results = run(lambda bus: format_all(bus, requests, timeout))
+    failed = sum(bool(result.error) for _, result in results)
+    if printer:
+        printer([{"node": node, **msgspec.to_builtins(result)} for node, result in results])
+    else:
+        show_results(results)
+    if failed:
+        fail(f"{failed} of {len(results)} devices were not initialised")
+
+
+async def format_all(bus: Bus, requests: list[m.InitDevices], timeout: float) -> list[tuple[str, m.FormatResult]]:
+    """Let every node format its devices, side by side; a node that fails gives a failure per device."""
+    results: list[tuple[str, m.FormatResult]] = []
+    with steps("Formatting", [request.node for request in requests]) as progress:
+
+        async def ask(request: m.InitDevices) -> None:
+            try:
+                reply = await bus.call(Controller.DRIVE_INIT, request, within=timeout, attempt=timeout)
+                results.extend((request.node, result) for result in reply.results)
+                progress.done(request.node)
+            except DirectPVError as error:
+                failures = (m.FormatResult(name=device.name, error=error.message) for device in request.devices)
+                results.extend((request.node, failure) for failure in failures)
+                progress.failed(request.node)
+
+        async with asyncio.TaskGroup() as group:
+            for request in requests:
+                group.create_task(ask(request))
+    return sorted(results, key=lambda pair: (pair[1].error, pair[0], pair[1].name))
+
+
+def show_results(results: list[tuple[str, m.FormatResult]]) -> None:
+    """Print the table of outcomes."""
+    rows = [
+        [result.drive.fsuuid if result.drive else "", node, result.name, result.error or "[green]Success[/green]"]
+        for node, result in results
+    ]
+    tables.show(["DRIVE ID", "NODE", "DRIVE", "MESSAGE"], rows)

@@ -1,0 +1,85 @@
+"""``events``: history and live tap of what happens to drives and volumes."""
+
+import asyncio
+import contextlib
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from directpv_cli import tables
+from directpv_cli.commands.selection import Words, output_format
+from directpv_cli.ellipsis import expand_all
+from directpv_cli.session import checked, run
+from directpv_common.bus import Bus
+from directpv_common.errors import InvalidRequest, Unavailable
+from directpv_common.events import TYPE_PREFIX, CloudEvent
+from directpv_common.subjects import node_token
+from directpv_common.wire import decode
+
+QUIET_SECONDS: Final = 0.5
+"""History is over when the stream has nothing more for so long."""
+_AGE: Final = re.compile(r"(\d+)([smhd])\Z")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def age(text: str) -> timedelta:
+    """Read ``15m`` and the like.
+
+    Raises:
+        ValueError: Not a number with s, m, h or d.
+    """
+    match = _AGE.match(text)
+    if match is None:
+        raise ValueError(f"--since: {text!r} is not an age; write for instance 30s, 15m, 2h or 7d")
+    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+
+
+def events(nodes: Words, *, since: str, watch: bool, output: str) -> None:
+    """Print the events of the last ``since``, one line each, oldest first; with ``watch``, then what comes."""
+    printer = output_format(output, wide=False)
+    begin = datetime.now(UTC) - checked(lambda: age(since))
+    tokens = {node_token(node) for node in checked(lambda: expand_all(nodes or ()))}
+    with contextlib.suppress(KeyboardInterrupt):
+        run(lambda bus: _follow(bus, begin, tokens, watch=watch, as_json=printer is not None))
+
+
+async def _follow(bus: Bus, begin: datetime, tokens: set[str], *, watch: bool, as_json: bool) -> None:
+    from nats.errors import Error
+    from nats.errors import TimeoutError as NoMessage
+    from nats.js.api import ConsumerConfig, DeliverPolicy
+
+    config = ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=begin)
+    try:
+        stream = await bus.client.jetstream().subscribe(
+            bus.subjects.all_events, stream=bus.subjects.stream, ordered_consumer=True, config=config
+        )
+    except Error as error:
+        raise Unavailable(f"the event stream {bus.subjects.stream} cannot be read: {error}") from error
+    while True:
+        try:
+            message = await stream.next_msg(timeout=None if watch else QUIET_SECONDS)
+        except NoMessage:
+            return
+        token = message.subject.removeprefix(f"{bus.subjects.prefix}.evt.").split(".")[0]
+        if not tokens or token in tokens:
+            _print(message.data, as_json=as_json)
+        await asyncio.sleep(0)
+
+
+def _print(data: bytes, *, as_json: bool) -> None:
+    """One line per event; JSON as it is on the wire, so that any CloudEvents tool can read it."""
+    if as_json:
+        print(data.decode(errors="replace"), flush=True)  # noqa: T201
+        return
+    try:
+        event = decode(data, CloudEvent)
+    except InvalidRequest:
+        return
+    facts = "  ".join(f"{key}={_value(key, value)}" for key, value in event.data.items())
+    kind = event.type.removeprefix(TYPE_PREFIX)
+    print(f"{event.time}  {event.source.rpartition('/')[2]:<12}  {kind:<18}  {event.subject}  {facts}", flush=True)  # noqa: T201
+
+
+def _value(key: str, value: Any) -> str:
+    sized = isinstance(value, int) and key in {"size", "capacity", "total", "free"}
+    return tables.size(value) if sized else str(value)

@@ -1,0 +1,42 @@
+"""``info``: what each node has."""
+
+import msgspec
+
+import directpv_common.messages as m
+from directpv_cli import tables
+from directpv_cli.commands.selection import output_format
+from directpv_cli.session import fail, run, say, settings
+from directpv_common.api import Controller
+
+
+def info(output: str) -> None:
+    """Print a row per node and a line of totals; exits with 1 if DirectPV runs on no node."""
+    printer = output_format(output, wide=False)
+    nodes = run(lambda bus: bus.call(Controller.NODE_LIST, m.Empty())).nodes
+    if printer:
+        printer(msgspec.to_builtins(nodes))
+        return
+    if not nodes:
+        fail("no node agent has been heard; is DirectPV installed?")
+    if settings.quiet:
+        return
+    ordered = sorted(nodes, key=lambda node: (node.drives, node.volumes, node.allocated, node.total, node.info.name))
+    tables.show(["NODE", "CAPACITY", "ALLOCATED", "VOLUMES", "DRIVES"], [_row(node) for node in ordered])
+    total, allocated = sum(node.total for node in nodes), sum(node.allocated for node in nodes)
+    volumes, drives = sum(node.volumes for node in nodes), sum(node.drives for node in nodes)
+    say(f"{tables.size(allocated) or '0 B'}/{tables.size(total) or '0 B'} used, {volumes} volumes, {drives} drives")
+    for node in nodes:
+        if not node.info.quota_enforced:
+            say(f"[yellow]{node.info.name}: volume sizes are not enforced (quota best-effort)[/yellow]")
+
+
+def _row(node: m.NodeSummary) -> list[str]:
+    colour = "red" if not node.online else "green" if node.drives else "bright_yellow"
+    state = "" if node.online else " (offline)"
+    return [
+        f"[{colour}]•[/{colour}] {node.info.name}{state}",
+        tables.size(node.total),
+        tables.size(node.allocated),
+        str(node.volumes) if node.volumes else "",
+        str(node.drives) if node.drives else "",
+    ]

@@ -1,0 +1,141 @@
+"""``list drives`` and ``list volumes``."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+import directpv_common.messages as m
+from directpv_cli import tables
+from directpv_cli.commands.selection import Words, output_format
+from directpv_cli.ellipsis import expand_all
+from directpv_cli.session import checked, fail, run
+from directpv_common import crd, names
+from directpv_common.api import Controller
+from directpv_common.bus import Bus
+
+
+async def all_drives(bus: Bus, selection: m.ListDrives) -> list[m.DriveInfo]:
+    """Return every drive that ``selection`` means, page by page."""
+    found: list[m.DriveInfo] = []
+    while True:
+        page = await bus.call(Controller.DRIVE_LIST, selection)
+        found.extend(page.drives)
+        if not page.next:
+            return found
+        selection = msgspec.structs.replace(selection, token=page.next)
+
+
+async def all_volumes(bus: Bus, selection: m.ListVolumes) -> list[m.VolumeInfo]:
+    """Return every volume that ``selection`` means, page by page."""
+    found: list[m.VolumeInfo] = []
+    while True:
+        page = await bus.call(Controller.VOLUME_LIST, selection)
+        found.extend(page.volumes)
+        if not page.next:
+            return found
+        selection = msgspec.structs.replace(selection, token=page.next)
+
+
+def drives(selection: m.ListDrives, *, output: str, headers: bool, show_labels: bool) -> None:
+    """Print the drives; sorted by node, status, size, free space and name."""
+    printer = output_format(output)
+    found = run(lambda bus: all_drives(bus, selection))
+    found.sort(key=lambda d: (d.record.node, d.record.status, d.record.total, d.free, d.record.device))
+    _missing("drive", selection.ids, {drive.record.fsuuid for drive in found})
+    if printer:
+        printer(tables.object_list(map(crd.drive_object, found)))
+        return
+    if not found:
+        fail("no drives match; `--all` lists drives in every state")
+    columns = ["DRIVE ID", "NODE", "NAME", "MAKE", "SIZE", "FREE", "VOLUMES", "STATUS", *["LABELS"] * show_labels]
+    tables.show(columns, [_drive_row(drive, labels=show_labels) for drive in found], headers=headers)
+
+
+def _drive_row(drive: m.DriveInfo, *, labels: bool) -> list[str]:
+    record = drive.record
+    return [
+        record.fsuuid,
+        record.node,
+        record.device,
+        record.make,
+        tables.size(record.total),
+        tables.size(drive.free),
+        str(drive.volumes) if drive.volumes else "",
+        drive_state(record),
+        *([label_text(record.labels)] if labels else []),
+    ]
+
+
+def drive_state(record: m.DriveRecord) -> str:
+    """Return the status with its suffixes, as upstream shows it."""
+    suspended = record.labels.get(names.SUSPEND) == "true"
+    return f"{record.status}{',SchedulingDisabled' * record.unschedulable}{',Suspended' * suspended}"
+
+
+def label_text(labels: dict[str, str]) -> str:
+    """Return what people labelled, without the group's prefix."""
+    pairs = sorted(names.user_labels(labels).items())
+    return ",".join(f"{key.removeprefix(names.GROUP + '/')}={value}" for key, value in pairs)
+
+
+@dataclass(frozen=True)
+class Pods:
+    """Filter by the pod that uses a volume; empty means any."""
+
+    names: frozenset[str]
+    namespaces: frozenset[str]
+
+    @classmethod
+    def of(cls, pod_names: Words, namespaces: Words) -> "Pods":
+        """Read the flags."""
+        return checked(lambda: cls(frozenset(expand_all(pod_names or ())), frozenset(expand_all(namespaces or ()))))
+
+    def match(self, volume: m.VolumeInfo) -> bool:
+        """Tell whether the volume's pod is meant."""
+        name, namespace = pod_of(volume)
+        return (not self.names or name in self.names) and (not self.namespaces or namespace in self.namespaces)
+
+
+def pod_of(volume: m.VolumeInfo) -> tuple[str, str]:
+    """Return name and namespace of the pod that uses the volume, or used it last."""
+    return volume.record.pod_name, volume.record.pod_namespace
+
+
+def volumes(selection: m.ListVolumes, pods: Pods, *, output: str, headers: bool, show_labels: bool, pvc: bool) -> None:
+    """Print the volumes; sorted by namespace, node, status, capacity, drive, pod and name."""
+    printer = output_format(output)
+    found = [volume for volume in run(lambda bus: all_volumes(bus, selection)) if pods.match(volume)]
+    found.sort(key=lambda v: (pod_of(v)[1], v.node, v.status, v.record.capacity, v.device, v.record.name))
+    _missing("volume", selection.names, {volume.record.name for volume in found})
+    if printer:
+        printer(tables.object_list(map(crd.volume_object, found)))
+        return
+    if not found:
+        fail("no volumes match; `--all` lists volumes in every state")
+    wide = output == "wide"
+    columns = ["VOLUME", "CAPACITY", "NODE", "DRIVE", "PODNAME", "PODNAMESPACE", "STATUS"]
+    columns += ["DRIVE ID"] * wide + ["PVC"] * pvc + ["LABELS"] * show_labels
+    rows = [_volume_row(volume, wide=wide, pvc=pvc, labels=show_labels) for volume in found]
+    tables.show(columns, rows, headers=headers)
+
+
+def _volume_row(volume: m.VolumeInfo, *, wide: bool, pvc: bool, labels: bool) -> list[str]:
+    record = volume.record
+    claim = f"{record.pvc_namespace}/{record.pvc_name}" if record.pvc_name else ""
+    return [
+        record.name,
+        tables.size(record.capacity),
+        volume.node,
+        volume.device,
+        *pod_of(volume),
+        volume.status,
+        *([record.fsuuid] if wide else []),
+        *([claim] if pvc else []),
+        *([label_text(record.labels)] if labels else []),
+    ]
+
+
+def _missing(noun: str, asked: tuple[str, ...], found: set[str]) -> None:
+    missing = [name for name in asked if name not in found]
+    if missing:
+        fail(f"{noun} not found: {', '.join(missing)}")

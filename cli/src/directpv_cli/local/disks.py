@@ -1,0 +1,119 @@
+"""Loop devices over files of our own, and the mounts on them: made here, and undone here for sure."""
+
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+COMMAND_SECONDS: Final = 30
+TRIES: Final = 5
+"""losetup --find races with others for the free device."""
+
+
+class DiskError(Exception):
+    """A tool failed; the text says which, and what it said."""
+
+
+def command(*argv: str) -> str:
+    """Run ``argv`` and return its output.
+
+    Raises:
+        DiskError: It failed, hung, or does not exist.
+    """
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+    except OSError as error:
+        raise DiskError(f"{argv[0]} cannot be started: {error.strerror}") from error
+    except subprocess.TimeoutExpired:
+        raise DiskError(f"{' '.join(argv)} did not end within {COMMAND_SECONDS} s") from None
+    if done.returncode:
+        raise DiskError(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout.strip()
+
+
+def make_disk(image: Path, size: int) -> str:
+    """Attach a new sparse file of ``size`` bytes; return the kernel name of the device, for instance ``loop3``."""
+    with image.open("xb") as file:
+        file.truncate(size)
+    for attempt in range(TRIES):
+        try:
+            return command("losetup", "--find", "--show", str(image)).removeprefix("/dev/")
+        except DiskError:
+            if attempt == TRIES - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def attached(directory: Path) -> list[str]:
+    """Return the loop devices (kernel names) whose backing file is below ``directory``."""
+    names = []
+    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+        try:
+            text = backing.read_text().strip().removesuffix(" (deleted)")
+        except OSError:
+            continue
+        if Path(text).is_relative_to(directory):
+            names.append(backing.parts[3])
+    return sorted(names)
+
+
+def mounts_of(directory: Path, devices: Sequence[str]) -> list[str]:
+    """Return mount points below ``directory`` or of ``devices``, the last mounted first."""
+    numbers = {_number(device) for device in devices}
+    return [
+        point
+        for number, point in reversed(list(_mounts()))
+        if number in numbers or Path(point).is_relative_to(directory)
+    ]
+
+
+def _mounts() -> Iterator[tuple[str, str]]:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split()
+        yield fields[2], fields[4].encode().decode("unicode_escape")
+
+
+def _number(device: str) -> str:
+    try:
+        return Path(f"/sys/block/{device}/dev").read_text().strip()
+    except OSError:
+        return ""
+
+
+def undo(directory: Path) -> None:
+    """Unmount and detach everything that belongs to ``directory``.
+
+    Raises:
+        DiskError: Something is in use and would not let go; names it.
+    """
+    devices = attached(directory)
+    for point in mounts_of(directory, devices):
+        try:
+            command("umount", point)
+        except DiskError:
+            command("umount", "--lazy", point)
+    for device in devices:
+        command("losetup", "--detach", f"/dev/{device}")
+    left = attached(directory)
+    if left:
+        raise DiskError(f"still attached: {', '.join(left)}; a process holds a file open on it")
+
+
+def quota_supported(directory: Path) -> bool:
+    """Tell whether this kernel's XFS enforces project quotas, by mounting a scratch file system with them."""
+    image, point = directory / "quota-probe.img", directory / "quota-probe"
+    point.mkdir()
+    device = make_disk(image, 512 * 1024 * 1024)
+    try:
+        command("mkfs.xfs", "-q", f"/dev/{device}")
+        try:
+            command("mount", "-t", "xfs", "-o", "prjquota", f"/dev/{device}", str(point))
+        except DiskError:
+            return False
+        command("umount", str(point))
+        return True
+    finally:
+        command("losetup", "--detach", f"/dev/{device}")
+        os.unlink(image)
+        point.rmdir()

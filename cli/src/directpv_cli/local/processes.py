@@ -1,0 +1,128 @@
+"""Processes of a local stack: started in sessions of their own, found again by pid and start time, ended for sure."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+STOP_SECONDS: Final = 10.0
+KILL_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 0.02
+MARK: Final = "DIRECTPV_STACK"
+"""Environment variable that every process of a stack carries; its value is the stack's directory."""
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    """A started process; ``started`` (clock ticks since boot) tells it from a later one with the same pid."""
+
+    name: str
+    pid: int
+    started: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return start_time(self.pid) == self.started
+
+
+def start_time(pid: int) -> int | None:
+    """Return field 22 of /proc/<pid>/stat, or None if there is no such process or it is a zombie."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return None
+    return None if state in "ZX" else int(fields[18])
+
+
+def start(name: str, argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> Process:
+    """Start ``argv`` in the background, its output appended to ``log``.
+
+    Raises:
+        OSError: The program cannot be started.
+    """
+    with log.open("ab") as sink:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            env={**os.environ, **env},
+            start_new_session=True,
+        )
+    started = start_time(child.pid)
+    _children[child.pid] = child
+    return Process(name=name, pid=child.pid, started=-1 if started is None else started)
+
+
+_children: Final[dict[int, "subprocess.Popen[bytes]"]] = {}
+"""Children of this very process, which it must reap."""
+
+
+def send(process: Process, which: signal.Signals) -> None:
+    """Signal ``process`` if it still runs."""
+    if process.alive:
+        try:
+            os.kill(process.pid, which)
+        except ProcessLookupError:
+            return
+
+
+def stop(process: Process) -> None:
+    """End ``process``: SIGTERM, and SIGKILL when it takes too long.
+
+    Raises:
+        TimeoutError: Even SIGKILL did not end it: it hangs in the kernel.
+    """
+    send(process, signal.SIGCONT)
+    send(process, signal.SIGTERM)
+    if not wait_until(lambda: _gone(process), STOP_SECONDS):
+        send(process, signal.SIGKILL)
+        if not wait_until(lambda: _gone(process), KILL_SECONDS):
+            raise TimeoutError(f"{process.name} (pid {process.pid}) does not end; it hangs in the kernel")
+
+
+def kill(process: Process) -> None:
+    """End ``process`` at once, as a crash would."""
+    send(process, signal.SIGKILL)
+    if not wait_until(lambda: _gone(process), KILL_SECONDS):
+        raise TimeoutError(f"{process.name} (pid {process.pid}) does not end; it hangs in the kernel")
+
+
+def _gone(process: Process) -> bool:
+    child = _children.get(process.pid)
+    if child is not None and child.poll() is not None:
+        del _children[process.pid]
+    return not process.alive
+
+
+def wait_until(condition: Callable[[], bool], within: float) -> bool:
+    """Poll ``condition`` for at most ``within`` seconds; return its last value."""
+    deadline = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def marked(directory: Path) -> list[Process]:
+    """Return running processes of the stack in ``directory``, also those that no list knows."""
+    wanted = f"{MARK}={directory}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes().split(b"\0")
+            name = (entry / "comm").read_text().strip()
+        except OSError:
+            continue
+        started = start_time(int(entry.name))
+        if wanted in environment and started is not None:
+            found.append(Process(name=name, pid=int(entry.name), started=started))
+    return found

@@ -1,0 +1,32 @@
+"""What ``up`` and ``status`` print."""
+
+from directpv_cli import tables
+from directpv_cli.local.stack import Stack
+from directpv_cli.session import say
+
+ENFORCED_NOT = (
+    "[yellow]WARNING[/yellow] this kernel's XFS has no project quota: volume sizes are [bold]not enforced[/bold] "
+    "(--quota=best-effort). Never run servers so."
+)
+
+
+def show(stack: Stack) -> None:
+    """Print processes, nodes and the next steps."""
+    rows = [
+        [process.name, str(process.pid), "[green]running[/green]" if process.alive else "[red]ended[/red]"]
+        for process in stack.running
+    ]
+    tables.show(["PROCESS", "PID", "STATE"], rows)
+    tables.show(
+        ["NODE", "DEVICES", "CSI SOCKET"],
+        [[node.name, " ".join(node.devices), f"unix://{node.csi_socket}"] for node in stack.nodes],
+    )
+    if stack.quota == "best-effort":
+        say(ENFORCED_NOT)
+    url = "" if stack.nats_url.endswith(":4222") else f"export DIRECTPV_NATS_URL={stack.nats_url}\n"
+    say(
+        f"Bus: [bold]{stack.nats_url}[/bold], logs: {stack.directory / 'logs'}\n\nTry:\n{url}"
+        "kubectl-directpv discover && kubectl-directpv init drives.yaml --dangerous\n"
+        "kubectl-directpv info; kubectl-directpv list drives; kubectl-directpv events --watch\n"
+        f"nats --server {stack.nats_url} sub 'directpv.v1.evt.>'; nats --server {stack.nats_url} micro ls"
+    )

@@ -1,0 +1,49 @@
+"""Rich tables on standard output; an empty cell is shown as ``-``."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+
+from directpv_common.units import format_bytes
+
+
+def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, headers: bool = True) -> None:
+    """Print ``rows`` under ``columns``; on a pipe the table is as wide as it must be, without colours."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.ROUNDED if headers else None, show_header=headers, header_style="bold", pad_edge=headers)
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    for row in rows:
+        table.add_row(*(cell or "-" for cell in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=console.measure(table).maximum + 1)
+    console.print(table)
+
+
+def size(value: int) -> str:
+    """Return ``value`` bytes for a cell; zero is empty, as upstream shows it."""
+    return format_bytes(value) if value else ""
+
+
+def print_json(document: Any) -> None:
+    """Print ``document`` with an indent of two."""
+    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def print_yaml(document: Any) -> None:
+    """Print ``document`` as YAML, followed by the line ``---``."""
+    import yaml
+
+    plain = orjson.loads(orjson.dumps(document))
+    sys.stdout.write(yaml.safe_dump(plain, sort_keys=False) + "---\n")
+
+
+def object_list(items: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return ``items`` as Kubernetes' ``List``."""
+    return {"apiVersion": "v1", "kind": "List", "metadata": {}, "items": list(items)}
