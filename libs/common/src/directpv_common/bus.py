@@ -177,11 +177,12 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float = 30.0
         log.warning("bus disconnected")
 
     async def failed(error: Exception) -> None:
-        log.warning("bus error", extra={"error": str(error) or type(error).__name__})
+        # While the server is away this comes with every attempt to reconnect: too often for a log.
+        level = logging.WARNING if client.is_connected else logging.DEBUG
+        log.log(level, "bus error", extra={"error": str(error) or type(error).__name__})
 
-    deadline = asyncio.get_running_loop().time() + within
-    while True:
-        try:
+    try:
+        async with asyncio.timeout(within):  # the client itself would try for ever
             await client.connect(
                 [url.strip() for url in urls.split(",")],
                 name=name,
@@ -195,11 +196,9 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float = 30.0
                 disconnected_cb=disconnected,
                 reconnected_cb=bus.reconnected,
             )
-            break
-        except (nats.errors.Error, OSError, TimeoutError) as error:
-            if asyncio.get_running_loop().time() >= deadline:
-                raise Unavailable(f"no NATS server answers at {urls}: {error or type(error).__name__}") from error
-            await asyncio.sleep(LONGEST_PAUSE)
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        await _close(client)
+        raise Unavailable(f"no NATS server answers at {urls} within {within:g} s") from error
     try:
         yield bus
     finally:

@@ -11,13 +11,13 @@ TIB: Final = 1024 * GIB
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _DECIMAL: Final = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15, "e": 10**18}
 _BINARY: Final = {"ki": KIB, "mi": MIB, "gi": GIB, "ti": TIB, "pi": 1024 * TIB, "ei": 1024 * 1024 * TIB}
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\Z")
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\Z", re.ASCII)
 
 
 def format_bytes(size: int) -> str:
     """Return ``size`` in the largest binary unit that keeps it at 1 or more, two decimals at most.
 
-    >>> format_bytes(1127428915)
+    >>> format_bytes(1127428916)
     '1.05 GiB'
     >>> format_bytes(536870912)
     '512 MiB'

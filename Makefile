@@ -1,0 +1,60 @@
+# What people and CI run. `make help` lists it.
+PY := .venv/bin/python
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: ## Install what is missing: Debian packages, virtual environment, workspace
+	@scripts/setup-system
+	@scripts/setup
+
+.PHONY: demo
+demo: install ## The main job from end to end, on drives that it creates and removes itself
+	@.venv/bin/directpv demo
+
+.PHONY: test
+test: install check unit integration sanity crash ## Every check and every test
+
+.PHONY: check
+check: install ## Formatting, lint, types, architecture
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+.PHONY: unit
+unit: install ## Tests without I/O
+	$(PY) -m pytest -q tests/unit
+
+.PHONY: integration
+integration: install ## Tests with real NATS, SQLite, loop devices and processes (root)
+	$(PY) -m pytest -q tests/integration
+
+.PHONY: sanity
+sanity: install ## csi-sanity against a running stack (root, Go)
+	scripts/build-csi-sanity
+	$(PY) -m pytest -q tests/sanity
+
+.PHONY: crash
+crash: install ## kill -9, frozen leaders, lost registry and lost JetStream, under a storm of calls (root)
+	$(PY) -m pytest -q tests/crash
+
+.PHONY: bench
+bench: install ## Figures, each beside its floor measured in the same run (root)
+	$(PY) -m tests.bench
+
+.PHONY: proto
+proto: install ## Generate the gRPC code again from csi.proto
+	scripts/proto
+
+.PHONY: lock
+lock: ## Renew the pins in requirements/ (needs uv)
+	scripts/lock --upgrade
+
+.PHONY: format
+format: install ## Format the code
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .

@@ -1,0 +1,1 @@
+"""What several test folders need: real servers and real drives, made and removed by the tests themselves."""

@@ -1,0 +1,62 @@
+"""A real nats-server on loopback, with a store of its own."""
+
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+READY_SECONDS = 10
+
+
+class NatsServer:
+    """Can be killed and started again on the same port, with or without its store."""
+
+    def __init__(self, store: Path) -> None:
+        self.store = store
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        program = Path(sys.executable).with_name("nats-server")
+        arguments = ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.store)]
+        self._process = subprocess.Popen([program, *arguments], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + READY_SECONDS
+        while not self._listens():
+            assert time.monotonic() < deadline, "nats-server did not start"
+            assert self._process.poll() is None, "nats-server ended"
+            time.sleep(0.01)
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return True
+        return False
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait(READY_SECONDS)
+            self._process = None
+
+    def lose_store(self) -> None:
+        """Delete everything that JetStream kept; only while it is not running."""
+        shutil.rmtree(self.store)
+
+
+@contextlib.contextmanager
+def nats_server(store: Path) -> Iterator[NatsServer]:
+    """Run a server while the block runs."""
+    server = NatsServer(store)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()

@@ -1,0 +1,62 @@
+"""Which objects a command means."""
+
+import pytest
+import typer
+
+import directpv_common.messages as m
+from directpv_cli.commands import selection
+
+ID = "11111111-2222-3333-4444-555555555555"
+
+
+def drives(**flags: object) -> m.ListDrives:
+    given = dict.fromkeys(("nodes", "devices", "statuses", "labels", "ids"), None) | {"everything": False} | flags
+    return selection.drive_selection(**given)  # type: ignore[arg-type]
+
+
+def test_without_selector_ready_drives_are_meant():
+    assert drives() == m.ListDrives(statuses=(m.DriveStatus.READY,))
+
+
+def test_a_command_that_changes_drives_wants_a_selector(capsys):
+    with pytest.raises(typer.Exit) as ended:
+        drives(required=True)
+
+    assert ended.value.exit_code == 255
+    assert "--all" in capsys.readouterr().err
+
+
+def test_all_clears_every_other_selector():
+    assert drives(nodes=["n1"], ids=[ID], everything=True) == m.ListDrives()
+
+
+def test_device_names_may_come_with_dev_and_ranges():
+    assert drives(devices=["/dev/sd{a...b}"]).devices == ("sda", "sdb")
+
+
+def test_a_label_key_gets_the_group_once():
+    assert drives(labels=["rack=7", "directpv.min.io/tenant=x"]).labels == {
+        "directpv.min.io/rack": "7",
+        "directpv.min.io/tenant": "x",
+    }
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ({"ids": ["sda"]}, "sda"),
+        ({"ids": [ID.upper().replace("1", "A")]}, "lower-case"),
+        ({"statuses": ["sleepy"]}, "--status"),
+        ({"labels": ["rack"]}, "KEY=VALUE"),
+        ({"labels": ["rack=" + "x" * 64]}, "63"),
+        ({"labels": ["ra ck=1"]}, "label key"),
+        ({"nodes": ["n{1..2}"]}, "range"),
+        ({"nodes": [""]}, "empty"),
+    ],
+)
+def test_bad_flags_end_with_255_and_say_what_is_wrong(flags, named, capsys):
+    with pytest.raises(typer.Exit) as ended:
+        drives(**flags)
+
+    assert ended.value.exit_code == 255
+    assert named in capsys.readouterr().err

@@ -1,0 +1,78 @@
+"""What is read from the wire is validated; what is written can be read."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import directpv_common.messages as m
+from directpv_common.errors import InvalidRequest
+from directpv_common.wire import decode, encode
+
+FSUUID = "11111111-2222-3333-4444-555555555555"
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        pytest.param(b'{"name":"v"}', "$", id="field missing"),
+        pytest.param(b'{"name":"v","required":"10"}', "$.required", id="text for a number"),
+        pytest.param(b'{"name":"v","required":true}', "$.required", id="boolean for a number"),
+        pytest.param(b'{"name":"v","required":1.5}', "$.required", id="fraction"),
+        pytest.param(b'{"name":"v","required":0}', "$.required", id="zero"),
+        pytest.param(b'{"name":"v","required":-1}', "$.required", id="negative"),
+        pytest.param(b'{"name":"v","required":9223372036854775808}', "$.required", id="2^63"),
+        pytest.param(b'{"name":null,"required":1}', "$.name", id="null"),
+        pytest.param(b'{"name":"../v","required":1}', "$.name", id="path"),
+        pytest.param(b'{"name":"v\\n","required":1}', "$.name", id="line feed at the end"),
+        pytest.param(b'{"name":"v\\u0000","required":1}', "$.name", id="NUL"),
+        pytest.param(b'{"name":"' + b"v" * 129 + b'","required":1}', "$.name", id="129 characters"),
+        pytest.param(b"[]", "$", id="a list"),
+        pytest.param(b"", "$", id="nothing"),
+        pytest.param(b'{"name":"\xff","required":1}', "$", id="not UTF-8"),
+        pytest.param(b"[" * 100_000, "$", id="deep nesting"),
+    ],
+)
+def test_bad_input_is_refused_and_the_field_named(data, field):
+    with pytest.raises(InvalidRequest) as refused:
+        decode(data, m.ExpandVolume)
+
+    assert refused.value.details["field"] == field
+
+
+def test_a_field_of_a_newer_version_is_ignored():
+    assert decode(b'{"name":"v","colour":"red"}', m.VolumeId) == m.VolumeId(name="v")
+
+
+@given(
+    st.builds(
+        m.VolumeRecord,
+        name=st.from_regex(m.VOLUME_NAME_PATTERN),
+        fsuuid=st.just(FSUUID),
+        capacity=st.integers(1, m.MAX_INT64),
+        parameters=st.dictionaries(st.text(), st.text()),
+        deleting=st.booleans(),
+    )
+)
+def test_a_message_is_the_same_after_the_wire(record):
+    assert decode(encode(record), m.VolumeRecord) == record
+
+
+def test_nested_messages_are_written_whole():
+    drive = m.DriveRecord(fsuuid=FSUUID, node="n1", total=10, overhead=1, labels={"a": "b"})
+    inventory = m.Inventory(
+        info=m.NodeInfo(name="n1", topology={}), boot="b", drives=(m.HeldDrive(record=drive, generation=3),)
+    )
+
+    assert decode(encode(inventory), m.Inventory) == inventory
+
+
+@pytest.mark.parametrize("name", ["a", "pvc-1", "A.b_c-9", "v" * 128])
+def test_a_volume_may_be_called(name):
+    assert m.is_volume_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", ".hidden", "-a", "a-", "v" * 129, "a\n", "a\0", "pvc-1.deleted", "ä", "a b"]
+)
+def test_a_volume_may_not_be_called(name):
+    assert not m.is_volume_name(name)
