@@ -7,7 +7,7 @@ Source: NATS client behaviour under failure was measured for nats-py 2.16; the s
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Final, TypeVar
 
 import nats
@@ -109,7 +109,8 @@ class Bus:
     async def _request(self, subject: str, data: bytes, attempt: float, left: float) -> Msg:
         """Send once; turn the client's errors into ours."""
         try:
-            return await self.client.request(subject, data, timeout=attempt, headers=headers_for(left))
+            with cancellation_heeded():
+                return await self.client.request(subject, data, timeout=attempt, headers=headers_for(left))
         except nats.errors.NoRespondersError:
             raise Unavailable(f"nobody answers {subject}: {_who(subject)}") from None
         except nats.errors.TimeoutError:
@@ -121,16 +122,17 @@ class Bus:
 
     @staticmethod
     def _reply(endpoint: Endpoint[Q, R], message: Msg) -> R:
-        if message.headers and ERROR_CODE_HEADER in message.headers:
-            raise decode(message.data, Failure).as_error()
         try:
-            return decode(message.data, endpoint.reply)
+            if not message.headers or ERROR_CODE_HEADER not in message.headers:
+                return decode(message.data, endpoint.reply)
+            failure = decode(message.data, Failure)
         except InvalidRequest as error:
-            raise Internal(f"reply of {message.subject} cannot be read: {error.message}") from error
+            raise Internal(f"reply to {endpoint.name} cannot be read: {error.message}") from error
+        raise failure.as_error()
 
     async def publish(self, subject: str, message: object) -> None:
         """Send ``message`` to whoever listens; lost if nobody does or the server is away."""
-        with contextlib.suppress(nats.errors.Error, OSError):
+        with cancellation_heeded(), contextlib.suppress(nats.errors.Error, OSError):
             await self.client.publish(subject, encode(message))
 
     async def subscribe(self, subject: str, callback: Callable[[Msg], None]) -> Callable[[], Awaitable[None]]:
@@ -146,6 +148,18 @@ class Bus:
                 await subscription.unsubscribe()
 
         return unsubscribe
+
+
+@contextlib.contextmanager
+def cancellation_heeded() -> Iterator[None]:
+    """Raise a cancellation again that the client swallowed: it does so while it flushes (nats-py 2.16)."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 class _NoReply(Exception):
@@ -174,7 +188,8 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float = 30.0
     bus = Bus(client, Subjects(prefix))
 
     async def disconnected() -> None:
-        log.warning("bus disconnected")
+        if not client.is_draining and not client.is_closed:
+            log.warning("bus disconnected")
 
     async def failed(error: Exception) -> None:
         # While the server is away this comes with every attempt to reconnect: too often for a log.

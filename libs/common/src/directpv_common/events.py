@@ -17,7 +17,7 @@ import nats.errors
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError
 
-from directpv_common.bus import Bus
+from directpv_common.bus import Bus, cancellation_heeded
 from directpv_common.context import trace
 from directpv_common.wire import encode
 
@@ -92,7 +92,8 @@ class Events:
         """Tell whether the event is in the stream."""
         js = self._bus.client.jetstream(timeout=ACK_SECONDS)
         try:
-            await js.publish(subject, encode(event), headers={"Nats-Msg-Id": event.id})
+            with cancellation_heeded():
+                await js.publish(subject, encode(event), headers={"Nats-Msg-Id": event.id})
         except (nats.errors.Error, APIError, OSError) as error:
             log.debug("event not published", extra={"error": str(error) or type(error).__name__})
             return False
@@ -111,6 +112,7 @@ async def ensure_stream(bus: Bus) -> None:
         max_bytes=MAX_BYTES,
     )
     try:
-        await bus.client.jetstream(timeout=ACK_SECONDS).add_stream(config)
+        with cancellation_heeded():
+            await bus.client.jetstream(timeout=ACK_SECONDS).add_stream(config)
     except (nats.errors.Error, APIError, OSError) as error:
         log.debug("event stream not made", extra={"error": str(error) or type(error).__name__})

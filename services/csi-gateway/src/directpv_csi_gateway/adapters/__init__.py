@@ -1,1 +1,1 @@
-"""Thin connections of the core to gRPC and the bus."""
+"""The gRPC side of the gateway, its unix socket, and its metrics."""

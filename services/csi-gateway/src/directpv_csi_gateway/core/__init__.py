@@ -1,1 +1,1 @@
-"""CSI messages to ours and back, without I/O."""
+"""CSI requests to messages of the bus and replies back: pure, no I/O."""

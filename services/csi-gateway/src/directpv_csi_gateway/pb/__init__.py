@@ -1,0 +1,1 @@
+"""The wire of CSI: ``csi.proto``, and the modules that ``scripts/proto`` writes from it."""

@@ -1,0 +1,153 @@
+"""Requests of the CSI Controller service to messages of the controller API."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import directpv_common.messages as m
+from directpv_common.errors import InvalidRequest, InvalidToken
+from directpv_common.names import ACCESS_TIER, VOLUME_CLAIM_ID, AccessTier
+from directpv_csi_gateway.core.capability import access_of, all_supported
+from directpv_csi_gateway.core.checks import mapping, refused, shown, sizes, text, volume_name
+from directpv_csi_gateway.pb import csi_pb2 as pb
+
+PAGE: Final = 500
+"""Volumes per page at most: a page must fit into one message of the bus (1 MiB)."""
+TOKEN_BYTES: Final = 1024
+TERMS: Final = 10_000
+"""Topology terms at most: two per node in a cluster of 5,000."""
+
+_CLAIM_ID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+_TIERS: Final = frozenset(tier.lower() for tier in AccessTier)
+
+
+def create_volume(request: pb.CreateVolumeRequest) -> m.CreateVolume:
+    """Return what to ask the controller for. Source: CSI 1.12, CreateVolume.
+
+    Raises:
+        InvalidRequest: A field that can never be granted; secrets are not looked at.
+    """
+    name = volume_name("name", request.name)
+    all_supported("volume_capabilities", request.volume_capabilities)
+    required, limit = _capacity(request) if request.HasField("capacity_range") else (0, 0)
+    if request.HasField("volume_content_source"):
+        raise refused("volume_content_source", "snapshots and clones are not offered; create an empty volume")
+    if request.mutable_parameters:
+        raise refused("mutable_parameters", "are not offered; remove the VolumeAttributesClass")
+    where = request.accessibility_requirements
+    return m.CreateVolume(
+        name=name,
+        required=required,
+        limit=limit,
+        parameters=parameters("parameters", request.parameters),
+        requisite=_terms("accessibility_requirements.requisite", where.requisite),
+        preferred=_terms("accessibility_requirements.preferred", where.preferred),
+    )
+
+
+def _capacity(request: pb.CreateVolumeRequest | pb.ControllerExpandVolumeRequest) -> tuple[int, int]:
+    return sizes("capacity_range", request.capacity_range.required_bytes, request.capacity_range.limit_bytes)
+
+
+def parameters(field: str, value: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters of a storage class; those of other drivers are kept, the controller ignores them.
+
+    Raises:
+        InvalidRequest: Too large, an access tier that does not exist, or a claim id that is no UUID.
+    """
+    checked = mapping(field, value)
+    tier = checked.get(ACCESS_TIER)
+    if tier is not None and tier.lower() not in _TIERS:
+        raise refused(f"{field}[{ACCESS_TIER}]", f"{shown(tier)} is no access tier; use one of {', '.join(AccessTier)}")
+    claim = checked.get(VOLUME_CLAIM_ID)
+    if claim is not None and not _CLAIM_ID.match(claim):
+        raise refused(f"{field}[{VOLUME_CLAIM_ID}]", f"{shown(claim)} is no UUID; write 8-4-4-4-12 hexadecimal digits")
+    return checked
+
+
+def _terms(field: str, topologies: Iterable[pb.Topology]) -> tuple[m.Segments, ...]:
+    """Return the segments of each term, repetitions left out: a large cluster would not fit on the bus."""
+    terms: dict[tuple[tuple[str, str], ...], m.Segments] = {}
+    for index, topology in enumerate(topologies):
+        if index >= TERMS:
+            raise refused(field, f"more than {TERMS} terms; set allowedTopologies in the storage class")
+        segments = mapping(f"{field}[{index}].segments", topology.segments)
+        terms.setdefault(tuple(sorted(segments.items())), segments)
+    return tuple(terms.values())
+
+
+def delete_volume(request: pb.DeleteVolumeRequest) -> m.VolumeId:
+    """Return the volume to delete.
+
+    Raises:
+        InvalidRequest: An id that no volume can have.
+    """
+    return m.VolumeId(name=volume_name("volume_id", request.volume_id))
+
+
+def get_volume(request: pb.ControllerGetVolumeRequest) -> m.VolumeId:
+    """Return the volume to show.
+
+    Raises:
+        InvalidRequest: An id that no volume can have.
+    """
+    return m.VolumeId(name=volume_name("volume_id", request.volume_id))
+
+
+def expand_volume(request: pb.ControllerExpandVolumeRequest) -> m.ExpandVolume:
+    """Return the new size to reserve.
+
+    Raises:
+        InvalidRequest: No size, or a capability that is not offered.
+    """
+    name = volume_name("volume_id", request.volume_id)
+    if not request.HasField("capacity_range"):
+        raise refused("capacity_range", "missing; set required_bytes to the new size")
+    required, limit = _capacity(request)
+    if not required:
+        raise refused("capacity_range.required_bytes", "missing; set it to the new size in bytes")
+    if request.HasField("volume_capability"):
+        access_of("volume_capability", request.volume_capability)
+    return m.ExpandVolume(name=name, required=required, limit=limit)
+
+
+def list_volumes(request: pb.ListVolumesRequest) -> m.ListVolumes:
+    """Return which page to ask for; never more than :data:`PAGE` volumes.
+
+    Raises:
+        InvalidRequest: A negative number of entries.
+        InvalidToken: A token that was never handed out.
+    """
+    if request.max_entries < 0:
+        raise refused("max_entries", f"{request.max_entries} is negative; use 0 for no limit")
+    try:
+        token = text("starting_token", request.starting_token, TOKEN_BYTES)
+    except InvalidRequest as error:
+        raise InvalidToken(f"{error.message}; begin again without a token", field="starting_token") from error
+    return m.ListVolumes(token=token, limit=min(request.max_entries or PAGE, PAGE))
+
+
+def get_capacity(request: pb.GetCapacityRequest) -> m.GetCapacity:
+    """Return what to ask for: capacity for a class of volumes in one place.
+
+    Raises:
+        InvalidRequest: A capability or parameter that can never be granted.
+    """
+    if request.volume_capabilities:
+        all_supported("volume_capabilities", request.volume_capabilities)
+    return m.GetCapacity(
+        parameters=parameters("parameters", request.parameters),
+        accessible=mapping("accessible_topology.segments", request.accessible_topology.segments),
+    )
+
+
+def validate(request: pb.ValidateVolumeCapabilitiesRequest) -> m.VolumeId:
+    """Return the volume that is asked about; whether it can do all that is :func:`replies.validated`'s to say.
+
+    Raises:
+        InvalidRequest: No volume, or no capability to judge.
+    """
+    name = volume_name("volume_id", request.volume_id)
+    if not request.volume_capabilities:
+        raise refused("volume_capabilities", "missing; give at least one capability")
+    return m.VolumeId(name=name)

@@ -1,0 +1,131 @@
+"""Messages of the bus to replies of CSI."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import directpv_common.messages as m
+from directpv_common.errors import InvalidRequest
+from directpv_common.names import DRIVE, VOLUME_SIZE
+from directpv_csi_gateway.core.capability import all_supported
+from directpv_csi_gateway.core.checks import shown
+from directpv_csi_gateway.pb import csi_pb2 as pb
+
+KUBERNETES: Final = ("csi.storage.k8s.io/", "storage.kubernetes.io/")
+"""Prefixes of keys that Kubernetes adds to parameters and context for each call."""
+WELL: Final = "the volume is well"
+
+
+def volume(info: m.VolumeInfo) -> pb.Volume:
+    """Return ``info`` as CSI shows a volume."""
+    record = info.record
+    shown_volume = pb.Volume(
+        capacity_bytes=record.capacity, volume_id=record.name, volume_context=volume_context(record)
+    )
+    if info.topology:
+        shown_volume.accessible_topology.add().segments.update(info.topology)
+    return shown_volume
+
+
+def volume_context(record: m.VolumeRecord) -> dict[str, str]:
+    """Return what the node gets with each stage and publish call.
+
+    The parameters of the class, as upstream gives them, and two hints with which a node finds the volume although
+    the record on its drive is gone.
+    """
+    kept = {key: value for key, value in record.parameters.items() if not key.startswith(KUBERNETES)}
+    return {**kept, DRIVE: record.fsuuid, VOLUME_SIZE: str(record.capacity)}
+
+
+def condition(abnormal: bool, message: str) -> pb.VolumeCondition:
+    """Return the health of a volume; CSI wants a message in any case."""
+    return pb.VolumeCondition(abnormal=abnormal, message=message or ("the volume is not well" if abnormal else WELL))
+
+
+def listed(page: m.VolumePage) -> pb.ListVolumesResponse:
+    """Return one page of volumes."""
+    return pb.ListVolumesResponse(
+        entries=[
+            pb.ListVolumesResponse.Entry(
+                volume=volume(info),
+                status=pb.ListVolumesResponse.VolumeStatus(volume_condition=condition(info.abnormal, info.condition)),
+            )
+            for info in page.volumes
+        ],
+        next_token=page.next,
+    )
+
+
+def got(info: m.VolumeInfo) -> pb.ControllerGetVolumeResponse:
+    """Return one volume with its health."""
+    status = pb.ControllerGetVolumeResponse.VolumeStatus(volume_condition=condition(info.abnormal, info.condition))
+    return pb.ControllerGetVolumeResponse(volume=volume(info), status=status)
+
+
+def capacity(found: m.Capacity) -> pb.GetCapacityResponse:
+    """Return free bytes in all, and on the best single drive: a volume never spans two."""
+    reply = pb.GetCapacityResponse(available_capacity=found.available)
+    reply.maximum_volume_size.value = found.maximum
+    return reply
+
+
+def validated(
+    request: pb.ValidateVolumeCapabilitiesRequest, info: m.VolumeInfo
+) -> pb.ValidateVolumeCapabilitiesResponse:
+    """Confirm ``request`` if the volume can do all of it; else say what it cannot."""
+    try:
+        all_supported("volume_capabilities", request.volume_capabilities)
+    except InvalidRequest as error:
+        return pb.ValidateVolumeCapabilitiesResponse(message=error.message)
+    differs = _difference(request, info.record)
+    if differs:
+        return pb.ValidateVolumeCapabilitiesResponse(message=differs)
+    confirmed = pb.ValidateVolumeCapabilitiesResponse.Confirmed(
+        volume_context=request.volume_context,
+        volume_capabilities=request.volume_capabilities,
+        parameters=request.parameters,
+    )
+    return pb.ValidateVolumeCapabilitiesResponse(confirmed=confirmed)
+
+
+def _difference(request: pb.ValidateVolumeCapabilitiesRequest, record: m.VolumeRecord) -> str:
+    """Return what in ``request`` is not so for the volume; empty if all is."""
+    if request.mutable_parameters:
+        return "mutable_parameters: are not offered"
+    wrong = _other(request.parameters, record.parameters)
+    if wrong:
+        return f"parameters: the volume was created with another value of {wrong}"
+    # The size hint tells the size at creation: an expanded volume has another.
+    wrong = _other(request.volume_context, {**volume_context(record), VOLUME_SIZE: None})
+    return f"volume_context: the volume has another value of {wrong}" if wrong else ""
+
+
+def _other(given: Mapping[str, str], real: Mapping[str, str | None]) -> str:
+    """Return the first key of ``given`` whose value is not that of ``real``; there, None allows any."""
+    for key in sorted(given):
+        expected = real.get(key, "")
+        if expected is not None and given[key] != expected and not key.startswith(KUBERNETES):
+            return shown(key)
+    return ""
+
+
+def node_info(info: m.NodeInfo) -> pb.NodeGetInfoResponse:
+    """Return the node's name and topology; the number of volumes is bounded by space alone."""
+    return pb.NodeGetInfoResponse(node_id=info.name, accessible_topology=pb.Topology(segments=info.topology))
+
+
+def stats(found: m.VolumeStats) -> pb.NodeGetVolumeStatsResponse:
+    """Return use in bytes and inodes, and the health of the volume."""
+    usage = pb.VolumeUsage
+    return pb.NodeGetVolumeStatsResponse(
+        usage=_usages(
+            (usage.BYTES, found.total, found.used, found.available),
+            (usage.INODES, found.inodes_total, found.inodes_used, found.inodes_free),
+        ),
+        volume_condition=condition(found.abnormal, found.condition),
+    )
+
+
+def _usages(*rows: tuple[pb.VolumeUsage.Unit, int, int, int]) -> Iterable[pb.VolumeUsage]:
+    return [
+        pb.VolumeUsage(unit=unit, total=total, used=used, available=available) for unit, total, used, available in rows
+    ]
