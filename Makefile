@@ -39,12 +39,12 @@ sanity: install ## csi-sanity against a running stack (root, Go)
 	$(PY) -m pytest -q tests/sanity
 
 .PHONY: crash
-crash: install ## kill -9, frozen leaders, lost registry and lost JetStream, under a storm of calls (root)
-	$(PY) -m pytest -q tests/crash
+crash: install ## The whole stack: the plugin, kill -9, frozen leaders, lost registry and JetStream (root)
+	$(PY) -m pytest -q tests/stack tests/crash
 
 .PHONY: bench
 bench: install ## Figures, each beside its floor measured in the same run (root)
-	$(PY) -m tests.bench
+	PYTHONPATH=tests $(PY) -m bench
 
 .PHONY: proto
 proto: install ## Generate the gRPC code again from csi.proto

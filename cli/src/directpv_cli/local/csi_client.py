@@ -32,7 +32,7 @@ def capability(mode: str = "SINGLE_NODE_WRITER") -> csi_pb2.VolumeCapability:
     """Return a mount capability with access mode ``mode``."""
     return csi_pb2.VolumeCapability(
         mount=csi_pb2.VolumeCapability.MountVolume(fs_type=FS_TYPE),
-        access_mode=csi_pb2.VolumeCapability.AccessMode(mode=csi_pb2.VolumeCapability.AccessMode.Mode.Value(mode)),
+        access_mode=csi_pb2.VolumeCapability.AccessMode(mode=mode),
     )
 
 

@@ -179,12 +179,12 @@ async def grow_and_remove(clock: Clock, client: CsiClient, pod: Path) -> None:
         )
         done(format_bytes(reply.capacity_bytes))
     with clock.step("NodeExpandVolume") as done:
-        reply = await _csi(
+        expanded = await _csi(
             client.node.NodeExpandVolume(
                 csi.NodeExpandVolumeRequest(volume_id=VOLUME, volume_path=target, capacity_range=larger)
             )
         )
-        done(format_bytes(reply.capacity_bytes))
+        done(format_bytes(expanded.capacity_bytes))
     with clock.step("NodeUnpublishVolume"):
         await _csi(
             client.node.NodeUnpublishVolume(csi.NodeUnpublishVolumeRequest(volume_id=VOLUME, target_path=target))

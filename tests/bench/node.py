@@ -1,0 +1,99 @@
+"""Stage, publish, unpublish and unstage over CSI, beside the bare system calls."""
+
+import asyncio
+import ctypes
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+from bench.client import CAPABILITY, calls, creation
+from bench.measure import Samples, ms, show, us
+from directpv_csi_gateway.pb import csi_pb2 as csi
+from support.cluster import cluster
+
+ROUNDS: Final = 300
+MS_BIND: Final = 4096
+LIBC: Final = ctypes.CDLL(None, use_errno=True)
+STEPS: Final = ("NodeStageVolume", "NodePublishVolume", "NodeUnpublishVolume", "NodeUnstageVolume")
+
+
+async def bench(work: Path, url: str) -> None:
+    """Print the table; the stack brings a bus of its own."""
+    with cluster(nodes=1, drives=1) as running:
+        await running.initialise()
+        async with calls(running.socket) as call:
+            reply = await call("/csi.v1.Controller/CreateVolume", creation("pvc-bench"), csi.CreateVolumeResponse)
+            samples = await chain(call, reply.volume, work)
+        drive = next(Path(running.stack.nodes[0].root, "mnt").iterdir())
+        floor = await asyncio.to_thread(bare, drive / "pvc-bench", work)
+    rows = [
+        [name, ms(samples[name].p50), ms(samples[name].p99), us(floor[name].p50), us(floor[name].p99)] for name in STEPS
+    ]
+    whole = [sum(pick(samples[name]) for name in STEPS) for pick in (_p50, _p99)]
+    base = [sum(pick(floor[name]) for name in STEPS) for pick in (_p50, _p99)]
+    rows.append(["all four", *map(ms, whole), *map(us, base)])
+    show("A volume on its node: gRPC → gateway → bus → agent → mount", ["", "p50", "p99", "bare p50", "bare p99"], rows)
+
+
+def _p50(samples: Samples) -> float:
+    return samples.p50
+
+
+def _p99(samples: Samples) -> float:
+    return samples.p99
+
+
+async def chain(call: object, volume: csi.Volume, work: Path) -> dict[str, Samples]:
+    """Time the four calls, round after round."""
+    staging, target = str(work / "staging"), str(work / "target")
+    common = {"volume_id": volume.volume_id}
+    full = {**common, "staging_target_path": staging, "volume_capability": CAPABILITY}
+    requests = {
+        "NodeStageVolume": csi.NodeStageVolumeRequest(**full, volume_context=volume.volume_context),
+        "NodePublishVolume": csi.NodePublishVolumeRequest(
+            **full, target_path=target, volume_context=volume.volume_context
+        ),
+        "NodeUnpublishVolume": csi.NodeUnpublishVolumeRequest(**common, target_path=target),
+        "NodeUnstageVolume": csi.NodeUnstageVolumeRequest(**common, staging_target_path=staging),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in STEPS}
+    for number in range(ROUNDS + 10):
+        for name in STEPS:
+            begun = time.perf_counter()
+            await call(f"/csi.v1.Node/{name}", requests[name], getattr(csi, f"{name}Response"))  # type: ignore[operator]
+            if number >= 10:
+                seconds[name].append(time.perf_counter() - begun)
+    return {name: Samples(tuple(taken), sum(taken)) for name, taken in seconds.items()}
+
+
+def bare(source: Path, work: Path) -> dict[str, Samples]:
+    """Time what the kernel must do at least: a directory and a bind mount, and both undone."""
+    staging, target = work / "bare-staging", work / "bare-target"
+    staging.mkdir()
+    steps = {
+        "NodeStageVolume": lambda: _mount(source, staging),
+        "NodePublishVolume": lambda: (target.mkdir(), _mount(staging, target)),
+        "NodeUnpublishVolume": lambda: (_umount(target), target.rmdir()),
+        "NodeUnstageVolume": lambda: _umount(staging),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in STEPS}
+    for _ in range(ROUNDS):
+        for name in STEPS:
+            begun = time.perf_counter()
+            steps[name]()
+            seconds[name].append(time.perf_counter() - begun)
+    return {name: Samples(tuple(taken), sum(taken)) for name, taken in seconds.items()}
+
+
+def _mount(source: Path, target: Path) -> None:
+    _checked(LIBC.mount(os.fsencode(source), os.fsencode(target), None, MS_BIND, None))
+
+
+def _umount(target: Path) -> None:
+    _checked(LIBC.umount2(os.fsencode(target), 0))
+
+
+def _checked(status: int) -> None:
+    if status:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

@@ -1,0 +1,64 @@
+"""Registries of any size, filled directly: nobody waits for 100,000 real drives."""
+
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import directpv_common.messages as m
+from directpv_common import names
+from directpv_common.units import GIB, MIB, TIB
+from directpv_common.wire import encode
+from directpv_controller.adapters.sqlite_file import SqliteFile
+
+DRIVES_PER_NODE = 20
+
+
+def node_name(number: int) -> str:
+    """Name of a made-up node."""
+    return f"worker-{number:05d}"
+
+
+def drive_records(count: int) -> Iterator[m.DriveRecord]:
+    """Ready drives of 16 TiB, twenty per node."""
+    for number in range(count):
+        node = node_name(number // DRIVES_PER_NODE)
+        topology = dict.fromkeys(names.TOPOLOGY_KEYS, "default")
+        yield m.DriveRecord(
+            fsuuid=str(uuid.UUID(int=number + 1)),
+            node=node,
+            device=f"nvme{number % DRIVES_PER_NODE}n1",
+            make="Acme Disk9",
+            total=16 * TIB,
+            overhead=8 * GIB,
+            topology={**topology, names.IDENTITY: names.DRIVER_NAME, names.NODE: node},
+            created="2026-01-01T00:00:00Z",
+        )
+
+
+def volume_records(count: int, drives: int) -> Iterator[m.VolumeRecord]:
+    """Volumes of 1 MiB, spread over the drives."""
+    for number in range(count):
+        yield m.VolumeRecord(
+            name=f"pvc-{uuid.UUID(int=number + 1)}",
+            fsuuid=str(uuid.UUID(int=number % drives + 1)),
+            capacity=MIB,
+            pvc_name=f"data-{number}",
+            pvc_namespace="bench",
+            created="2026-01-01T00:00:00Z",
+        )
+
+
+def fill(path: Path, *, drives: int, volumes: int = 0) -> None:
+    """Make a registry file with so many drives and volumes."""
+    file = SqliteFile(path, lambda size, seconds: None)
+    file.open()
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN")
+    rows = ((record.fsuuid, encode(record)) for record in drive_records(drives))
+    connection.executemany("INSERT INTO drives VALUES (?, ?)", rows)
+    named = ((record.name, encode(record)) for record in volume_records(volumes, drives))
+    connection.executemany("INSERT INTO volumes VALUES (?, ?)", named)
+    connection.execute("DELETE FROM meta WHERE key = 'rebuilding'")
+    connection.execute("COMMIT")
+    connection.close()

@@ -1,0 +1,36 @@
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from directpv_common.bus import Bus, connect_bus
+from integration.controller.harness import Controller, Nats, Process
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[Nats]:
+    server = Nats(tmp_path)
+    yield server
+    server.process.end()
+
+
+@pytest.fixture
+def controllers(nats: Nats, tmp_path: Path) -> Iterator[Callable[..., Controller]]:
+    """Start controllers; all are ended with the test, and their logs are shown when it fails."""
+    started: list[Process] = []
+
+    def start(name: str = "c1", **settings: object) -> Controller:
+        controller = Controller(nats, tmp_path, name, **settings)
+        started.append(controller)
+        return controller
+
+    yield start
+    for process in started:
+        process.end()
+        print(f"==== {process.log.name}", process.log.read_text(errors="replace"), sep="\n")
+
+
+@pytest.fixture
+async def bus(nats: Nats) -> AsyncIterator[Bus]:
+    async with connect_bus(nats.url, name="test", prefix="directpv.v1") as connection:
+        yield connection

@@ -1,0 +1,129 @@
+"""Real parts: nats-server, the controller as a process of its own, and its registry file."""
+
+import asyncio
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import directpv_common.messages as m
+from directpv_common.wire import decode
+from directpv_controller.core.ledger import Ledger
+from directpv_controller.core.model import Snapshot
+
+START_SECONDS = 20.0
+LEASE_SECONDS = 1.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def until(condition: Callable[[], Any], what: str, within: float = START_SECONDS) -> Any:
+    """Wait for ``condition`` to be true; it may be a coroutine function."""
+    deadline = time.monotonic() + within
+    while True:
+        value = condition()
+        if isinstance(value, Awaitable):
+            value = await value
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within:g} s: {what}")
+        await asyncio.sleep(0.02)
+
+
+class Process:
+    """A program of the test's own, ended for sure by :meth:`end`."""
+
+    def __init__(self, argv: list[str], log: Path, env: dict[str, str] | None = None) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self.popen = subprocess.Popen(
+                argv, stdout=output, stderr=output, env={**os.environ, **(env or {})}, start_new_session=True
+            )
+
+    def send(self, which: signal.Signals) -> None:
+        self.popen.send_signal(which)
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.popen.wait(10)
+
+    def end(self) -> int:
+        if self.popen.poll() is None:
+            self.popen.send_signal(signal.SIGCONT)
+            self.popen.terminate()
+            try:
+                self.popen.wait(15)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return self.popen.returncode
+
+    def said(self, text: str) -> bool:
+        return text in self.log.read_text(errors="replace")
+
+
+class Nats:
+    """A nats-server with JetStream in a directory of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self._directory = directory
+        self.start()
+
+    def start(self) -> None:
+        program = str(Path(sys.executable).with_name("nats-server"))
+        store = str(self._directory / "nats")
+        argv = [program, "--addr", "127.0.0.1", "--port", str(self.port), "--jetstream", "--store_dir", store]
+        self.process = Process(argv, self._directory / "nats.log")
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+
+class Controller(Process):
+    """``python -m directpv_controller``."""
+
+    def __init__(self, nats: Nats, directory: Path, name: str = "c1", **settings: object) -> None:
+        self.port = free_port()
+        values = {
+            "nats_url": nats.url,
+            "registry": directory / "registry.db",
+            "lease_seconds": LEASE_SECONDS,
+            "rebuild_seconds": 0.5,
+            "online_seconds": 1.0,
+            "metrics_port": self.port,
+            **settings,
+        }
+        env = {f"DIRECTPV_{key.upper()}": str(value) for key, value in values.items()}
+        super().__init__([sys.executable, "-m", "directpv_controller"], directory / f"{name}.log", env)
+
+
+def read_registry(path: Path) -> Snapshot:
+    """Read the file as it is on disk, without the controller's code for it."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        drives = [decode(row[0], m.DriveRecord) for row in connection.execute("SELECT record FROM drives")]
+        volumes = [decode(row[0], m.VolumeRecord) for row in connection.execute("SELECT record FROM volumes")]
+    return Snapshot(drives, volumes)
+
+
+def violations(path: Path) -> list[str]:
+    """Return which invariants the registry on disk violates."""
+    return Ledger.load(read_registry(path), lambda: 0.5).check()

@@ -1,0 +1,160 @@
+"""A node agent as the controller knows one: an honest peer on the real bus that keeps its drives in memory."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import msgspec
+
+import directpv_common.messages as m
+from directpv_common import names
+from directpv_common.api import Node
+from directpv_common.bus import Bus
+from directpv_common.errors import FailedPrecondition, Fenced, NotFound
+from directpv_common.service import serve
+
+GIB = 1024**3
+BEAT_SECONDS = 0.2
+
+
+class PlayedDrive:
+    """One drive: its record and what is on it."""
+
+    def __init__(self, record: m.DriveRecord) -> None:
+        self.record = record
+        self.generation = 1
+        self.volumes: dict[str, m.VolumeRecord] = {}
+        self.uses: dict[str, m.VolumeUse] = {}
+        self.readable = True
+
+    def held(self) -> m.HeldDrive:
+        volumes = tuple(m.HeldVolume(record=v, use=self.uses.get(v.name, m.VolumeUse())) for v in self.volumes.values())
+        return m.HeldDrive(
+            record=self.record,
+            generation=self.generation,
+            readable=self.readable,
+            volumes=volumes if self.readable else (),
+        )
+
+
+class PlayedNode:
+    """Answers the orders of the leader, and refuses those of an older epoch."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.boot = str(uuid.uuid4())
+        self.sequence = 0
+        self.drives: dict[str, PlayedDrive] = {}
+        self.devices: dict[str, m.Device] = {}
+        self.epochs: dict[str, int] = {}
+        self.formats: list[m.FormatDevices] = []
+        self.prepared: list[str] = []
+
+    @property
+    def info(self) -> m.NodeInfo:
+        return m.NodeInfo(name=self.name, topology={names.NODE: self.name, names.ZONE: "z1"})
+
+    def add_drive(self, total: int = 100 * GIB, **facts: object) -> str:
+        fsuuid = str(uuid.uuid4())
+        record = m.DriveRecord(
+            fsuuid=fsuuid, node=self.name, total=total, overhead=GIB, device="sda", topology=self.info.topology
+        )
+        self.drives[fsuuid] = PlayedDrive(msgspec.structs.replace(record, **facts))
+        return fsuuid
+
+    def restart(self) -> None:
+        self.boot, self.sequence = str(uuid.uuid4()), 0
+
+    @property
+    def state(self) -> m.NodeState:
+        self.sequence += 1
+        generations = {fsuuid: drive.generation for fsuuid, drive in self.drives.items()}
+        return m.NodeState(info=self.info, boot=self.boot, sequence=self.sequence, drives=generations)
+
+    def volumes(self) -> dict[str, m.VolumeRecord]:
+        return {name: record for drive in self.drives.values() for name, record in drive.volumes.items()}
+
+    @contextlib.asynccontextmanager
+    async def running(self, bus: Bus) -> AsyncIterator["PlayedNode"]:
+        handlers = {
+            Node.INVENTORY_GET: self.inventory,
+            Node.VOLUME_PREPARE: self.prepare,
+            Node.VOLUME_REMOVE: self.remove,
+            Node.DRIVE_UPDATE: self.update,
+            Node.DEVICE_LIST: self.list_devices,
+            Node.DEVICE_FORMAT: self.format,
+        }
+        async with serve(
+            bus, name="directpv-nodeagent", description="played", handlers=handlers, queue=self.boot, node=self.name
+        ):
+            beating = asyncio.create_task(self._beat(bus))
+            try:
+                yield self
+            finally:
+                beating.cancel()
+                await asyncio.gather(beating, return_exceptions=True)
+
+    async def _beat(self, bus: Bus) -> None:
+        while True:
+            await bus.publish(bus.subjects.state(self.name), self.state)
+            await asyncio.sleep(BEAT_SECONDS)
+
+    def _obey(self, fence: m.Fence) -> None:
+        if fence.epoch < self.epochs.get(fence.registry, 0):
+            raise Fenced(f"epoch {fence.epoch} is over")
+        self.epochs[fence.registry] = fence.epoch
+
+    @contextlib.contextmanager
+    def _changing(self, fsuuid: str) -> Iterator[PlayedDrive]:
+        drive = self.drives.get(fsuuid)
+        if drive is None:
+            raise NotFound(f"drive {fsuuid} is not here")
+        yield drive
+        drive.generation += 1
+
+    async def inventory(self, request: m.GetInventory) -> m.Inventory:
+        asked = request.drives or tuple(self.drives)
+        held = tuple(self.drives[fsuuid].held() for fsuuid in asked if fsuuid in self.drives)
+        return m.Inventory(info=self.info, boot=self.boot, drives=held)
+
+    async def prepare(self, request: m.PrepareVolumes) -> m.Prepared:
+        self._obey(request.fence)
+        failed = {}
+        for record in request.records:
+            try:
+                with self._changing(record.fsuuid) as drive:
+                    drive.volumes[record.name] = record
+                    self.prepared.append(record.name)
+            except NotFound as error:
+                failed[record.name] = error.message
+        return m.Prepared(failed=failed)
+
+    async def remove(self, request: m.RemoveVolume) -> m.VolumeRemoved:
+        self._obey(request.fence)
+        with self._changing(request.fsuuid) as drive:
+            if drive.uses.get(request.name, m.VolumeUse()).staged:
+                raise FailedPrecondition(f"volume {request.name} is staged")
+            drive.volumes.pop(request.name, None)
+        return m.VolumeRemoved(purged=True)
+
+    async def update(self, request: m.UpdateDrive) -> m.Done:
+        self._obey(request.fence)
+        with self._changing(request.record.fsuuid) as drive:
+            drive.record = request.record
+        return m.Done()
+
+    async def list_devices(self, request: m.Empty) -> m.DeviceList:
+        return m.DeviceList(node=self.name, devices=tuple(self.devices.values()))
+
+    async def format(self, request: m.FormatDevices) -> m.FormatResults:
+        self._obey(request.fence)
+        self.formats.append(request)
+        results = []
+        for device in request.devices:
+            if self.devices[device.name].fsuuid in request.registered:
+                results.append(m.FormatResult(name=device.name, error="holds a registered drive"))
+            else:
+                fsuuid = self.add_drive(device=device.name)
+                results.append(m.FormatResult(name=device.name, drive=self.drives[fsuuid].record))
+        return m.FormatResults(node=self.name, results=tuple(results))

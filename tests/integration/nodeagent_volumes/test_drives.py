@@ -1,0 +1,426 @@
+"""Drives come, go, break and move: real XFS on loop devices, found by FSUUID whatever the kernel calls them."""
+
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import struct
+import uuid
+from pathlib import Path
+
+import pytest
+
+from directpv_common.api import Node
+from directpv_common.errors import FailedPrecondition, NotFound
+from directpv_common.messages import Empty, FormatDevice, FormatDevices, HeldDrive, StatVolume, VolumeRecord
+from directpv_nodeagent.adapters import quota
+from directpv_nodeagent.core.layout import meta_text, project_id
+from integration.nodeagent_volumes.harness import (
+    FENCE,
+    MIB,
+    AgentProcess,
+    Client,
+    Loops,
+    eventually,
+    mounts_below,
+    run,
+    wait_until,
+)
+
+_XFS_IOC_GOINGDOWN = 0x8004587D
+_NO_LOG_FLUSH = 2
+
+
+def shut_down(path: Path) -> None:
+    """Make the file system fail, as it does itself after an I/O error in its log."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.ioctl(descriptor, _XFS_IOC_GOINGDOWN, struct.pack("=I", _NO_LOG_FLUSH))
+    finally:
+        os.close(descriptor)
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_ready(held: HeldDrive) -> bool:
+    return held.record.status == "Ready" and held.readable
+
+
+def mkfs(device: str, label: str = "DIRECTPV") -> str:
+    fsuuid = str(uuid.uuid4())
+    run("mkfs.xfs", "-q", "-m", f"uuid={fsuuid}", "-L", label, f"/dev/{device}")
+    return fsuuid
+
+
+class Foreign:
+    """A file system that somebody else laid out; ``with`` mounts it on a path of the test."""
+
+    def __init__(self, device: str, base: Path, label: str = "DIRECTPV") -> None:
+        self.fsuuid = mkfs(device, label)
+        self.device = device
+        self.path = base / "elsewhere"
+
+    def __enter__(self) -> Path:
+        self.path.mkdir(exist_ok=True)
+        run("mount", "-t", "xfs", f"/dev/{self.device}", str(self.path))
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        run("umount", str(self.path))
+
+    def lay_out(self, root: Path, **drive: object) -> None:
+        """As upstream does; with ``drive`` also a record."""
+        (root / f".FSUUID.{self.fsuuid}").symlink_to(".")
+        (root / ".directpv").mkdir(mode=0o750)
+        (root / ".directpv/meta.info").write_text(meta_text(self.fsuuid))
+        if drive:
+            record = {"fsuuid": self.fsuuid, "total": 1, "overhead": 0} | drive
+            (root / ".directpv/drive.json").write_text(json.dumps(record))
+
+
+class TestFormat:
+    async def test_a_new_drive_is_laid_out_as_upstream_does_and_in_the_inventory_when_it_is_answered(
+        self, agent: AgentProcess, device: str, client: Client
+    ) -> None:
+        (result,) = await client.format(device)
+
+        assert result.drive is not None
+        fsuuid = result.drive.fsuuid
+        held = await client.held(fsuuid)
+        assert is_ready(held)
+        assert held.record == result.drive
+        root = agent.root / "mnt" / fsuuid
+        assert os.readlink(root / f".FSUUID.{fsuuid}") == "."
+        assert (root / ".directpv").stat().st_mode & 0o7777 == 0o750
+        assert (root / ".directpv/meta.info").stat().st_mode & 0o7777 == 0o640
+        assert (root / ".directpv/meta.info").read_text() == meta_text(fsuuid)
+        options = run("findmnt", "-no", "OPTIONS", str(root)).split(",")
+        assert "noatime" in options
+        total = int(run("findmnt", "-bno", "SIZE", str(root)))
+        assert 0 < held.record.total - total <= held.record.overhead
+        assert run("cat", f"/sys/fs/xfs/{device}/error/metadata/EIO/max_retries") == "0"
+
+    async def test_results_come_in_the_order_asked_and_a_failure_is_its_devices_alone(
+        self, agent: AgentProcess, loops: Loops, client: Client
+    ) -> None:
+        good, small, other = loops.make(), loops.make(400), loops.make()
+        agent.start(good, small, other)
+
+        results = await client.format(good, small, other)
+
+        assert [result.name for result in results] == [good, small, other]
+        assert [bool(result.error) for result in results] == [False, True, False]
+        assert "small" in results[1].error.lower()
+        assert len((await client.inventory()).drives) == 2
+
+    async def test_the_same_request_again_finds_the_drive_that_it_made(self, device: str, client: Client) -> None:
+        (found,) = (await client.ask(Node.DEVICE_LIST, Empty())).devices
+        request = FormatDevices(devices=(FormatDevice(id=found.id, name=device),), fence=FENCE)
+
+        replies = [await client.ask(Node.DEVICE_FORMAT, request) for _ in range(3)]
+
+        assert len({reply.results[0].drive.fsuuid for reply in replies}) == 1
+        (after,) = (await client.ask(Node.DEVICE_LIST, Empty())).devices
+        assert "Used by DirectPV" in after.denied
+
+    async def test_a_kernel_without_project_quota_is_refused_before_anything_is_written(
+        self, agent: AgentProcess, loops: Loops, client: Client
+    ) -> None:
+        if Path("/proc/fs/xfs/xqmstat").exists():
+            pytest.skip("this kernel has XFS project quota, so nothing is refused")
+        device = loops.make()
+        file = loops.attached[device]
+        before = digest(file)
+        agent.quota = "required"
+        agent.start(device)
+
+        (result,) = await client.format(device)
+
+        assert result.drive is None
+        assert "CONFIG_XFS_QUOTA" in result.error
+        assert "--quota=best-effort" in result.error
+        assert "CONFIG_XFS_QUOTA" in agent.log_text()
+        assert digest(file) == before
+
+    async def test_best_effort_is_visible(self, agent: AgentProcess, drive: str, client: Client) -> None:
+        if Path("/proc/fs/xfs/xqmstat").exists():
+            pytest.skip("this kernel has XFS project quota, so best effort enforces it")
+        info = await client.ask(Node.NODE_GET, Empty())
+
+        assert not info.quota_enforced
+        assert "NOT limited" in agent.log_text()
+
+
+async def test_an_existing_drive_on_a_kernel_without_quota_is_shown_with_the_reason(
+    agent: AgentProcess, device: str, drive: str, client: Client
+) -> None:
+    if Path("/proc/fs/xfs/xqmstat").exists():
+        pytest.skip("this kernel has XFS project quota, so nothing is refused")
+    agent.kill(signal.SIGTERM)
+    run("umount", str(agent.root / "mnt" / drive))
+    agent.quota = "required"
+    agent.start(device)
+
+    held = await client.drive_when(drive, lambda held: held.record.status == "Error", "refused")
+
+    assert "--quota=best-effort" in held.record.conditions[0].message
+    assert not held.readable
+    assert mounts_below(agent.root / "mnt") == []
+
+
+class TestRestart:
+    async def test_a_killed_agent_leaves_mounts_and_finds_everything_again(
+        self, agent: AgentProcess, device: str, drive: str, client: Client, pods: Path
+    ) -> None:
+        await client.make_volume(drive, "pvc-1")
+        await client.stage("pvc-1", pods / "s")
+        await client.publish("pvc-1", pods / "s", pods / "t")
+        with (pods / "t/file").open("w") as file:
+            agent.kill(signal.SIGKILL)
+            file.write("written while no agent ran")
+        before = (agent.root / "mnt" / drive).stat().st_dev
+
+        agent.start(device)
+
+        held = await client.drive_when(drive, is_ready, "found again")
+        assert held.volumes[0].use.staged == str(pods / "s")
+        assert held.volumes[0].use.published == (str(pods / "t"),)
+        assert (agent.root / "mnt" / drive).stat().st_dev == before
+        assert len(mounts_below(agent.root / "mnt")) == 1
+        await client.publish("pvc-1", pods / "s", pods / "t")
+        assert (pods / "t/file").read_text() == "written while no agent ran"
+        await client.unpublish("pvc-1", pods / "t")
+        await client.unstage("pvc-1", pods / "s")
+
+    async def test_a_stopped_agent_ends_well_and_keeps_mounts(
+        self, agent: AgentProcess, device: str, drive: str, client: Client
+    ) -> None:
+        assert agent.kill(signal.SIGTERM) == 0
+        assert mounts_below(agent.root / "mnt" / drive) != []
+
+    async def test_after_a_reboot_drives_are_mounted_before_there_is_a_bus_and_under_any_name(
+        self, agent: AgentProcess, loops: Loops, device: str, drive: str, client: Client, pods: Path
+    ) -> None:
+        await client.make_volume(drive, "pvc-1")
+        agent.kill(signal.SIGKILL)
+        run("umount", str(agent.root / "mnt" / drive))
+        renamed = loops.attach(loops.detach(device))
+        there, agent.port = agent.port, 1
+
+        agent.start(renamed)
+        wait_until(lambda: mounts_below(agent.root / "mnt" / drive) != [], "mounted without a bus")
+        agent.kill(signal.SIGKILL)
+        agent.port = there
+        agent.start(renamed)
+
+        held = await client.drive_when(drive, is_ready, "found again")
+        assert held.record.device == renamed
+        await client.stage("pvc-1", pods / "s")
+
+    async def test_two_runs_are_told_apart(self, agent: AgentProcess, device: str, drive: str, client: Client) -> None:
+        first = (await client.inventory()).boot
+        agent.kill(signal.SIGKILL)
+        agent.start(device)
+
+        assert (await client.inventory()).boot != first
+
+
+class TestLoss:
+    async def test_a_pulled_drive_is_lost_and_comes_back_under_another_name(
+        self, agent: AgentProcess, loops: Loops, client: Client, pods: Path
+    ) -> None:
+        device, spare = loops.make(), loops.make()
+        agent.start(device, spare)
+        fsuuid = await client.make_drive(device)
+        await client.make_volume(fsuuid, "pvc-1")
+        run("umount", str(agent.root / "mnt" / fsuuid))
+        file, other = loops.detach(device), loops.detach(spare)
+        lost = await client.drive_when(fsuuid, lambda held: held.record.status == "Lost", "lost")
+        assert not lost.readable
+        assert [v.record.name for v in lost.volumes] == ["pvc-1"]
+        with pytest.raises(FailedPrecondition, match="Lost"):
+            await client.stage("pvc-1", pods / "s")
+
+        back = int(spare.removeprefix("loop"))
+        loops.attach_at(back, file)
+        held = await client.drive_when(fsuuid, is_ready, "ready again")
+
+        assert held.record.device == spare
+        await client.stage("pvc-1", pods / "s")
+        assert other.exists()
+
+    async def test_a_failed_file_system_in_use_is_told_of_and_mounted_anew_when_nobody_uses_it(
+        self, agent: AgentProcess, drive: str, client: Client, pods: Path
+    ) -> None:
+        await client.make_volume(drive, "pvc-1")
+        await client.stage("pvc-1", pods / "s")
+        (pods / "s/file").write_text("kept")
+        os.sync()
+        shut_down(agent.root / "mnt" / drive)
+
+        broken = await client.drive_when(drive, lambda held: held.record.status == "Error", "error noticed")
+        assert str(pods / "s") in broken.record.conditions[0].message or broken.record.conditions[0].type == "IOError"
+        stats = await client.ask(Node.VOLUME_STATS, StatVolume(name="pvc-1", volume_path=str(pods / "s")))
+        assert stats.abnormal
+        assert drive in stats.condition
+        with pytest.raises(FailedPrecondition):
+            await client.stage("pvc-1", pods / "other")
+        waiting = await client.drive_when(
+            drive, lambda held: bool(held.record.conditions) and str(pods / "s") in held.record.conditions[0].message,
+            "users named",
+        )  # fmt: skip
+        assert not waiting.readable
+
+        await client.unstage("pvc-1", pods / "s")
+
+        await client.drive_when(drive, is_ready, "recovered without a restart")
+        await client.stage("pvc-1", pods / "s")
+        assert (pods / "s/file").read_text() == "kept"
+
+    async def test_an_operation_that_meets_the_failure_first_says_so(
+        self, agent: AgentProcess, loops: Loops, client: Client, pods: Path
+    ) -> None:
+        agent.extra = ("--scan-interval=1000",)
+        device = loops.make()
+        agent.start(device)
+        fsuuid = await client.make_drive(device)
+        await client.make_volume(fsuuid, "pvc-1")
+        await client.stage("pvc-1", pods / "s")
+        shut_down(agent.root / "mnt" / fsuuid)
+
+        failed = await client.prepare(VolumeRecord(name="pvc-2", fsuuid=fsuuid, capacity=MIB))
+
+        assert fsuuid in failed["pvc-2"]
+        assert (await client.held(fsuuid)).record.status == "Error"
+
+    async def test_one_broken_drive_costs_no_other(
+        self, agent: AgentProcess, loops: Loops, client: Client, pods: Path
+    ) -> None:
+        devices = [loops.make(), loops.make()]
+        agent.start(*devices)
+        bad, good = [await client.make_drive(device) for device in devices]
+        await client.make_volume(bad, "on-bad")
+        await client.stage("on-bad", pods / "b")
+        shut_down(agent.root / "mnt" / bad)
+        await client.drive_when(bad, lambda held: held.record.status == "Error", "error noticed")
+
+        await client.make_volume(good, "on-good")
+        await client.stage("on-good", pods / "g")
+
+        assert is_ready(await client.held(good))
+
+    async def test_a_drive_unmounted_by_hand_is_mounted_again(
+        self, agent: AgentProcess, drive: str, client: Client
+    ) -> None:
+        run("umount", str(agent.root / "mnt" / drive))
+
+        wait_until(lambda: mounts_below(agent.root / "mnt" / drive) != [], "mounted again")
+        await client.drive_when(drive, is_ready, "ready")
+
+    async def test_two_devices_with_one_fsuuid_are_an_error_until_one_is_gone(
+        self, agent: AgentProcess, loops: Loops, client: Client
+    ) -> None:
+        device, clone = loops.make(), loops.make()
+        agent.start(device, clone)
+        fsuuid = await client.make_drive(device)
+        os.sync()
+        loops.clone(device, clone)
+
+        held = await client.drive_when(fsuuid, lambda held: held.record.status == "Error", "noticed")
+        assert held.record.conditions[0].type == "MultipleMatches"
+        assert len(mounts_below(agent.root / "mnt")) == 1
+        loops.detach(clone)
+
+        await client.drive_when(fsuuid, is_ready, "ready again")
+
+
+class TestWhoseDrive:
+    async def test_a_drive_of_upstream_is_adopted_with_its_volumes(
+        self, agent: AgentProcess, loops: Loops, client: Client, base: Path, pods: Path
+    ) -> None:
+        device = loops.make()
+        foreign = Foreign(device, base)
+        with foreign as root:
+            foreign.lay_out(root)
+            (root / "pvc-old").mkdir()
+            (root / "pvc-old/data").write_bytes(b"x" * 10 * MIB)
+        agent.start(device)
+
+        held = await client.drive_when(foreign.fsuuid, is_ready, "adopted")
+        assert 0 < held.record.overhead < held.record.total // 5
+        with pytest.raises(FailedPrecondition, match="size"):
+            await client.stage("pvc-old", pods / "s")
+        await client.stage("pvc-old", pods / "s", capacity=20 * MIB)
+
+        assert len((pods / "s/data").read_bytes()) == 10 * MIB
+        (volume,) = (await client.held(foreign.fsuuid)).volumes
+        assert volume.record.capacity == 20 * MIB
+        recorded = json.loads((agent.root / "mnt" / foreign.fsuuid / ".directpv/drive.json").read_text())
+        assert recorded["node"] == "n1"
+        descriptor = os.open(pods / "s/data", os.O_RDONLY)
+        try:
+            assert quota.attributes(descriptor).project == project_id("pvc-old")
+        finally:
+            os.close(descriptor)
+
+    @pytest.mark.parametrize("case", ["another node", "no meta.info", "meta.info of another", "broken record"])
+    async def test_what_is_not_ours_is_left_exactly_as_it_was(
+        self, agent: AgentProcess, loops: Loops, client: Client, base: Path, case: str
+    ) -> None:
+        device = loops.make()
+        foreign = Foreign(device, base)
+        with foreign as root:
+            if case == "another node":
+                foreign.lay_out(root, node="n2")
+            elif case == "meta.info of another":
+                foreign.lay_out(root)
+                (root / ".directpv/meta.info").write_text(meta_text(str(uuid.uuid4())))
+            elif case == "broken record":
+                foreign.lay_out(root)
+                (root / ".directpv/drive.json").write_text('{"node": 7')
+        os.sync()
+        before = digest(loops.attached[device])
+        agent.start(device)
+
+        await eventually(lambda: _said(agent, "not a drive of this node"), "looked at")
+        inventory = await client.inventory()
+
+        assert inventory.drives == ()
+        assert mounts_below(agent.root / "mnt") == []
+        assert mounts_below(agent.root / "probe") == []
+        os.sync()
+        assert digest(loops.attached[device]) == before
+
+    async def test_other_file_systems_are_not_even_mounted(
+        self, agent: AgentProcess, loops: Loops, client: Client, base: Path
+    ) -> None:
+        device = loops.make()
+        foreign = Foreign(device, base, label="mydata")
+        with foreign as root:
+            foreign.lay_out(root)
+        before = digest(loops.attached[device])
+        agent.start(device)
+
+        assert (await client.inventory()).drives == ()
+        assert digest(loops.attached[device]) == before
+
+    async def test_a_volume_that_the_order_to_make_never_reached_is_made_when_it_is_staged(
+        self, drive: str, client: Client, pods: Path
+    ) -> None:
+        with pytest.raises(NotFound):
+            await client.stage("pvc-new", pods / "s", fsuuid=drive)
+        with pytest.raises(NotFound):
+            await client.stage("pvc-new", pods / "s", capacity=MIB)
+
+        await client.stage("pvc-new", pods / "s", fsuuid=drive, capacity=30 * MIB)
+
+        (volume,) = (await client.held(drive)).volumes
+        assert (volume.record.name, volume.record.capacity) == ("pvc-new", 30 * MIB)
+
+
+async def _said(agent: AgentProcess, text: str) -> bool:
+    return text in agent.log_text()

@@ -1,0 +1,240 @@
+"""``directpv up | down | status | demo`` and the plugin against it: what people type first."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from directpv_cli.local import disks, processes
+
+BIN = Path(sys.executable).parent
+pytestmark = pytest.mark.timeout(240)
+
+
+def run(program: str, *argv: str, url: str = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "DIRECTPV_NATS_URL": url} if url else dict(os.environ)
+    return subprocess.run([BIN / program, *argv], env=env, cwd=cwd, capture_output=True, text=True, timeout=180)
+
+
+def traces(directory: Path) -> list[str]:
+    """Return everything on this machine that belongs to the stack in ``directory``."""
+    found = [str(directory)] if directory.exists() else []
+    found += disks.attached(directory)
+    found += disks.mounts_of(directory, [])
+    return found + [f"{process.name} {process.pid}" for process in processes.marked(directory)]
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    path = Path(tempfile.gettempdir()) / f"dpv-{secrets.token_hex(4)}"
+    yield path
+    if path.exists():
+        run("directpv", "down", "--state-dir", str(path))
+
+
+def test_the_demo_does_the_main_job_and_leaves_nothing_behind():
+    temporary = Path(tempfile.gettempdir())
+    before = set(temporary.glob("directpv-demo-*")), disks.attached(temporary), disks.mounts_of(temporary, [])
+
+    demo = run("directpv", "demo")
+
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    for step in ("CreateVolume", "NodeStageVolume", "NodeExpandVolume", "DeleteVolume", "remove everything"):
+        assert step in demo.stdout
+    after = set(temporary.glob("directpv-demo-*")), disks.attached(temporary), disks.mounts_of(temporary, [])
+    assert after == before
+
+
+def test_a_demo_that_is_interrupted_leaves_nothing_behind():
+    demo = subprocess.Popen([BIN / "directpv", "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    temporary = Path(tempfile.gettempdir())
+    assert processes.wait_until(lambda: bool(disks.attached(temporary)), 60)
+    demo.send_signal(signal.SIGTERM)
+    _, said = demo.communicate(timeout=120)
+
+    assert demo.returncode == 1, said
+    assert disks.attached(temporary) == []
+    assert not list(temporary.glob("directpv-demo-*"))
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[tuple[str, Path]]:
+    """A stack of two nodes that the plugin's tests share; gives the bus and a directory to work in."""
+    path = Path(tempfile.gettempdir()) / f"dpv-{secrets.token_hex(4)}"
+    up = run("directpv", "up", "--nodes", "2", "--drives", "2", "--nats-port", "0", "--state-dir", str(path))
+    assert up.returncode == 0, up.stdout + up.stderr
+    try:
+        yield json.loads((path / "stack.json").read_text())["nats_url"], path
+    finally:
+        down = run("directpv", "down", "--state-dir", str(path))
+        assert down.returncode == 0, down.stdout + down.stderr
+        assert traces(path) == []
+
+
+@pytest.fixture(scope="module")
+def initialised(shared: tuple[str, Path]) -> str:
+    """The same stack, after discover and init: gives the bus."""
+    url, path = shared
+    deadline = time.monotonic() + 60
+    while True:
+        found = run("kubectl-directpv", "discover", url=url, cwd=path)
+        text = (path / "drives.yaml").read_text() if found.returncode == 0 else ""
+        if text.count("select") == 4:
+            break
+        assert time.monotonic() < deadline, found.stdout + found.stderr
+    assert [node["name"] for node in yaml.safe_load(text)["nodes"]] == ["node-1", "node-2"]
+    refused = run("kubectl-directpv", "init", "drives.yaml", url=url, cwd=path)
+    assert (refused.returncode, "--dangerous" in refused.stderr) == (1, True)
+    done = run("kubectl-directpv", "init", "drives.yaml", "--dangerous", url=url, cwd=path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("Success") == 4
+    return url
+
+
+def test_status_shows_what_runs(shared):
+    status = run("directpv", "status", "--state-dir", str(shared[1]))
+
+    assert status.returncode == 0
+    for name in ("nats", "controller-1", "nodeagent-node-2", "gateway-node-1"):
+        assert name in status.stdout
+
+
+def test_a_second_stack_in_the_same_directory_is_refused(shared):
+    again = run("directpv", "up", "--state-dir", str(shared[1]))
+
+    assert again.returncode == 1
+    assert "directpv down" in again.stderr
+
+
+def test_drives_are_listed_as_a_table_and_as_upstreams_objects(initialised):
+    table = run("kubectl-directpv", "list", "drives", "--no-headers", url=initialised)
+    objects = json.loads(run("kubectl-directpv", "list", "drives", "-o", "json", url=initialised).stdout)["items"]
+
+    assert table.stdout.count("Ready") == 4
+    assert {item["kind"] for item in objects} == {"DirectPVDrive"}
+    for item in objects:
+        status = item["status"]
+        assert status["freeCapacity"] + status["allocatedCapacity"] == status["totalCapacity"]
+        assert item["metadata"]["name"] == status["fsuuid"]
+
+
+def test_drives_are_selected_by_node_ranges(initialised):
+    listed = run("kubectl-directpv", "list", "drives", "--nodes", "node-{2...9}", "--no-headers", url=initialised)
+
+    assert (listed.stdout.count("node-2"), listed.stdout.count("node-1")) == (2, 0)
+
+
+def test_info_sums_up_nodes(initialised):
+    info = run("kubectl-directpv", "info", url=initialised)
+
+    assert info.returncode == 0
+    assert "4 drives" in info.stderr
+    assert "node-1" in info.stdout
+
+
+def test_initialised_devices_are_no_longer_offered(initialised, tmp_path):
+    found = run("kubectl-directpv", "discover", "--all", url=initialised, cwd=tmp_path)
+
+    assert found.returncode == 1
+    assert found.stdout.count("Used by DirectPV") == 4
+    assert not (tmp_path / "drives.yaml").exists()
+
+
+def test_an_old_drives_yaml_formats_nothing(shared, initialised):
+    ids_before = drive_ids(initialised)
+    again = run("kubectl-directpv", "init", "drives.yaml", "--dangerous", url=initialised, cwd=shared[1])
+
+    assert again.returncode == 1
+    assert "4 of 4 devices were not initialised" in again.stderr
+    assert drive_ids(initialised) == ids_before
+
+
+def drive_ids(url: str) -> set[str]:
+    listed = json.loads(run("kubectl-directpv", "list", "drives", "--all", "-o", "json", url=url).stdout)
+    return {item["metadata"]["name"] for item in listed["items"]}
+
+
+def test_a_cordoned_drive_is_shown_so_and_dry_run_changes_nothing(initialised):
+    dry = run("kubectl-directpv", "cordon", "--nodes", "node-1", "--dry-run", url=initialised)
+    unchanged = run("kubectl-directpv", "list", "drives", url=initialised).stdout
+    wet = run("kubectl-directpv", "cordon", "--nodes", "node-1", url=initialised)
+    changed = run("kubectl-directpv", "list", "drives", url=initialised).stdout
+    back = run("kubectl-directpv", "uncordon", "--all", url=initialised)
+
+    assert [dry.returncode, wet.returncode, back.returncode] == [0, 0, 0]
+    assert (unchanged.count("SchedulingDisabled"), changed.count("SchedulingDisabled")) == (0, 2)
+    assert "SchedulingDisabled" not in run("kubectl-directpv", "list", "drives", url=initialised).stdout
+
+
+def test_labels_are_set_shown_and_removed_and_reserved_ones_refused(initialised):
+    assert run("kubectl-directpv", "label", "drives", "rack=7", "--all", url=initialised).returncode == 0
+    shown = run("kubectl-directpv", "list", "drives", "--labels", "rack=7", "--show-labels", url=initialised)
+    assert shown.stdout.count("rack=7") == 4
+    assert run("kubectl-directpv", "label", "drives", "rack-", "--all", url=initialised).returncode == 0
+    assert "rack" not in run("kubectl-directpv", "list", "drives", "--show-labels", url=initialised).stdout
+    reserved = run("kubectl-directpv", "label", "drives", "node=x", "--all", url=initialised)
+    assert reserved.returncode == 255
+    assert "directpv.min.io/node" in reserved.stderr
+
+
+def test_events_tell_what_happened(initialised):
+    shown = run("kubectl-directpv", "events", "--since", "1h", url=initialised)
+    as_json = run("kubectl-directpv", "events", "-o", "json", url=initialised)
+
+    assert "drive." in shown.stdout
+    assert {json.loads(line)["specversion"] for line in as_json.stdout.splitlines()} == {"1.0"}
+
+
+def test_a_bus_that_is_not_there_is_an_error_that_names_it():
+    listed = run("kubectl-directpv", "list", "drives", url="nats://127.0.0.1:1")
+
+    assert listed.returncode == 1
+    assert "nats://127.0.0.1:1" in listed.stderr
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["--size", "100MiB"], "512 MiB"),
+        (["--size", "big"], "not a size"),
+        (["--nodes", "0"], "--nodes"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_and_nothing_is_left(argv, named, directory):
+    up = run("directpv", "up", "--state-dir", str(directory), "--nats-port", "0", *argv)
+
+    assert up.returncode == 1
+    assert named in up.stderr
+    assert traces(directory) == []
+
+
+def test_down_removes_a_stack_whose_start_was_killed(directory):
+    up = subprocess.Popen(
+        [BIN / "directpv", "up", "--state-dir", str(directory), "--nats-port", "0"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert processes.wait_until(lambda: len(disks.attached(directory)) >= 2, 60)
+    up.kill()
+    up.wait(10)
+
+    down = run("directpv", "down", "--state-dir", str(directory))
+
+    assert down.returncode == 0, down.stderr
+    assert traces(directory) == []
+
+
+def test_down_without_a_stack_says_so(directory):
+    down = run("directpv", "down", "--state-dir", str(directory))
+
+    assert down.returncode == 1
+    assert "no stack" in down.stderr

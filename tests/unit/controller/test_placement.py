@@ -1,0 +1,368 @@
+"""Which drive gets the volume: design 5; upstream's drive selection; CSI CreateVolume, TopologyRequirement."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import directpv_common.messages as m
+from directpv_common import names
+from directpv_common.errors import InvalidRequest, NoCapacity
+from directpv_common.names import AccessTier
+from directpv_controller.core import placement
+from directpv_controller.core.ledger import Ledger
+from directpv_controller.core.listing import capacity
+from directpv_controller.core.wanted import project_id
+from unit.controller.builders import CLAIM, GIB, committed, drive_record, home, ledger_of, on, place
+
+CLAIMED = {names.VOLUME_CLAIM_ID: CLAIM}
+
+
+def test_the_drive_with_most_free_bytes_is_chosen() -> None:
+    small, large = drive_record(5 * GIB), drive_record(9 * GIB)
+
+    assert home(ledger_of(small, large)) == large.fsuuid
+
+
+def test_a_reservation_counts_for_the_next_choice() -> None:
+    ledger = ledger_of(drive_record(10 * GIB), drive_record(9 * GIB))
+
+    assert home(ledger, "v1", 3 * GIB) != home(ledger, "v2", GIB)
+
+
+def test_equal_drives_are_chosen_at_random() -> None:
+    drives = [drive_record() for _ in range(4)]
+    chosen = Counter(home(ledger_of(*drives, seed=seed)) for seed in range(200))
+
+    assert chosen.keys() == {drive.fsuuid for drive in drives}
+    assert min(chosen.values()) > 20
+
+
+def test_a_volume_may_take_the_last_byte_but_not_one_more() -> None:
+    drive = drive_record(5 * GIB)
+
+    assert home(ledger_of(drive), required=5 * GIB) == drive.fsuuid
+    with pytest.raises(NoCapacity):
+        place(ledger_of(drive), required=5 * GIB + 1)
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        pytest.param({"unschedulable": True}, id="cordoned"),
+        pytest.param({"labels": {names.SUSPEND: "true"}}, id="suspended"),
+        *(pytest.param({"status": s}, id=f"status {s}") for s in m.DriveStatus if s is not m.DriveStatus.READY),
+    ],
+)
+@pytest.mark.parametrize("term", [pytest.param((), id="anywhere"), pytest.param(on("n1"), id="on its node")])
+def test_a_drive_takes_no_volume_while_it_is(unfit: dict[str, Any], term: tuple[dict[str, str], ...]) -> None:
+    ledger = ledger_of(drive_record(**unfit))
+
+    with pytest.raises(NoCapacity):
+        place(ledger, requisite=term)
+
+
+def test_a_drive_takes_volumes_only_once_its_registration_is_committed() -> None:
+    ledger = ledger_of()
+    change = ledger.register(drive_record())
+
+    with pytest.raises(NoCapacity, match="being registered"):
+        place(ledger)
+    change.done()
+    place(ledger)
+
+
+def test_a_cordon_takes_effect_at_once_and_ends_with_uncordon() -> None:
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    place(ledger, "before")
+
+    for unschedulable in (True, False):
+        committed(ledger.change_drive(m.ChangeDrive(fsuuid=drive.fsuuid, unschedulable=unschedulable))[1])
+        if unschedulable:
+            with pytest.raises(NoCapacity, match="1 cordoned"):
+                place(ledger)
+    place(ledger)
+
+
+# ---- parameters
+
+
+@pytest.mark.parametrize("asked", ["hot", "HOT", "Hot"])
+def test_the_access_tier_is_matched_in_any_case(asked: str) -> None:
+    hot = drive_record(2 * GIB, access_tier=AccessTier.HOT)
+
+    assert home(ledger_of(drive_record(9 * GIB), hot), parameters={names.ACCESS_TIER: asked}) == hot.fsuuid
+
+
+def test_an_unknown_access_tier_is_refused_and_the_parameter_named() -> None:
+    with pytest.raises(InvalidRequest, match="Default, Warm, Hot, Cold") as refusal:
+        place(ledger_of(drive_record()), parameters={names.ACCESS_TIER: "lukewarm"})
+    assert names.ACCESS_TIER in refusal.value.details["field"]
+
+
+def test_parameters_of_our_group_must_equal_the_labels_of_the_drive() -> None:
+    key = f"{names.GROUP}/rack-unit"
+    right = drive_record(2 * GIB, labels={key: "7"})
+    ledger = ledger_of(drive_record(9 * GIB), drive_record(9 * GIB, labels={key: "8"}), right)
+
+    assert home(ledger, parameters={key: "7"}) == right.fsuuid
+    with pytest.raises(NoCapacity, match="without label"):
+        place(ledger, "v2", parameters={key: "9"})
+
+
+def test_facts_that_upstream_shows_as_labels_can_be_asked_for() -> None:
+    right = drive_record(2 * GIB, device="nvme1n1")
+
+    assert home(ledger_of(drive_record(), right), parameters={names.DRIVE_NAME: "nvme1n1"}) == right.fsuuid
+
+
+def test_parameters_of_other_groups_mean_nothing_here() -> None:
+    place(ledger_of(drive_record()), parameters={"csi.storage.k8s.io/fstype": "xfs", "example.com/x": "y"})
+
+
+def test_a_label_that_is_set_later_counts() -> None:
+    key = f"{names.GROUP}/class"
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    with pytest.raises(NoCapacity):
+        place(ledger, parameters={key: "a"})
+
+    committed(ledger.change_drive(m.ChangeDrive(fsuuid=drive.fsuuid, set_labels={key: "a"}))[1])
+    assert home(ledger, parameters={key: "a"}) == drive.fsuuid
+
+
+# ---- claim ids
+
+
+@pytest.mark.parametrize("count", [2, 200], ids=["few drives", "more drives than one walk skips"])
+def test_at_most_one_volume_of_a_claim_lives_on_a_drive(count: int) -> None:
+    ledger = ledger_of(*(drive_record(node=f"n{i}") for i in range(count)))
+    homes = {home(ledger, f"v{i}", parameters=CLAIMED) for i in range(count)}
+
+    assert len(homes) == count
+    with pytest.raises(NoCapacity, match=f"{count} with a volume of claim"):
+        place(ledger, "one-more", parameters=CLAIMED)
+    place(ledger, "without-claim")
+    assert ledger.check() == []
+
+
+def test_a_claim_is_free_again_when_its_volume_is_gone() -> None:
+    ledger = ledger_of(drive_record())
+    volume = place(ledger, "v1", parameters=CLAIMED)
+    committed(ledger.remove(volume))
+
+    place(ledger, "v2", parameters=CLAIMED)
+
+
+def test_claim_ids_are_compared_in_any_case() -> None:
+    ledger = ledger_of(drive_record())
+    place(ledger, "v1", parameters={names.VOLUME_CLAIM_ID: CLAIM.upper()})
+
+    with pytest.raises(NoCapacity):
+        place(ledger, "v2", parameters=CLAIMED)
+
+
+def test_upstreams_claim_label_on_a_drive_counts_and_goes_with_its_volume() -> None:
+    label = f"{names.VOLUME_CLAIM_ID}-{CLAIM}"
+    drive = drive_record(labels={label: "true"})
+    ledger = ledger_of(drive)
+    with pytest.raises(NoCapacity, match="claim"):
+        place(ledger, "v2", parameters=CLAIMED)
+
+    volume = m.VolumeRecord(name="theirs", fsuuid=drive.fsuuid, capacity=GIB, claim_id=CLAIM)
+    committed(ledger.adopt(ledger.drives[drive.fsuuid], volume))
+    change = ledger.remove(ledger.volumes["theirs"])
+    assert [record.labels for record in change.writes.drives] == [{}]
+    change.done()
+    place(ledger, "v2", parameters=CLAIMED)
+
+
+@pytest.mark.parametrize("claim", ["", "x", CLAIM[:-1], f"{CLAIM}0", CLAIM.replace("-", "_")])
+def test_a_claim_id_that_is_no_uuid_is_refused(claim: str) -> None:
+    with pytest.raises(InvalidRequest, match="UUID"):
+        place(ledger_of(drive_record()), parameters={names.VOLUME_CLAIM_ID: claim})
+
+
+# ---- topology
+
+
+def test_topology_terms_are_alternatives() -> None:
+    right = drive_record(2 * GIB, node="n2")
+
+    assert home(ledger_of(drive_record(node="n1"), right), requisite=on("n2", "n3")) == right.fsuuid
+
+
+def test_every_segment_of_a_term_must_hold() -> None:
+    ledger = ledger_of(drive_record(node="n1", topology={names.ZONE: "z1"}))
+
+    with pytest.raises(NoCapacity):
+        place(ledger, requisite=({names.NODE: "n1", names.ZONE: "z2"},))
+    place(ledger, requisite=({names.NODE: "n1", names.ZONE: "z1"},))
+
+
+def test_preferred_terms_are_tried_in_order_even_if_others_have_more_space() -> None:
+    large, second, first = (drive_record(size * GIB, node=node) for size, node in ((9, "n1"), (5, "n2"), (2, "n3")))
+    ledger = ledger_of(large, second, first)
+    asked = {"preferred": on("n3", "n2"), "requisite": on("n1", "n2", "n3")}
+
+    assert home(ledger, "v1", 2 * GIB, **asked) == first.fsuuid
+    assert home(ledger, "v2", 2 * GIB, **asked) == second.fsuuid
+
+
+def test_when_no_preferred_term_has_space_the_best_requisite_one_is_taken() -> None:
+    small, large = drive_record(6 * GIB, node="n1"), drive_record(9 * GIB, node="n2")
+    ledger = ledger_of(small, large, drive_record(GIB, node="n3"))
+
+    assert home(ledger, "v1", 5 * GIB, preferred=on("n3"), requisite=on("n1", "n2", "n3")) == large.fsuuid
+
+
+def test_a_zone_is_served_by_the_drive_with_most_space_in_it() -> None:
+    zone = {names.ZONE: "z1"}
+    small, large = (drive_record(size * GIB, node=f"n{size}", topology=zone) for size in (3, 5))
+    ledger = ledger_of(drive_record(99 * GIB, node="far"), small, large)
+
+    assert home(ledger, "v1", 3 * GIB, requisite=(zone,)) == large.fsuuid
+    assert home(ledger, "v2", 3 * GIB, requisite=(zone,)) == small.fsuuid
+    with pytest.raises(NoCapacity, match="2 drives on zone=z1: 2 have at most 2 GiB free of 3 GiB asked"):
+        place(ledger, "v3", 3 * GIB, requisite=(zone,))
+
+
+def test_a_node_with_many_drives_and_one_with_few_give_the_same_answers() -> None:
+    drives = [drive_record((i + 1) * GIB) for i in range(2 * placement.SCAN_AT_MOST)]
+
+    assert home(ledger_of(*drives), requisite=on("n1")) == drives[-1].fsuuid
+    assert home(ledger_of(*drives[:3]), requisite=on("n1")) == drives[2].fsuuid
+
+
+def test_hundreds_of_terms_without_space_are_refused() -> None:
+    ledger = ledger_of(*(drive_record(GIB, node=f"n{i}") for i in range(300)))
+
+    with pytest.raises(NoCapacity, match="and 292 more places"):
+        place(ledger, required=2 * GIB, requisite=on(*(f"n{i}" for i in range(300))))
+
+
+# ---- project ids and sizes
+
+
+def colliding_names() -> tuple[str, str]:
+    """Two volume names with one project id (first four bytes of SHA-256), found by search."""
+    return "pvc-76702", "pvc-119619"
+
+
+def test_project_ids_are_those_of_existing_volumes() -> None:
+    assert project_id("pvc-00000000-0000-0000-0000-000000000001") == 96662294
+    assert project_id("pvc-11111111-2222-3333-4444-555555555555") == 3586869188
+
+
+def test_two_volumes_with_one_project_id_never_share_a_drive() -> None:
+    first, second = colliding_names()
+    assert project_id(first) == project_id(second)
+    ledger = ledger_of(drive_record(10 * GIB), drive_record(2 * GIB))
+
+    assert home(ledger, first) != home(ledger, second)
+    with pytest.raises(NoCapacity, match="same XFS project id"):
+        place(ledger_with_only_drive_of(first), second)
+
+
+def ledger_with_only_drive_of(name: str) -> Ledger:
+    ledger = ledger_of(drive_record())
+    place(ledger, name)
+    return ledger
+
+
+def test_without_a_lower_bound_the_volume_takes_all_that_the_drive_has_free() -> None:
+    assert place(ledger_of(drive_record(7 * GIB)), required=0).record.capacity == 7 * GIB
+
+
+def test_without_a_lower_bound_the_limit_still_holds() -> None:
+    assert place(ledger_of(drive_record(7 * GIB)), required=0, limit=2 * GIB).record.capacity == 2 * GIB
+
+
+def test_the_least_size_is_given_when_there_is_one() -> None:
+    assert place(ledger_of(drive_record()), required=GIB, limit=5 * GIB).record.capacity == GIB
+
+
+@pytest.mark.parametrize(("required", "limit"), [(2, 1), (2**63 - 1, 2**63 - 2)])
+def test_a_range_that_no_size_satisfies_is_refused(required: int, limit: int) -> None:
+    with pytest.raises(InvalidRequest, match="capacity_range"):
+        place(ledger_of(drive_record()), required=required, limit=limit)
+
+
+def test_a_name_that_means_a_volume_being_purged_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match=r"\.deleted"):
+        place(ledger_of(drive_record()), "v1.deleted")
+
+
+# ---- refusals and capacity
+
+
+def test_a_refusal_counts_the_reasons() -> None:
+    ledger = ledger_of(
+        drive_record(unschedulable=True),
+        drive_record(unschedulable=True),
+        drive_record(3 * GIB + GIB // 5),
+        drive_record(status=m.DriveStatus.LOST),
+    )
+
+    with pytest.raises(NoCapacity) as refusal:
+        place(ledger, "pvc-1", 8 * GIB, requisite=on("n1", "n9"))
+    assert refusal.value.message == (
+        "no drive can hold volume pvc-1 (8 GiB): 4 drives on n1: 2 cordoned, 1 lost, "
+        "1 has 3.19 GiB free of 8 GiB asked; no drives on n9"
+    )
+
+
+def test_capacity_is_the_sum_of_open_drives_and_the_largest_of_them() -> None:
+    zone = {names.ZONE: "z1"}
+    ledger = ledger_of(
+        drive_record(5 * GIB, topology=zone),
+        drive_record(3 * GIB, node="n2"),
+        drive_record(99 * GIB, unschedulable=True),
+    )
+    place(ledger, required=GIB)
+
+    def asked(**request: Any) -> tuple[int, int]:
+        found = capacity(ledger, m.GetCapacity(**request))
+        return found.available, found.maximum
+
+    assert asked() == (7 * GIB, 4 * GIB)
+    assert asked(accessible=zone) == (4 * GIB, 4 * GIB)
+    assert asked(accessible={names.NODE: "n2"}) == (3 * GIB, 3 * GIB)
+    assert asked(accessible={names.NODE: "n9"}) == (0, 0)
+    assert asked(parameters={names.ACCESS_TIER: "cold"}) == (0, 0)
+
+
+def test_more_kinds_of_requests_than_views_are_kept_are_served() -> None:
+    zones = [f"z{i}" for i in range(3 * placement.MAX_VIEWS)]
+    drives = {zone: drive_record(node=zone, topology={names.ZONE: zone}) for zone in zones}
+    ledger = ledger_of(*drives.values())
+
+    for round_ in range(2):
+        for zone in zones:
+            assert home(ledger, f"{zone}-{round_}", requisite=({names.ZONE: zone},)) == drives[zone].fsuuid
+    assert ledger.check() == []
+
+
+@pytest.mark.parametrize("kind", ["anywhere", "on a node"])
+def test_the_choice_looks_at_few_drives_however_many_there_are(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = ledger_of(*(drive_record((i + 1) * GIB, node=f"n{i // 10}") for i in range(2_000)))
+    asked = {"requisite": on("n7")} if kind == "on a node" else {}
+    place(ledger, "warm-up", **asked)
+    looked = _counted(monkeypatch, "meets") + _counted(monkeypatch, "_takes")
+
+    place(ledger, "v1", **asked)
+    assert sum(counter["calls"] for counter in looked) < 40
+
+
+def _counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Counter[str]]:
+    original: Callable[..., bool] = getattr(placement, name)
+    counter: Counter[str] = Counter()
+
+    def counting(*arguments: Any) -> bool:
+        counter["calls"] += 1
+        return original(*arguments)
+
+    monkeypatch.setattr(placement, name, counting)
+    return [counter]

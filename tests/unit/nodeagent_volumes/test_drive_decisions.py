@@ -1,0 +1,83 @@
+"""Which devices are drives of this node, whose they are, and how much of them can be given away."""
+
+import pytest
+
+from directpv_common.messages import DriveRecord
+from directpv_nodeagent.core import drives
+from directpv_nodeagent.core.drives import Standing, Verdict
+from directpv_nodeagent.core.facts import DeviceFacts
+from directpv_nodeagent.core.mountinfo import parse
+from directpv_nodeagent.core.superblock import Superblock
+
+FSUUID = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
+OTHER = "00000000-0000-4000-8000-000000000000"
+
+
+def device(name: str, fsuuid: str = FSUUID, label: str = "DIRECTPV") -> DeviceFacts:
+    block = Superblock(fsuuid=fsuuid, label=label, block_size=4096, data_blocks=100, free_blocks=90)
+    return DeviceFacts(name=name, major_minor="8:16", superblock=block)
+
+
+@pytest.mark.parametrize("label", ["DIRECTPV", "DIRECTCSI"])
+def test_file_systems_with_our_labels_are_candidates(label: str) -> None:
+    assert drives.candidates([device("sdb", label=label)], ()) == {FSUUID: [device("sdb", label=label)]}
+
+
+def test_a_known_drive_is_a_candidate_whatever_its_label() -> None:
+    found = [device("sdb", label="renamed"), device("sdc", OTHER, "renamed"), DeviceFacts("sdd", "8:48")]
+
+    assert drives.candidates(found, {FSUUID}).keys() == {FSUUID}
+
+
+def test_two_devices_with_one_fsuuid_stay_together() -> None:
+    assert [d.name for d in drives.candidates([device("sdb"), device("sdc")], ())[FSUUID]] == ["sdb", "sdc"]
+
+
+def record(node: str = "n1", fsuuid: str = FSUUID) -> DriveRecord:
+    return DriveRecord(fsuuid=fsuuid, node=node, total=1, overhead=0)
+
+
+@pytest.mark.parametrize(
+    ("named", "found", "expected"),
+    [
+        pytest.param(FSUUID, record(), Verdict.OURS, id="names this node"),
+        pytest.param(FSUUID, None, Verdict.ADOPT, id="laid out by upstream"),
+        pytest.param(FSUUID, record("n2"), Verdict.FOREIGN, id="another node's"),
+        pytest.param(FSUUID, record(fsuuid=OTHER), Verdict.FOREIGN, id="record of another drive: a copy"),
+        pytest.param(OTHER, record(), Verdict.NO_DRIVE, id="meta.info of another drive: a copy"),
+        pytest.param(None, record(), Verdict.NO_DRIVE, id="no meta.info"),
+    ],
+)
+def test_a_drive_is_ours_only_if_all_that_it_says_fits(
+    named: str | None, found: DriveRecord | None, expected: Verdict
+) -> None:
+    assert drives.verdict("n1", FSUUID, named, found) is expected
+
+
+MOUNTED = "5 1 8:16 / /mnt/u rw - xfs /dev/sdb rw\n"
+BOUND = "6 1 8:16 /pvc-1 /pod rw - xfs /dev/sdb rw\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "device", "alive", "expected"),
+    [
+        pytest.param("", "8:16", True, Standing.NOTHING, id="not mounted"),
+        pytest.param(MOUNTED, "8:16", True, Standing.RIGHT, id="mounted, as after a restart"),
+        pytest.param(MOUNTED, "8:32", True, Standing.OTHER, id="a living device that is another"),
+        pytest.param(MOUNTED, "8:32", False, Standing.DEAD, id="pulled, back under another name"),
+        pytest.param(MOUNTED, "8:16", False, Standing.DEAD, id="shut down"),
+        pytest.param(MOUNTED + BOUND, "8:32", False, Standing.DEAD_IN_USE, id="pulled while a pod uses it"),
+    ],
+)
+def test_what_is_mounted_at_a_drives_place_decides(lines: str, device: str, alive: bool, expected: Standing) -> None:
+    assert drives.standing(parse(lines), "/mnt/u", device, alive=alive) is expected
+
+
+def test_the_overhead_of_a_new_drive_is_the_larger_of_both_accounts() -> None:
+    assert drives.overhead_at_init(1000, 950, 940) == 60
+    assert drives.overhead_at_init(1000, 930, 940) == 70
+
+
+def test_what_volumes_use_is_no_overhead_of_an_adopted_drive() -> None:
+    assert drives.overhead_of_adopted(1000, 600, 350) == 50
+    assert drives.overhead_of_adopted(1000, 600, 500) == 0
