@@ -36,7 +36,7 @@ integration: install ## Tests with real NATS, SQLite, loop devices and processes
 .PHONY: sanity
 sanity: install ## csi-sanity against a running stack (root, Go)
 	scripts/build-csi-sanity
-	$(PY) -m pytest -q tests/sanity
+	$(PY) -m pytest -q -s tests/sanity
 
 .PHONY: crash
 crash: install ## The whole stack: the plugin, kill -9, frozen leaders, lost registry and JetStream (root)

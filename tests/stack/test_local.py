@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -41,29 +42,36 @@ def directory() -> Iterator[Path]:
         run("directpv", "down", "--state-dir", str(path))
 
 
-def test_the_demo_does_the_main_job_and_leaves_nothing_behind():
-    temporary = Path(tempfile.gettempdir())
-    before = set(temporary.glob("directpv-demo-*")), disks.attached(temporary), disks.mounts_of(temporary, [])
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The directory for temporary files of programs that a test starts: what appears there is theirs."""
+    with tempfile.TemporaryDirectory(prefix="dpv-") as path:
+        monkeypatch.setenv("TMPDIR", path)
+        yield Path(path)
 
+
+def left_in(temporary: Path) -> list[str]:
+    return [*map(str, temporary.iterdir()), *disks.attached(temporary), *disks.mounts_of(temporary, [])]
+
+
+def test_the_demo_does_the_main_job_and_leaves_nothing_behind(temporary):
     demo = run("directpv", "demo")
 
     assert demo.returncode == 0, demo.stdout + demo.stderr
     for step in ("CreateVolume", "NodeStageVolume", "NodeExpandVolume", "DeleteVolume", "remove everything"):
         assert step in demo.stdout
-    after = set(temporary.glob("directpv-demo-*")), disks.attached(temporary), disks.mounts_of(temporary, [])
-    assert after == before
+    assert left_in(temporary) == []
 
 
-def test_a_demo_that_is_interrupted_leaves_nothing_behind():
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+def test_a_demo_that_is_interrupted_leaves_nothing_behind(temporary, which):
     demo = subprocess.Popen([BIN / "directpv", "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    temporary = Path(tempfile.gettempdir())
     assert processes.wait_until(lambda: bool(disks.attached(temporary)), 60)
-    demo.send_signal(signal.SIGTERM)
+    demo.send_signal(which)
     _, said = demo.communicate(timeout=120)
 
     assert demo.returncode == 1, said
-    assert disks.attached(temporary) == []
-    assert not list(temporary.glob("directpv-demo-*"))
+    assert left_in(temporary) == []
 
 
 @pytest.fixture(scope="module")
@@ -149,12 +157,24 @@ def test_initialised_devices_are_no_longer_offered(initialised, tmp_path):
     assert not (tmp_path / "drives.yaml").exists()
 
 
-def test_an_old_drives_yaml_formats_nothing(shared, initialised):
+def test_a_repeated_init_finds_the_drives_that_the_first_one_made(shared, initialised):
     ids_before = drive_ids(initialised)
     again = run("kubectl-directpv", "init", "drives.yaml", "--dangerous", url=initialised, cwd=shared[1])
 
-    assert again.returncode == 1
-    assert "4 of 4 devices were not initialised" in again.stderr
+    assert again.returncode == 0
+    assert {fsuuid for fsuuid in ids_before if fsuuid in again.stdout} == ids_before
+    assert drive_ids(initialised) == ids_before
+
+
+def test_a_device_that_is_not_as_it_was_discovered_is_not_formatted(shared, initialised, tmp_path):
+    ids_before = drive_ids(initialised)
+    text = (shared[1] / "drives.yaml").read_text()
+    (tmp_path / "drives.yaml").write_text(re.sub(r"\$[^\n]{6}", "$AAAAAA", text))
+    refused = run("kubectl-directpv", "init", "drives.yaml", "--dangerous", url=initialised, cwd=tmp_path)
+
+    assert refused.returncode == 1
+    assert "4 of 4 devices were not initialised" in refused.stderr
+    assert "discover" in refused.stdout
     assert drive_ids(initialised) == ids_before
 
 
@@ -176,11 +196,11 @@ def test_a_cordoned_drive_is_shown_so_and_dry_run_changes_nothing(initialised):
 
 
 def test_labels_are_set_shown_and_removed_and_reserved_ones_refused(initialised):
-    assert run("kubectl-directpv", "label", "drives", "rack=7", "--all", url=initialised).returncode == 0
-    shown = run("kubectl-directpv", "list", "drives", "--labels", "rack=7", "--show-labels", url=initialised)
-    assert shown.stdout.count("rack=7") == 4
-    assert run("kubectl-directpv", "label", "drives", "rack-", "--all", url=initialised).returncode == 0
-    assert "rack" not in run("kubectl-directpv", "list", "drives", "--show-labels", url=initialised).stdout
+    assert run("kubectl-directpv", "label", "drives", "shelf=7", "--all", url=initialised).returncode == 0
+    shown = run("kubectl-directpv", "list", "drives", "--labels", "shelf=7", "--show-labels", url=initialised)
+    assert shown.stdout.count("shelf=7") == 4
+    assert run("kubectl-directpv", "label", "drives", "shelf-", "--all", url=initialised).returncode == 0
+    assert "shelf" not in run("kubectl-directpv", "list", "drives", "--show-labels", url=initialised).stdout
     reserved = run("kubectl-directpv", "label", "drives", "node=x", "--all", url=initialised)
     assert reserved.returncode == 255
     assert "directpv.min.io/node" in reserved.stderr

@@ -8,6 +8,7 @@ import signal
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -70,7 +71,9 @@ class Cluster:
             found = await eventually(lambda: _all_found(bus, nodes), "discover finds every device")
             requests = drives_yaml.parse(drives_yaml.render(found.devices))
             results = await discover.format_all(bus, requests, 120)
-            assert [result.error for _, result in results] == [""] * self.drives
+            errors = [result.error for _, result in results if result.error]
+            assert not errors, errors
+            assert len(results) == self.drives
 
     @property
     def drives(self) -> int:
@@ -98,7 +101,8 @@ def cluster(**options: object) -> Iterator[Cluster]:
     """Run a stack while the block runs; nothing of it is left afterwards."""
     directory = Path(tempfile.gettempdir()) / f"dpv-{secrets.token_hex(4)}"
     settings = {"nats_port": 0, "drive_size": 1024**3, "drives": 2, **options}
-    running = Cluster(stack.up(stack.Options(directory=str(directory), **settings)))  # type: ignore[arg-type]
+    options_ = stack.Options(directory=str(directory), **settings)  # type: ignore[arg-type]
+    running = Cluster(in_thread(lambda: stack.up(options_)))
     try:
         yield running
     except BaseException:
@@ -107,7 +111,13 @@ def cluster(**options: object) -> Iterator[Cluster]:
     finally:
         for process in running.stack.running:
             processes.send(process, signal.SIGCONT)
-        stack.down(directory)
+        in_thread(lambda: stack.down(directory))
+
+
+def in_thread(work: Callable[[], T]) -> T:
+    """Run ``work``, which has an event loop of its own, also from within a test that has one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()
 
 
 def keep_logs(running: Cluster) -> None:

@@ -2,11 +2,14 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from directpv_common.units import format_bytes
+
+WIDEST: Final = 10_000
+"""Characters per line off a terminal: nothing is ever cut there."""
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, headers: bool = True) -> None:
@@ -22,7 +25,8 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, headers: bool
         table.add_row(*(cell or "-" for cell in row))
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=console.measure(table).maximum + 1)
+        wide = Console(width=WIDEST)
+        console = Console(highlight=False, width=wide.measure(table).maximum + 1)
     console.print(table)
 
 

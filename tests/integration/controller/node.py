@@ -56,7 +56,7 @@ class PlayedNode:
         return m.NodeInfo(name=self.name, topology={names.NODE: self.name, names.ZONE: "z1"})
 
     def add_drive(self, total: int = 100 * GIB, **facts: object) -> str:
-        fsuuid = str(uuid.uuid4())
+        fsuuid = str(facts.pop("fsuuid", uuid.uuid4()))
         record = m.DriveRecord(
             fsuuid=fsuuid, node=self.name, total=total, overhead=GIB, device="sda", topology=self.info.topology
         )

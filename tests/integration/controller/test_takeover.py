@@ -97,16 +97,19 @@ async def test_every_acknowledged_volume_survives_kill_9_in_a_burst_and_the_rest
             await running.enter_async_context(node.running(bus))
         await create(bus, "first")
         acknowledged: set[str] = set()
+        fatal = random.randrange(20, 200)
 
-        async def one(name: str) -> None:
-            await create(bus, name)
-            acknowledged.add(name)
+        async def worker(some: list[str]) -> None:
+            for name in some:
+                await create(bus, name)
+                acknowledged.add(name)
+                if len(acknowledged) == fatal:
+                    first.popen.kill()
 
         names = [f"v{i}" for i in range(300)]
-        burst = asyncio.gather(*(one(name) for name in names))
-        await until(lambda: len(acknowledged) > 20 + random.randrange(50), "some are acknowledged")
+        burst = asyncio.gather(*(worker(names[start::20]) for start in range(20)))
+        await until(lambda: first.popen.poll() is not None, "the leader is dead")
         at_kill = set(acknowledged)
-        first.kill()
         controllers("c2")
         await burst
 

@@ -106,6 +106,7 @@ class Loops:
         return path
 
     def close(self) -> None:
+        unmount_below(self.directory)
         for name in list(self.attached):
             subprocess.run(("losetup", "--detach", f"/dev/{name}"), check=False, capture_output=True, timeout=30)
             with contextlib.suppress(AssertionError):
@@ -190,7 +191,7 @@ class AgentProcess:
         self.port = port
         self.quota = quota
         self.metrics_port = free_port()
-        self.ready_port = free_port()
+        self.readiness_port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.extra: tuple[str, ...] = ()
 
@@ -208,7 +209,7 @@ class AgentProcess:
                     f"--quota={self.quota}",
                     "--http-host=127.0.0.1",
                     f"--metrics-port={self.metrics_port}",
-                    f"--ready-port={self.ready_port}",
+                    f"--readiness-port={self.readiness_port}",
                     "--scan-interval=0.5",
                     "--heartbeat-interval=0.5",
                     "--metrics-interval=0.2",

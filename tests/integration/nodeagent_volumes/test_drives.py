@@ -13,8 +13,15 @@ import pytest
 
 from directpv_common.api import Node
 from directpv_common.errors import FailedPrecondition, NotFound
-from directpv_common.messages import Empty, FormatDevice, FormatDevices, HeldDrive, StatVolume, VolumeRecord
-from directpv_nodeagent.adapters import quota
+from directpv_common.messages import (
+    Empty,
+    FormatDevice,
+    FormatDevices,
+    HeldDrive,
+    StatVolume,
+    VolumeRecord,
+)
+from directpv_nodeagent.adapters import files, quota
 from directpv_nodeagent.core.layout import meta_text, project_id
 from integration.nodeagent_volumes.harness import (
     FENCE,
@@ -29,14 +36,17 @@ from integration.nodeagent_volumes.harness import (
 )
 
 _XFS_IOC_GOINGDOWN = 0x8004587D
-_NO_LOG_FLUSH = 2
+_LOG_FLUSH, _NO_LOG_FLUSH = 1, 2
 
 
-def shut_down(path: Path) -> None:
-    """Make the file system fail, as it does itself after an I/O error in its log."""
+def shut_down(path: Path, *, flush_log: bool = False) -> None:
+    """Make the file system fail, as it does itself after an I/O error in its log.
+
+    With ``flush_log`` it is on disk as after a power failure: what was synced is in the log, and nowhere else.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        fcntl.ioctl(descriptor, _XFS_IOC_GOINGDOWN, struct.pack("=I", _NO_LOG_FLUSH))
+        fcntl.ioctl(descriptor, _XFS_IOC_GOINGDOWN, struct.pack("=I", _LOG_FLUSH if flush_log else _NO_LOG_FLUSH))
     finally:
         os.close(descriptor)
 
@@ -228,6 +238,28 @@ class TestRestart:
 
         assert (await client.inventory()).boot != first
 
+    async def test_after_a_power_failure_a_record_that_is_whole_only_in_the_log_is_found(
+        self, agent: AgentProcess, device: str, drive: str, client: Client
+    ) -> None:
+        for number in range(40):
+            await client.make_volume(drive, f"pvc-{number}", mib=1)
+        agent.kill(signal.SIGKILL)
+        root = agent.root / "mnt" / drive
+        record = root / ".directpv/drive.json"
+        whole = record.read_bytes()
+        record.write_bytes(whole[:100])
+        run("umount", str(root))
+        run("mount", "-t", "xfs", f"/dev/{device}", str(root))
+        with files.opened(str(record.parent)) as directory:
+            files.write_file(record.name, directory, whole)
+        shut_down(root, flush_log=True)
+        run("umount", str(root))
+
+        agent.start(device)
+
+        held = await client.drive_when(drive, is_ready, "found again")
+        assert len(held.volumes) == 40
+
 
 class TestLoss:
     async def test_a_pulled_drive_is_lost_and_comes_back_under_another_name(
@@ -367,7 +399,7 @@ class TestWhoseDrive:
         finally:
             os.close(descriptor)
 
-    @pytest.mark.parametrize("case", ["another node", "no meta.info", "meta.info of another", "broken record"])
+    @pytest.mark.parametrize("case", ["another node", "no meta.info", "meta.info of another"])
     async def test_what_is_not_ours_is_left_exactly_as_it_was(
         self, agent: AgentProcess, loops: Loops, client: Client, base: Path, case: str
     ) -> None:
@@ -379,9 +411,6 @@ class TestWhoseDrive:
             elif case == "meta.info of another":
                 foreign.lay_out(root)
                 (root / ".directpv/meta.info").write_text(meta_text(str(uuid.uuid4())))
-            elif case == "broken record":
-                foreign.lay_out(root)
-                (root / ".directpv/drive.json").write_text('{"node": 7')
         os.sync()
         before = digest(loops.attached[device])
         agent.start(device)
@@ -394,6 +423,23 @@ class TestWhoseDrive:
         assert mounts_below(agent.root / "probe") == []
         os.sync()
         assert digest(loops.attached[device]) == before
+
+    async def test_a_drive_whose_record_cannot_be_read_is_left_alone_and_told_of(
+        self, agent: AgentProcess, loops: Loops, client: Client, base: Path
+    ) -> None:
+        device = loops.make()
+        foreign = Foreign(device, base)
+        with foreign as root:
+            foreign.lay_out(root)
+            (root / ".directpv/drive.json").write_text('{"node": 7')
+        agent.start(device)
+
+        await eventually(lambda: _said(agent, "drive.json"), "looked at")
+
+        assert (await client.inventory()).drives == ()
+        assert mounts_below(agent.root / "mnt") == []
+        run("mount", "-t", "xfs", f"/dev/{device}", str(foreign.path))
+        assert (foreign.path / ".directpv/drive.json").read_text() == '{"node": 7'
 
     async def test_other_file_systems_are_not_even_mounted(
         self, agent: AgentProcess, loops: Loops, client: Client, base: Path

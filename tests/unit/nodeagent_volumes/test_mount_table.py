@@ -1,6 +1,8 @@
 """The mount table: proc_pid_mountinfo(5)."""
 
-from directpv_nodeagent.core.mountinfo import parse
+import pytest
+
+from directpv_nodeagent.core.mountinfo import escape, parse, unescape
 
 LINES = r"""22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 30 22 8:16 / /var/lib/directpv/mnt/u rw,noatime shared:7 - xfs /dev/sdb rw,attr2,prjquota
@@ -56,3 +58,22 @@ def test_mounts_below_a_path_exclude_the_path_and_its_namesakes() -> None:
     table = parse("5 1 8:1 / /a rw - xfs s rw\n6 1 8:1 / /a/b rw - xfs s rw\n7 1 8:1 / /ab rw - xfs s rw\n")
 
     assert [mount.path for mount in table.below("/a")] == ["/a/b"]
+
+
+def test_what_is_not_asked_about_is_left_out_and_what_is_asked_about_is_found_in_its_escaped_form() -> None:
+    table = parse(LINES, about=("/pods/a b/mount", "254:0"))
+
+    assert [mount.path for mount in table.mounts] == ["/", "/pods/a b/mount", "/pods/a b/mount"]
+
+
+def test_characters_that_only_unicode_takes_for_line_ends_are_part_of_a_path() -> None:
+    path = "/a\x85b\x0cc\u2028d"
+
+    mount = parse(f"5 1 8:1 / {path} rw - xfs s rw\n", about=(path,)).at(path)
+
+    assert mount is not None
+
+
+@pytest.mark.parametrize("path", ["/a b", "/tab\t", "/line\n", "/back\\slash", "/hash#", "/040"])
+def test_a_path_is_the_same_after_escaping_and_back(path: str) -> None:
+    assert unescape(escape(path)) == path

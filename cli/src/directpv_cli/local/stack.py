@@ -3,6 +3,7 @@
 Everything lives below one directory; :func:`down` finds what belongs to it even when ``up`` was killed in the middle.
 """
 
+import asyncio
 import contextlib
 import functools
 import os
@@ -11,16 +12,24 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+import directpv_common.messages as m
 from directpv_cli.local import disks, processes
 from directpv_cli.local.processes import MARK, Process, wait_until
+from directpv_common.api import Controller, Endpoint, Node
+from directpv_common.bus import connect_bus
+from directpv_common.errors import DirectPVError
+from directpv_common.subjects import DEFAULT_PREFIX
 from directpv_common.units import MIB
 
 FILE: Final = "stack.json"
 START_SECONDS: Final = 30.0
+HEARTBEAT_SECONDS: Final = 0.5
+REBUILD_SECONDS: Final = 1.5
+"""Nodes of one machine are heard within a few heartbeats: the first init need not wait as in a cluster."""
 SMALLEST_DRIVE: Final = 512 * MIB
 MAX_SOCKET_PATH: Final = 107
 
@@ -102,6 +111,7 @@ class Stack(msgspec.Struct, kw_only=True):
             settings = {
                 "DIRECTPV_REGISTRY": str(self.directory / "registry" / "registry.db"),
                 "DIRECTPV_LEASE_SECONDS": str(self.options.lease),
+                "DIRECTPV_REBUILD_SECONDS": str(REBUILD_SECONDS),
                 "DIRECTPV_METRICS_PORT": "0",
             }
             return [sys.executable, "-m", "directpv_controller"], {**common, **settings}
@@ -116,6 +126,7 @@ class Stack(msgspec.Struct, kw_only=True):
             "DIRECTPV_QUOTA": self.quota,
             "DIRECTPV_METRICS_PORT": "0",
             "DIRECTPV_READINESS_PORT": "0",
+            "DIRECTPV_HEARTBEAT_INTERVAL": str(HEARTBEAT_SECONDS),
         }
         return [sys.executable, "-m", "directpv_nodeagent"], {**common, **settings}
 
@@ -144,6 +155,7 @@ def up(options: Options) -> Stack:
     try:
         _start_udevd(stack)
         _make_nodes(stack)
+        disks.command("udevadm", "settle", "--timeout=20")  # what udev still adds to a device would change its id
         stack.quota = "required" if disks.quota_supported(directory) else "best-effort"
         stack.nats_url = f"nats://127.0.0.1:{options.nats_port or _free_port()}"
         stack.save()
@@ -153,6 +165,7 @@ def up(options: Options) -> Stack:
                 _wait(stack, name, lambda: _listens(stack.nats_url))
         for node in stack.nodes:
             _wait(stack, f"gateway-{node.name}", functools.partial(_answers, node.csi_socket))
+        asyncio.run(_all_answer(stack))
     except BaseException as error:
         down(directory)
         if isinstance(error, disks.DiskError | OSError):
@@ -225,6 +238,25 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def _all_answer(stack: Stack) -> None:
+    """Wait until every agent and a leader answer.
+
+    Raises:
+        StackError: One does not; shows the end of its log.
+    """
+    async with connect_bus(stack.nats_url, name="directpv up", prefix=DEFAULT_PREFIX) as bus:
+        calls: list[tuple[str, Endpoint[m.Empty, Any], str | None]] = [
+            ("controller-1", Controller.NODE_LIST, None),
+            *((f"nodeagent-{node.name}", Node.NODE_GET, node.name) for node in stack.nodes),
+        ]
+        for name, endpoint, node in calls:
+            try:
+                await bus.call(endpoint, m.Empty(), node=node, within=START_SECONDS, attempt=1)
+            except DirectPVError as error:
+                log = _tail(stack.directory / "logs" / f"{name}.log")
+                raise StackError(f"{name} does not answer ({error.message}): {log}") from error
 
 
 def _listens(url: str) -> bool:

@@ -1,5 +1,85 @@
-"""Composition root."""
+"""Composition root of the controller: everything is built here, once."""
+
+import asyncio
+import functools
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from directpv_common.bus import connect_bus
+from directpv_common.config import load
+from directpv_common.errors import DirectPVError
+from directpv_common.events import Events
+from directpv_common.lifecycle import run, stop_on_signal
+from directpv_common.logs import configure_logging
+from directpv_common.monitoring import Monitor, serve_http
+from directpv_controller.adapters.leader import Candidate
+from directpv_controller.adapters.metrics import Figures
+from directpv_controller.adapters.sqlite_registry import open_store
+from directpv_controller.config import Config
+
+log = logging.getLogger(__name__)
+
+
+def holder_name() -> str:
+    """Return what identifies this process among all controllers, now and later; may be a queue group."""
+    host = "".join(letter if letter.isalnum() else "-" for letter in socket.gethostname())
+    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+async def serve(config: Config) -> None:
+    """Build the controller from ``config`` and run it until a signal or a fault."""
+    holder = holder_name()
+    figures = Figures()
+    monitor = Monitor(figures.not_ready)
+    store = functools.partial(
+        open_store, Path(config.registry), holder=holder, ttl=config.lease_seconds, observe=figures.observe_commit
+    )
+    async with AsyncExitStack() as resources:  # opened first, closed last
+        await resources.enter_async_context(
+            serve_http(monitor, figures.registry, config.metrics_port, host=config.http_host)
+        )
+        bus = await resources.enter_async_context(
+            connect_bus(config.nats_url, name="directpv-controller", prefix=config.subject_prefix)
+        )
+        events = Events(bus, "controller")
+        figures.bus, figures.events = bus, events
+        candidate = Candidate(config, holder=holder, bus=bus, events=events, figures=figures, open_store=store)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, candidate.report)
+        async with asyncio.TaskGroup() as tasks:  # activities: all end before a resource closes
+            tasks.create_task(monitor.run(), name="monitor")
+            tasks.create_task(events.run(), name="events")
+            tasks.create_task(candidate.run(), name="candidate")
+            tasks.create_task(stop_on_signal(signal.SIGTERM, signal.SIGINT), name="signals")
 
 
 def main() -> None:
-    """Run the service."""
+    """Console script ``directpv-controller``."""
+    configure_logging()
+    config = load(Config, sys.argv[1:], os.environ, prog="directpv-controller")
+    failures: list[str] = []
+    try:
+        run(lambda: serve(config))
+    except* (DirectPVError, OSError) as group:
+        failures.extend(str(error) for error in _leaves(group))
+    for failure in failures:
+        log.critical("controller ends: %s", failure)
+    sys.exit(1 if failures else 0)
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+if __name__ == "__main__":
+    main()

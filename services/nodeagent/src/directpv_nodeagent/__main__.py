@@ -1,5 +1,30 @@
-"""Composition root."""
+"""Composition root of the node agent."""
+
+import asyncio
+import os
+import signal
+import sys
+
+from directpv_common.config import load
+from directpv_common.lifecycle import run, stop_on_signal
+from directpv_common.logs import configure_logging
+from directpv_nodeagent.agent import Agent
+from directpv_nodeagent.config import Config
+
+
+async def serve(config: Config) -> None:
+    """Run the agent until a signal or a fault."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(stop_on_signal(signal.SIGTERM, signal.SIGINT), name="signals")
+        tasks.create_task(Agent(config).run(), name="agent")
 
 
 def main() -> None:
-    """Run the service."""
+    """Console script ``directpv-nodeagent``."""
+    config = load(Config, sys.argv[1:], os.environ, prog="directpv-nodeagent")
+    configure_logging()
+    run(lambda: serve(config))
+
+
+if __name__ == "__main__":
+    main()

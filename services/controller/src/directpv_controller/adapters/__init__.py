@@ -1,1 +1,1 @@
-"""Thin connections of the core to SQLite and the bus."""
+"""Thin adapters: registry and election on SQLite, the API and the nodes on the bus, metrics."""

@@ -1,1 +1,1 @@
-"""Decisions without I/O: no asyncio, no sockets, no clock, no randomness."""
+"""Decisions without I/O: no asyncio, sockets, clock or chance of their own; clock and chance come in as arguments."""

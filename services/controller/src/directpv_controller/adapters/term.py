@@ -1,0 +1,106 @@
+"""One term of leadership: the memory, and the only way by which a decision becomes durable."""
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+import directpv_common.messages as m
+from directpv_common.bus import Bus
+from directpv_common.errors import DirectPVError, Fenced, Unavailable
+from directpv_common.events import Events
+from directpv_common.service import Unanswered
+from directpv_controller.core.ledger import Ledger
+from directpv_controller.core.model import Change
+from directpv_controller.ports import Lease, OutcomeUnknown, Registry, RegistryDamaged, RegistryLost
+
+log = logging.getLogger(__name__)
+
+COMMIT_SECONDS: Final = 20.0
+"""A disk that hangs for longer costs the leadership; normally the lease is lost long before."""
+
+IDLE_SECONDS: Final = 2.0
+"""Reconciliation commits in milliseconds; after so long the caller is told to repeat."""
+IDLE_PAUSE: Final = 0.002
+
+
+class Resigned(Exception):
+    """This process leads no longer; the text says why."""
+
+
+class Term:
+    """What everybody shares while this process leads."""
+
+    def __init__(self, ledger: Ledger, registry: Registry, lease: Lease, bus: Bus, events: Events) -> None:
+        self.ledger = ledger
+        self.bus = bus
+        self.events = events
+        self.fence = m.Fence(registry=registry.id, epoch=lease.epoch)
+        self.since = time.monotonic()
+        self.settled = asyncio.Event()
+        """Set once all nodes had the time to report their drives; at once unless the registry is new."""
+        self._registry = registry
+        self._lease = lease
+        self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def require_lead(self) -> None:
+        """Stop a handler that may no longer answer: its caller asks again and finds the new leader.
+
+        Raises:
+            Unanswered: This process leads no longer.
+        """
+        if not self._lease.valid or self._over.done():
+            raise Unanswered
+
+    def resign(self, why: str) -> None:
+        """End the term; memory may differ from the registry."""
+        if not self._over.done():
+            self._over.set_result(why)
+
+    async def over(self) -> None:
+        """Wait for the end of the term.
+
+        Raises:
+            Resigned: Always.
+        """
+        raise Resigned(await self._over)
+
+    async def commit(self, change: Change | None) -> None:
+        """Make a decision durable; on return it is, and this process still leads.
+
+        Call it in the same step as the decision, with no await in between: order of commits is order of decisions.
+
+        Raises:
+            Unavailable: The registry certainly did not take it; memory is as before.
+            Unanswered: This process leads no longer, or does not know whether it is durable.
+        """
+        if change is None:
+            self.require_lead()
+            return
+        try:
+            self.require_lead()
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await self._registry.commit(change.writes, self._lease)
+        except (Fenced, RegistryLost, RegistryDamaged, OutcomeUnknown, TimeoutError) as error:
+            why = str(error) or f"a commit took longer than {COMMIT_SECONDS:g} s"
+            self.resign(why)
+            raise Unanswered(why) from error
+        except Unavailable:
+            change.undo()
+            raise
+        except DirectPVError as error:
+            self.resign(f"commit failed: {error}")
+            raise Unanswered(str(error)) from error
+        change.done()
+        self.require_lead()
+
+    async def idle(self, name: str) -> None:
+        """Wait while somebody else's change of volume ``name`` is being committed, for some seconds at most."""
+        deadline = time.monotonic() + IDLE_SECONDS
+        while name in self.ledger.busy and time.monotonic() < deadline:
+            await asyncio.sleep(IDLE_PAUSE)
+
+    async def settle(self) -> None:
+        """Note that the nodes had time to report; the registry needs no rebuilding any more."""
+        await self._registry.rebuilt(self._lease)
+        self.settled.set()

@@ -1,0 +1,31 @@
+"""Settings of the controller."""
+
+from dataclasses import dataclass
+
+from directpv_common.config import option
+from directpv_common.names import ROOT_DIR
+from directpv_common.subjects import DEFAULT_PREFIX
+
+
+@dataclass(frozen=True)
+class Config:
+    """Places volumes on drives and keeps the registry; one of several processes leads, the others stand by."""
+
+    nats_url: str = option("nats://127.0.0.1:4222", "NATS servers, comma-separated")
+    subject_prefix: str = option(DEFAULT_PREFIX, "prefix of all subjects of this installation")
+    registry: str = option(f"{ROOT_DIR}/registry.db", "file of the registry; made if it is missing")
+    lease_seconds: float = option(3.0, "a leader that is silent for so many seconds is replaced")
+    rebuild_seconds: float = option(
+        5.0, "with a new registry, new volumes wait so many seconds for nodes to report the drives they have"
+    )
+    online_seconds: float = option(15.0, "a node that was not heard for so many seconds is shown as offline")
+    metrics_port: int = option(10444, "port of /metrics, /ready and /healthz; 0: none")
+    http_host: str = option("0.0.0.0", "address to serve metrics and probes on")  # noqa: S104 - pods are probed from outside
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.lease_seconds <= 300:
+            raise ValueError("lease-seconds must be between 0.5 and 300")
+        if self.rebuild_seconds < 0 or self.online_seconds <= 0:
+            raise ValueError("rebuild-seconds must not be negative, and online-seconds positive")
+        if not 0 <= self.metrics_port <= 65535:
+            raise ValueError("metrics-port must be between 0 and 65535")

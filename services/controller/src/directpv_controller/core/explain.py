@@ -1,0 +1,99 @@
+"""Why no drive can hold a volume, in words, per group of candidates."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Final
+
+from directpv_common import names
+from directpv_common.messages import DriveStatus
+from directpv_common.units import format_bytes
+from directpv_controller.core.model import Drive, Node, in_reach, is_suspended, label_of
+from directpv_controller.core.placement import holds_claim, shares_project
+from directpv_controller.core.wanted import Pairs, Wanted, describe, describe_size
+
+LOOK_AT_MOST: Final = 2_000
+"""Drives that one refusal looks at; a storm of refusals must not stop the leader."""
+GROUPS_AT_MOST: Final = 8
+
+
+def explain(wanted: Wanted, drives: Mapping[str, Drive], nodes: Mapping[str, Node]) -> str:
+    """Say why :meth:`Index.select` found nothing.
+
+    For instance: ``no drive can hold volume pvc-1 (8 GiB): 4 drives on worker01: 2 cordoned, 1 has 3.2 GiB free of
+    8 GiB asked, 1 lost``. One group per topology term; a few thousand drives are looked at, and it says when there
+    are more.
+    """
+    terms = (*wanted.preferred, *wanted.requisite) or (frozenset(),)
+    groups = [_group(wanted, term, drives, nodes) for term in terms[:GROUPS_AT_MOST]]
+    more = f"; and {len(terms) - GROUPS_AT_MOST} more places" if len(terms) > GROUPS_AT_MOST else ""
+    asked = describe_size(wanted)
+    return f"no drive can hold volume {wanted.name} ({asked}): {'; '.join(groups)}{more}"
+
+
+def _group(wanted: Wanted, term: Pairs, drives: Mapping[str, Drive], nodes: Mapping[str, Node]) -> str:
+    place = f" on {describe(term)}" if term else ""
+    candidates = _candidates(term, drives, nodes)
+    seen = list(islice((drive for drive in candidates if in_reach(drive.record, term)), LOOK_AT_MOST))
+    if not seen:
+        return f"no drives{place}"
+    cut = len(seen) == LOOK_AT_MOST
+    head = f"{'the first ' if cut else ''}{len(seen)} {'drive' if len(seen) == 1 else 'drives'}{place}"
+    return f"{head}: {', '.join(_reasons(wanted, seen))}"
+
+
+def _candidates(term: Pairs, drives: Mapping[str, Drive], nodes: Mapping[str, Node]) -> Iterable[Drive]:
+    node = dict(term).get(names.NODE)
+    if node is None:
+        return islice(drives.values(), 10 * LOOK_AT_MOST)
+    return nodes[node].drives.values() if node in nodes else ()
+
+
+def _reasons(wanted: Wanted, drives: list[Drive]) -> Iterator[str]:
+    """Yield one clause per reason, the most frequent first; too small comes with the largest free space seen."""
+    counts: Counter[str] = Counter()
+    small: list[int] = []
+    for drive in drives:
+        reason = _reason(wanted, drive)
+        if reason:
+            counts[reason] += 1
+        else:
+            small.append(drive.free)
+    yield from (f"{count} {reason}" for reason, count in counts.most_common())
+    if small:
+        verb = "has" if len(small) == 1 else "have at most"
+        yield f"{len(small)} {verb} {format_bytes(max(small))} free of {describe_size(wanted)} asked"
+
+
+def _reason(wanted: Wanted, drive: Drive) -> str:
+    """Return why the drive is out, whatever its size; empty if it is only too small."""
+    record, need = drive.record, wanted.need
+    if record.status is not DriveStatus.READY:
+        return record.status.value.lower()
+    if record.unschedulable:
+        return "cordoned"
+    if is_suspended(record):
+        return "suspended"
+    if drive.overcommitted:
+        return "overcommitted"
+    if not drive.open:
+        return "being registered"
+    return _mismatch(wanted, drive) if need.tier or need.labels or need.claim else _collision(wanted, drive)
+
+
+def _mismatch(wanted: Wanted, drive: Drive) -> str:
+    record, need = drive.record, wanted.need
+    if need.tier not in (None, record.access_tier):
+        return f"not of access tier {need.tier}"
+    for key, value in sorted(need.labels):
+        if label_of(record, key) != value:
+            return f"without label {key}={value}"
+    if holds_claim(drive, need.claim):
+        return f"with a volume of claim {need.claim} already"
+    return _collision(wanted, drive)
+
+
+def _collision(wanted: Wanted, drive: Drive) -> str:
+    if drive.free >= wanted.at_least and shares_project(drive, wanted.project):
+        return "with a volume of the same XFS project id"
+    return ""

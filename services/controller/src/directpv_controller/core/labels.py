@@ -1,0 +1,70 @@
+"""Who owns which field of a drive's record: the node what it observes, people what they decide."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from directpv_common import names
+from directpv_common.errors import InvalidRequest
+from directpv_common.messages import ChangeDrive, DriveRecord
+
+OBSERVED: Final = ("total", "overhead", "device", "make", "topology", "status", "conditions")
+DECIDED: Final = ("unschedulable", "access_tier", "labels")
+
+_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?\Z")
+_PREFIX: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
+
+
+def observed(record: DriveRecord, seen: DriveRecord) -> DriveRecord:
+    """Return ``record`` with what its node observed."""
+    return msgspec.structs.replace(record, **{name: getattr(seen, name) for name in OBSERVED})
+
+
+def decided_alike(record: DriveRecord, seen: DriveRecord) -> bool:
+    """Tell whether the drive itself carries the same decisions of people as ``record``."""
+    return all(getattr(record, name) == getattr(seen, name) for name in DECIDED)
+
+
+def check(request: ChangeDrive) -> None:
+    """Refuse labels that are reserved, or that Kubernetes would not take.
+
+    Raises:
+        InvalidRequest: ``field`` names the label.
+
+    Source: Kubernetes, "Labels and Selectors", syntax; upstream's list of reserved keys.
+    """
+    for key in (*request.set_labels, *request.remove_labels):
+        if names.is_reserved(key):
+            raise InvalidRequest(f"label {key[:128]!r} is reserved", field=f"labels.{key[:128]}")
+        prefix, slash, name = key.rpartition("/")
+        if not _NAME.match(name) or (slash and not _PREFIX.match(prefix)):
+            raise InvalidRequest(
+                f"label {key[:128]!r}: a key is an optional DNS prefix and '/', then at most 63 letters, digits, "
+                "'-', '_' or '.', with a letter or digit at both ends",
+                field=f"labels.{key[:128]}",
+            )
+    for key, value in request.set_labels.items():
+        if value and not _NAME.match(value):
+            raise InvalidRequest(
+                f"label {key}: value {value[:128]!r} must be at most 63 letters, digits, '-', '_' or '.', with a "
+                "letter or digit at both ends",
+                field=f"labels.{key}",
+            )
+
+
+def applied(record: DriveRecord, request: ChangeDrive) -> DriveRecord:
+    """Return ``record`` as ``request`` wants it; a label that is both set and removed is set."""
+    labels = {key: value for key, value in record.labels.items() if key not in request.remove_labels}
+    unschedulable = record.unschedulable if request.unschedulable is None else request.unschedulable
+    return msgspec.structs.replace(record, unschedulable=unschedulable, labels={**labels, **request.set_labels})
+
+
+def without_claim(record: DriveRecord, claim: str, claims: Mapping[str, int]) -> DriveRecord:
+    """Return ``record`` without upstream's label for ``claim``, unless another volume of it is still on the drive."""
+    if not claim or claim in claims:
+        return record
+    prefix = f"{names.VOLUME_CLAIM_ID}-"
+    kept = {key: value for key, value in record.labels.items() if key.lower() != f"{prefix}{claim.lower()}"}
+    return record if len(kept) == len(record.labels) else msgspec.structs.replace(record, labels=kept)

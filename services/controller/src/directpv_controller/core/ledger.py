@@ -1,0 +1,244 @@
+"""Every drive, volume and node of the installation, and what is reserved where.
+
+Decide, then do: a method changes memory at once and returns the :class:`Change` that the registry must commit; the
+caller awaits the commit and calls ``done`` or ``undo``. Commits happen in the order of the decisions. While a change
+of a volume is not committed, its name is busy and nobody else may decide about it.
+"""
+
+from typing import Final
+
+import msgspec
+
+from directpv_common import names
+from directpv_common.errors import Busy, Conflict, NoCapacity, NotFound, OutOfRange
+from directpv_common.messages import ExpandVolume, VolumeRecord
+from directpv_common.units import format_bytes
+from directpv_controller.core import invariants, labels
+from directpv_controller.core.drives import DriveBooks
+from directpv_controller.core.explain import explain
+from directpv_controller.core.model import UNKNOWN, Change, Drive, Snapshot, Volume, Writes, in_reach
+from directpv_controller.core.placement import Chance
+from directpv_controller.core.wanted import Need, Wanted, check_sizes
+
+replace = msgspec.structs.replace
+
+GRAVES: Final = 20_000
+"""Removed volumes that are remembered, so that an inventory taken before the removal cannot bring them back."""
+_NOTHING: Final[dict[str, str]] = {}
+"""Shared by all records without parameters or labels; never changed, as nothing in a record is."""
+
+
+class Ledger(DriveBooks):
+    """The leader's memory. ``chance`` returns random numbers in [0, 1) and settles ties."""
+
+    def __init__(self, chance: Chance) -> None:
+        super().__init__(chance)
+        self.graves: dict[str, None] = {}
+        """Names of removed volumes, oldest first."""
+
+    # ---- loading
+
+    @classmethod
+    def load(cls, snapshot: Snapshot, chance: Chance) -> "Ledger":
+        """Build the memory from what a registry holds.
+
+        A volume whose drive is missing from the registry is kept on a placeholder drive (``known`` False, status
+        Lost), which the drive replaces when its node reports it.
+        """
+        ledger = cls(chance)
+        for record in snapshot.drives:
+            ledger.enter(record)
+        for volume in snapshot.volumes:
+            drive = ledger.drives.get(volume.fsuuid) or ledger.enter_placeholder(volume.fsuuid)
+            _share(volume, drive)
+            ledger.attach(drive, Volume(volume))
+        ledger.volume_names.update(ledger.volumes)
+        for drive in ledger.drives.values():
+            ledger.sum_up(drive, drive.allocated - drive.record.overhead, len(drive.volumes))
+            ledger.index.changed(drive)
+        ledger.index.capacity(Need())  # the view that most placements use
+        return ledger
+
+    # ---- volumes
+
+    def volume(self, name: str) -> Volume:
+        """Return a volume that is not being deleted.
+
+        Raises:
+            NotFound: There is none of this name.
+        """
+        volume = self.volumes.get(name)
+        if volume is None or volume.record.deleting:
+            raise NotFound(f"volume {name} does not exist", name=name)
+        return volume
+
+    def require_idle(self, name: str) -> None:
+        """Refuse while a change of the volume is being committed.
+
+        Raises:
+            Busy: Repeat when that has ended.
+        """
+        if name in self.busy:
+            raise Busy(f"volume {name} is being changed; repeat a little later", name=name)
+
+    def place(self, wanted: Wanted, *, now: str) -> tuple[Volume, Change | None]:
+        """Reserve space for a volume; if it exists already and fits what is asked, return it with no change.
+
+        Raises:
+            NoCapacity: No drive can hold it; says why.
+            Conflict: A volume of this name has other properties.
+            Busy: A volume of this name is being deleted or changed.
+        """
+        self.require_idle(wanted.name)
+        held = self.volumes.get(wanted.name)
+        if held is not None:
+            self._require_same(held, wanted)
+            return held, None
+        drive = self.index.select(wanted)
+        if drive is None:
+            raise NoCapacity(explain(wanted, self.drives, self.nodes))
+        return self._place_on(drive, wanted, now)
+
+    def _place_on(self, drive: Drive, wanted: Wanted, now: str) -> tuple[Volume, Change]:
+        record = VolumeRecord(
+            name=wanted.name,
+            fsuuid=drive.record.fsuuid,
+            capacity=wanted.size_on(drive.free),
+            parameters=wanted.parameters,
+            claim_id=wanted.need.claim,
+            pvc_name=wanted.parameters.get(names.PVC_NAME, ""),
+            pvc_namespace=wanted.parameters.get(names.PVC_NAMESPACE, ""),
+            created=now,
+        )
+        volume = Volume(record)
+        had_grave = wanted.name in self.graves
+        self.graves.pop(wanted.name, None)
+        self.add(drive, volume)
+
+        def undo() -> None:
+            self.drop(volume)
+            if had_grave:
+                self._bury(wanted.name)
+
+        return volume, self.change(Writes(volumes=(record,)), undo, record.name)
+
+    def _require_same(self, held: Volume, wanted: Wanted) -> None:
+        """Refuse a repeated create that asks for something else. Source: CSI CreateVolume, ALREADY_EXISTS."""
+        record = held.record
+        if record.deleting:
+            raise Busy(f"volume {wanted.name} is being deleted; repeat when it is gone", name=wanted.name)
+        exists = f"volume {wanted.name} exists with"
+        if record.capacity < wanted.required or (wanted.limit and record.capacity > wanted.limit):
+            raise Conflict(
+                f"{exists} {record.capacity} bytes, which the capacity_range asked excludes", field="capacity_range"
+            )
+        if record.parameters != wanted.parameters:
+            raise Conflict(f"{exists} other parameters", field="parameters")
+        terms = (*wanted.preferred, *wanted.requisite)
+        drive = self.drives[record.fsuuid]
+        if terms and drive.known and not any(in_reach(drive.record, term) for term in terms):
+            raise Conflict(
+                f"{exists} its data on node {drive.record.node}, outside of the topology asked",
+                field="accessibility_requirements",
+            )
+
+    def expand(self, request: ExpandVolume) -> tuple[int, Change | None]:
+        """Reserve a larger size; return the size that the volume has then. Smaller or equal changes nothing.
+
+        Raises:
+            NotFound: No such volume.
+            InvalidRequest: ``required`` is larger than ``limit``.
+            OutOfRange: The drive has not so much free, or the volume is larger than ``limit`` already.
+            Busy: The volume is being changed.
+        """
+        check_sizes(request.required, request.limit)
+        self.require_idle(request.name)
+        volume = self.volume(request.name)
+        capacity = volume.record.capacity
+        if request.limit and capacity > request.limit:
+            raise OutOfRange(
+                f"volume {request.name} has {capacity} bytes already, more than limit_bytes", field="capacity_range"
+            )
+        if request.required <= capacity:
+            return capacity, None
+        return request.required, self.resize(volume, request.required)
+
+    def resize(self, volume: Volume, capacity: int) -> Change:
+        """Give the volume ``capacity`` bytes, more than it has.
+
+        Raises:
+            OutOfRange: The drive has not so much free; says how much there is.
+        """
+        record = volume.record
+        drive = self.drives[record.fsuuid]
+        delta = capacity - record.capacity
+        if delta > drive.free:
+            raise OutOfRange(
+                f"volume {record.name}: {format_bytes(delta)} more are asked, but drive {record.fsuuid} on node "
+                f"{drive.record.node} has {format_bytes(drive.free)} free",
+                field="capacity_range",
+            )
+        volume.record = replace(record, capacity=capacity)
+        self.reserve(drive, delta)
+
+        def undo() -> None:
+            volume.record = replace(volume.record, capacity=record.capacity)
+            self.reserve(drive, -delta)
+
+        return self.change(Writes(volumes=(volume.record,)), undo, record.name)
+
+    def mark(self, volume: Volume, *, deleting: bool) -> Change:
+        """Set or clear the mark that a volume is being deleted; its space stays reserved."""
+        before = volume.record.deleting
+        volume.record = replace(volume.record, deleting=deleting)
+
+        def undo() -> None:
+            volume.record = replace(volume.record, deleting=before)
+
+        return self.change(Writes(volumes=(volume.record,)), undo, volume.record.name)
+
+    def remove(self, volume: Volume) -> Change:
+        """Forget a volume whose data is gone, and free its space."""
+        record = volume.record
+        drive = self.drop(volume)
+        self._bury(record.name)
+        before, after = drive.record, labels.without_claim(drive.record, record.claim_id, drive.claims)
+        if after is not before:
+            self.set_record(drive, after)
+
+        def undo() -> None:
+            self.graves.pop(record.name, None)
+            if after is not before:
+                self.set_record(drive, replace(drive.record, labels=before.labels))
+            self.add(drive, volume)
+
+        drives = (after,) if after is not before and drive.known else ()
+        return self.change(Writes(drives=drives, removed=(record,)), undo, record.name)
+
+    def _bury(self, name: str) -> None:
+        self.graves[name] = None
+        if len(self.graves) > GRAVES:
+            del self.graves[next(iter(self.graves))]
+
+    def adopt(self, drive: Drive, record: VolumeRecord) -> Change:
+        """Enter a volume that was found on its drive, even if that promises more than the drive has."""
+        volume = Volume(record)
+        self.add(drive, volume)
+        return self.change(Writes(volumes=(record,)), lambda: self._undo_adopt(volume), record.name)
+
+    def _undo_adopt(self, volume: Volume) -> None:
+        drive = self.drop(volume)
+        drive.generation = UNKNOWN
+
+    def check(self) -> list[str]:
+        """Return which invariants do not hold; empty when all is well."""
+        return invariants.check(self)
+
+
+def _share(record: VolumeRecord, drive: Drive) -> None:
+    """Let equal parts of a million records be one object: saves a third of their memory."""
+    msgspec.structs.force_setattr(record, "fsuuid", drive.record.fsuuid)
+    if not record.parameters:
+        msgspec.structs.force_setattr(record, "parameters", _NOTHING)
+    if not record.labels:
+        msgspec.structs.force_setattr(record, "labels", _NOTHING)

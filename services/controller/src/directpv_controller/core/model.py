@@ -1,0 +1,208 @@
+"""What the leader holds in memory, and what a decision says shall be written.
+
+Made for 100,000 drives and 1,000,000 volumes: Structs that the garbage collector need not visit. That is safe because
+references form no cycle: drive → volumes → record, drive → views → keys, and nothing points back.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from directpv_common import names
+from directpv_common.messages import DriveRecord, DriveStatus, VolumeRecord, VolumeUse
+
+if TYPE_CHECKING:
+    from directpv_controller.core.placement import View
+
+UNKNOWN: Final = -1
+"""Generation of a drive whose inventory must be asked for."""
+
+Key = tuple[int, float, str]
+"""Place of a drive in every view: minus its free bytes, a random tie-break, its id."""
+
+
+class Volume(Struct, gc=False, eq=False):
+    """One volume: its record, and what its node was last seen to do with it."""
+
+    record: VolumeRecord
+    use: VolumeUse | None = None
+    seen: int = 0
+    """Bytes that the drive's own record of the volume says; 0: not seen on the drive by this leader."""
+
+
+class Drive(Struct, gc=False, eq=False):
+    """One drive: its record, and what is reserved on it."""
+
+    record: DriveRecord
+    key: Key
+    allocated: int
+    """Overhead of the file system, plus all volumes, plus strays; more than ``record.total`` when overcommitted."""
+    volumes: dict[str, Volume]
+    claims: dict[str, int]
+    """Claim id to number of volumes; more than 1 only when such volumes were found on the drive."""
+    views: "list[View]"
+    projects: dict[int, int] | None = None
+    """Project id to number of volumes; None until a placement looks at the drive."""
+    strays: int = 0
+    """Bytes of volumes found here that the registry says live on another drive."""
+    boot: str = ""
+    generation: int = UNKNOWN
+    missed: int = 0
+    """Heartbeats in a row of the drive's node that did not mention it."""
+    pending: bool = False
+    """Its registration is not yet committed: takes no volumes."""
+    known: bool = True
+    """False: the registry has volumes of this drive, but not the drive."""
+
+    @property
+    def fsuuid(self) -> str:
+        """Id of the drive."""
+        return self.record.fsuuid
+
+    @property
+    def free(self) -> int:
+        """Bytes that new volumes could get; 0 when overcommitted."""
+        return max(0, self.record.total - self.allocated)
+
+    @property
+    def overcommitted(self) -> bool:
+        """More is promised than the drive has; possible only when volumes were found on it, never by placement."""
+        return self.allocated > self.record.total
+
+    @property
+    def open(self) -> bool:
+        """Whether the drive takes new volumes at all."""
+        record = self.record
+        return (
+            record.status is DriveStatus.READY
+            and not record.unschedulable
+            and not is_suspended(record)
+            and self.known
+            and not self.pending
+            and not self.overcommitted
+        )
+
+
+class Node(Struct, gc=False, eq=False):
+    """The drives of one node, and sums over them."""
+
+    drives: dict[str, Drive]
+    total: int = 0
+    allocated: int = 0
+    volumes: int = 0
+
+
+class Totals(Struct, gc=False, eq=False):
+    """Sums over everything, for metrics; integers only, so that another thread may read them."""
+
+    drives: dict[str, int]
+    """Status to count; every status has an entry."""
+    volumes: int = 0
+    total: int = 0
+    allocated: int = 0
+
+
+class Writes(Struct, frozen=True, gc=False):
+    """What a decision needs the registry to hold, all or nothing.
+
+    ``drives`` and ``volumes`` are put (made or replaced), ``removed`` volumes are taken away. Every volume names its
+    drive, so a backend that keeps reservations on the drive object can tell which drives to update.
+    """
+
+    drives: tuple[DriveRecord, ...] = ()
+    volumes: tuple[VolumeRecord, ...] = ()
+    removed: tuple[VolumeRecord, ...] = ()
+
+
+class Snapshot(Struct, frozen=True, gc=False):
+    """Everything that a registry holds."""
+
+    drives: list[DriveRecord]
+    volumes: list[VolumeRecord]
+
+
+class Change:
+    """A decision that memory already shows and the registry does not yet.
+
+    Exactly one of :meth:`done` and :meth:`undo` is called once the outcome of the commit is known; if the outcome
+    cannot be known, neither: the whole memory is thrown away then.
+    """
+
+    __slots__ = ("_busy", "_done", "_names", "_undo", "writes")
+
+    def __init__(
+        self,
+        writes: Writes,
+        undo: Callable[[], None],
+        *,
+        busy: set[str],
+        names: Iterable[str] = (),
+        done: Callable[[], None] | None = None,
+    ) -> None:
+        self.writes = writes
+        self._undo = undo
+        self._done = done
+        self._busy = busy
+        self._names = tuple(names)
+        busy.update(self._names)
+
+    def done(self) -> None:
+        """The registry has it."""
+        self._busy.difference_update(self._names)
+        if self._done is not None:
+            self._done()
+
+    def undo(self) -> None:
+        """The registry certainly does not have it: take it back."""
+        self._busy.difference_update(self._names)
+        self._undo()
+
+
+def merged(changes: list[Change], busy: set[str]) -> Change | None:
+    """Return one change that commits or fails as a whole; None if there are none."""
+    if not changes:
+        return None
+    if len(changes) == 1:
+        return changes[0]
+
+    def undo() -> None:
+        for change in reversed(changes):
+            change.undo()
+
+    def done() -> None:
+        for change in changes:
+            change.done()
+
+    drives = {record.fsuuid: record for change in changes for record in change.writes.drives}
+    volumes = {record.name: record for change in changes for record in change.writes.volumes}
+    removed = tuple(record for change in changes for record in change.writes.removed)
+    return Change(Writes((*drives.values(),), (*volumes.values(),), removed), undo, busy=busy, done=done)
+
+
+def is_suspended(record: DriveRecord) -> bool:
+    """Tell whether people suspended the drive; its volumes are served empty, so it takes no new ones."""
+    return record.labels.get(names.SUSPEND) == "true"
+
+
+def label_of(record: DriveRecord, key: str) -> str | None:
+    """Return what a storage class may ask for under ``key``: a label, or a fact that upstream shows as one.
+
+    Source: upstream's labels at creation of a DirectPVDrive: node, drive-name, version, created-by.
+    """
+    value = record.labels.get(key)
+    if value is not None:
+        return value
+    facts = {
+        names.NODE: record.node,
+        names.DRIVE_NAME: record.device,
+        names.VERSION: names.API_VERSION,
+        names.CREATED_BY: "directpv-driver",
+    }
+    return facts.get(key)
+
+
+def in_reach(record: DriveRecord, segments: Iterable[tuple[str, str]]) -> bool:
+    """Tell whether the drive lies in one topology term, given as pairs."""
+    topology = record.topology
+    return all(value == (record.node if key == names.NODE else topology.get(key)) for key, value in segments)

@@ -1,0 +1,179 @@
+"""What one drive's inventory means for the ledger, and what the node must be told.
+
+The drive is the truth about itself: what it carries is taken in, even if the registry does not know it. The registry
+is the truth about what was promised: what the drive lacks is ordered. Nothing is concluded from absence on a drive
+that cannot be read, and nothing is destroyed except volumes whose deletion was acknowledged.
+"""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from directpv_common.messages import DriveRecord, DriveStatus, HeldDrive, HeldVolume, VolumeRecord, is_volume_name
+from directpv_controller.core import labels
+from directpv_controller.core.ledger import Ledger
+from directpv_controller.core.model import Change, Drive, Volume, merged
+
+replace = msgspec.structs.replace
+
+
+class Event(NamedTuple):
+    """Something to tell the world: noun, kind, id of the object, data."""
+
+    noun: str
+    kind: str
+    subject: str
+    data: dict[str, Any]
+
+
+class Outcome:
+    """What to commit, then what to order and what to tell."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.prepare: list[VolumeRecord] = []
+        self.remove: list[VolumeRecord] = []
+        self.update: list[DriveRecord] = []
+        self.events: list[Event] = []
+        self.unsettled = False
+        """Something is left to be done later, of which the node will not remind us: look at the drive again."""
+
+    def tell(self, noun: str, kind: str, subject: str, **data: Any) -> None:
+        """Add an event."""
+        self.events.append(Event(noun, kind, subject, data))
+
+
+def take_in(ledger: Ledger, node: str, boot: str, held: HeldDrive) -> Outcome:
+    """Compare one drive of ``node`` with the ledger; memory shows the result at once.
+
+    Args:
+        ledger: The leader's memory.
+        node: Name of the node that reports.
+        boot: Run of the node's agent; generations of one run can be compared.
+        held: The drive as its node sees it.
+    """
+    outcome = Outcome()
+    drive = ledger.drives.get(held.record.fsuuid)
+    if drive is not None and drive.known and drive.record.node != node:
+        outcome.tell("drive", "conflict", drive.fsuuid, node=node, registered=drive.record.node)
+        return outcome
+    if drive is not None and drive.boot == boot and held.generation < drive.generation:
+        return outcome
+    drive = _take_in_record(ledger, replace(held.record, node=node), outcome)
+    drive.boot, drive.generation, drive.missed = boot, held.generation, 0
+    if held.readable:
+        _take_in_volumes(ledger, drive, held, outcome)
+    return outcome
+
+
+def change_of(ledger: Ledger, outcomes: list[Outcome]) -> Change | None:
+    """Return what must be committed for ``outcomes``, as one change."""
+    return merged([change for outcome in outcomes for change in outcome.changes], ledger.busy)
+
+
+def lost(ledger: Ledger, drive: Drive) -> Outcome:
+    """Note that the node of ``drive`` is online and does not report it any more."""
+    outcome = Outcome()
+    outcome.changes.append(ledger.set_drive(drive, replace(drive.record, status=DriveStatus.LOST, device="")))
+    outcome.tell("drive", "lost", drive.fsuuid, node=drive.record.node)
+    return outcome
+
+
+def _take_in_record(ledger: Ledger, seen: DriveRecord, outcome: Outcome) -> Drive:
+    drive = ledger.drives.get(seen.fsuuid)
+    if drive is None or not drive.known:
+        outcome.changes.append(ledger.register(seen))
+        outcome.tell("drive", "registered", seen.fsuuid, node=seen.node, device=seen.device, total=seen.total)
+        return ledger.drives[seen.fsuuid]
+    before, after = drive.record, labels.observed(drive.record, seen)
+    if after != before:
+        outcome.changes.append(ledger.set_drive(drive, after))
+        outcome.tell(
+            "drive", "changed", seen.fsuuid, node=seen.node, status=after.status.value, was=before.status.value
+        )
+    elif drive.fsuuid in ledger.doubtful:
+        outcome.changes.append(ledger.set_drive(drive, after))
+    if not labels.decided_alike(after, seen):
+        outcome.update.append(after)
+    return drive
+
+
+def _take_in_volumes(ledger: Ledger, drive: Drive, held: HeldDrive, outcome: Outcome) -> None:
+    over, strays = drive.overcommitted, 0
+    present = set(held.purging)
+    for found in held.volumes:
+        present.add(found.record.name)
+        strays += _take_in_volume(ledger, drive, found, outcome)
+    ledger.set_strays(drive, strays)
+    outcome.unsettled |= bool(held.purging)
+    if len(present) < len(drive.volumes) or not drive.volumes.keys() <= present:
+        for name in drive.volumes.keys() - present:
+            _missing(ledger, drive.volumes[name], outcome)
+    if drive.overcommitted and not over:
+        outcome.tell("drive", "overcommitted", drive.fsuuid, allocated=drive.allocated, total=drive.record.total)
+
+
+def _take_in_volume(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Outcome) -> int:
+    """Take in one volume that is on the drive; return the bytes to count as a stray."""
+    record = found.record
+    known = ledger.volumes.get(record.name)
+    if known is None:
+        _unknown(ledger, drive, found, outcome)
+        return 0
+    if known.record.fsuuid != drive.fsuuid:
+        return _stray(drive, known, record, outcome)
+    known.use, known.seen = (found.use if found.use.staged or found.use.published else None), record.capacity
+    if record.name in ledger.busy:
+        outcome.unsettled = True
+    elif known.record.deleting:
+        outcome.remove.append(known.record)
+    else:
+        _compare(ledger, drive, known, record, outcome)
+    return 0
+
+
+def _unknown(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Outcome) -> None:
+    """Take in a volume that the registry does not have: it was lost there, or it was deleted."""
+    record = replace(found.record, fsuuid=drive.record.fsuuid)
+    if record.name in ledger.graves:
+        outcome.remove.append(record)
+    elif is_volume_name(record.name):
+        outcome.changes.append(ledger.adopt(drive, record))
+        volume = ledger.volumes[record.name]
+        volume.use, volume.seen = found.use, record.capacity
+        outcome.tell("volume", "adopted", record.name, drive=drive.fsuuid, capacity=record.capacity)
+        if record.deleting:
+            outcome.remove.append(record)
+
+
+def _stray(drive: Drive, known: Volume, record: VolumeRecord, outcome: Outcome) -> int:
+    """The registry has the volume on another drive; both copies are left alone, for people to decide."""
+    home = known.record.fsuuid
+    outcome.tell("volume", "conflict", record.name, drive=drive.fsuuid, registered=home, capacity=record.capacity)
+    return record.capacity
+
+
+def _compare(ledger: Ledger, drive: Drive, known: Volume, record: VolumeRecord, outcome: Outcome) -> None:
+    """Bring the sizes together: the larger one was promised to somebody."""
+    name, more = record.name, record.capacity - known.record.capacity
+    if 0 < more <= drive.free:
+        outcome.changes.append(ledger.resize(known, record.capacity))
+        outcome.tell("volume", "raised", name, drive=drive.fsuuid, capacity=record.capacity)
+    elif more > 0:
+        outcome.tell("volume", "oversized", name, drive=drive.fsuuid, capacity=record.capacity, free=drive.free)
+    elif more < 0 or record.labels != known.record.labels or record.claim_id != known.record.claim_id:
+        outcome.prepare.append(known.record)
+
+
+def _missing(ledger: Ledger, known: Volume, outcome: Outcome) -> None:
+    """The registry has the volume on this drive, and the drive, which can be read, does not."""
+    if known.record.name in ledger.busy:
+        outcome.unsettled = True
+        return
+    if known.record.deleting:
+        outcome.remove.append(known.record)
+        return
+    if known.seen:
+        outcome.tell("volume", "missing", known.record.name, drive=known.record.fsuuid)
+    known.use, known.seen = None, 0
+    outcome.prepare.append(known.record)

@@ -1,0 +1,75 @@
+"""One call on a thread of a drive, and the words for what can become of it; a part of :mod:`.executor`."""
+
+import asyncio
+import contextvars
+import enum
+from collections.abc import Callable
+from typing import Any
+
+from directpv_common.errors import DriveFault
+
+
+class State(enum.Enum):
+    """Where a job stands."""
+
+    QUEUED = enum.auto()
+    RUNNING = enum.auto()
+    DONE = enum.auto()
+    DROPPED = enum.auto()
+    ABANDONED = enum.auto()
+
+
+class Job:
+    """One call of ``fn``; ``done`` is called in the worker's thread, once, unless the job was given up."""
+
+    __slots__ = ("context", "done", "error", "fn", "result", "state", "what")
+
+    def __init__(self, fn: Callable[[], Any], what: str, done: Callable[[], None]) -> None:
+        self.fn = fn
+        self.what = what
+        self.done = done
+        self.context = contextvars.copy_context()
+        self.state = State.QUEUED
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    @property
+    def outcome(self) -> Any:
+        """What ``fn`` returned or raised."""
+        return self.result if self.error is None else self.error
+
+    def tell(self) -> None:
+        """Call ``done`` and forget it, so that job and caller do not keep each other alive."""
+        done, self.done = self.done, _nothing
+        done()
+
+
+def resolve(waiter: "asyncio.Future[Any]", job: Job) -> None:
+    """Give the outcome of ``job`` to the one who waits for it."""
+    if isinstance(job.error, StopIteration):  # futures refuse it, and the caller would wait for ever
+        waiter.set_exception(RuntimeError(f"{job.what} raised StopIteration"))
+    elif job.error is not None:
+        waiter.set_exception(job.error)
+    else:
+        waiter.set_result(job.result)
+
+
+def _nothing() -> None:
+    """Stand in for a callback that was called."""
+
+
+def name_of(fn: Callable[..., Any]) -> str:
+    """Return what to call ``fn`` in a message for people."""
+    return str(getattr(getattr(fn, "func", fn), "__name__", "operation")).strip("_<>").replace("_", " ")
+
+
+def too_late(key: str, what: str, within: float, state: State) -> DriveFault:
+    """Return the error for a job that was given up in ``state``."""
+    if state is State.DROPPED:
+        return DriveFault(f"{key}: {what} could not begin within {within:g} s: earlier operations on it have not ended")
+    return DriveFault(f"{key}: {what} did not end within {within:g} s: the device does not answer")
+
+
+def refused(key: str, what: str, stuck: int) -> DriveFault:
+    """Return the error for a job that was not begun, since ``stuck`` others hang."""
+    return DriveFault(f"{key}: {what} was not tried: {stuck} earlier operations hang in the kernel; check the device")

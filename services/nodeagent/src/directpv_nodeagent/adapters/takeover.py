@@ -1,0 +1,256 @@
+"""Takes a drive over: looks whose it is, mounts it, and reads all that is on it. Blocks: call it in an executor.
+
+    mounted at its place? ── yes, from this device ────────────────────────────────┐
+            │ no (a dead mount that nobody uses is taken away first)               │
+            ▼                                                                      │
+    look at it read-only: meta.info names it, drive.json this node? ── no ─► leave │
+            │ unclear: replay the log, look again                                  │
+            │ yes                                                                  │
+            ▼                                                                      ▼
+    mount with project quota ──► the same two questions again ──► records, project ids, limits, remains, mounts
+
+A drive that was mounted here and turns out not to be ours, or cannot be read, is unmounted again.
+"""
+
+import contextlib
+import logging
+import os
+from dataclasses import dataclass
+from typing import Final
+
+from directpv_common.clock import now_rfc3339
+from directpv_common.errors import DirectPVError
+from directpv_common.messages import DriveRecord, Segments
+from directpv_nodeagent.adapters import mounts, usage, xfs
+from directpv_nodeagent.adapters.contents import read_contents
+from directpv_nodeagent.adapters.layout import DriveDir, open_drive
+from directpv_nodeagent.core import drives
+from directpv_nodeagent.core.drive_states import Observation
+from directpv_nodeagent.core.drives import Standing, Verdict
+from directpv_nodeagent.core.facts import DeviceFacts
+from directpv_nodeagent.core.held import Contents, DriveView
+from directpv_nodeagent.core.layout import drive_path
+from directpv_nodeagent.core.volumes import describe_paths
+
+log = logging.getLogger(__name__)
+
+COUNT_SECONDS: Final = 5.0
+"""How long counting the files of an adopted drive may take per volume, where quota does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What all drives of this agent have in common."""
+
+    node: str
+    root: str
+    topology: Segments
+    quota_required: bool
+
+
+class NotOurs(Exception):
+    """The device carries no drive of this node; ``foreign`` if DirectPV laid it out all the same.
+
+    ``certain``: it says so in words that can be read, or has nothing of a drive; replaying its log cannot change that.
+    """
+
+    def __init__(self, reason: str, *, foreign: bool, certain: bool = False) -> None:
+        super().__init__(reason)
+        self.foreign = foreign
+        self.certain = certain
+
+
+class TakeOverFailed(Exception):
+    """The drive is ours, as far as can be seen, but cannot be used."""
+
+    def __init__(self, observation: Observation, message: str, record: DriveRecord | None = None) -> None:
+        super().__init__(message)
+        self.observation = observation
+        self.record = record
+        """What the drive says about itself, if that could be read."""
+
+
+def take_over(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str] | None = None) -> Contents:
+    """Mount the drive on the device ``facts``, unless it is mounted already, and return what is on it.
+
+    Args:
+        host: This agent.
+        fsuuid: The drive.
+        facts: Its device, with super block.
+        staging: Where volumes were staged, as far as known.
+
+    Raises:
+        NotOurs: It is no drive of this node; it is as it was.
+        TakeOverFailed: It cannot be mounted or read.
+    """
+    path = drive_path(host.root, fsuuid)
+    seen: DriveRecord | None = None
+    try:
+        mounted = _clear_place(path, facts)
+        if not mounted:
+            seen = _inspect(host, fsuuid, facts)
+            xfs.mount_drive(f"/dev/{facts.name}", path, quota_required=host.quota_required)
+    except (OSError, DirectPVError, xfs.QuotaMissing) as error:
+        raise TakeOverFailed(Observation.MOUNT_FAILED, _words(error), seen) from error
+    try:
+        return _take(host, fsuuid, facts, staging or {}, newly=not mounted)
+    except BaseException:
+        if not mounted:
+            with contextlib.suppress(OSError):
+                mounts.unmount(path)
+        raise
+
+
+def _clear_place(path: str, facts: DeviceFacts) -> bool:
+    """Tell whether the drive is mounted at its place; take away a dead mount that nobody uses."""
+    while (top := (table := mounts.own_mounts()).at(path)) is not None:
+        alive = xfs.is_alive(path, top.device)
+        what = drives.standing(table, path, facts.major_minor, alive=alive)
+        if what is Standing.RIGHT:
+            return True
+        if what is Standing.OTHER:
+            raise TakeOverFailed(Observation.MOUNT_FAILED, f"{top.source} is mounted at {path}; unmount it")
+        if what is Standing.DEAD_IN_USE:
+            paths = describe_paths(drives.users(table, top))
+            raise TakeOverFailed(
+                Observation.STALE_MOUNT,
+                f"the file system of {top.source} has failed and is still mounted at {paths}; "
+                "restart the pods that use it, then it is mounted anew",
+            )
+        log.warning("dead mount taken away", extra={"path": path, "device": top.source})
+        mounts.unmount(path)
+    return False
+
+
+def _inspect(host: Host, fsuuid: str, facts: DeviceFacts) -> DriveRecord:
+    """Return the record on a device that is a drive of this node.
+
+    The first look writes nothing to the device. After a power failure it may see files half written, since the log
+    was not replayed: then, and only if nothing says that the drive is another node's, a second look replays it.
+    A drive that upstream laid out has no record: the one returned says that nothing is free, until more is known.
+    """
+    try:
+        record = _look(host, fsuuid, facts, recover=False)
+    except (OSError, DirectPVError, NotOurs) as error:
+        if isinstance(error, NotOurs) and error.certain:
+            raise
+        record = _look(host, fsuuid, facts, recover=True)
+    assert facts.superblock is not None
+    unknown = facts.superblock.total
+    return record or drives.new_record(facts, host.node, fsuuid, unknown, host.topology, now_rfc3339())
+
+
+def _look(host: Host, fsuuid: str, facts: DeviceFacts, *, recover: bool) -> DriveRecord | None:
+    with (
+        xfs.inspected(f"/dev/{facts.name}", fsuuid, host.root, recover=recover) as path,
+        open_drive(path, fsuuid, proven=False) as drive,
+    ):
+        return _record_if_ours(host, drive)
+
+
+def _record_if_ours(host: Host, drive: DriveDir) -> DriveRecord | None:
+    """Return the drive's record, or None for one that upstream laid out.
+
+    Raises:
+        NotOurs: It is another node's, or no drive.
+    """
+    named = drive.named_fsuuid()
+    try:
+        record = drive.record() if named is not None else None
+    except DirectPVError as error:
+        raise NotOurs(f"{error.message}; restore or remove the file", foreign=True) from error
+    found = drives.verdict(host.node, drive.fsuuid, named, record)
+    if found is Verdict.NO_DRIVE:
+        certain = named is not None or not drive.has_traces()
+        raise NotOurs(f"its meta.info names {named or 'nothing'}", foreign=False, certain=certain)
+    if found is Verdict.FOREIGN:
+        assert record is not None
+        raise NotOurs(f"it belongs to node {record.node}", foreign=True, certain=True)
+    return record
+
+
+def _take(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str], *, newly: bool) -> Contents:
+    """Read a mounted drive, and bring its own record up to date."""
+    path = drive_path(host.root, fsuuid)
+    record: DriveRecord | None = None
+    try:
+        with open_drive(path, fsuuid, proven=False) as drive:
+            record = _record_if_ours(host, drive)
+            view = _view(host, drive, facts)
+            _relabel(drive, record)
+            xfs.fail_fast(facts.name)
+            fresh = _fresh_record(host, drive, view, facts, record)
+            contents = read_contents(view, drive, fresh, mounts.own_mounts(), staging)
+            if fresh != record or not newly:
+                drive.write_record(fresh)
+            return contents
+    except OSError as error:
+        observation = Observation.IO_ERROR if error.errno in xfs.DEAD else Observation.MOUNT_FAILED
+        raise TakeOverFailed(observation, _words(error), record) from error
+    except DirectPVError as error:
+        raise TakeOverFailed(Observation.MOUNT_FAILED, error.message, record) from error
+
+
+def _relabel(drive: DriveDir, record: DriveRecord | None) -> None:
+    """Make the link that proves that the drive is mounted, if somebody removed it."""
+    if drive.is_laid_out():
+        return
+    try:
+        drive.write_layout()
+    except OSError as error:
+        raise TakeOverFailed(Observation.RELABEL_FAILED, _words(error), record) from error
+
+
+def _view(host: Host, drive: DriveDir, facts: DeviceFacts) -> DriveView:
+    top = mounts.own_mounts().at(drive.path)
+    enforced = top is not None and xfs.has_quota(top.super_options)
+    if host.quota_required and not enforced:
+        raise TakeOverFailed(
+            Observation.MOUNT_FAILED,
+            f"{facts.name} was mounted without project quota, not by DirectPV; unmount it wherever it is mounted",
+        )
+    return DriveView(host.root, drive.fsuuid, drive.device, facts.name, enforced)
+
+
+def _fresh_record(
+    host: Host, drive: DriveDir, view: DriveView, facts: DeviceFacts, record: DriveRecord | None
+) -> DriveRecord:
+    if record is not None:
+        return drives.refreshed(record, facts, host.topology)
+    assert facts.superblock is not None
+    state = os.fstatvfs(drive.root)
+    used = sum(usage.measure(view, name, 0, COUNT_SECONDS).used for name in drive.volume_names())
+    overhead = drives.overhead_of_adopted(facts.superblock.total, state.f_bfree * state.f_frsize, used)
+    log.info("drive adopted", extra={"drive": drive.fsuuid, "device": facts.name, "overhead": overhead})
+    return drives.new_record(facts, host.node, drive.fsuuid, overhead, host.topology, now_rfc3339())
+
+
+def lay_out(host: Host, fsuuid: str, facts: DeviceFacts) -> None:
+    """Give a freshly made file system identity and record, and leave it unmounted: all of it is on disk then.
+
+    Raises:
+        TakeOverFailed: It cannot be mounted or written; it is unmounted.
+    """
+    path = drive_path(host.root, fsuuid)
+    assert facts.superblock is not None
+    try:
+        xfs.mount_drive(f"/dev/{facts.name}", path, quota_required=host.quota_required)
+        try:
+            state = os.statvfs(path)
+            total, free = facts.superblock.total, facts.superblock.free
+            overhead = drives.overhead_at_init(total, free, state.f_bfree * state.f_frsize)
+            with open_drive(path, fsuuid, proven=False) as drive:
+                drive.write_layout()
+                record = drives.new_record(facts, host.node, fsuuid, overhead, host.topology, now_rfc3339())
+                drive.write_record(record)
+        finally:
+            mounts.unmount(path)
+    except (OSError, DirectPVError, xfs.QuotaMissing) as error:
+        raise TakeOverFailed(Observation.MOUNT_FAILED, _words(error)) from error
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    return getattr(error, "message", str(error))

@@ -1,0 +1,187 @@
+"""The agent's parts, put together: what it serves, and what runs beside it."""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator
+from typing import Final
+
+from directpv_common.api import Node
+from directpv_common.bus import Bus, connect_bus
+from directpv_common.errors import Unavailable
+from directpv_common.events import Events
+from directpv_common.lifecycle import background
+from directpv_common.monitoring import Monitor, serve_http
+from directpv_common.service import Handlers, serve
+from directpv_nodeagent.adapters import xfs
+from directpv_nodeagent.adapters.devices import Devices
+from directpv_nodeagent.adapters.drives import Drives
+from directpv_nodeagent.adapters.executor import DriveExecutors
+from directpv_nodeagent.adapters.heartbeat import Heartbeat
+from directpv_nodeagent.adapters.leader_orders import LeaderOrders
+from directpv_nodeagent.adapters.metrics import NodeCollector, registry_with
+from directpv_nodeagent.adapters.node_volumes import NodeVolumes
+from directpv_nodeagent.adapters.probe import Prober
+from directpv_nodeagent.adapters.quota import NO_KERNEL_QUOTA, kernel_lacks_quota
+from directpv_nodeagent.adapters.sampler import Sampler
+from directpv_nodeagent.adapters.staging import Staging
+from directpv_nodeagent.adapters.takeover import Host
+from directpv_nodeagent.adapters.tell import Teller
+from directpv_nodeagent.adapters.turns import Turns
+from directpv_nodeagent.adapters.udev_monitor import UdevMonitor
+from directpv_nodeagent.adapters.work import Work
+from directpv_nodeagent.config import Config
+from directpv_nodeagent.core.orders import Fences
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 1.0
+
+
+class Agent:
+    """One node's agent. Drives are mounted and watched whether or not the bus is there."""
+
+    def __init__(self, config: Config) -> None:
+        """Make directories and parts; nothing runs yet. Blocking, but only on the agent's own directory.
+
+        Raises:
+            OSError: The root directory cannot be used.
+        """
+        self._config = config
+        os.makedirs(config.root, mode=0o755, exist_ok=True)
+        root = os.path.realpath(config.root)
+        xfs.prepare_root(root)
+        self._teller = Teller()
+        host = Host(config.node_name, root, config.topology, quota_required=config.quota == "required")
+        executors = DriveExecutors()
+        self.drives = Drives(host, Prober(patterns=config.devices), executors, self._teller.emit)
+        work = Work(self.drives, Turns(executors), self._teller.emit, xfs.mount_stand_in(root))
+        fences = Fences()
+        self._staging = Staging(work)
+        self._volumes = NodeVolumes(work)
+        self._orders = LeaderOrders(work, fences)
+        self._devices = Devices(work, fences)
+        self._udev = UdevMonitor()
+        self._heartbeat = Heartbeat(self.drives)
+        self._sampler = Sampler(self.drives)
+        self.drives.on_change = self._heartbeat.poke
+        self.drives.on_take_over = self._orders.purge_left
+
+    @property
+    def handlers(self) -> Handlers:
+        """What answers each endpoint."""
+        return {
+            Node.NODE_GET: self._heartbeat.get_info,
+            Node.INVENTORY_GET: self._heartbeat.get_inventory,
+            Node.DEVICE_LIST: self._devices.list,
+            Node.DEVICE_FORMAT: self._devices.format,
+            Node.DRIVE_UPDATE: self._devices.update,
+            Node.VOLUME_PREPARE: self._orders.prepare,
+            Node.VOLUME_REMOVE: self._orders.remove,
+            Node.VOLUME_STAGE: self._staging.stage,
+            Node.VOLUME_PUBLISH: self._volumes.publish,
+            Node.VOLUME_UNPUBLISH: self._volumes.unpublish,
+            Node.VOLUME_UNSTAGE: self._volumes.unstage,
+            Node.VOLUME_EXPAND: self._volumes.expand,
+            Node.VOLUME_STATS: self._volumes.stats,
+        }
+
+    def not_ready(self) -> str:
+        """Return why the agent cannot do its work; empty if it can. A broken drive is no reason, the bus is none."""
+        if self.drives.host.quota_required and kernel_lacks_quota():
+            return NO_KERNEL_QUOTA
+        return self.drives.trouble or ("" if self.drives.scanned else "devices were not scanned yet")
+
+    async def run(self) -> None:
+        """Mount drives, then serve and watch until cancelled."""
+        self._warn()
+        await self.drives.scan()
+        found = self.drives.by_id.values()
+        log.info("drives scanned", extra={"drives": len(found), "volumes": sum(len(d.volumes) for d in found)})
+        config = self._config
+        monitor = Monitor(self.not_ready)
+        collector = NodeCollector(config.node_name, lambda: self._sampler.latest, self._counters)
+        async with (
+            serve_http(
+                monitor, registry_with(collector), config.metrics_port, config.readiness_port, host=config.http_host
+            ),
+            self._purging(),
+            background(
+                monitor.run(),
+                self.drives.run(config.scan_interval),
+                self._udev.run(self.drives.trigger),
+                self._sampler.run(config.metrics_interval),
+                self._serve_bus(),
+            ),
+        ):
+            await asyncio.Event().wait()
+
+    def _warn(self) -> None:
+        if not kernel_lacks_quota():
+            return
+        if self.drives.host.quota_required:
+            log.error(NO_KERNEL_QUOTA)
+        else:
+            log.warning("volumes are NOT limited to their size: this kernel has no XFS project quota (best-effort)")
+
+    def _counters(self) -> dict[str, int]:
+        return {
+            "rescans": self.drives.rescans,
+            "udev_overflows": self._udev.lost,
+            "events_dropped": self._teller.dropped,
+            "hung_threads": sum(self.drives.executors.stuck.values()),
+        }
+
+    @contextlib.asynccontextmanager
+    async def _purging(self) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await self._orders.stop()
+
+    # ---- bus ----------------------------------------------------------------------------------------------------
+
+    async def _serve_bus(self) -> None:
+        """Serve on the bus, for as long as it takes to reach it at first; later the client reconnects by itself."""
+        config = self._config
+        while True:
+            try:
+                async with connect_bus(
+                    config.nats_url,
+                    name=f"nodeagent {config.node_name}",
+                    prefix=config.subject_prefix,
+                    within=CONNECT_SECONDS,
+                ) as bus:
+                    await self._serve(bus)
+            except Unavailable as error:
+                log.warning("bus cannot be reached yet", extra={"error": error.message})
+            except Exception:
+                # Whatever happens on the bus, drives stay mounted and watched.
+                log.exception("serving on the bus failed; connecting again")
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _serve(self, bus: Bus) -> None:
+        config = self._config
+        events = Events(bus, config.node_name)
+        self._teller.connect(events)
+        bus.on_reconnect(self._heartbeat.poke)
+        async with (
+            serve(
+                bus,
+                name="directpv-nodeagent",
+                description=f"Drives and volumes of node {config.node_name}",
+                handlers=self.handlers,
+                queue=f"nodeagent-{self._heartbeat.boot}",
+                node=config.node_name,
+                metadata={"node": config.node_name, "boot": self._heartbeat.boot},
+            ),
+            background(
+                events.run(),
+                self._heartbeat.run(bus, config.heartbeat_interval),
+                self._sampler.publish(bus, config.metrics_interval),
+            ),
+        ):
+            log.info("serving", extra={"node": config.node_name, "server": bus.client.connected_url.netloc})  # type: ignore[union-attr]
+            await asyncio.Event().wait()

@@ -1,0 +1,66 @@
+"""Settings of the node agent: flags, environment variables and documentation at once."""
+
+import os
+import socket
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+
+from directpv_common.config import option
+from directpv_common.messages import NodeName, Segments
+from directpv_common.names import DRIVER_NAME, IDENTITY, NODE, RACK, REGION, ROOT_DIR, ZONE
+from directpv_common.subjects import DEFAULT_PREFIX
+
+_HOSTNAME: Final = socket.gethostname().lower()
+
+
+@dataclass(frozen=True)
+class Config:
+    """Node agent of DirectPV: probes, formats, mounts and watches the drives of one node."""
+
+    node_name: NodeName = option(_HOSTNAME, "name of this node, as Kubernetes knows it")  # noqa: RUF009 - immutable
+    root: str = option(ROOT_DIR, "directory below which drives are mounted")
+    nats_url: str = option("nats://127.0.0.1:4222", "comma-separated URLs of NATS servers")
+    subject_prefix: str = option(DEFAULT_PREFIX, "subject prefix of the installation")
+    devices: tuple[str, ...] = option(
+        ("*",), "kernel names that may be touched, as shell patterns, such as nvme*; loop devices only if named"
+    )
+    quota: Literal["required", "best-effort"] = option(
+        "required",
+        "best-effort: serve volumes without limits if the kernel has no XFS project quota; no production use",
+    )
+    zone: str = option("default", "topology: zone")
+    rack: str = option("default", "topology: rack")
+    region: str = option("default", "topology: region")
+    http_host: str = option("0.0.0.0", "address of metrics and probes")  # noqa: S104
+    metrics_port: int = option(10443, "port of Prometheus metrics; 0: none")
+    readiness_port: int = option(30443, "port of /ready and /healthz; 0: none")
+    scan_interval: float = option(30.0, "seconds between scans of all devices, beside those that events cause")
+    heartbeat_interval: float = option(5.0, "seconds between heartbeats, beside those that changes cause")
+    metrics_interval: float = option(15.0, "seconds between samples")
+
+    def __post_init__(self) -> None:
+        try:
+            msgspec.convert(self.node_name, NodeName)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"--node-name {self.node_name!r}: not a node name as Kubernetes has them") from error
+        if not os.path.isabs(self.root):
+            raise ValueError(f"--root {self.root!r} must be an absolute path")
+        for name in ("scan_interval", "heartbeat_interval", "metrics_interval"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"--{name.replace('_', '-')} must be more than 0 seconds")
+        for name in ("metrics_port", "readiness_port"):
+            if not 0 <= getattr(self, name) < 65536:
+                raise ValueError(f"--{name.replace('_', '-')} must be between 0 and 65535")
+
+    @property
+    def topology(self) -> Segments:
+        """The five topology keys of this node."""
+        return {
+            IDENTITY: DRIVER_NAME,
+            RACK: self.rack,
+            ZONE: self.zone,
+            REGION: self.region,
+            NODE: self.node_name,
+        }

@@ -1,0 +1,49 @@
+"""What the leader's orders mean for a drive's records; and whose orders count."""
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from directpv_common.errors import Fenced
+from directpv_common.messages import DriveRecord, Fence, VolumeRecord
+
+
+class Fences:
+    """Remembers the highest epoch per registry; an agent that restarts begins anew, which the registry's own
+    fencing allows: a leader that was replaced cannot commit what it orders."""
+
+    def __init__(self) -> None:
+        self._highest: dict[str, int] = {}
+
+    def check(self, fence: Fence) -> None:
+        """Take note of who gives an order.
+
+        Raises:
+            Fenced: A later leader of the same registry was heard before.
+        """
+        highest = self._highest.get(fence.registry, 0)
+        if fence.epoch < highest:
+            raise Fenced(f"epoch {fence.epoch} of registry {fence.registry} is over; {highest} leads")
+        self._highest[fence.registry] = fence.epoch
+
+
+def by_drive(records: Iterable[VolumeRecord]) -> dict[str, list[VolumeRecord]]:
+    """Return records by FSUUID; of several for one volume the last counts."""
+    found: dict[str, dict[str, VolumeRecord]] = {}
+    for record in records:
+        found.setdefault(record.fsuuid, {})[record.name] = record
+    return {fsuuid: list(records.values()) for fsuuid, records in found.items()}
+
+
+def merged(known: VolumeRecord | None, wanted: VolumeRecord) -> VolumeRecord:
+    """Return the record to keep: what the leader wants, but never a smaller capacity or an empty date."""
+    if known is None:
+        return wanted
+    return replace(wanted, capacity=max(known.capacity, wanted.capacity), created=known.created or wanted.created)
+
+
+def decided(known: DriveRecord, wanted: DriveRecord) -> DriveRecord:
+    """Return the drive's record with what people decided in ``wanted``; what the agent observes stays."""
+    return replace(
+        known, unschedulable=wanted.unschedulable, access_tier=wanted.access_tier, labels=dict(wanted.labels)
+    )

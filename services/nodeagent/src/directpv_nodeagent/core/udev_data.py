@@ -1,0 +1,37 @@
+"""Records of the udev database, as device ids hash them.
+
+Source: format of ``/run/udev/data`` files: one item a line, ``<letter>:<text>``. The way of splitting is
+upstream's and must not change: ids are hashes over its result.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+FS_TYPE: Final = "E:ID_FS_TYPE"
+FS_UUID: Final = "E:ID_FS_UUID"
+FS_LABEL: Final = "E:ID_FS_LABEL"
+PART_TABLE_TYPE: Final = "E:ID_PART_TABLE_TYPE"
+PART_NUMBER: Final = "E:ID_PART_ENTRY_NUMBER"
+VENDOR: Final = "E:ID_VENDOR"
+MODEL: Final = "E:ID_MODEL"
+
+
+def parse_udev(text: str) -> dict[str, str]:
+    """Split a database record into keys such as ``E:ID_FS_TYPE`` and their values.
+
+    A line without ``=`` becomes a key that keeps its newline, with an empty value; a last line that is not
+    terminated is not there yet, and is left out.
+    """
+    found: dict[str, str] = {}
+    for line in text.split("\n")[:-1]:
+        key, equals, value = line.partition("=")
+        if equals:
+            found[key] = value.strip()
+        else:
+            found[f"{key}\n"] = ""
+    return found
+
+
+def udev_text(udev: Mapping[str, str]) -> str:
+    """Return the part of a device id's text that stands for the udev record."""
+    return ";".join(sorted(f"{key}={value}" for key, value in udev.items()))

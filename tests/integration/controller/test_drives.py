@@ -1,0 +1,255 @@
+"""Drives and nodes over the real bus: init, cordon, labels, conflicts, loss, and what the probes and metrics say."""
+
+import asyncio
+import signal
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import directpv_common.messages as m
+from directpv_common.api import Controller as Api
+from directpv_common.bus import Bus
+from directpv_common.errors import FailedPrecondition, InvalidRequest, NoCapacity, NotFound
+from integration.controller.harness import Controller, Nats, read_registry, until
+from integration.controller.node import GIB, PlayedNode
+
+Start = Callable[..., Controller]
+
+
+async def listed(bus: Bus, **filters: object) -> dict[str, m.DriveInfo]:
+    page = await bus.call(Api.DRIVE_LIST, m.ListDrives(**filters), within=20, attempt=1.0)
+    return {info.record.fsuuid: info for info in page.drives}
+
+
+async def has_status(bus: Bus, fsuuid: str, status: m.DriveStatus) -> bool:
+    drives = await listed(bus)
+    return fsuuid in drives and drives[fsuuid].record.status is status
+
+
+def device(name: str, fsuuid: str = "") -> m.Device:
+    return m.Device(name=name, id=f"id-of-{name}", major_minor="7:0", size=GIB, fsuuid=fsuuid)
+
+
+async def test_init_formats_on_the_node_and_registers_before_it_replies(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    controllers()
+    node, other = PlayedNode("n1"), PlayedNode("n2")
+    foreign = other.add_drive()
+    node.devices = {"sda": device("sda"), "sdb": device("sdb", fsuuid=foreign), "sdc": device("sdc", fsuuid="f" * 8)}
+    async with node.running(bus), other.running(bus):
+        await until(lambda: has_status(bus, foreign, m.DriveStatus.READY), "the other node's drive is known")
+        asked = tuple(m.FormatDevice(id=f"id-of-{name}", name=name) for name in ("sda", "sdb"))
+        reply = await bus.call(Api.DRIVE_INIT, m.InitDevices(node="n1", devices=asked), within=20)
+
+        assert [(result.name, result.error) for result in reply.results] == [
+            ("sda", ""),
+            ("sdb", "holds a registered drive"),
+        ]
+        assert node.formats[-1].registered == (foreign,)
+        made = reply.results[0].drive
+        assert made is not None
+        registered = {record.fsuuid: record for record in read_registry(tmp_path / "registry.db").drives}
+        assert registered[made.fsuuid].node == "n1"
+        created = await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB))
+        assert created.record.fsuuid in {made.fsuuid, foreign}
+
+
+async def test_init_on_a_node_that_is_unknown_or_away_fails_at_once_and_says_which(
+    bus: Bus, controllers: Start
+) -> None:
+    controllers()
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+    asked = (m.FormatDevice(id="x", name="sda"),)
+
+    with pytest.raises(FailedPrecondition, match="start its agent"):
+        await bus.call(Api.DRIVE_INIT, m.InitDevices(node="n1", devices=asked), within=20)
+    with pytest.raises(NotFound, match="n9 is unknown"):
+        await bus.call(Api.DRIVE_INIT, m.InitDevices(node="n9", devices=asked), within=20)
+
+
+async def test_a_signal_makes_the_leader_check_its_invariants(bus: Bus, controllers: Start) -> None:
+    controller = controllers()
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+        controller.send(signal.SIGUSR1)
+        await until(lambda: controller.said("invariants checked"), "checked")
+        assert not controller.said("invariant violated")
+
+
+async def test_cordon_and_labels_are_recorded_and_kept_on_the_drive(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    controllers()
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+        change = m.ChangeDrive(fsuuid=fsuuid, unschedulable=True, set_labels={"directpv.min.io/class": "a"})
+        info = await bus.call(Api.DRIVE_CHANGE, change)
+
+        assert info.record.unschedulable
+        assert [r.labels for r in read_registry(tmp_path / "registry.db").drives] == [{"directpv.min.io/class": "a"}]
+        await until(lambda: node.drives[fsuuid].record.unschedulable, "the drive is told")
+        with pytest.raises(NoCapacity, match="1 cordoned"):
+            await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB))
+        with pytest.raises(InvalidRequest, match="reserved"):
+            await bus.call(Api.DRIVE_CHANGE, m.ChangeDrive(fsuuid=fsuuid, remove_labels=("directpv.min.io/node",)))
+        with pytest.raises(NotFound):
+            await bus.call(Api.DRIVE_CHANGE, m.ChangeDrive(fsuuid="0" * 8 + "-0000-0000-0000-" + "0" * 12))
+
+
+async def test_a_cordon_while_the_node_is_away_reaches_the_drive_when_it_returns(bus: Bus, controllers: Start) -> None:
+    controllers()
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+    await bus.call(Api.DRIVE_CHANGE, m.ChangeDrive(fsuuid=fsuuid, unschedulable=True))
+    assert not node.drives[fsuuid].record.unschedulable
+
+    node.restart()
+    async with node.running(bus):
+        await until(lambda: node.drives[fsuuid].record.unschedulable, "the drive is told")
+
+
+async def test_a_drive_that_is_lost_and_found_is_shown_so_and_keeps_its_volumes(bus: Bus, controllers: Start) -> None:
+    controllers()
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+        await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB))
+        pulled = node.drives.pop(fsuuid)
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.LOST), "lost")
+        volume = await bus.call(Api.VOLUME_GET, m.VolumeId(name="v1"))
+        assert (volume.status, volume.abnormal) == (m.VolumeStatus.LOST, True)
+
+        node.drives[fsuuid] = pulled
+        pulled.generation += 1
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "found again")
+        assert not (await bus.call(Api.VOLUME_GET, m.VolumeId(name="v1"))).abnormal
+
+
+async def test_one_file_system_on_two_nodes_stays_with_the_first_and_is_told_about(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    controllers()
+    events: list[str] = []
+    await bus.subscribe(bus.subjects.event("controller", "drive", "conflict"), lambda got: events.append(got.subject))
+    node, copycat = PlayedNode("n1"), PlayedNode("n2")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+        copy = copycat.add_drive(fsuuid=fsuuid)
+        copycat.drives = {fsuuid: copycat.drives[copy]}
+        async with copycat.running(bus):
+            await until(lambda: events, "the conflict is told")
+            assert (await listed(bus))[fsuuid].record.node == "n1"
+            assert [record.node for record in read_registry(tmp_path / "registry.db").drives] == ["n1"]
+
+
+async def test_a_restarted_agent_is_asked_for_everything_again(bus: Bus, controllers: Start) -> None:
+    controllers()
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+        await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB))
+        await until(lambda: node.volumes(), "prepared")
+    node.restart()
+    node.drives[fsuuid].volumes.clear()
+    node.drives[fsuuid].generation = 1
+    async with node.running(bus):
+        await until(lambda: node.volumes(), "prepared again")
+
+
+async def test_nodes_are_listed_with_their_sums_and_whether_they_are_heard(bus: Bus, controllers: Start) -> None:
+    controllers()
+    node, empty = PlayedNode("n1"), PlayedNode("n2")
+    fsuuid = node.add_drive()
+    async with empty.running(bus):
+        async with node.running(bus):
+            await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+            await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB))
+            first, second = (await bus.call(Api.NODE_LIST, m.Empty())).nodes
+            assert (first.info.name, first.online, first.drives, first.volumes) == ("n1", True, 1, 1)
+            assert (first.total, first.allocated) == (100 * GIB, 2 * GIB)
+            assert (second.info.name, second.drives) == ("n2", 0)
+        await until(lambda: _is_offline(bus, "n1"), "n1 is shown as offline")
+
+
+async def _is_offline(bus: Bus, name: str) -> bool:
+    nodes = (await bus.call(Api.NODE_LIST, m.Empty())).nodes
+    return not next(node.online for node in nodes if node.info.name == name)
+
+
+async def test_a_heartbeat_on_another_nodes_subject_is_ignored(bus: Bus, controllers: Start) -> None:
+    controllers()
+    await listed(bus)
+    liar = PlayedNode("n1")
+    liar.add_drive()
+    await bus.publish(bus.subjects.state("n2"), liar.state)
+    honest = PlayedNode("n3")
+    async with honest.running(bus):
+        await until(lambda: _knows(bus, "n3"), "the honest node is heard")
+
+    assert not await _knows(bus, "n1")
+
+
+async def _knows(bus: Bus, name: str) -> bool:
+    return name in {node.info.name for node in (await bus.call(Api.NODE_LIST, m.Empty(), within=20)).nodes}
+
+
+def fetch(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as reply:
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+async def test_leader_and_standby_are_ready_and_only_the_leader_shows_drives(
+    nats: Nats, bus: Bus, controllers: Start
+) -> None:
+    first = controllers("c1")
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+        await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB))
+        second = controllers("c2")
+
+        async def is_ready(controller: Controller) -> bool:
+            return (await asyncio.to_thread(fetch, controller.port, "/ready"))[0] == 200
+
+        await until(lambda: is_ready(first), "the leader is ready")
+        await until(lambda: is_ready(second), "the standby is ready")
+        _, text = await asyncio.to_thread(fetch, first.port, "/metrics")
+        assert "directpv_controller_is_leader 1.0" in text
+        assert 'directpv_controller_drives{status="Ready"} 1.0' in text
+        assert "directpv_controller_volumes 1.0" in text
+        assert 'directpv_controller_requests_total{endpoint="volume-create",outcome="OK"} 1.0' in text
+        assert "directpv_controller_commit_batch_size_count" in text
+        _, text = await asyncio.to_thread(fetch, second.port, "/metrics")
+        assert "directpv_controller_is_leader 0.0" in text
+
+    nats.process.kill()
+
+    async def is_unready() -> bool:
+        return (await asyncio.to_thread(fetch, second.port, "/ready")) == (503, "not connected to NATS\n")
+
+    await until(is_unready, "without bus nobody is ready")
+    assert (await asyncio.to_thread(fetch, first.port, "/healthz"))[0] == 200
+    nats.start()
