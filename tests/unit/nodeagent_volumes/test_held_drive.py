@@ -157,3 +157,18 @@ def test_the_report_of_a_lost_drive_keeps_its_volumes_and_says_that_it_cannot_be
 
     assert not report.readable
     assert [v.record.name for v in report.volumes] == ["pvc-1"]
+
+
+def test_operations_outdate_what_was_read_before_but_looks_do_not() -> None:
+    held = drive(volume())
+    before = held.changes
+
+    held.change(device="sdc")
+    held.set_state(DriveStatus.ERROR, (), readable=False)
+    assert held.changes == before
+    held.put(volume("new"))
+    held.set_use("new", VolumeUse(staged="/s"))
+    held.retire("new", remains=True)
+    held.purged("new")
+
+    assert held.changes == before + 4

@@ -25,6 +25,7 @@ from directpv_nodeagent.adapters.node_volumes import NodeVolumes
 from directpv_nodeagent.adapters.probe import Prober
 from directpv_nodeagent.adapters.quota import NO_KERNEL_QUOTA, kernel_lacks_quota
 from directpv_nodeagent.adapters.sampler import Sampler
+from directpv_nodeagent.adapters.scanner import Scanner
 from directpv_nodeagent.adapters.staging import Staging
 from directpv_nodeagent.adapters.takeover import Host
 from directpv_nodeagent.adapters.tell import Teller
@@ -66,6 +67,8 @@ class Agent:
         self._udev = UdevMonitor()
         self._heartbeat = Heartbeat(self.drives)
         self._sampler = Sampler(self.drives)
+        self._scanner = Scanner(self.drives)
+        self.drives.on_doubt = self._scanner.trigger
         self.drives.on_change = self._heartbeat.poke
         self.drives.on_take_over = self._orders.purge_left
 
@@ -97,7 +100,7 @@ class Agent:
     async def run(self) -> None:
         """Mount drives, then serve and watch until cancelled."""
         self._warn()
-        await self.drives.scan()
+        await self._scanner.scan()
         found = self.drives.by_id.values()
         log.info("drives scanned", extra={"drives": len(found), "volumes": sum(len(d.volumes) for d in found)})
         config = self._config
@@ -110,8 +113,8 @@ class Agent:
             self._purging(),
             background(
                 monitor.run(),
-                self.drives.run(config.scan_interval),
-                self._udev.run(self.drives.trigger),
+                self._scanner.run(config.scan_interval),
+                self._udev.run(self._scanner.trigger),
                 self._sampler.run(config.metrics_interval),
                 self._serve_bus(),
             ),

@@ -134,7 +134,7 @@ class NodeWorker:
             return True
         if drive.record.node != self.name:
             return self._conflicts.get(fsuuid) != generation
-        return self.state is None or drive.boot != self.state.boot or generation > drive.generation
+        return self.state is None or generation > drive.generation
 
     # ---- inventories
 

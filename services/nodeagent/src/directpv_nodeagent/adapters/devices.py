@@ -18,9 +18,10 @@ from directpv_common.messages import (
 )
 from directpv_common.singleflight import SingleFlight
 from directpv_nodeagent.adapters import disk, takeover
-from directpv_nodeagent.adapters.drives import PROBE_SECONDS, TAKE_OVER_SECONDS
+from directpv_nodeagent.adapters.drives import TAKE_OVER_SECONDS
 from directpv_nodeagent.adapters.mkfs import format_device
 from directpv_nodeagent.adapters.quota import NO_KERNEL_QUOTA, kernel_lacks_quota
+from directpv_nodeagent.adapters.scanner import PROBE_SECONDS
 from directpv_nodeagent.adapters.takeover import NotOurs, TakeOverFailed
 from directpv_nodeagent.adapters.work import Work
 from directpv_nodeagent.core.device_rules import describe

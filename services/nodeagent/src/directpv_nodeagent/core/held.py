@@ -75,6 +75,8 @@ class Drive:
 
     def __init__(self, contents: Contents) -> None:
         self.generation = 0
+        self.changes = 0
+        """Grows with each change of volumes and mounts that an operation made: what was read before is outdated."""
         self.readable = True
         self.view = contents.view
         self.record = contents.record
@@ -196,7 +198,7 @@ class Drive:
         if self._volumes.get(record.name) == record:
             return False
         self._volumes[record.name] = record
-        self.generation += 1
+        self._changed()
         return True
 
     def retire(self, name: str, remains: bool) -> None:
@@ -209,13 +211,13 @@ class Drive:
             self._purging[name] = self._purging.get(name, 0) + (record.capacity if record else 0)
             if project is not None:
                 self.projects[f"{name}.deleted"] = project
-        self.generation += 1
+        self._changed()
 
     def purged(self, name: str) -> None:
         """Note that nothing is left of a removed volume."""
         if self._purging.pop(name, None) is not None:
             self.projects.pop(f"{name}.deleted", None)
-            self.generation += 1
+            self._changed()
 
     def set_use(self, name: str, use: VolumeUse) -> bool:
         """Note where a volume is mounted; tell whether that is news."""
@@ -225,8 +227,12 @@ class Drive:
             del self._uses[name]
         else:
             self._uses[name] = use
-        self.generation += 1
+        self._changed()
         return True
+
+    def _changed(self) -> None:
+        self.generation += 1
+        self.changes += 1
 
     def change(self, **fields: Any) -> bool:
         """Change fields of the drive's record in memory; tell whether that is news."""

@@ -1,0 +1,175 @@
+"""Brings the agent back to the facts: scans devices and mounts, and looks at each drive, known or not."""
+
+import asyncio
+import contextlib
+import logging
+from typing import Final
+
+from directpv_common.errors import DirectPVError
+from directpv_common.messages import DriveStatus
+from directpv_nodeagent.adapters import xfs
+from directpv_nodeagent.adapters.drives import Drives
+from directpv_nodeagent.adapters.mounts import own_mounts
+from directpv_nodeagent.adapters.takeover import NotOurs, TakeOverFailed
+from directpv_nodeagent.core.drive_states import Observation
+from directpv_nodeagent.core.drives import candidates
+from directpv_nodeagent.core.facts import DeviceFacts
+from directpv_nodeagent.core.held import Drive, DriveView
+from directpv_nodeagent.core.mountinfo import MountTable
+from directpv_nodeagent.core.volumes import use_of
+
+log = logging.getLogger(__name__)
+
+PROBE_SECONDS: Final = 60.0
+LOOK_SECONDS: Final = 15.0
+SCAN_SECONDS: Final = 10.0
+"""How long a scan waits for its slowest drive; the others must not."""
+DEBOUNCE_SECONDS: Final = 0.1
+"""Events of one device come in bursts; a scan looks at all of them."""
+_HANDS_OFF: Final = frozenset({DriveStatus.REPAIRING, DriveStatus.REMOVED})
+"""Somebody else works on the drive."""
+
+
+class Scanner:
+    """Looks for drives: at the start, after each hint, and from time to time whatever happens."""
+
+    def __init__(self, drives: Drives) -> None:
+        self._drives = drives
+        self._looks: dict[str, asyncio.Task[None]] = {}
+        self._changes: dict[str, int] = {}
+        self._wake = asyncio.Event()
+        self._scanning = asyncio.Lock()
+
+    def trigger(self, _device: str | None = None) -> None:
+        """Scan soon: something may have happened."""
+        self._wake.set()
+
+    async def run(self, interval: float) -> None:
+        """Scan after each trigger, and every ``interval`` seconds, until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(interval):
+                    await self._wake.wait()
+                    await asyncio.sleep(DEBOUNCE_SECONDS)
+            self._wake.clear()
+            await self.scan()
+
+    async def scan(self) -> None:
+        """Bring memory and mounts in line with the devices; never raises, the next scan tries again."""
+        async with self._scanning:
+            known = frozenset(self._drives.by_id)
+            self._drives.rescans += 1
+            try:
+                found = await self._drives.executors.run(
+                    "devices", self._drives.prober.probe, PROBE_SECONDS, "probing devices"
+                )
+                self._changes = {fsuuid: drive.changes for fsuuid, drive in self._drives.by_id.items()}
+                table = await self._drives.executors.run("devices", own_mounts, LOOK_SECONDS, "reading the mount table")
+                by_fsuuid = candidates(found, known)
+                await self._look_at_all(
+                    {fsuuid: by_fsuuid.get(fsuuid, []) for fsuuid in known | by_fsuuid.keys()}, table
+                )
+            except (DirectPVError, OSError) as error:
+                self._drives.trouble = f"devices cannot be probed: {error}"
+                log.error("scan failed", extra={"error": str(error)})
+                return
+            self._drives.trouble, self._drives.scanned = "", True
+            self._drives.forgive(by_fsuuid)
+
+    async def _look_at_all(self, devices: dict[str, list[DeviceFacts]], table: MountTable) -> None:
+        """Look at each drive, at the same time; one that hangs is waited for a while, and not looked at twice."""
+        for fsuuid, facts in devices.items():
+            if fsuuid not in self._looks:
+                task = asyncio.create_task(self._look(fsuuid, facts, table), name=f"look at {fsuuid}")
+                self._looks[fsuuid] = task
+                task.add_done_callback(lambda _, fsuuid=fsuuid: self._looks.pop(fsuuid))  # type: ignore[misc]
+        if self._looks:
+            await asyncio.wait(self._looks.values(), timeout=SCAN_SECONDS)
+
+    async def _look(self, fsuuid: str, devices: list[DeviceFacts], table: MountTable) -> None:
+        """Look at one drive, known or not; a failure of it is noted, and is no other drive's."""
+        drive = self._drives.by_id.get(fsuuid)
+        try:
+            if drive is not None and drive.record.status in _HANDS_OFF:
+                return
+            if len(devices) == 1:
+                await self._look_at(fsuuid, devices[0], drive, table)
+            elif devices:
+                names = ", ".join(sorted(facts.name for facts in devices))
+                message = f"devices {names} carry the same file system; remove all but one, or use multipath"
+                self._drives.observe(fsuuid, drive, Observation.DUPLICATE, message)
+                self._drives.tell_conflict(fsuuid, drive, names, message)
+            else:
+                self._drives.observe(fsuuid, drive, Observation.ABSENT, "no device carries its file system")
+        except Exception:
+            log.exception("looking at a drive failed", extra={"drive": fsuuid})
+
+    async def _look_at(self, fsuuid: str, facts: DeviceFacts, drive: Drive | None, table: MountTable) -> None:
+        if self._drives.busy_devices[facts.name]:
+            return
+        if drive is not None and drive.readable and drive.view.device == facts.major_minor:
+            if await self._still_well(drive, facts, table):
+                return
+        elif drive is None and self._drives.is_refused(fsuuid, facts):
+            return
+        async with self._drives.device(facts.name):
+            await self._take_over(fsuuid, facts)
+
+    async def _still_well(self, drive: Drive, facts: DeviceFacts, table: MountTable) -> bool:
+        """Tell whether a drive that was well still is, and note where its volumes are mounted."""
+        view = drive.view
+        top = table.at(view.path)
+        if top is None or top.device != view.device:
+            return False
+        try:
+            alive = await self._drives.executors.run(
+                view.fsuuid, lambda: xfs.is_alive(view.path, view.device), LOOK_SECONDS, "looking at it"
+            )
+        except (DirectPVError, OSError) as error:
+            self._drives.observe(view.fsuuid, drive, Observation.IO_ERROR, str(error))
+            return True
+        if not alive:
+            self._drives.observe(
+                view.fsuuid, drive, Observation.IO_ERROR, "its file system was shut down after an I/O error"
+            )
+            return False
+        self._refresh(drive, facts, table)
+        self._drives.observe(view.fsuuid, drive, Observation.PRESENT_MOUNTED, "")
+        return True
+
+    def _refresh(self, drive: Drive, facts: DeviceFacts, table: MountTable) -> None:
+        """Note the device's name, and mounts that were made or taken away without us."""
+        if drive.view.name != facts.name:
+            drive.view = DriveView(
+                drive.view.root, drive.fsuuid, drive.view.device, facts.name, enforced=drive.view.enforced
+            )
+        news = drive.change(device=facts.name, make=facts.make or drive.record.make)
+        if self._changes.get(drive.fsuuid) == drive.changes:  # else the table is older than what is known
+            news = _note_uses(drive, table) or news
+        if news:
+            self._drives.on_change()
+
+    async def _take_over(self, fsuuid: str, facts: DeviceFacts) -> None:
+        """Mount and read a drive; note what comes of it. The device's lock is held."""
+        known = self._drives.by_id.get(fsuuid)
+        try:
+            await self._drives.adopt(fsuuid, facts)
+        except NotOurs as error:
+            self._drives.refuse(fsuuid, facts, error)
+        except TakeOverFailed as error:
+            if known is None and error.record is not None:
+                known = self._drives.add_unusable(facts, error)
+            self._drives.observe(fsuuid, known, error.observation, str(error))
+        except (DirectPVError, OSError) as error:
+            self._drives.observe(fsuuid, known, Observation.MOUNT_FAILED, str(error))
+
+
+def _note_uses(drive: Drive, table: MountTable) -> bool:
+    """Note where volumes are mounted; tell whether that is news."""
+    news = False
+    mounted = {mount.root.lstrip("/") for mount in table.of(drive.view.device)}
+    for name in drive.volumes:
+        if name in mounted or drive.use(name).staged or drive.use(name).published:
+            use = use_of(table, drive.view.place(name), drive.staging_paths.get(name, ""))
+            news = drive.set_use(name, use) or news
+    return news
