@@ -11,7 +11,7 @@ import directpv_common.messages as m
 from directpv_common import names
 from directpv_common.api import Node
 from directpv_common.bus import Bus
-from directpv_common.errors import FailedPrecondition, Fenced, NotFound
+from directpv_common.errors import DriveFault, FailedPrecondition, Fenced, NotFound
 from directpv_common.service import serve
 
 GIB = 1024**3
@@ -50,6 +50,8 @@ class PlayedNode:
         self.epochs: dict[str, int] = {}
         self.formats: list[m.FormatDevices] = []
         self.prepared: list[str] = []
+        self.failing = 0
+        """So many orders to prepare fail."""
 
     @property
     def info(self) -> m.NodeInfo:
@@ -120,6 +122,9 @@ class PlayedNode:
 
     async def prepare(self, request: m.PrepareVolumes) -> m.Prepared:
         self._obey(request.fence)
+        if self.failing:
+            self.failing -= 1
+            raise DriveFault("the drive does not answer")
         failed = {}
         for record in request.records:
             try:

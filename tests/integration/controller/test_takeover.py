@@ -16,7 +16,7 @@ import directpv_common.messages as m
 from directpv_common.api import Controller as Api
 from directpv_common.bus import Bus
 from directpv_common.errors import DeadlineExceeded, Unavailable
-from integration.controller.harness import Controller, Nats, read_registry, until, violations
+from integration.controller.harness import LEASE_SECONDS, Controller, Nats, read_registry, until, violations
 from integration.controller.node import GIB, PlayedNode
 
 Start = Callable[..., Controller]
@@ -67,6 +67,28 @@ async def test_a_frozen_leader_that_resumes_answers_nothing_and_allocates_nothin
         await until(lambda: first.said("leading no longer"), "the old leader steps down")
         assert max(node.epochs.values()) >= old_epoch
         assert not second.said("leading no longer")
+
+
+async def test_a_frozen_leader_that_resumes_does_not_even_answer_questions(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    first = controllers("c1")
+    node = PlayedNode("n1")
+    node.add_drive()
+    async with node.running(bus):
+        await create(bus, "before")
+        first.send(signal.SIGSTOP)
+        asked = [
+            asyncio.create_task(bus.call(Api.VOLUME_LIST, m.ListVolumes(), within=LEASE_SECONDS + 4, attempt=60))
+            for _ in range(20)
+        ]
+        await asyncio.sleep(LEASE_SECONDS)  # the lease must expire: that is what is tested
+        with closing(sqlite3.connect(tmp_path / "registry.db", isolation_level=None)) as registry:
+            registry.execute("UPDATE lease SET holder = 'another', epoch = epoch + 1, expires = expires + 60000000000")
+        first.send(signal.SIGCONT)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+
+        assert {type(answer) for answer in answers} == {DeadlineExceeded}
 
 
 async def test_commits_of_a_frozen_leader_are_fenced(bus: Bus, controllers: Start, tmp_path: Path) -> None:

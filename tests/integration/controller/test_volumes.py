@@ -180,6 +180,34 @@ async def _has_free(bus: Bus, size: int) -> bool:
     return await free(bus) == size
 
 
+async def test_an_order_that_fails_is_given_again(bus: Bus, controllers: Start) -> None:
+    controllers()
+    node = PlayedNode("n1")
+    node.add_drive()
+    node.failing = 1
+    async with node.running(bus):
+        await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB), within=20)
+        await until(lambda: node.volumes(), "prepared at the second try")
+        assert node.failing == 0
+
+
+async def test_a_create_whose_caller_goes_away_is_finished_and_found_by_the_repeat(
+    bus: Bus, controllers: Start
+) -> None:
+    controllers()
+    node = PlayedNode("n1")
+    node.add_drive()
+    async with node.running(bus):
+        await until(lambda: _has_free(bus, 99 * GIB), "registered")
+        wanted = m.CreateVolume(name="v1", required=GIB)
+        subject = bus.subjects.controller("volume", "create")
+        await bus.publish(subject, wanted)
+        await until(lambda: _has_free(bus, 98 * GIB), "created")
+
+        assert (await bus.call(Api.VOLUME_CREATE, wanted)).record.capacity == GIB
+        assert await free(bus) == 98 * GIB
+
+
 async def test_an_expansion_is_reserved_once_and_told_to_the_node(bus: Bus, controllers: Start) -> None:
     controllers()
     node = PlayedNode("n1")

@@ -1,6 +1,8 @@
 """``list drives`` and ``list volumes``."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
@@ -10,29 +12,29 @@ from directpv_cli.commands.selection import Words, output_format
 from directpv_cli.ellipsis import expand_all
 from directpv_cli.session import checked, fail, run
 from directpv_common import crd, names
-from directpv_common.api import Controller
+from directpv_common.api import Controller, Endpoint
 from directpv_common.bus import Bus
+
+Q = TypeVar("Q", m.ListDrives, m.ListVolumes)
+P = TypeVar("P", m.DrivePage, m.VolumePage)
 
 
 async def all_drives(bus: Bus, selection: m.ListDrives) -> list[m.DriveInfo]:
     """Return every drive that ``selection`` means, page by page."""
-    found: list[m.DriveInfo] = []
-    while True:
-        page = await bus.call(Controller.DRIVE_LIST, selection)
-        found.extend(page.drives)
-        if not page.next:
-            return found
-        selection = msgspec.structs.replace(selection, token=page.next)
+    return [drive async for page in _pages(bus, Controller.DRIVE_LIST, selection) for drive in page.drives]
 
 
 async def all_volumes(bus: Bus, selection: m.ListVolumes) -> list[m.VolumeInfo]:
     """Return every volume that ``selection`` means, page by page."""
-    found: list[m.VolumeInfo] = []
+    return [volume async for page in _pages(bus, Controller.VOLUME_LIST, selection) for volume in page.volumes]
+
+
+async def _pages(bus: Bus, endpoint: Endpoint[Q, P], selection: Q) -> AsyncIterator[P]:
     while True:
-        page = await bus.call(Controller.VOLUME_LIST, selection)
-        found.extend(page.volumes)
+        page = await bus.call(endpoint, selection)
+        yield page
         if not page.next:
-            return found
+            return
         selection = msgspec.structs.replace(selection, token=page.next)
 
 

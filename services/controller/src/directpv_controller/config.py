@@ -16,7 +16,8 @@ class Config:
     registry: str = option(f"{ROOT_DIR}/registry.db", "file of the registry; made if it is missing")
     lease_seconds: float = option(3.0, "a leader that is silent for so many seconds is replaced")
     rebuild_seconds: float = option(
-        5.0, "with a new registry, new volumes wait so many seconds for nodes to report the drives they have"
+        7.0,
+        "with a new registry, new volumes wait so many seconds for nodes to report their drives; more than a heartbeat",
     )
     online_seconds: float = option(15.0, "a node that was not heard for so many seconds is shown as offline")
     metrics_port: int = option(10444, "port of /metrics, /ready and /healthz; 0: none")
