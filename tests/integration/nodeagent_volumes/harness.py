@@ -48,6 +48,10 @@ def run(*argv: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
 
+def _succeeds(*argv: str) -> bool:
+    return subprocess.run(argv, check=False, capture_output=True, timeout=60).returncode == 0
+
+
 def mounts_below(path: str | Path) -> list[str]:
     """Mount points at or below ``path``, innermost last made first."""
     table = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
@@ -91,7 +95,8 @@ class Loops:
     def _attach(self, minor: int, path: Path) -> str:
         name = f"loop{minor}"
         self.attached[name] = path
-        run("losetup", f"/dev/{name}", str(path))
+        # udev looks at a new device at once, and the kernel refuses to attach a file meanwhile.
+        wait_until(lambda: _succeeds("losetup", f"/dev/{name}", str(path)), f"{name} is attached")
         return name
 
     def clone(self, source: str, target: str) -> None:

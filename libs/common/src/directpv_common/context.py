@@ -1,8 +1,8 @@
 """What travels with a call from process to process: its deadline and its W3C trace context."""
 
 import asyncio
+import random
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +17,10 @@ TRACE_HEADER: Final = "traceparent"
 _TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})\Z")
 
 
+def _hex(bits: int) -> str:
+    return f"{random.getrandbits(bits) or 1:0{bits // 4}x}"
+
+
 @dataclass(frozen=True)
 class Trace:
     """One span of a distributed trace. Source: W3C Trace Context, section 3.2."""
@@ -28,7 +32,7 @@ class Trace:
     @classmethod
     def new(cls) -> "Trace":
         """Begin a trace."""
-        return cls(secrets.token_hex(16), secrets.token_hex(8))
+        return cls(_hex(128), _hex(64))
 
     @classmethod
     def parse(cls, header: str | None) -> "Trace":
@@ -36,7 +40,7 @@ class Trace:
         match = _TRACEPARENT.match(header or "")
         if match is None or set(match[1]) == {"0"} or set(match[2]) == {"0"}:
             return cls.new()
-        return cls(match[1], secrets.token_hex(8), match[3])
+        return cls(match[1], _hex(64), match[3])
 
     @property
     def header(self) -> str:

@@ -5,9 +5,9 @@ Source: CloudEvents 1.0 specification, JSON format, section 3.1.
 """
 
 import asyncio
-import contextlib
+import itertools
 import logging
-import secrets
+import random
 from collections import deque
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -29,6 +29,10 @@ MAX_AGE_SECONDS: Final = 7 * 24 * 3600
 MAX_BYTES: Final = 256 * 1024 * 1024
 ACK_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 0.5
+LINGER_SECONDS: Final = 0.01
+"""Events of so short a time go together."""
+BATCH: Final = 256
+_Waiting = tuple[str, "CloudEvent"]
 
 
 class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,7 +65,7 @@ class Events:
         """Publish ``<noun>.<kind>`` about ``subject`` soon; when the bus is away for long, the oldest are dropped."""
         span = trace()
         event = CloudEvent(
-            id=secrets.token_hex(12),
+            id=f"{random.getrandbits(96):024x}",
             source=f"/directpv/{self._node}",
             type=f"{TYPE_PREFIX}{noun}.{kind}",
             subject=subject,
@@ -78,24 +82,39 @@ class Events:
         await ensure_stream(self._bus)
         while True:
             await self._wake.wait()
+            await asyncio.sleep(LINGER_SECONDS)
             self._wake.clear()
             while self._waiting:
-                subject, event = self._waiting[0]
-                if await self._publish(subject, event):
-                    with contextlib.suppress(IndexError):
-                        self._waiting.popleft()
+                batch = list(itertools.islice(self._waiting, BATCH))
+                if await self._publish(batch):
+                    self._taken(batch)
                 else:
                     await asyncio.sleep(RETRY_SECONDS)
                     await ensure_stream(self._bus)
 
-    async def _publish(self, subject: str, event: CloudEvent) -> bool:
-        """Tell whether the event is in the stream."""
-        js = self._bus.client.jetstream(timeout=ACK_SECONDS)
+    def _taken(self, batch: "list[_Waiting]") -> None:
+        """Forget what is in the stream; some of it may have been pushed out meanwhile."""
+        last = batch[-1]
+        while self._waiting:
+            if self._waiting.popleft() is last:
+                return
+
+    async def _publish(self, batch: "list[_Waiting]") -> bool:
+        """Tell whether the whole batch is in the stream.
+
+        Only the last event is acknowledged: the server takes the messages of a connection in order. If that fails,
+        all are sent again, and the stream drops those that it has, by their id.
+        """
+        client = self._bus.client
         try:
+            for subject, event in batch[:-1]:
+                await client.publish(subject, encode(event), headers={"Nats-Msg-Id": event.id})
+            subject, event = batch[-1]
+            js = client.jetstream(timeout=ACK_SECONDS)
             with cancellation_heeded():
                 await js.publish(subject, encode(event), headers={"Nats-Msg-Id": event.id})
         except (nats.errors.Error, APIError, OSError) as error:
-            log.debug("event not published", extra={"error": str(error) or type(error).__name__})
+            log.debug("events not published", extra={"error": str(error) or type(error).__name__})
             return False
         return True
 

@@ -20,6 +20,8 @@ from directpv_controller.core.reconcile import Outcome, change_of, lost, take_in
 log = logging.getLogger(__name__)
 
 INVENTORY_SECONDS: Final = 10.0
+SILENT_SECONDS: Final = 15.0
+"""Three heartbeats of an agent."""
 VOLUMES_AT_ONCE: Final = 800
 """Volumes per inventory, about: a reply must fit into one message of the bus."""
 VOLUMES_GUESSED: Final = 100
@@ -45,6 +47,11 @@ class NodeWorker(NodeOrders):
         self._again = False
         self._conflicts: dict[str, int] = {}
         """Drives that belong to another node, with the generation at which that was told."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether the node has not been heard in this term, or not for several heartbeats."""
+        return self.state is None or time.monotonic() - self.seen > SILENT_SECONDS
 
     # ---- what the node says
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from typing import Final
+from typing import Final, NamedTuple
 
 from directpv_common.errors import DirectPVError
 from directpv_common.messages import DriveStatus
@@ -26,8 +26,16 @@ SCAN_SECONDS: Final = 10.0
 """How long a scan waits for its slowest drive; the others must not."""
 DEBOUNCE_SECONDS: Final = 0.1
 """Events of one device come in bursts; a scan looks at all of them."""
+_SHUT_DOWN: Final = "its file system was shut down after an I/O error"
 _HANDS_OFF: Final = frozenset({DriveStatus.REPAIRING, DriveStatus.REMOVED})
 """Somebody else works on the drive."""
+
+
+class _Seen(NamedTuple):
+    """The mount table, and how far each drive's changes were before it was read."""
+
+    table: MountTable
+    changes: dict[str, int]
 
 
 class Scanner:
@@ -36,7 +44,6 @@ class Scanner:
     def __init__(self, drives: Drives) -> None:
         self._drives = drives
         self._looks: dict[str, asyncio.Task[None]] = {}
-        self._changes: dict[str, int] = {}
         self._wake = asyncio.Event()
         self._scanning = asyncio.Lock()
 
@@ -60,14 +67,13 @@ class Scanner:
             known = frozenset(self._drives.by_id)
             self._drives.rescans += 1
             try:
-                found = await self._drives.executors.run(
-                    "devices", self._drives.prober.probe, PROBE_SECONDS, "probing devices"
-                )
-                self._changes = {fsuuid: drive.changes for fsuuid, drive in self._drives.by_id.items()}
-                table = await self._drives.executors.run("devices", own_mounts, LOOK_SECONDS, "reading the mount table")
+                run = self._drives.executors.run
+                found = await run("devices", self._drives.prober.probe, PROBE_SECONDS, "probing devices")
+                changes = {fsuuid: drive.changes for fsuuid, drive in self._drives.by_id.items()}
+                table = await run("devices", own_mounts, LOOK_SECONDS, "reading the mount table")
                 by_fsuuid = candidates(found, known)
                 await self._look_at_all(
-                    {fsuuid: by_fsuuid.get(fsuuid, []) for fsuuid in known | by_fsuuid.keys()}, table
+                    {fsuuid: by_fsuuid.get(fsuuid, []) for fsuuid in known | by_fsuuid.keys()}, _Seen(table, changes)
                 )
             except (DirectPVError, OSError) as error:
                 self._drives.trouble = f"devices cannot be probed: {error}"
@@ -76,24 +82,24 @@ class Scanner:
             self._drives.trouble, self._drives.scanned = "", True
             self._drives.forgive(by_fsuuid)
 
-    async def _look_at_all(self, devices: dict[str, list[DeviceFacts]], table: MountTable) -> None:
+    async def _look_at_all(self, devices: dict[str, list[DeviceFacts]], seen: _Seen) -> None:
         """Look at each drive, at the same time; one that hangs is waited for a while, and not looked at twice."""
         for fsuuid, facts in devices.items():
             if fsuuid not in self._looks:
-                task = asyncio.create_task(self._look(fsuuid, facts, table), name=f"look at {fsuuid}")
+                task = asyncio.create_task(self._look(fsuuid, facts, seen), name=f"look at {fsuuid}")
                 self._looks[fsuuid] = task
                 task.add_done_callback(lambda _, fsuuid=fsuuid: self._looks.pop(fsuuid))  # type: ignore[misc]
         if self._looks:
             await asyncio.wait(self._looks.values(), timeout=SCAN_SECONDS)
 
-    async def _look(self, fsuuid: str, devices: list[DeviceFacts], table: MountTable) -> None:
+    async def _look(self, fsuuid: str, devices: list[DeviceFacts], seen: _Seen) -> None:
         """Look at one drive, known or not; a failure of it is noted, and is no other drive's."""
         drive = self._drives.by_id.get(fsuuid)
         try:
             if drive is not None and drive.record.status in _HANDS_OFF:
                 return
             if len(devices) == 1:
-                await self._look_at(fsuuid, devices[0], drive, table)
+                await self._look_at(fsuuid, devices[0], drive, seen)
             elif devices:
                 names = ", ".join(sorted(facts.name for facts in devices))
                 message = f"devices {names} carry the same file system; remove all but one, or use multipath"
@@ -104,21 +110,21 @@ class Scanner:
         except Exception:
             log.exception("looking at a drive failed", extra={"drive": fsuuid})
 
-    async def _look_at(self, fsuuid: str, facts: DeviceFacts, drive: Drive | None, table: MountTable) -> None:
+    async def _look_at(self, fsuuid: str, facts: DeviceFacts, drive: Drive | None, seen: _Seen) -> None:
         if self._drives.busy_devices[facts.name]:
             return
         if drive is not None and drive.readable and drive.view.device == facts.major_minor:
-            if await self._still_well(drive, facts, table):
+            if await self._still_well(drive, facts, seen):
                 return
         elif drive is None and self._drives.is_refused(fsuuid, facts):
             return
         async with self._drives.device(facts.name):
             await self._take_over(fsuuid, facts)
 
-    async def _still_well(self, drive: Drive, facts: DeviceFacts, table: MountTable) -> bool:
+    async def _still_well(self, drive: Drive, facts: DeviceFacts, seen: _Seen) -> bool:
         """Tell whether a drive that was well still is, and note where its volumes are mounted."""
         view = drive.view
-        top = table.at(view.path)
+        top = seen.table.at(view.path)
         if top is None or top.device != view.device:
             return False
         try:
@@ -133,19 +139,19 @@ class Scanner:
                 view.fsuuid, drive, Observation.IO_ERROR, "its file system was shut down after an I/O error"
             )
             return False
-        self._refresh(drive, facts, table)
+        self._refresh(drive, facts, seen)
         self._drives.observe(view.fsuuid, drive, Observation.PRESENT_MOUNTED, "")
         return True
 
-    def _refresh(self, drive: Drive, facts: DeviceFacts, table: MountTable) -> None:
+    def _refresh(self, drive: Drive, facts: DeviceFacts, seen: _Seen) -> None:
         """Note the device's name, and mounts that were made or taken away without us."""
         if drive.view.name != facts.name:
             drive.view = DriveView(
                 drive.view.root, drive.fsuuid, drive.view.device, facts.name, enforced=drive.view.enforced
             )
         news = drive.change(device=facts.name, make=facts.make or drive.record.make)
-        if self._changes.get(drive.fsuuid) == drive.changes:  # else the table is older than what is known
-            news = _note_uses(drive, table) or news
+        if seen.changes.get(drive.fsuuid) == drive.changes:  # else the table is older than what is known
+            news = _note_uses(drive, seen.table) or news
         if news:
             self._drives.on_change()
 
