@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from sanity import csi_sanity
 from support.cluster import cluster, settled
 

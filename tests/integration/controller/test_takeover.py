@@ -56,6 +56,7 @@ async def test_a_frozen_leader_that_resumes_answers_nothing_and_allocates_nothin
         first.send(signal.SIGSTOP)
         second = controllers("c2")
         await create(bus, "after", size=8 * GIB)
+        await until(lambda: bool(node.epochs), "the new leader has given an order")
         old_epoch = max(node.epochs.values())
 
         first.send(signal.SIGCONT)

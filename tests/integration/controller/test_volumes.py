@@ -219,10 +219,16 @@ async def test_an_expansion_is_reserved_once_and_told_to_the_node(bus: Bus, cont
         assert (await bus.call(Api.VOLUME_EXPAND, grow)).capacity == 3 * GIB
         assert (await bus.call(Api.VOLUME_EXPAND, grow)).capacity == 3 * GIB
         assert await free(bus) == 96 * GIB
-        await until(lambda: node.drives[fsuuid].volumes["v1"].capacity == 3 * GIB, "the quota is raised")
+        await until(lambda: _capacity(node, fsuuid, "v1") == 3 * GIB, "the quota is raised")
         await until(lambda: _is_expanded(bus, grow), "the controller knows")
         with pytest.raises(OutOfRange, match="96 GiB free"):
             await bus.call(Api.VOLUME_EXPAND, m.ExpandVolume(name="v1", required=100 * GIB))
+
+
+def _capacity(node: PlayedNode, fsuuid: str, name: str) -> int:
+    """Bytes of the volume on its drive; 0 as long as it is not there."""
+    volume = node.drives[fsuuid].volumes.get(name)
+    return volume.capacity if volume else 0
 
 
 async def _is_expanded(bus: Bus, request: m.ExpandVolume) -> bool:

@@ -9,7 +9,6 @@ import itertools
 import logging
 import random
 from collections import deque
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +17,7 @@ from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError
 
 from directpv_common.bus import Bus, cancellation_heeded
+from directpv_common.clock import now_rfc3339_ms
 from directpv_common.context import trace
 from directpv_common.wire import encode
 
@@ -69,7 +69,7 @@ class Events:
             source=f"/directpv/{self._node}",
             type=f"{TYPE_PREFIX}{noun}.{kind}",
             subject=subject,
-            time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            time=now_rfc3339_ms(),
             traceparent=span.header if span else "",
             data=data,
         )

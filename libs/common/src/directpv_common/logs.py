@@ -4,12 +4,12 @@ import atexit
 import contextlib
 import logging
 import os
-import queue
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, TextIO
 
 import orjson
@@ -34,18 +34,32 @@ def extras(record: logging.LogRecord) -> dict[str, Any]:
 class JsonFormatter(logging.Formatter):
     """One line of JSON per record: time, level, logger, message, extras, and the trace id of the call."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = (-1, "")
+
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
+        span = trace()
         line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": self._time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **extras(record),
         }
+        line |= extras(record)
+        if span is not None:
+            line["trace_id"] = span.trace_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+    def _time(self, record: logging.LogRecord) -> str:
+        """Return RFC 3339 in UTC; the text of a second is made once."""
+        second = int(record.created)
+        if self._second[0] != second:
+            self._second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
+        return f"{self._second[1]}.{int(record.msecs):03d}Z"
 
 
 class TextFormatter(logging.Formatter):
@@ -59,64 +73,53 @@ class TextFormatter(logging.Formatter):
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
-class Writer(threading.Thread):
-    """Writes records in a thread of its own, many at once: a reader of our output that hangs stops no event loop."""
+class Writer(logging.Handler):
+    """Formats a record where it arises, and writes many at once in a thread of its own.
+
+    A reader of our output that hangs must not stop an event loop; and waking the thread for each line would cost
+    more than the line.
+    """
 
     def __init__(self, sink: TextIO, formatter: logging.Formatter) -> None:
-        super().__init__(daemon=True, name="log")
+        super().__init__()
+        self.setFormatter(formatter)
         self._sink = sink
-        self._formatter = formatter
-        self._waiting: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-        self._idle = True
+        self._waiting: deque[str] = deque(maxlen=MAX_WAITING)
+        self._some = threading.Event()
+        self._written = threading.Event()
+        self._written.set()
+        threading.Thread(target=self._write, daemon=True, name="log").start()
 
-    def hand_over(self, record: logging.LogRecord) -> None:
-        """Queue ``record``; drop it when nobody reads: memory is bounded."""
-        if self._waiting.qsize() < MAX_WAITING:
-            self._waiting.put(record)
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue the line; the oldest are dropped when nobody reads."""
+        self._waiting.append(self.format(record))
+        if not self._some.is_set():
+            self._written.clear()
+            self._some.set()
 
-    def run(self) -> None:
-        """Write what waits, until the process ends."""
+    def _write(self) -> None:
         while True:
-            records = [self._waiting.get()]
-            self._idle = False
+            self._some.wait()
             time.sleep(LINGER_SECONDS)
-            while not self._waiting.empty():
-                records.append(self._waiting.get())
-            with contextlib.suppress(OSError, ValueError):
-                self._sink.write("".join(f"{self._formatter.format(record)}\n" for record in records))
+            self._some.clear()
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                self._sink.write("".join(f"{self._waiting.popleft()}\n" for _ in range(len(self._waiting))))
                 self._sink.flush()
-            self._idle = self._waiting.empty()
+            if not self._some.is_set():
+                self._written.set()
 
     def drain(self) -> None:
         """Let what was logged be written before the process ends, unless nobody reads."""
-        deadline = time.monotonic() + FLUSH_SECONDS
-        while not (self._idle and self._waiting.empty()) and time.monotonic() < deadline:
-            time.sleep(LINGER_SECONDS / 4)
-
-
-class _Handover(logging.Handler):
-    """Gives records to the writer, with what only the caller's task knows."""
-
-    def __init__(self, writer: Writer) -> None:
-        super().__init__()
-        self._writer = writer
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Add the trace; formatting is left to the writer."""
-        span = trace()
-        if span is not None:
-            record.trace_id = span.trace_id
-        self._writer.hand_over(record)
+        self._written.wait(FLUSH_SECONDS)
 
 
 def configure_logging(env: Mapping[str, str] | None = None) -> None:
     """Send the root logger to standard error; level from ``DIRECTPV_LOG_LEVEL`` (default INFO)."""
     writer = Writer(sys.stderr, TextFormatter() if sys.stderr.isatty() else JsonFormatter())
-    writer.start()
     atexit.register(writer.drain)
     level = (os.environ if env is None else env).get("DIRECTPV_LOG_LEVEL", "INFO").upper()
     known = level in logging.getLevelNamesMapping()
-    logging.basicConfig(level=level if known else "INFO", handlers=[_Handover(writer)], force=True)
+    logging.basicConfig(level=level if known else "INFO", handlers=[writer], force=True)
     # Python's logging HOWTO, "Optimization": facts that no line of ours shows need not be gathered.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None

@@ -72,7 +72,10 @@ class NodeOrders:
         remove: Iterable[m.VolumeRecord] = (),
     ) -> None:
         """Queue orders, to be given soon and in batches. What is sent is the record of that moment."""
-        self._prepare.update((record.name, None) for record in prepare)
+        if self.silent:
+            self.later(*(record.fsuuid for record in prepare))
+        else:
+            self._prepare.update((record.name, None) for record in prepare)
         self._updates.update((record.fsuuid, None) for record in update)
         self._removals.update((record.name, record) for record in remove)
         if not self._ordering and (self._prepare or self._updates or self._removals):

@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -20,7 +21,20 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
 """Runs inside a transaction. It may refuse with a DirectPVError as long as it has written nothing."""
-_Item = tuple[Job, asyncio.Future[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What one decision writes. Rows that wait together are written as one: a row that is written twice, once."""
+
+    require: Job
+    """Refuses in the name of the lease; the same object for all that may go together."""
+    drives: list[tuple[str, bytes]]
+    volumes: list[tuple[str, bytes | None]]
+    """Name and record; None removes the volume."""
+
+
+_Item = tuple[Job | Rows, asyncio.Future[Any]]
 
 APPLICATION_ID: Final = 0x44507631
 """``DPv1``: tells our files from those of other programs. Source: SQLite, ``PRAGMA application_id``."""
@@ -136,7 +150,7 @@ class SqliteFile:
 
     # ---- jobs
 
-    def submit(self, job: Job) -> asyncio.Future[Any]:
+    def submit(self, job: Job | Rows) -> asyncio.Future[Any]:
         """Queue ``job`` now; the future has its result once it is durable."""
         future = asyncio.get_running_loop().create_future()
         if self._closed:
@@ -169,7 +183,7 @@ class SqliteFile:
         outcomes: list[tuple[asyncio.Future[Any], Any]] = []
         try:
             connection.execute("BEGIN IMMEDIATE")
-            outcomes = [(future, _outcome(job, connection)) for job, future in batch]
+            outcomes = [pair for group in _together(batch) for pair in _outcomes(group, connection)]
             connection.execute("COMMIT")
             if _inode(self.path) != self._inode:
                 raise RegistryLost(f"registry {self.path} was deleted or replaced")
@@ -195,11 +209,47 @@ class SqliteFile:
         return OutcomeUnknown(text)
 
 
-def _outcome(job: Job, connection: sqlite3.Connection) -> Any:
+def _together(batch: list[_Item]) -> list[list[_Item]]:
+    """Split into runs of rows of one lease, and other jobs one by one; the order stays."""
+    groups: list[list[_Item]] = []
+    for item in batch:
+        job, last = item[0], groups[-1][0][0] if groups else None
+        if isinstance(job, Rows) and isinstance(last, Rows) and job.require == last.require:
+            groups[-1].append(item)
+        else:
+            groups.append([item])
+    return groups
+
+
+def _outcomes(group: list[_Item], connection: sqlite3.Connection) -> list[tuple[asyncio.Future[Any], Any]]:
+    """Do the work of ``group`` and return each one's result, or the error by which all were refused."""
+    first = group[0][0]
+    result: Any = None
     try:
-        return job(connection)
+        if isinstance(first, Rows):
+            _write(group, first.require, connection)
+        else:
+            result = first(connection)
     except DirectPVError as refusal:
-        return refusal
+        result = refusal
+    return [(future, result) for _, future in group]
+
+
+def _write(group: list[_Item], require: Job, connection: sqlite3.Connection) -> None:
+    require(connection)
+    drives: dict[str, bytes] = {}
+    volumes: dict[str, bytes | None] = {}
+    for rows, _ in group:
+        if isinstance(rows, Rows):
+            drives.update(rows.drives)
+            volumes.update(rows.volumes)
+    for statement, values in (
+        ("REPLACE INTO drives VALUES (?, ?)", list(drives.items())),
+        ("REPLACE INTO volumes VALUES (?, ?)", [item for item in volumes.items() if item[1] is not None]),
+        ("DELETE FROM volumes WHERE name = ?", [(name,) for name, record in volumes.items() if record is None]),
+    ):
+        if values:
+            connection.executemany(statement, values)
 
 
 def _settle(outcomes: list[tuple[asyncio.Future[Any], Any]]) -> None:

@@ -17,7 +17,7 @@ from directpv_common.errors import Unavailable
 from directpv_common.messages import DriveRecord, VolumeRecord
 from directpv_common.wire import encode
 from directpv_controller.adapters.sqlite_election import SqliteElection, SqliteLease
-from directpv_controller.adapters.sqlite_file import REPAIR, SqliteFile
+from directpv_controller.adapters.sqlite_file import REPAIR, Rows, SqliteFile
 from directpv_controller.core.model import Snapshot, Writes
 from directpv_controller.ports import RegistryDamaged
 
@@ -85,20 +85,9 @@ class SqliteRegistry:
     def commit(self, writes: Writes, lease: SqliteLease) -> Awaitable[None]:
         """Queue ``writes`` at once, and return what waits for them to be durable."""
         drives = [(record.fsuuid, encode(record)) for record in writes.drives]
-        volumes = [(record.name, encode(record)) for record in writes.volumes]
-        removed = [(record.name,) for record in writes.removed]
-
-        def job(connection: sqlite3.Connection) -> None:
-            lease.require(connection)
-            for statement, rows in (
-                ("REPLACE INTO drives VALUES (?, ?)", drives),
-                ("REPLACE INTO volumes VALUES (?, ?)", volumes),
-                ("DELETE FROM volumes WHERE name = ?", removed),
-            ):
-                if rows:
-                    connection.executemany(statement, rows)
-
-        return self._file.submit(job)
+        volumes: list[tuple[str, bytes | None]] = [(record.name, encode(record)) for record in writes.volumes]
+        volumes += [(record.name, None) for record in writes.removed]
+        return self._file.submit(Rows(lease.require, drives, volumes))
 
 
 def _rebuilding(connection: sqlite3.Connection) -> bool:
