@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from directpv_common.api import Node
 from directpv_common.errors import Busy, Conflict, FailedPrecondition, InvalidRequest, NotFound, OutOfRange
@@ -352,3 +353,17 @@ async def test_a_conflicting_operation_is_told_to_come_back(volume: str, client:
 
     assert all(result is None or isinstance(result, Busy) for result in outcome)
     assert None in outcome
+
+
+async def test_the_pod_that_mounts_a_volume_is_kept_on_the_drive_and_survives_new_orders(
+    volume: str, drive: str, client: Client, pods: Path
+) -> None:
+    await client.stage(volume, pods / "s")
+    await client.publish(volume, pods / "s", pods / "t", pod_name="minio-0", pod_namespace="default")
+    record = (await client.held(drive)).volumes[0].record
+    assert (record.pod_name, record.pod_namespace) == ("minio-0", "default")
+
+    await client.prepare(replace(record, pod_name="", pod_namespace=""))
+    assert (await client.held(drive)).volumes[0].record == record
+    await client.unpublish(volume, pods / "t")
+    await client.unstage(volume, pods / "s")

@@ -268,3 +268,29 @@ def test_a_record_that_was_taken_back_is_written_again() -> None:
 
     assert [change.writes.drives for change in report(ledger, held(drive)).changes] == [(drive,)]
     assert report(ledger, held(drive)).changes == []
+
+
+def test_the_pod_that_uses_a_volume_is_taken_over_from_its_node() -> None:
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    place(ledger, "v1")
+    used = replace(ledger.volumes["v1"].record, pod_name="minio-0", pod_namespace="default")
+    outcome = report(ledger, held(drive, used))
+
+    assert ledger.volumes["v1"].record == used
+    assert not outcome.prepare
+    assert ledger.check() == []
+
+
+def test_a_pod_and_a_larger_size_are_taken_over_together() -> None:
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    place(ledger, "v1", GIB)
+    used = replace(ledger.volumes["v1"].record, pod_name="minio-0", pod_namespace="default", capacity=2 * GIB)
+    change = change_of(ledger, [take_in(ledger, "n1", BOOT, held(drive, used))])
+
+    assert change is not None
+    assert change.writes.volumes == (used,)
+    change.undo()
+    assert (ledger.volumes["v1"].record.pod_name, ledger.volumes["v1"].record.capacity) == ("", GIB)
+    assert ledger.check() == []

@@ -264,13 +264,14 @@ class Api:
         if result.drive is None:
             return result
         record = msgspec.structs.replace(result.drive, node=node)
+        news = record.fsuuid not in self._ledger.drives  # the node's heartbeat may have been quicker
         try:
             change = self._ledger.register(record)
         except Conflict as error:
             self._term.events.emit("drive", "conflict", record.fsuuid, node=node)
             return m.FormatResult(name=result.name, error=error.message)
         await self._term.commit(change)
-        self._term.events.emit(
-            "drive", "registered", record.fsuuid, node=node, device=record.device, total=record.total
-        )
+        if news:
+            facts = {"node": node, "device": record.device, "total": record.total}
+            self._term.events.emit("drive", "registered", record.fsuuid, **facts)
         return m.FormatResult(name=result.name, drive=self._ledger.drives[record.fsuuid].record)

@@ -187,6 +187,16 @@ class Ledger(DriveBooks):
 
         return self.change(Writes(volumes=(volume.record,)), undo, record.name)
 
+    def note_pod(self, volume: Volume, name: str, namespace: str) -> Change:
+        """Take over from the node which pod mounted the volume last."""
+        before = volume.record
+        volume.record = replace(before, pod_name=name, pod_namespace=namespace)
+
+        def undo() -> None:
+            volume.record = replace(volume.record, pod_name=before.pod_name, pod_namespace=before.pod_namespace)
+
+        return self.change(Writes(volumes=(volume.record,)), undo, before.name)
+
     def mark(self, volume: Volume, *, deleting: bool) -> Change:
         """Set or clear the mark that a volume is being deleted; its space stays reserved."""
         before = volume.record.deleting

@@ -154,7 +154,9 @@ def _stray(drive: Drive, known: Volume, record: VolumeRecord, outcome: Outcome) 
 
 
 def _compare(ledger: Ledger, drive: Drive, known: Volume, record: VolumeRecord, outcome: Outcome) -> None:
-    """Bring the sizes together: the larger one was promised to somebody."""
+    """Take over what only the node knows, and bring the sizes together: the larger one was promised to somebody."""
+    if (record.pod_name, record.pod_namespace) != (known.record.pod_name, known.record.pod_namespace):
+        outcome.changes.append(ledger.note_pod(known, record.pod_name, record.pod_namespace))
     name, more = record.name, record.capacity - known.record.capacity
     if 0 < more <= drive.free:
         outcome.changes.append(ledger.resize(known, record.capacity))

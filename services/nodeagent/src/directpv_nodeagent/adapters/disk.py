@@ -154,6 +154,12 @@ def resize(view: DriveView, record: VolumeRecord, known: Mapping[str, int]) -> i
             raise vanished(view, record.name) from None
 
 
+def write_volume_record(view: DriveView, record: VolumeRecord) -> None:
+    """Keep a volume's record on its drive; durable on return."""
+    with drive_of(view) as drive, drive.records() as directory:
+        drive.write_volume(record, directory)
+
+
 def write_drive_record(view: DriveView, record: DriveRecord) -> None:
     """Keep the drive's record on the drive."""
     with drive_of(view) as drive:

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from directpv_common.errors import DriveFault
+from directpv_common.errors import DirectPVError, DriveFault
 from directpv_common.messages import (
     Done,
     ExpandNodeVolume,
@@ -29,6 +29,7 @@ from directpv_nodeagent.adapters.binding import Outcome, Publication
 from directpv_nodeagent.adapters.layout import checked
 from directpv_nodeagent.adapters.turns import Turn
 from directpv_nodeagent.adapters.work import WORK_SECONDS, Work
+from directpv_nodeagent.core.held import Drive
 from directpv_nodeagent.core.volumes import expanded_capacity, mount_flags, use_of
 
 log = logging.getLogger(__name__)
@@ -69,11 +70,28 @@ class NodeVolumes:
             if outcome.use.staged:
                 drive.staging_paths[name] = outcome.use.staged
             pod = {"pod": request.pod_name, "namespace": request.pod_namespace} if request.pod_name else {}
+            if pod and not suspended:
+                await self._note_pod(turn, drive, request)
             self._work.note(
                 drive, name, outcome, "published", path=outcome.path, read_only=request.read_only,
                 suspended=suspended, **pod,
             )  # fmt: skip
         return Done()
+
+    async def _note_pod(self, turn: Turn, drive: Drive, request: PublishVolume) -> None:
+        """Keep on the drive which pod uses the volume, for people; the volume is mounted already, with or without."""
+        record = drive.volumes[request.name]
+        used = replace(record, pod_name=request.pod_name, pod_namespace=request.pod_namespace)
+        if used == record:
+            return
+        view = drive.view
+        try:
+            await self._work.on(turn, drive, lambda: disk.write_volume_record(view, used), f"noting {request.name}")
+        except DirectPVError as error:
+            log.warning("pod not noted", extra={"volume": request.name, "error": error.message})
+        else:
+            if drive.put(used):
+                self._work.drives.on_change()
 
     # ---- unpublish and unstage ----------------------------------------------------------------------------------
 

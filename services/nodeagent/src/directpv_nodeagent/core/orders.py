@@ -36,10 +36,16 @@ def by_drive(records: Iterable[VolumeRecord]) -> dict[str, list[VolumeRecord]]:
 
 
 def merged(known: VolumeRecord | None, wanted: VolumeRecord) -> VolumeRecord:
-    """Return the record to keep: what the leader wants, but never a smaller capacity or an empty date."""
+    """Return the record to keep: what the leader wants, but never a smaller capacity or an empty date, nor its pod."""
     if known is None:
         return wanted
-    return replace(wanted, capacity=max(known.capacity, wanted.capacity), created=known.created or wanted.created)
+    return replace(
+        wanted,
+        capacity=max(known.capacity, wanted.capacity),
+        created=known.created or wanted.created,
+        pod_name=known.pod_name,
+        pod_namespace=known.pod_namespace,
+    )
 
 
 def decided(known: DriveRecord, wanted: DriveRecord) -> DriveRecord:
