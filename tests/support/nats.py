@@ -13,14 +13,19 @@ from pathlib import Path
 READY_SECONDS = 10
 
 
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class NatsServer:
     """Can be killed and started again on the same port, with or without its store."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, port: int = 0) -> None:
         self.store = store
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = port or free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -52,9 +57,9 @@ class NatsServer:
 
 
 @contextlib.contextmanager
-def nats_server(store: Path) -> Iterator[NatsServer]:
-    """Run a server while the block runs."""
-    server = NatsServer(store)
+def nats_server(store: Path, port: int = 0) -> Iterator[NatsServer]:
+    """Run a server while the block runs; port 0 takes a free one."""
+    server = NatsServer(store, port)
     server.start()
     try:
         yield server

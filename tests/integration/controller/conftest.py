@@ -4,18 +4,18 @@ from pathlib import Path
 import pytest
 
 from directpv_common.bus import Bus, connect_bus
-from integration.controller.harness import Controller, Nats, Process
+from integration.controller.harness import Controller, Process
+from support.nats import NatsServer, nats_server
 
 
 @pytest.fixture
-def nats(tmp_path: Path) -> Iterator[Nats]:
-    server = Nats(tmp_path)
-    yield server
-    server.process.end()
+def nats(tmp_path: Path) -> Iterator[NatsServer]:
+    with nats_server(tmp_path / "nats") as server:
+        yield server
 
 
 @pytest.fixture
-def controllers(nats: Nats, tmp_path: Path) -> Iterator[Callable[..., Controller]]:
+def controllers(nats: NatsServer, tmp_path: Path) -> Iterator[Callable[..., Controller]]:
     """Start controllers; all are ended with the test, and their logs are shown when it fails."""
     started: list[Process] = []
 
@@ -31,6 +31,6 @@ def controllers(nats: Nats, tmp_path: Path) -> Iterator[Callable[..., Controller
 
 
 @pytest.fixture
-async def bus(nats: Nats) -> AsyncIterator[Bus]:
+async def bus(nats: NatsServer) -> AsyncIterator[Bus]:
     async with connect_bus(nats.url, name="test", prefix="directpv.v1") as connection:
         yield connection

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,15 +16,10 @@ import directpv_common.messages as m
 from directpv_common.wire import decode
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Snapshot
+from support.nats import NatsServer, free_port
 
 START_SECONDS = 20.0
 LEASE_SECONDS = 1.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def until(condition: Callable[[], Any], what: str, within: float = START_SECONDS) -> Any:
@@ -73,35 +67,10 @@ class Process:
         return text in self.log.read_text(errors="replace")
 
 
-class Nats:
-    """A nats-server with JetStream in a directory of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.port = free_port()
-        self.url = f"nats://127.0.0.1:{self.port}"
-        self._directory = directory
-        self.start()
-
-    def start(self) -> None:
-        program = str(Path(sys.executable).with_name("nats-server"))
-        store = str(self._directory / "nats")
-        argv = [program, "--addr", "127.0.0.1", "--port", str(self.port), "--jetstream", "--store_dir", store]
-        self.process = Process(argv, self._directory / "nats.log")
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
-
-
 class Controller(Process):
     """``python -m directpv_controller``."""
 
-    def __init__(self, nats: Nats, directory: Path, name: str = "c1", **settings: object) -> None:
+    def __init__(self, nats: NatsServer, directory: Path, name: str = "c1", **settings: object) -> None:
         self.port = free_port()
         values = {
             "nats_url": nats.url,

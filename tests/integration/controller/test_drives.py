@@ -13,8 +13,9 @@ import directpv_common.messages as m
 from directpv_common.api import Controller as Api
 from directpv_common.bus import Bus
 from directpv_common.errors import FailedPrecondition, InvalidRequest, NoCapacity, NotFound
-from integration.controller.harness import Controller, Nats, read_registry, until
+from integration.controller.harness import Controller, read_registry, until
 from integration.controller.node import GIB, PlayedNode
+from support.nats import NatsServer
 
 Start = Callable[..., Controller]
 
@@ -221,7 +222,7 @@ def fetch(port: int, path: str) -> tuple[int, str]:
 
 
 async def test_leader_and_standby_are_ready_and_only_the_leader_shows_drives(
-    nats: Nats, bus: Bus, controllers: Start
+    nats: NatsServer, bus: Bus, controllers: Start
 ) -> None:
     first = controllers("c1")
     node = PlayedNode("n1")
@@ -245,7 +246,7 @@ async def test_leader_and_standby_are_ready_and_only_the_leader_shows_drives(
         _, text = await asyncio.to_thread(fetch, second.port, "/metrics")
         assert "directpv_controller_is_leader 0.0" in text
 
-    nats.process.kill()
+    nats.kill()
 
     async def is_unready() -> bool:
         return (await asyncio.to_thread(fetch, second.port, "/ready")) == (503, "not connected to NATS\n")

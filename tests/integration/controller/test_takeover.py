@@ -16,8 +16,9 @@ import directpv_common.messages as m
 from directpv_common.api import Controller as Api
 from directpv_common.bus import Bus
 from directpv_common.errors import DeadlineExceeded, Unavailable
-from integration.controller.harness import LEASE_SECONDS, Controller, Nats, read_registry, until, violations
+from integration.controller.harness import LEASE_SECONDS, Controller, read_registry, until, violations
 from integration.controller.node import GIB, PlayedNode
+from support.nats import NatsServer
 
 Start = Callable[..., Controller]
 
@@ -205,7 +206,7 @@ async def test_a_new_registry_waits_for_inventories_before_it_places_a_volume(
 
 
 async def test_a_file_that_is_no_registry_ends_the_process_and_is_left_alone(
-    nats: Nats, controllers: Start, tmp_path: Path
+    nats: NatsServer, controllers: Start, tmp_path: Path
 ) -> None:
     path = tmp_path / "registry.db"
     path.write_bytes(b"not a database, but somebody's data" * 200)
@@ -237,7 +238,7 @@ async def test_a_record_that_cannot_be_read_ends_the_process_and_names_it(
     assert second.said("the record of v1 cannot be read")
 
 
-async def test_a_database_of_another_program_is_refused(nats: Nats, controllers: Start, tmp_path: Path) -> None:
+async def test_a_database_of_another_program_is_refused(nats: NatsServer, controllers: Start, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "registry.db")) as other:
         other.execute("CREATE TABLE theirs (x)")
 
@@ -247,14 +248,14 @@ async def test_a_database_of_another_program_is_refused(nats: Nats, controllers:
 
 
 async def test_a_leader_without_bus_steps_down_and_leads_again_when_the_bus_is_back(
-    nats: Nats, bus: Bus, controllers: Start
+    nats: NatsServer, bus: Bus, controllers: Start
 ) -> None:
     controller = controllers("c1")
     node = PlayedNode("n1")
     node.add_drive()
     async with node.running(bus):
         await create(bus, "before")
-        nats.process.kill()
+        nats.kill()
         await until(lambda: controller.said("the bus is away for longer than a lease"), "it steps down")
 
         nats.start()
@@ -262,14 +263,16 @@ async def test_a_leader_without_bus_steps_down_and_leads_again_when_the_bus_is_b
         assert set(await listed(bus)) == {"before", "after"}
 
 
-async def test_messages_lost_while_the_bus_was_away_are_made_up_for(nats: Nats, bus: Bus, controllers: Start) -> None:
+async def test_messages_lost_while_the_bus_was_away_are_made_up_for(
+    nats: NatsServer, bus: Bus, controllers: Start
+) -> None:
     controllers("c1", lease_seconds=30)
     node = PlayedNode("n1")
     fsuuid = node.add_drive()
     async with node.running(bus):
         await create(bus, "v1")
         await until(lambda: node.volumes(), "prepared")
-        nats.process.kill()
+        nats.kill()
         node.drives[fsuuid].volumes.clear()
         node.drives[fsuuid].generation += 1
         nats.start()

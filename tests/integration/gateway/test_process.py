@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import urllib.error
 import urllib.request
 
@@ -12,13 +11,8 @@ import pytest
 from directpv_common.api import Controller
 from directpv_csi_gateway.pb import csi_pb2 as pb
 from integration.gateway.harness import client_of, peer, placed, serving, until
+from support.nats import free_port
 from unit.gateway import requests as r
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def fetched(port: int, path: str) -> tuple[int, str]:

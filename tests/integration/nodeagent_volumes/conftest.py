@@ -8,7 +8,8 @@ import pytest
 from directpv_common.api import Node
 from directpv_common.bus import Bus, connect_bus
 from directpv_common.messages import Empty
-from integration.nodeagent_volumes.harness import AgentProcess, Client, Loops, free_port, nats_server, scratch
+from integration.nodeagent_volumes.harness import AgentProcess, Client, Loops, scratch
+from support.nats import free_port, nats_server
 
 
 @pytest.fixture

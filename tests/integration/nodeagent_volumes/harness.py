@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,7 @@ from directpv_common.messages import (
     UnstageVolume,
     VolumeRecord,
 )
+from support.nats import free_port
 
 MIB = 1024 * 1024
 FENCE = Fence(registry="test", epoch=1)
@@ -156,34 +156,6 @@ async def eventually(condition: Callable[[], Awaitable[Any]], what: str, within:
             last = error
         await asyncio.sleep(0.02)
     raise AssertionError(f"not within {within} s: {what}; last was {last!r}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.contextmanager
-def nats_server(store: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    binary = str(Path(sys.executable).parent / "nats-server")
-    server = subprocess.Popen(
-        (binary, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(store)),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_until(lambda: _answers(port), "nats-server answers")
-        yield server
-    finally:
-        server.kill()
-        server.wait(10)
-
-
-def _answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
 
 
 class AgentProcess:

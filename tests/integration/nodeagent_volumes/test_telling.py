@@ -18,11 +18,10 @@ from integration.nodeagent_volumes.harness import (
     Client,
     Loops,
     eventually,
-    free_port,
-    nats_server,
     run,
     wait_until,
 )
+from support.nats import free_port, nats_server
 
 
 async def gather(bus: Bus, subject: str, kind: Any) -> list[Any]:
