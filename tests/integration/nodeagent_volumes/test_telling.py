@@ -7,9 +7,10 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from directpv_common.api import Node
 from directpv_common.bus import Bus, connect_bus
 from directpv_common.events import CloudEvent
-from directpv_common.messages import NodeMetrics, NodeState, VolumeRecord
+from directpv_common.messages import Empty, NodeMetrics, NodeState, VolumeRecord
 from directpv_common.names import TENANT
 from directpv_common.wire import decode
 from integration.nodeagent_volumes.harness import (
@@ -186,3 +187,21 @@ async def test_the_bus_may_be_away_at_the_start_and_at_any_time(base: Path, agen
             client = Client(bus, "n1")
             assert await client.prepare(VolumeRecord(name="v", fsuuid=fsuuid, capacity=MIB)) == {}
     assert agent.kill(signal.SIGTERM) == 0
+
+
+async def test_a_device_that_goes_and_comes_is_told_drive_or_not(
+    agent: AgentProcess, loops: Loops, client: Client
+) -> None:
+    device, other = loops.make(), loops.make()
+    agent.start(device, other)
+    events: list[CloudEvent] = await gather(client.bus, client.bus.subjects.event("n1", "device", "*"), CloudEvent)
+    await client.ask(Node.DEVICE_LIST, Empty())
+
+    async def told(*kinds: str) -> bool:
+        return tuple(event.type.rpartition(".")[2] for event in events if event.subject == other) == kinds
+
+    path = loops.detach(other)
+    await eventually(lambda: told("removed"), "that it went is told")
+    loops.attach_at(int(other.removeprefix("loop")), path)
+    await eventually(lambda: told("removed", "added"), "that it came is told")
+    assert not [event for event in events if event.subject == device]

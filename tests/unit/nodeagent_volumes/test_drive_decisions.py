@@ -18,6 +18,14 @@ def device(name: str, fsuuid: str = FSUUID, label: str = "DIRECTPV") -> DeviceFa
     return DeviceFacts(name=name, major_minor="8:16", superblock=block)
 
 
+def test_a_known_drive_that_cannot_be_read_is_broken_and_not_gone() -> None:
+    udev = {"E:ID_FS_TYPE": "xfs", "E:ID_FS_UUID": FSUUID}
+    broken = DeviceFacts(name="sdb", major_minor="8:16", size=1 << 30, udev=udev, unreadable="Input/output error")
+
+    assert drives.candidates([broken], {FSUUID}) == {FSUUID: [broken]}
+    assert drives.candidates([broken], ()) == {}
+
+
 @pytest.mark.parametrize("label", ["DIRECTPV", "DIRECTCSI"])
 def test_file_systems_with_our_labels_are_candidates(label: str) -> None:
     assert drives.candidates([device("sdb", label=label)], ()) == {FSUUID: [device("sdb", label=label)]}

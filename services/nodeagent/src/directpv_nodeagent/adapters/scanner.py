@@ -11,6 +11,7 @@ from directpv_nodeagent.adapters import xfs
 from directpv_nodeagent.adapters.drives import Drives
 from directpv_nodeagent.adapters.mounts import own_mounts
 from directpv_nodeagent.adapters.takeover import NotOurs, TakeOverFailed
+from directpv_nodeagent.core.device_changes import changes, present
 from directpv_nodeagent.core.drive_states import Observation
 from directpv_nodeagent.core.drives import candidates
 from directpv_nodeagent.core.facts import DeviceFacts
@@ -46,6 +47,8 @@ class Scanner:
         self._looks: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._scanning = asyncio.Lock()
+        self._devices: dict[str, DeviceFacts] | None = None
+        """What the last scan found; None before the first, which tells of nothing: all was there before."""
 
     def trigger(self, _device: str | None = None) -> None:
         """Scan soon: something may have happened."""
@@ -69,11 +72,12 @@ class Scanner:
             try:
                 run = self._drives.executors.run
                 found = await run("devices", self._drives.prober.probe, PROBE_SECONDS, "probing devices")
-                changes = {fsuuid: drive.changes for fsuuid, drive in self._drives.by_id.items()}
+                known_at = {fsuuid: drive.changes for fsuuid, drive in self._drives.by_id.items()}
                 table = await run("devices", own_mounts, LOOK_SECONDS, "reading the mount table")
+                self._tell_devices(present(found))
                 by_fsuuid = candidates(found, known)
                 await self._look_at_all(
-                    {fsuuid: by_fsuuid.get(fsuuid, []) for fsuuid in known | by_fsuuid.keys()}, _Seen(table, changes)
+                    {fsuuid: by_fsuuid.get(fsuuid, []) for fsuuid in known | by_fsuuid.keys()}, _Seen(table, known_at)
                 )
             except (DirectPVError, OSError) as error:
                 self._drives.trouble = f"devices cannot be probed: {error}"
@@ -81,6 +85,14 @@ class Scanner:
                 return
             self._drives.trouble, self._drives.scanned = "", True
             self._drives.forgive(by_fsuuid)
+
+    def _tell_devices(self, found: dict[str, DeviceFacts]) -> None:
+        """Tell of devices that came, went or changed, drives or not."""
+        for kind, facts in changes(found if self._devices is None else self._devices, found):
+            self._drives.emit(
+                "device", kind, facts.name, size=facts.size, make=facts.make, signatures=list(facts.signatures)
+            )
+        self._devices = found
 
     async def _look_at_all(self, devices: dict[str, list[DeviceFacts]], seen: _Seen) -> None:
         """Look at each drive, at the same time; one that hangs is waited for a while, and not looked at twice."""
@@ -112,6 +124,9 @@ class Scanner:
 
     async def _look_at(self, fsuuid: str, facts: DeviceFacts, drive: Drive | None, seen: _Seen) -> None:
         if self._drives.busy_devices[facts.name]:
+            return
+        if facts.unreadable:
+            self._drives.observe(fsuuid, drive, Observation.IO_ERROR, f"device {facts.name}: {facts.unreadable}")
             return
         if drive is not None and drive.readable and drive.view.device == facts.major_minor:
             if await self._still_well(drive, facts, seen):

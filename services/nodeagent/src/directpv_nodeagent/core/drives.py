@@ -9,6 +9,7 @@ from directpv_common.messages import DriveRecord, DriveStatus, Segments
 from directpv_common.names import FS_LABEL, LEGACY_FS_LABEL
 from directpv_nodeagent.core.facts import DeviceFacts
 from directpv_nodeagent.core.mountinfo import Mount, MountTable
+from directpv_nodeagent.core.signatures import xfs_uuid
 
 _LABELS = frozenset({FS_LABEL, LEGACY_FS_LABEL})
 
@@ -41,12 +42,17 @@ class Standing(Enum):
 
 
 def candidates(found: Iterable[DeviceFacts], known: Collection[str]) -> dict[str, list[DeviceFacts]]:
-    """Return the devices that may be drives, by FSUUID: labelled by DirectPV, or known already."""
+    """Return the devices that may be drives, by FSUUID: labelled by DirectPV, or known already.
+
+    A known drive that cannot be read any more is found by what udev remembers of it: it is broken, not gone.
+    """
     by_fsuuid: dict[str, list[DeviceFacts]] = {}
     for facts in found:
         block = facts.superblock
         if block is not None and (block.label in _LABELS or block.fsuuid in known):
             by_fsuuid.setdefault(block.fsuuid, []).append(facts)
+        elif facts.unreadable and not facts.shadow and xfs_uuid(facts) in known:
+            by_fsuuid.setdefault(xfs_uuid(facts), []).append(facts)
     return by_fsuuid
 
 
