@@ -10,6 +10,7 @@ import pytest
 
 import directpv_common.messages as m
 from directpv_common.errors import Fenced, Unavailable
+from directpv_controller.adapters.life_lock import LifeLock
 from directpv_controller.adapters.sqlite_registry import SqliteStore, open_store
 from directpv_controller.core.model import Writes
 from directpv_controller.ports import RegistryDamaged, RegistryLost
@@ -230,3 +231,27 @@ async def test_two_processes_may_make_the_same_new_file_at_once(tmp_path: Path) 
         assert len({store.registry.id for store in stores}) == 1
         lease = await stores[0].election.campaign()
         await until(lambda: stores[0].election.reachable and lease.valid, "one leads")
+
+
+async def test_a_lease_whose_holder_lives_is_not_taken_before_it_expires(tmp_path: Path) -> None:
+    async with opened(tmp_path / "r.db", "a") as first, opened(tmp_path / "r.db", "b") as second:
+        await first.election.campaign()
+        campaign = asyncio.create_task(second.election.campaign())
+        assert not (await asyncio.wait({campaign}, timeout=0.5))[0]
+
+        first.election.life.release()  # as the kernel does when the process ends
+        async with asyncio.timeout(10):
+            assert (await campaign).epoch > 0
+
+
+async def test_a_lease_that_was_taken_without_the_life_lock_lasts_until_it_expires(tmp_path: Path) -> None:
+    path = tmp_path / "r.db"
+    frozen = LifeLock(path)
+    frozen.take()
+    async with opened(path, "a") as first, opened(path, "b") as second:
+        await first.election.campaign()
+        frozen.release()
+        campaign = asyncio.create_task(second.election.campaign())
+
+        assert not (await asyncio.wait({campaign}, timeout=0.5))[0]
+        campaign.cancel()

@@ -86,11 +86,29 @@ async def test_a_frozen_leader_that_resumes_does_not_even_answer_questions(
         ]
         await asyncio.sleep(LEASE_SECONDS)  # the lease must expire: that is what is tested
         with closing(sqlite3.connect(tmp_path / "registry.db", isolation_level=None)) as registry:
-            registry.execute("UPDATE lease SET holder = 'another', epoch = epoch + 1, expires = expires + 60000000000")
+            registry.execute(
+                "UPDATE lease SET holder = 'another', locked = 0, epoch = epoch + 1, expires = expires + 60000000000"
+            )
         first.send(signal.SIGCONT)
         answers = await asyncio.gather(*asked, return_exceptions=True)
 
         assert {type(answer) for answer in answers} == {DeadlineExceeded}
+
+
+async def test_a_leader_that_died_is_replaced_at_once_and_not_when_its_lease_expires(
+    bus: Bus, controllers: Start
+) -> None:
+    first = controllers("c1", lease_seconds=200)
+    node = PlayedNode("n1")
+    node.add_drive()
+    async with node.running(bus):
+        await create(bus, "before")
+        second = controllers("c2", lease_seconds=200)
+        await until(lambda: second.said("standing by"), "the standby is ready")
+        first.kill()
+
+        await create(bus, "after", within=20)
+        assert set(await listed(bus)) == {"before", "after"}
 
 
 async def test_commits_of_a_frozen_leader_are_fenced(bus: Bus, controllers: Start, tmp_path: Path) -> None:
@@ -101,7 +119,7 @@ async def test_commits_of_a_frozen_leader_are_fenced(bus: Bus, controllers: Star
     async with node.running(bus):
         await create(bus, "before")
         with closing(sqlite3.connect(tmp_path / "registry.db", isolation_level=None)) as registry:
-            registry.execute("UPDATE lease SET holder = 'another', epoch = epoch + 1")
+            registry.execute("UPDATE lease SET holder = 'another', locked = 0, epoch = epoch + 1")
 
         with pytest.raises((Unavailable, DeadlineExceeded)):
             await create(bus, "after", within=3)

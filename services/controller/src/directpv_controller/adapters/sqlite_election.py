@@ -1,10 +1,14 @@
 """Election by the lease row of the registry file: the epoch that fences every commit is in the same place.
 
+A holder that died is replaced at once: its :class:`~.life_lock.LifeLock` is free then. One that hangs is replaced when
+its lease expires.
+
 Time is CLOCK_BOOTTIME, which all processes of the machine share, which nobody can set, and which goes on while the
 machine sleeps. A lease of an earlier boot is over.
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 import sqlite3
@@ -13,11 +17,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from directpv_common.errors import DirectPVError, Fenced
+from directpv_controller.adapters.life_lock import LifeLock
 from directpv_controller.adapters.sqlite_file import Job, SqliteFile
 from directpv_controller.ports import RegistryDamaged, RegistryLost
 
 log = logging.getLogger(__name__)
 
+LIFE_SECONDS: Final = 0.05
+"""How often a standby looks whether the leader lives: one flock."""
 MARGIN: Final = 0.1
 """Part of the lease that its holder does not use: covers the time between looking at the clock and acting on it."""
 
@@ -41,6 +48,7 @@ class SqliteElection:
         self._ttl = ttl
         self._boot = boot_id()
         self._answered = 0.0
+        self.life = LifeLock(file.path)
 
     @property
     def reachable(self) -> bool:
@@ -60,7 +68,16 @@ class SqliteElection:
                 epoch = 0
             if epoch:
                 return SqliteLease(self, self._holder, epoch, self._ttl, asked)
-            await asyncio.sleep(self._ttl / 3)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait a third of a lease, or until the holder's life lock is seen free."""
+        until = time.monotonic() + self._ttl / 3
+        while time.monotonic() < until:
+            await asyncio.sleep(LIFE_SECONDS)
+            with contextlib.suppress(OSError):
+                if self.life.is_free():
+                    return
 
     async def ask(self, job: Job) -> Any:
         """Run ``job`` on the file, waiting a third of a lease at most."""
@@ -75,13 +92,25 @@ class SqliteElection:
         The epoch follows the calendar where that is ahead, so that it grows even when an old copy of the file is
         restored: nodes would refuse the orders of an epoch that is lower than one they have seen.
         """
-        row = connection.execute("SELECT holder, epoch, boot, expires FROM lease").fetchone()
-        if row is not None and row[2] == self._boot and row[3] > now_ns():
+        row = connection.execute("SELECT holder, epoch, boot, expires, locked FROM lease").fetchone()
+        locked = self.lock()
+        dead = row is not None and bool(row[4]) and locked
+        if row is not None and row[2] == self._boot and row[3] > now_ns() and not dead:
+            self.life.release()
             return 0
         epoch = max(row[1] + 1 if row else 1, int(time.time()))
         expires = asked + int(self._ttl * 1e9)
-        connection.execute("REPLACE INTO lease VALUES (1, ?, ?, ?, ?)", (self._holder, epoch, self._boot, expires))
+        values = (self._holder, epoch, self._boot, expires, locked)
+        connection.execute("REPLACE INTO lease VALUES (1, ?, ?, ?, ?, ?)", values)
         return epoch
+
+    def lock(self) -> bool:
+        """Try to hold the life lock; without it, the lease alone decides."""
+        try:
+            return self.life.take()
+        except OSError as error:
+            log.warning("no life lock", extra={"error": str(error)})
+            return False
 
 
 class SqliteLease:
@@ -121,7 +150,8 @@ class SqliteLease:
 
     def _renew(self, connection: sqlite3.Connection, asked: int) -> None:
         self.require(connection)
-        connection.execute("UPDATE lease SET expires = ?", (asked + int(self._ttl * 1e9),))
+        locked = self._election.lock()
+        connection.execute("UPDATE lease SET expires = ?, locked = ?", (asked + int(self._ttl * 1e9), locked))
 
     def require(self, connection: sqlite3.Connection) -> None:
         """Refuse, inside the transaction that would write, unless this lease is the current one.
@@ -140,6 +170,8 @@ class SqliteLease:
             await self._election.ask(self._give_up)
         except (DirectPVError, TimeoutError) as error:
             log.info("lease not released; it expires by itself", extra={"error": str(error) or "no answer in time"})
+        finally:
+            self._election.life.release()
 
     def _give_up(self, connection: sqlite3.Connection) -> None:
         self.require(connection)

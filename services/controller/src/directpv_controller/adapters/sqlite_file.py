@@ -46,7 +46,7 @@ REPAIR: Final = "nothing was changed. Restore it from a copy, or move it away: a
 _SCHEMA: Final = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE lease (one INTEGER PRIMARY KEY CHECK (one = 1), holder TEXT NOT NULL, epoch INTEGER NOT NULL,"
-    " boot TEXT NOT NULL, expires INTEGER NOT NULL)",
+    " boot TEXT NOT NULL, expires INTEGER NOT NULL, locked INTEGER NOT NULL)",
     "CREATE TABLE drives (fsuuid TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE volumes (name TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID",
 )

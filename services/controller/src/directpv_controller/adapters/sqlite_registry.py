@@ -120,10 +120,12 @@ async def open_store(
     """
     file = SqliteFile(path, observe)
     await _open(file)
+    store = SqliteStore(file, holder, ttl)
     try:
-        yield SqliteStore(file, holder, ttl)
+        yield store
     finally:
         await file.close()
+        store.election.life.release()
 
 
 async def _open(file: SqliteFile) -> None:
