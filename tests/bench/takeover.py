@@ -1,7 +1,5 @@
 """How long nobody leads after the leader was killed, with few and many volumes."""
 
-import asyncio
-import json
 import os
 import signal
 import time
@@ -23,14 +21,17 @@ async def bench(work: Path, url: str) -> None:
     for drives, volumes in SIZES:
         file = work / f"registry-{volumes}.db"
         registry.fill(file, drives=drives, volumes=volumes)
-        rows.append([f"{volumes:,}", f"{drives:,}", *await take_over(work, url, file, f"bench-{volumes}")])
+        killed, alone, memory = await take_over(url, file, signal.SIGKILL)
+        frozen, _, _ = await take_over(url, file, signal.SIGSTOP)
+        rows.append([f"{volumes:,}", f"{drives:,}", ms(killed), ms(frozen), ms(alone), mib(memory)])
         file.unlink()
-    columns = ["volumes", "drives", f"kill -9 to first answer (lease {LEASE:g} s)", "beyond the lease", "start alone"]
-    show("Take-over: the leader is killed, the standby answers", [*columns, "leader's memory"], rows)
+    columns = ["volumes", "drives", "killed", f"frozen (lease {LEASE:g} s)", "start of a lone one", "leader's memory"]
+    show("Take-over: time from the leader's end to the standby's first answer", columns, rows)
 
 
-async def take_over(work: Path, url: str, file: Path, prefix: str) -> list[str]:
-    """Start two controllers, kill the leader, wait for the other."""
+async def take_over(url: str, file: Path, end: signal.Signals) -> tuple[float, float, int]:
+    """Start two controllers, end the leader with ``end``, wait for the other; also time the start of the first."""
+    prefix = f"bench-{file.stem}-{end.name}"
     settings = {
         "DIRECTPV_NATS_URL": url,
         "DIRECTPV_SUBJECT_PREFIX": prefix,
@@ -39,29 +40,22 @@ async def take_over(work: Path, url: str, file: Path, prefix: str) -> list[str]:
         "DIRECTPV_METRICS_PORT": "0",
     }
     command = programs.python("directpv_controller")
-    log = work / f"{prefix}.log"
+    log, second_log = file.with_name(f"{prefix}-1.log"), file.with_name(f"{prefix}-2.log")
     async with connect_bus(url, name="bench", prefix=prefix) as bus:
         begun = time.perf_counter()
         with programs.program(*command, env=settings, log=log) as first:
             await answered(bus)
             alone = time.perf_counter() - begun
-            with programs.program(*command, env=settings, log=log):
-                await asyncio.sleep(LEASE)  # the standby connects and waits; nothing tells when it is ready
+            with programs.program(*command, env=settings, log=second_log):
+                programs.wait_for(lambda: "standing by" in second_log.read_text(), "the standby")
                 memory = programs.resident(first.pid)
-                assert await leader(bus) == first.pid
-                killed = time.perf_counter()
-                os.kill(first.pid, signal.SIGKILL)
+                ended = time.perf_counter()
+                os.kill(first.pid, end)
                 await answered(bus)
-                seconds = time.perf_counter() - killed
-    return [ms(seconds), ms(max(0.0, seconds - LEASE)), ms(alone), mib(memory)]
+                seconds = time.perf_counter() - ended
+    return seconds, alone, memory
 
 
 async def answered(bus: Bus) -> None:
     """Wait until a leader answers."""
-    await bus.call(Controller.VOLUME_LIST, m.ListVolumes(limit=1), within=120, attempt=1)
-
-
-async def leader(bus: Bus) -> int:
-    """Return the pid of the leader."""
-    reply = await bus.client.request("$SRV.INFO.directpv-controller", b"", timeout=10)
-    return int(json.loads(reply.data)["metadata"]["pid"])
+    await bus.call(Controller.VOLUME_LIST, m.ListVolumes(limit=1), within=120, attempt=0.1)

@@ -1,6 +1,5 @@
 """From a command to the bus and back: connect late, fail clearly, tell the truth in the exit status."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
@@ -54,6 +53,7 @@ def _escaped(text: str) -> str:
 
 def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
     """Connect to the bus, await ``work(bus)`` and return its result; any error ends the program with status 1."""
+    import asyncio
     import logging
 
     from directpv_common.bus import connect_bus
