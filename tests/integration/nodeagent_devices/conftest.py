@@ -25,7 +25,6 @@ SIZE = 600 * MIB
 BLOCK = 64 * 1024
 LOOP_CTL_ADD = 0x4C80
 LOOP_CTL_REMOVE = 0x4C81
-UDEVD = "/lib/systemd/systemd-udevd"
 
 
 def sh(*argv: str) -> str:
@@ -162,16 +161,6 @@ def look(bare: Roots) -> Callable[[Loop], DeviceFacts]:
         return facts
 
     return probe
-
-
-@pytest.fixture(scope="session")
-def udevd() -> None:
-    """Make sure that a real udevd runs; it is shared, and left running."""
-    if not Path(UDEVD).exists():
-        pytest.skip(f"no {UDEVD}: package udev is missing")
-    if not Path("/run/udev/control").exists():
-        sh(UDEVD, "--daemon")
-    sh("udevadm", "settle", "--timeout=30")
 
 
 # ---- what others leave on a device ---------------------------------------------------------------------------------
