@@ -1,4 +1,4 @@
-"""Runs all benchmarks, or those named: ``python -m bench create node takeover footprint events``."""
+"""Runs all benchmarks, or those named: ``python -m bench create node``."""
 
 import asyncio
 import importlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from support.nats import nats_server
 
-ALL = ("create", "node", "events", "takeover", "footprint")
+ALL = ("ledger", "create", "node", "events", "takeover", "footprint")
 
 
 def main() -> None:
