@@ -26,6 +26,8 @@ from directpv_csi_gateway.pb import csi_pb2 as csi
 
 T = TypeVar("T")
 SETTLE_SECONDS = 60.0
+CALL_FAILED = (GRPCError, StreamTerminatedError, OSError, TimeoutError, AttributeError)
+"""What a CSI call may raise. AttributeError: of grpclib's client, when the connection ends before its first request."""
 
 
 @dataclass
@@ -134,7 +136,7 @@ async def eventually(check: Callable[[], Awaitable[T]], what: str, within: float
     while True:
         try:
             return await check()
-        except (AssertionError, DirectPVError, GRPCError, StreamTerminatedError, OSError, TimeoutError) as error:
+        except (AssertionError, DirectPVError, *CALL_FAILED) as error:
             if loop.time() > deadline:
                 raise AssertionError(f"not within {within:.0f} s: {what}: {error!r}") from error
             await asyncio.sleep(0.1)

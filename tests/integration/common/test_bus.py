@@ -262,10 +262,26 @@ async def test_the_stream_of_an_operator_keeps_its_own_settings(bus):
     assert (await js.stream_info(bus.subjects.stream)).config.max_msgs == 7
 
 
-async def test_a_full_buffer_drops_the_oldest_and_counts_them(server, bus):
+async def test_a_full_buffer_drops_the_oldest_counts_them_and_keeps_the_rest_in_order(server, bus):
     server.kill()
     events = Events(bus, "n1")
     for number in range(10_005):
         events.emit("drive", "added", str(number))
+    server.start()
 
     assert events.dropped == 5
+    async with background(events.run()):
+        await eventually_stored(bus, 10_000)
+    js = bus.client.jetstream()
+    first, last = [json.loads((await js.get_msg(bus.subjects.stream, seq)).data) for seq in (1, 10_000)]
+    assert (first["subject"], last["subject"]) == ("5", "10004")
+
+
+async def eventually_stored(bus: Bus, count: int) -> None:
+    """Wait until the stream holds exactly ``count`` messages."""
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(Exception):
+                if (await bus.client.jetstream().stream_info(bus.subjects.stream)).state.messages == count:
+                    return
+            await asyncio.sleep(0.05)

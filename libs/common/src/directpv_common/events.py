@@ -93,11 +93,10 @@ class Events:
                     await ensure_stream(self._bus)
 
     def _taken(self, batch: "list[_Waiting]") -> None:
-        """Forget what is in the stream; some of it may have been pushed out meanwhile."""
-        last = batch[-1]
-        while self._waiting:
-            if self._waiting.popleft() is last:
-                return
+        """Forget what is in the stream; some of it may have been pushed out of a full buffer meanwhile."""
+        sent = {id(item) for item in batch}
+        while self._waiting and id(self._waiting[0]) in sent:
+            self._waiting.popleft()
 
     async def _publish(self, batch: "list[_Waiting]") -> bool:
         """Tell whether the whole batch is in the stream.
