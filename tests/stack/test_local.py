@@ -1,5 +1,6 @@
 """``directpv up | down | status | demo`` and the plugin against it: what people type first."""
 
+import asyncio
 import json
 import os
 import re
@@ -16,6 +17,11 @@ import pytest
 import yaml
 
 from directpv_cli.local import disks, processes
+from directpv_cli.local.csi_client import connect, creation
+from directpv_common import names
+from directpv_common.units import MIB
+from directpv_csi_gateway.pb import csi_pb2 as csi
+from support.cluster import Pod, eventually
 
 BIN = Path(sys.executable).parent
 pytestmark = pytest.mark.timeout(240)
@@ -204,6 +210,40 @@ def test_labels_are_set_shown_and_removed_and_reserved_ones_refused(initialised)
     reserved = run("kubectl-directpv", "label", "drives", "node=x", "--all", url=initialised)
     assert reserved.returncode == 255
     assert "directpv.min.io/node" in reserved.stderr
+
+
+async def test_a_volume_in_use_is_listed_with_its_size_place_pod_and_claim(shared, initialised):
+    url, path = shared
+    request = creation("pvc-listed", 32 * MIB)
+    request.parameters.update({names.PVC_NAME: "data-0", names.PVC_NAMESPACE: "shop"})
+    async with connect(str(path / "nodes" / "node-1" / "csi.sock")) as client:
+        volume = (await client.controller.CreateVolume(request)).volume
+        node = volume.accessible_topology[0].segments[names.NODE]
+    async with connect(str(path / "nodes" / node / "csi.sock")) as client:
+        pod = Pod(client, volume, path / "pods")
+        volume.volume_context.update({names.CONTEXT_POD_NAME: "minio-0", names.CONTEXT_POD_NAMESPACE: "shop"})
+        await pod.stage()
+        await pod.publish()
+
+        async def listed() -> str:
+            shown = await asyncio.to_thread(
+                run, "kubectl-directpv", "list", "volumes", "--pvc", "--no-headers", url=url
+            )
+            assert "minio-0" in shown.stdout, shown.stdout + shown.stderr
+            return shown.stdout
+
+        row = (await eventually(listed, "the volume is listed with its pod")).split()
+        assert row[0] == "pvc-listed"
+        assert {"32", "MiB", node, "minio-0", "shop", "Bounded", "shop/data-0"} <= set(row)
+        as_json = await asyncio.to_thread(run, "kubectl-directpv", "list", "volumes", "-o", "json", url=url)
+        (item,) = json.loads(as_json.stdout)["items"]
+        assert (item["kind"], item["status"]["totalCapacity"]) == ("DirectPVVolume", 32 * MIB)
+        assert item["status"]["targetPath"] == pod.target
+        await pod.unpublish()
+        await pod.unstage()
+        await client.controller.DeleteVolume(csi.DeleteVolumeRequest(volume_id="pvc-listed"))
+    gone = await asyncio.to_thread(run, "kubectl-directpv", "list", "volumes", "--all", url=url)
+    assert (gone.returncode, "no volumes match" in gone.stderr) == (1, True)
 
 
 def test_events_tell_what_happened(initialised):
