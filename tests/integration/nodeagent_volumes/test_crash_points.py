@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from directpv_common.messages import DriveRecord, VolumeRecord
+from directpv_common.names import project_id
 from directpv_nodeagent.adapters import disk, quota, remains
 from directpv_nodeagent.adapters.layout import open_drive
 from directpv_nodeagent.adapters.probe import Prober
 from directpv_nodeagent.adapters.takeover import Host, lay_out, take_over
 from directpv_nodeagent.core.facts import DeviceFacts
 from directpv_nodeagent.core.held import Contents, DriveView
-from directpv_nodeagent.core.layout import project_id
 from integration.nodeagent_volumes.harness import MIB, Loops, run
 
 FSUUID = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"

@@ -21,8 +21,9 @@ from directpv_common.messages import (
     StatVolume,
     VolumeRecord,
 )
+from directpv_common.names import project_id
 from directpv_nodeagent.adapters import files, quota
-from directpv_nodeagent.core.layout import meta_text, project_id
+from directpv_nodeagent.core.layout import meta_text
 from integration.nodeagent_volumes.harness import (
     FENCE,
     MIB,

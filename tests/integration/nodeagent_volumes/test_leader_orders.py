@@ -11,11 +11,10 @@ import pytest
 from directpv_common.api import Node
 from directpv_common.errors import FailedPrecondition, Fenced, Unavailable
 from directpv_common.messages import DriveRecord, Fence, RemoveVolume, UpdateDrive, VolumeRecord
-from directpv_common.names import AccessTier
+from directpv_common.names import AccessTier, project_id
 from directpv_common.subjects import Subjects
 from directpv_common.wire import encode
 from directpv_nodeagent.adapters import quota
-from directpv_nodeagent.core.layout import project_id
 from integration.nodeagent_volumes.harness import MIB, AgentProcess, Client, eventually, run
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"

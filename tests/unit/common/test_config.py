@@ -1,8 +1,10 @@
 """Settings come from flags, then the environment, then defaults."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import pytest
+from msgspec import Meta
 
 from directpv_common.config import load, option
 
@@ -15,6 +17,7 @@ class Settings:
     seconds: float = option(3.0, "how long")
     enforce: bool = option(True, "whether")
     devices: tuple[str, ...] = option(("*",), "which")
+    node: Annotated[str, Meta(pattern=r"^[a-z0-9]+\Z")] = option("n1", "where")
 
     def __post_init__(self) -> None:
         if self.seconds <= 0:
@@ -44,6 +47,7 @@ def test_the_environment_beats_the_default():
     [
         pytest.param(["--seconds", "soon"], {}, "--seconds", id="flag of a wrong type"),
         pytest.param([], {"SECONDS": "soon"}, "DIRECTPV_SECONDS", id="variable of a wrong type"),
+        pytest.param(["--node", "N_1"], {}, "--node", id="outside of the bounds of its type"),
         pytest.param(["--seconds", "-1"], {}, "must be positive", id="refused by the settings themselves"),
         pytest.param(["--second", "1"], {}, "--second", id="abbreviated flag"),
     ],

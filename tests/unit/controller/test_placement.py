@@ -9,11 +9,10 @@ import pytest
 import directpv_common.messages as m
 from directpv_common import names
 from directpv_common.errors import InvalidRequest, NoCapacity
-from directpv_common.names import AccessTier
+from directpv_common.names import AccessTier, project_id
 from directpv_controller.core import placement
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.listing import capacity
-from directpv_controller.core.wanted import project_id
 from unit.controller.builders import CLAIM, GIB, committed, drive_record, home, ledger_of, on, place
 
 CLAIMED = {names.VOLUME_CLAIM_ID: CLAIM}

@@ -21,7 +21,7 @@ def load(kind: type[C], argv: Sequence[str], env: Mapping[str, str], *, prog: st
     Lists are comma-separated. Exits with status 2 and a message that names the setting on bad input.
     """
     parser = argparse.ArgumentParser(prog=prog, description=kind.__doc__, allow_abbrev=False)
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
     for field in fields:
         text = f"{field.metadata['help']} [{_variable(field.name)}, default: {_shown(field.default)}]"

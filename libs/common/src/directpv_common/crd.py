@@ -78,7 +78,7 @@ def volume_object(info: m.VolumeInfo) -> dict[str, Any]:
 
 def data_path(record: m.VolumeRecord) -> str:
     """Return the host path of the volume's directory, under the default root."""
-    return f"{names.ROOT_DIR}/mnt/{record.fsuuid}/.FSUUID.{record.fsuuid}/{record.name}"
+    return f"{names.ROOT_DIR}/mnt/{record.fsuuid}/{names.fsuuid_link(record.fsuuid)}/{record.name}"
 
 
 def _head(kind: str, name: str, labels: dict[str, str], finalizers: list[str], created: str) -> dict[str, Any]:

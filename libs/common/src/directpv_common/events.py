@@ -101,21 +101,22 @@ class Events:
     async def _publish(self, batch: "list[_Waiting]") -> bool:
         """Tell whether the whole batch is in the stream.
 
-        Only the last event is acknowledged: the server takes the messages of a connection in order. If that fails,
-        all are sent again, and the stream drops those that it has, by their id.
+        Only the last event is acknowledged: the server takes the messages of a connection in order. If that fails, or
+        the connection was a new one by then, all are sent again; the stream drops those that it has, by their id.
         """
         client = self._bus.client
+        connection = client.stats["reconnects"]
         try:
-            for subject, event in batch[:-1]:
-                await client.publish(subject, encode(event), headers={"Nats-Msg-Id": event.id})
-            subject, event = batch[-1]
-            js = client.jetstream(timeout=ACK_SECONDS)
             with cancellation_heeded():
+                for subject, event in batch[:-1]:
+                    await client.publish(subject, encode(event), headers={"Nats-Msg-Id": event.id})
+                subject, event = batch[-1]
+                js = client.jetstream(timeout=ACK_SECONDS)
                 await js.publish(subject, encode(event), headers={"Nats-Msg-Id": event.id})
         except (nats.errors.Error, APIError, OSError) as error:
             log.debug("events not published", extra={"error": str(error) or type(error).__name__})
             return False
-        return True
+        return bool(client.stats["reconnects"] == connection)
 
 
 async def ensure_stream(bus: Bus) -> None:

@@ -86,15 +86,13 @@ class Writer(logging.Handler):
         self._sink = sink
         self._waiting: deque[str] = deque(maxlen=MAX_WAITING)
         self._some = threading.Event()
-        self._written = threading.Event()
-        self._written.set()
+        self._busy = False
         threading.Thread(target=self._write, daemon=True, name="log").start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the line; the oldest are dropped when nobody reads."""
         self._waiting.append(self.format(record))
         if not self._some.is_set():
-            self._written.clear()
             self._some.set()
 
     def _write(self) -> None:
@@ -102,15 +100,18 @@ class Writer(logging.Handler):
             self._some.wait()
             time.sleep(LINGER_SECONDS)
             self._some.clear()
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                self._sink.write("".join(f"{self._waiting.popleft()}\n" for _ in range(len(self._waiting))))
+            self._busy = True  # before anything is taken out: ``drain`` looks at both
+            lines = "".join(f"{self._waiting.popleft()}\n" for _ in range(len(self._waiting)))
+            with contextlib.suppress(OSError, ValueError):
+                self._sink.write(lines)
                 self._sink.flush()
-            if not self._some.is_set():
-                self._written.set()
+            self._busy = False
 
     def drain(self) -> None:
         """Let what was logged be written before the process ends, unless nobody reads."""
-        self._written.wait(FLUSH_SECONDS)
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while (self._waiting or self._busy) and time.monotonic() < deadline:
+            time.sleep(LINGER_SECONDS / 4)
 
 
 def configure_logging(env: Mapping[str, str] | None = None) -> None:

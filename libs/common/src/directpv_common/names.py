@@ -4,6 +4,7 @@ Source: facts of upstream v4.1.6, which existing volumes, storage classes and
 dashboards refer to. Nothing here may change its value.
 """
 
+import hashlib
 from enum import StrEnum
 from typing import Final
 
@@ -65,7 +66,6 @@ RESERVED_LABELS: Final = frozenset(
 # Parameters that external-provisioner adds with --extra-create-metadata, and kubelet with podInfoOnMount.
 PVC_NAME: Final = "csi.storage.k8s.io/pvc/name"
 PVC_NAMESPACE: Final = "csi.storage.k8s.io/pvc/namespace"
-PV_NAME: Final = "csi.storage.k8s.io/pv/name"
 CONTEXT_POD_NAME: Final = "csi.storage.k8s.io/pod.name"
 CONTEXT_POD_NAMESPACE: Final = "csi.storage.k8s.io/pod.namespace"
 
@@ -87,3 +87,17 @@ def is_reserved(label: str) -> bool:
 def user_labels(labels: dict[str, str]) -> dict[str, str]:
     """Return the labels that people set, with their full keys."""
     return {key: value for key, value in labels.items() if not is_reserved(key)}
+
+
+def project_id(volume: str) -> int:
+    """Return the XFS project id of a volume: the first four bytes of the SHA-256 of its name, little endian.
+
+    >>> project_id("pvc-00000000-0000-0000-0000-000000000001")
+    96662294
+    """
+    return int.from_bytes(hashlib.sha256(volume.encode()).digest()[:4], "little")
+
+
+def fsuuid_link(fsuuid: str) -> str:
+    """Return the name of the link in a drive's root whose absence proves that the drive is not mounted."""
+    return f".FSUUID.{fsuuid}"

@@ -4,10 +4,10 @@ from typing import Any, Final
 
 from sortedcontainers import SortedList
 
+from directpv_common import names
 from directpv_common.messages import DriveRecord, DriveStatus
 from directpv_controller.core.model import Drive, Node, Totals, Volume
 from directpv_controller.core.placement import Chance, Index
-from directpv_controller.core.wanted import project_id
 
 UNKNOWN_NODE: Final = "unknown"
 """Node of drives that the registry does not have, though it has volumes on them."""
@@ -95,7 +95,7 @@ class Books:
         self.sum_up(drive, record.capacity, 1)
         self.volume_names.add(record.name)
         if drive.projects is not None:
-            project = project_id(record.name)
+            project = names.project_id(record.name)
             drive.projects[project] = drive.projects.get(project, 0) + 1
         if record.claim_id or over or drive.overcommitted:
             self.index.changed(drive)
@@ -111,7 +111,7 @@ class Books:
         self.volume_names.remove(record.name)
         _less(drive.claims, record.claim_id)
         if drive.projects is not None:
-            _less(drive.projects, project_id(record.name))
+            _less(drive.projects, names.project_id(record.name))
         self.reserve(drive, -record.capacity, -1)
         if record.claim_id:
             self.index.changed(drive)

@@ -13,7 +13,7 @@ from sortedcontainers import SortedList
 
 from directpv_common import names
 from directpv_controller.core.model import Drive, Key, Node, in_reach, label_of
-from directpv_controller.core.wanted import Need, Pairs, Wanted, project_id
+from directpv_controller.core.wanted import Need, Pairs, Wanted
 
 Chance = Callable[[], float]
 
@@ -212,7 +212,7 @@ def shares_project(drive: Drive, project: int) -> bool:
     if drive.projects is None:
         drive.projects = {}
         for name in drive.volumes:
-            other = project_id(name)
+            other = names.project_id(name)
             drive.projects[other] = drive.projects.get(other, 0) + 1
     return project in drive.projects
 

@@ -1,6 +1,5 @@
 """What a CreateVolume asks for, read once and checked."""
 
-import hashlib
 import re
 from typing import Final
 
@@ -56,14 +55,6 @@ class Wanted(Struct, frozen=True, gc=False):
         return self.required or (min(free, self.limit) if self.limit else free)
 
 
-def project_id(name: str) -> int:
-    """Return the XFS project id of volume ``name``.
-
-    Source: upstream's on-disk layout: first four bytes of SHA-256 of the name, little endian.
-    """
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little")
-
-
 def wanted_from(request: CreateVolume) -> Wanted:
     """Check ``request`` and return what it means.
 
@@ -72,7 +63,7 @@ def wanted_from(request: CreateVolume) -> Wanted:
     """
     if not is_volume_name(request.name):
         raise InvalidRequest(f"name: {request.name!r} ends with '.deleted', which is reserved", field="name")
-    project = project_id(request.name)
+    project = names.project_id(request.name)
     if project == 0:
         raise InvalidRequest(f"name: {request.name} has project id 0; choose another name", field="name")
     check_sizes(request.required, request.limit)

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 
 from directpv_common.clock import now_rfc3339
 from directpv_common.messages import DriveRecord, VolumeRecord, VolumeUse
+from directpv_common.names import project_id
 from directpv_nodeagent.adapters import disk, files, quota
 from directpv_nodeagent.adapters.layout import DriveDir
 from directpv_nodeagent.core.held import Contents, DriveView
-from directpv_nodeagent.core.layout import DELETED_SUFFIX, project_id
+from directpv_nodeagent.core.layout import DELETED_SUFFIX
 from directpv_nodeagent.core.mountinfo import MountTable
 from directpv_nodeagent.core.volumes import use_of
 

@@ -12,12 +12,11 @@ Source: facts of upstream v4 (paths, ``meta.info``, project id) that existing dr
     <drive>/<name>.deleted/                data that is being purged
 """
 
-import hashlib
 from collections.abc import Collection
 from typing import Final
 
 from directpv_common.messages import is_volume_name
-from directpv_common.names import API_VERSION
+from directpv_common.names import API_VERSION, fsuuid_link, project_id
 
 META_DIR: Final = ".directpv"
 META_FILE: Final = "meta.info"
@@ -38,7 +37,7 @@ _LAST_PROJECT: Final = 0xFFFFFFFF
 
 def symlink_name(fsuuid: str) -> str:
     """Return the name of the link to ``.`` in the root of the drive."""
-    return f".FSUUID.{fsuuid}"
+    return fsuuid_link(fsuuid)
 
 
 def drive_path(root: str, fsuuid: str) -> str:
@@ -74,15 +73,6 @@ def volume_of_deleted(directory: str) -> str | None:
     """Return the volume whose remains ``directory`` holds, or None if it is no such directory."""
     name = directory.removesuffix(DELETED_SUFFIX)
     return name if name != directory and is_volume_name(name) else None
-
-
-def project_id(name: str) -> int:
-    """Return the XFS project id of a volume: the first four bytes of SHA-256, little endian.
-
-    >>> project_id("pvc-00000000-0000-0000-0000-000000000001")
-    96662294
-    """
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little")
 
 
 def free_project_id(name: str, taken: Collection[int]) -> int:
