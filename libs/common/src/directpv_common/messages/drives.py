@@ -18,12 +18,21 @@ class DriveStatus(StrEnum):
 
 
 class ConditionType(StrEnum):
-    """What is wrong with a drive; upstream's condition types."""
+    """What is wrong with a drive. The first four are upstream's, and say why a drive is not Ready.
+
+    The others are warnings: a drive that has one keeps its status and serves its volumes.
+    """
 
     MOUNT_ERROR = "MountError"
     MULTIPLE_MATCHES = "MultipleMatches"
     IO_ERROR = "IOError"
     RELABEL_ERROR = "RelabelError"
+    FAILURE_PREDICTED = "FailurePredicted"
+    """The disk itself expects to fail (SMART), or has worn out."""
+    SLOW = "Slow"
+    """Requests take seconds."""
+    FULL = "Full"
+    """The file system has less free space than was promised to volumes, or none: it takes no new ones."""
 
 
 class Condition(Message, frozen=True, kw_only=True):

@@ -10,10 +10,11 @@ from typing import Final
 
 from directpv_common.clock import now_rfc3339
 from directpv_common.errors import NotFound
-from directpv_common.messages import Condition, DriveStatus
+from directpv_common.messages import Condition, ConditionType, DriveStatus
 from directpv_nodeagent.adapters.executor import DriveExecutors
 from directpv_nodeagent.adapters.probe import Prober
 from directpv_nodeagent.adapters.takeover import Host, NotOurs, TakeOverFailed, take_over
+from directpv_nodeagent.core.advice import advice_for
 from directpv_nodeagent.core.drive_states import Observation, Step, step
 from directpv_nodeagent.core.facts import DeviceFacts
 from directpv_nodeagent.core.held import Contents, Drive, DriveView
@@ -173,15 +174,34 @@ class Drives:
         if outcome.event is not None:
             kind = "ready" if outcome.event in _HEALTHY_AGAIN else outcome.event
             log.info("drive changed", extra={"drive": fsuuid, "kind": kind, "cause": message})
-            self.emit("drive", kind, fsuuid, device=drive.record.device, status=str(outcome.status), cause=message)
+            advice = advice_for(observation, fsuuid)
+            self.emit(
+                "drive", kind, fsuuid, device=drive.record.device, status=str(outcome.status), cause=message,
+                **({"advice": advice} if advice else {}),
+            )  # fmt: skip
         if news:
             self.on_change()
+
+    def warn(self, drive: Drive, condition: ConditionType, cause: str) -> None:
+        """Note a warning about a drive that goes on serving, or its end (empty ``cause``), and tell of either once."""
+        before = drive.warned(condition)
+        if not drive.set_warning(condition, cause, now_rfc3339()):
+            return
+        if bool(before) != bool(cause):
+            kind = "warning" if cause else "warning-ended"
+            about = {"drive": drive.fsuuid, "kind": kind, "condition": condition, "cause": cause}
+            log.info("drive warning", extra=about)
+            self.emit(
+                "drive", kind, drive.fsuuid, device=drive.record.device, condition=str(condition),
+                **({"cause": cause, "advice": advice_for(condition, drive.fsuuid)} if cause else {"cause": before}),
+            )  # fmt: skip
+        self.on_change()
 
 
 def _conditions(drive: Drive, outcome: Step, message: str) -> tuple[Condition, ...]:
     if outcome.condition is not None:
         return (Condition(type=outcome.condition, message=message, since=now_rfc3339()),)
-    return drive.record.conditions if outcome.status is DriveStatus.ERROR else ()
+    return drive.faults if outcome.status is DriveStatus.ERROR else ()
 
 
 def _readable(drive: Drive, observation: Observation) -> bool:

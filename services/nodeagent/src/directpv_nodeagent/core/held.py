@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from directpv_common.errors import FailedPrecondition, OutOfRange
 from directpv_common.messages import (
     Condition,
+    ConditionType,
     DriveRecord,
     DriveStatus,
     HeldDrive,
@@ -84,6 +85,7 @@ class Drive:
         self._uses: dict[str, VolumeUse] = {}
         self._purging: dict[str, int] = {}
         self._promised: dict[str, int] = {}
+        self._warnings: dict[ConditionType, Condition] = {}
         self.projects: dict[str, int] = {}
         self.staging_paths: dict[str, str] = {}
         """Where volumes were staged by this run: the mount table alone does not tell staging from publishing."""
@@ -244,12 +246,39 @@ class Drive:
         return True
 
     def set_state(self, status: DriveStatus, conditions: tuple[Condition, ...], *, readable: bool) -> bool:
-        """Note how the drive is; tell whether that is news. A condition that stays keeps the time when it began."""
+        """Note how the drive is; tell whether that is news. A condition that stays keeps the time when it began.
+
+        Args:
+            status: Its status.
+            conditions: Why it is not Ready; its warnings are added.
+            readable: Whether what is on it can be trusted to be all.
+        """
         known = {(condition.type, condition.message): condition for condition in self.record.conditions}
         kept = tuple(known.get((condition.type, condition.message), condition) for condition in conditions)
-        news = self.change(status=status, conditions=kept)
+        news = self.change(status=status, conditions=(*kept, *self._warnings.values()))
         if self.readable != readable:
             self.readable = readable
             self.generation += not news
             return True
         return news
+
+    @property
+    def faults(self) -> tuple[Condition, ...]:
+        """Why the drive is not Ready: its conditions without warnings."""
+        return tuple(condition for condition in self.record.conditions if condition.type not in self._warnings)
+
+    def warned(self, kind: ConditionType) -> str:
+        """Return the warning of that kind; empty if there is none."""
+        return self._warnings[kind].message if kind in self._warnings else ""
+
+    def set_warning(self, kind: ConditionType, message: str, now: str) -> bool:
+        """Note or, with an empty message, end a warning, which does not change the status; tell whether that is news.
+
+        The time when it began stays while its message changes.
+        """
+        faults, before = self.faults, self._warnings.get(kind)
+        if message:
+            self._warnings[kind] = Condition(type=kind, message=message, since=before.since if before else now)
+        else:
+            self._warnings.pop(kind, None)
+        return self.change(conditions=(*faults, *self._warnings.values()))
