@@ -23,15 +23,16 @@ def free_port() -> int:
 class NatsServer:
     """Can be killed and started again on the same port, with or without its store."""
 
-    def __init__(self, store: Path, port: int = 0) -> None:
+    def __init__(self, store: Path, port: int = 0, host: str = "127.0.0.1") -> None:
         self.store = store
+        self.host = host
         self.port = port or free_port()
-        self.url = f"nats://127.0.0.1:{self.port}"
+        self.url = f"nats://{host}:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         program = Path(sys.executable).with_name("nats-server")
-        arguments = ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.store)]
+        arguments = ["-a", self.host, "-p", str(self.port), "-js", "-sd", str(self.store)]
         self._process = subprocess.Popen([program, *arguments], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + READY_SECONDS
         while not self._listens():
@@ -40,7 +41,7 @@ class NatsServer:
             time.sleep(0.01)
 
     def _listens(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
             return True
         return False
 
@@ -57,9 +58,9 @@ class NatsServer:
 
 
 @contextlib.contextmanager
-def nats_server(store: Path, port: int = 0) -> Iterator[NatsServer]:
+def nats_server(store: Path, port: int = 0, host: str = "127.0.0.1") -> Iterator[NatsServer]:
     """Run a server while the block runs; port 0 takes a free one."""
-    server = NatsServer(store, port)
+    server = NatsServer(store, port, host)
     server.start()
     try:
         yield server

@@ -8,8 +8,9 @@ import pytest
 from directpv_common.api import Node
 from directpv_common.bus import Bus, connect_bus
 from directpv_common.messages import Empty
-from integration.nodeagent_volumes.harness import AgentProcess, Client, Loops, scratch
+from integration.nodeagent_volumes.harness import AgentProcess, Loops, scratch
 from support.nats import free_port, nats_server
+from support.node_client import Client
 
 
 @pytest.fixture

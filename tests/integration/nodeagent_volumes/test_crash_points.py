@@ -21,7 +21,8 @@ from directpv_nodeagent.adapters.probe import Prober
 from directpv_nodeagent.adapters.takeover import Host, lay_out, take_over
 from directpv_nodeagent.core.facts import DeviceFacts
 from directpv_nodeagent.core.held import Contents, DriveView
-from integration.nodeagent_volumes.harness import MIB, Loops, run
+from integration.nodeagent_volumes.harness import Loops, run
+from support.node_client import MIB
 
 FSUUID = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
 CHANGING = ("mkdir", "rename", "unlink", "rmdir", "fsync", "fchmod", "symlink")

@@ -24,17 +24,8 @@ from directpv_common.messages import (
 from directpv_common.names import project_id
 from directpv_nodeagent.adapters import files, quota
 from directpv_nodeagent.core.layout import meta_text
-from integration.nodeagent_volumes.harness import (
-    FENCE,
-    MIB,
-    AgentProcess,
-    Client,
-    Loops,
-    eventually,
-    mounts_below,
-    run,
-    wait_until,
-)
+from integration.nodeagent_volumes.harness import AgentProcess, Loops, mounts_below, run, wait_until
+from support.node_client import FENCE, MIB, Client, eventually
 
 _XFS_IOC_GOINGDOWN = 0x8004587D
 _LOG_FLUSH, _NO_LOG_FLUSH = 1, 2

@@ -15,7 +15,8 @@ from directpv_common.names import AccessTier, project_id
 from directpv_common.subjects import Subjects
 from directpv_common.wire import encode
 from directpv_nodeagent.adapters import quota
-from integration.nodeagent_volumes.harness import MIB, AgentProcess, Client, eventually, run
+from integration.nodeagent_volumes.harness import AgentProcess, run
+from support.node_client import MIB, Client, eventually
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 

@@ -12,7 +12,8 @@ from directpv_common.api import Node
 from directpv_common.errors import Busy, Conflict, FailedPrecondition, InvalidRequest, NotFound, OutOfRange
 from directpv_common.messages import ExpandNodeVolume, StatVolume, VolumeRecord, VolumeStats
 from directpv_common.names import SUSPEND
-from integration.nodeagent_volumes.harness import MIB, Client, mounts_below, run
+from integration.nodeagent_volumes.harness import mounts_below, run
+from support.node_client import MIB, Client
 
 
 @pytest.fixture

@@ -13,16 +13,9 @@ from directpv_common.events import CloudEvent
 from directpv_common.messages import Empty, NodeMetrics, NodeState, VolumeRecord
 from directpv_common.names import TENANT
 from directpv_common.wire import decode
-from integration.nodeagent_volumes.harness import (
-    MIB,
-    AgentProcess,
-    Client,
-    Loops,
-    eventually,
-    run,
-    wait_until,
-)
+from integration.nodeagent_volumes.harness import AgentProcess, Loops, run, wait_until
 from support.nats import free_port, nats_server
+from support.node_client import MIB, Client, eventually
 
 
 async def gather(bus: Bus, subject: str, kind: Any) -> list[Any]:

@@ -25,7 +25,12 @@ class CsiClient:
 async def connect(socket: str) -> AsyncIterator[CsiClient]:
     """Connect to the endpoint at the unix socket ``socket``."""
     async with Channel(path=socket) as channel:
-        yield CsiClient(csi_grpc.IdentityStub(channel), csi_grpc.ControllerStub(channel), csi_grpc.NodeStub(channel))
+        yield client_of(channel)
+
+
+def client_of(channel: Channel) -> CsiClient:
+    """Return the three services behind ``channel``."""
+    return CsiClient(csi_grpc.IdentityStub(channel), csi_grpc.ControllerStub(channel), csi_grpc.NodeStub(channel))
 
 
 def capability(mode: str = "SINGLE_NODE_WRITER") -> csi_pb2.VolumeCapability:

@@ -1,0 +1,151 @@
+"""SCSI disks of a guest that can be pulled, put back, and broken in every way that device mapper knows.
+
+    file of the host ── /dev/ubdX ── device mapper ── SCSI target on loopback ── /dev/sdX, with serial and WWN
+
+The faults are below the SCSI layer, so the guest's kernel sees what it sees of a disk that fails.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from support.guest.client import Hand
+from support.guest.uml import Uml
+
+_CONFIG: Final = "/sys/kernel/config/target"
+_TARGET: Final = "naa.5001405000000001"
+_INITIATOR: Final = "naa.5001405000000002"
+_SECTOR: Final = 512
+
+
+async def prepare(hand: Hand) -> None:
+    """Load what disks need, and make the target that all of them are units of."""
+    await hand.sh(
+        f"""
+        modprobe -d /run/modules -a configfs dm-mod dm-flakey dm-delay dm-dust target_core_iblock tcm_loop sd_mod
+        mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
+        mkdir -p {_CONFIG}/loopback/{_TARGET}/tpgt_1
+        echo {_INITIATOR} > {_CONFIG}/loopback/{_TARGET}/tpgt_1/nexus
+        """
+    )
+
+
+@dataclass
+class Disk:
+    """Disk ``index`` of a guest: a unit of the target, over a device-mapper device of the name ``d<index>``."""
+
+    machine: Uml
+    index: int
+    serial: str = ""
+    name: str = field(default="", init=False)
+    """Kernel name while it is plugged in."""
+
+    @property
+    def hand(self) -> Hand:
+        """Where it is worked on."""
+        return self.machine.hand
+
+    @property
+    def mapped(self) -> str:
+        """Name of the device-mapper device."""
+        return f"d{self.index}"
+
+    @property
+    def _backstore(self) -> str:
+        return f"{_CONFIG}/core/iblock_0/{self.mapped}"
+
+    @property
+    def _unit(self) -> str:
+        return f"{_CONFIG}/loopback/{_TARGET}/tpgt_1/lun/lun_{self.index}"
+
+    async def sectors(self) -> int:
+        """Return the size of the file behind it, in sectors."""
+        return int(await self.hand.run("blockdev", "--getsz", self.machine.disk_device(self.index)))
+
+    async def attach(self) -> str:
+        """Wire it up for the first time, and return its kernel name."""
+        serial = self.serial or f"{abs(hash((self.machine.name, self.index))):032x}"[:32]
+        device, sectors = self.machine.disk_device(self.index), await self.sectors()
+        await self.hand.sh(
+            f"""
+            dmsetup create {self.mapped} --table '0 {sectors} linear {device} 0'
+            mkdir -p {self._backstore} {self._unit}
+            echo udev_path=/dev/mapper/{self.mapped} > {self._backstore}/control
+            echo {serial} > {self._backstore}/wwn/vpd_unit_serial
+            echo /dev/mapper/{self.mapped} > {self._backstore}/udev_path
+            echo 1 > {self._backstore}/enable
+            ln -s {self._backstore} {self._unit}/backstore
+            """
+        )
+        return await self._appeared()
+
+    async def _appeared(self) -> str:
+        """Wait for the SCSI disk of this unit, and return its kernel name."""
+        script = f"""
+        for i in $(seq 200); do
+            name=$(ls /sys/class/scsi_disk/*:{self.index}/device/block 2>/dev/null | head -1)
+            [ -n "$name" ] && [ -b /dev/$name ] && echo $name && exit 0
+            sleep 0.05
+        done
+        exit 1
+        """
+        self.name = await self.hand.sh(script)
+        return self.name
+
+    async def pull(self) -> None:
+        """Take it out, mounted or not, as by hand."""
+        await self.hand.sh(f"echo 1 > /sys/block/{self.name}/device/delete")
+
+    async def put_back(self) -> str:
+        """Put it in again; it may get another kernel name, which is returned."""
+        await self.hand.sh(f"echo '0 1 {self.index}' > $(ls -d /sys/class/scsi_host/host* | head -1)/scan")
+        return await self._appeared()
+
+    async def withdraw(self) -> None:
+        """Take it out for good: nothing of the guest holds its file any more."""
+        await self.hand.sh(f"rm {self._unit}/backstore; rmdir {self._unit} {self._backstore}")
+        await self.hand.sh(f"dmsetup remove --retry {self.mapped}")
+        self.name = ""
+
+    # ---- faults -------------------------------------------------------------------------------------------------
+
+    async def table(self, *lines: str) -> None:
+        """Give the device-mapper device another table, at once and without waiting for its I/O."""
+        text = "\\n".join(lines)
+        await self.hand.sh(
+            f"""
+            printf '{text}\\n' | dmsetup load {self.mapped}
+            dmsetup suspend --noflush --nolockfs {self.mapped}
+            dmsetup resume {self.mapped}
+            """
+        )
+
+    async def heal(self) -> None:
+        """End all faults; the device takes the size that its file has now."""
+        await self.table(f"0 {await self.sectors()} linear {self.machine.disk_device(self.index)} 0")
+
+    async def fail(self) -> None:
+        """Let every read and every write fail."""
+        await self.table(f"0 {await self.sectors()} error")
+
+    async def fail_writes(self) -> None:
+        """Let every write fail; reads go well."""
+        device, sectors = self.machine.disk_device(self.index), await self.sectors()
+        await self.table(f"0 {sectors} flakey {device} 0 0 3600 1 error_writes")
+
+    async def fail_reads(self) -> None:
+        """Let every read of the disk fail that the page cache does not answer; writes go well."""
+        device, sectors = self.machine.disk_device(self.index), await self.sectors()
+        await self.table(f"0 {sectors} flakey {device} 0 0 3600 1 error_reads")
+
+    async def delay(self, milliseconds: int) -> None:
+        """Let every request take so long."""
+        device, sectors = self.machine.disk_device(self.index), await self.sectors()
+        await self.table(f"0 {sectors} delay {device} 0 {milliseconds} {device} 0 {milliseconds}")
+
+    async def hang(self) -> None:
+        """Let requests wait until :meth:`heal`."""
+        await self.hand.sh(f"dmsetup suspend --noflush --nolockfs {self.mapped}")
+
+    async def resume(self) -> None:
+        """Let what waits since :meth:`hang` go on."""
+        await self.hand.sh(f"dmsetup resume {self.mapped}")

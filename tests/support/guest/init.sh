@@ -1,0 +1,26 @@
+#!/bin/sh
+# First process of a guest, whose root is this machine's own, read-only. What a guest writes is gone with it, except
+# what is on its disks. Settings come from the kernel command line as dpv.<name>=<value>.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mountpoint -q /dev || mount -t devtmpfs dev /dev
+for dir in /run /tmp /var/lib /var/tmp; do mount -t tmpfs tmpfs $dir; done
+mount --make-rshared /
+mkdir -p /dev/shm /dev/pts /run/modules/lib/modules /run/lock /var/lib/kubelet
+mount -t tmpfs tmpfs /dev/shm
+
+setting() { sed -n "s/.*dpv\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
+ip link set lo up
+ip address add "$(setting address)" dev "$(setting interface)"
+ip link set "$(setting interface)" up
+hostname "$(setting name)"
+
+# The kernel asks for modules by /sbin/modprobe, which looks where this machine has none for the guest's kernel.
+ln -s "$(setting modules)" "/run/modules/lib/modules/$(uname -r)"
+printf '#!/bin/sh\nexec modprobe -d /run/modules "$@"\n' > /run/modprobe
+chmod +x /run/modprobe
+echo /run/modprobe > /proc/sys/kernel/modprobe
+
+/lib/systemd/systemd-udevd --daemon
+exec "$(setting python)" "$(setting hand)" "$(setting port)"
