@@ -8,7 +8,7 @@ TARGET = "/var/lib/kubelet/pods/p1/mount"
 
 
 async def test_quota_binds(lab: Lab) -> None:
-    node, disks, drives = await lab.node_with_drives(drives=1)
+    node, _, drives = await lab.node_with_drives(drives=1)
     hand = node.hand
     await node.client.make_volume(drives[0], "pvc-1", 20)
     await hand.sh("mkdir -p /var/lib/kubelet/plugins/pvc-1 /var/lib/kubelet/pods/p1")

@@ -44,7 +44,8 @@ class Node:
     machine: Machine
     bus: Bus
     nats_url: str
-    devices: str = "sd*,dm-*,nvme*"
+    devices: str = "sd*,nvme*"
+    """Not what is below the disks: device mapper shows the same content."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Further options of the agent."""
 
@@ -108,9 +109,7 @@ class Node:
         """Connect to the gateway's CSI socket, as kubelet on that node would."""
         port = await self.hand.forward(SOCKET)
         async with Channel(self.hand.address, port) as channel:
-            yield CsiClient(
-                csi_grpc.IdentityStub(channel), csi_grpc.ControllerStub(channel), csi_grpc.NodeStub(channel)
-            )
+            yield client_of(channel)
 
 
 class Pod:
