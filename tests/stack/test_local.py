@@ -184,6 +184,24 @@ def test_a_device_that_is_not_as_it_was_discovered_is_not_formatted(shared, init
     assert drive_ids(initialised) == ids_before
 
 
+def test_repair_waits_for_the_outcome_and_its_exit_status_tells_the_truth(initialised):
+    first, second, *_ = sorted(drive_ids(initialised))
+    dry = run("kubectl-directpv", "repair", first, "--dry-run", url=initialised)
+    wet = run("kubectl-directpv", "repair", first, second, url=initialised)
+    begun = run("kubectl-directpv", "repair", second, "--no-wait", url=initialised)
+    joined = run("kubectl-directpv", "repair", second, url=initialised)
+    unknown = "00000000-0000-4000-8000-00000000dead"
+    bad = run("kubectl-directpv", "repair", first, unknown, url=initialised)
+
+    assert [dry.returncode, wet.returncode, begun.returncode, joined.returncode] == [0, 0, 0, 0], wet.stderr
+    assert (dry.stderr.count("Clean"), wet.stderr.count("Clean")) == (1, 2)
+    assert (bad.returncode, bad.stderr.count("Clean")) == (1, 1)
+    assert unknown in bad.stderr
+    assert "1 of 2 drives were not repaired" in bad.stderr
+    listed = run("kubectl-directpv", "list", "drives", "--all", "--no-headers", url=initialised)
+    assert listed.stdout.count("Ready") == 4
+
+
 def drive_ids(url: str) -> set[str]:
     listed = json.loads(run("kubectl-directpv", "list", "drives", "--all", "-o", "json", url=url).stdout)
     return {item["metadata"]["name"] for item in listed["items"]}

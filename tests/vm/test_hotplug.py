@@ -1,8 +1,19 @@
 """Drives that come, go and come back under a running agent."""
 
-from directpv_common.messages import DriveStatus
+import shutil
+from pathlib import Path
+
+from directpv_common import api
+from directpv_common.messages import DriveStatus, Empty, VolumeRecord
+from support.guest.disks import Disk
 from support.guest.lab import Lab, Tap
 from support.guest.node import Pod
+from support.node_client import MIB, eventually
+
+
+def copy_of(lab: Lab, disk: Path) -> Path:
+    """Copy a disk, as if it had been carried over."""
+    return Path(shutil.copy(disk, lab.directory / f"copy-of-{disk.name}"))
 
 
 async def test_a_pulled_drive_is_lost_and_served_again_when_it_is_put_back(lab: Lab, tap: Tap) -> None:
@@ -27,3 +38,63 @@ async def test_a_pulled_drive_is_lost_and_served_again_when_it_is_put_back(lab: 
     assert held.record.device == name
     assert (await pods[0].read("before")).out == "kept"
     assert (await pods[0].write("after", "again")).code == 0
+
+
+async def test_a_new_disk_is_told_of_and_discovered_without_a_scan(lab: Lab, tap: Tap) -> None:
+    machine = await lab.boot(disks=1)
+    node = await lab.node(machine, **{"scan-interval": 600})
+    disk = Disk(machine, 0, serial="cafe01")
+
+    name = await disk.attach()
+
+    assert (await tap.one("device.added", name, within=10))["size"] == 600 * MIB
+    devices = (await node.client.ask(api.Node.DEVICE_LIST, Empty())).devices
+    assert [(device.name, device.denied) for device in devices] == [(name, ())]
+
+
+async def test_a_drive_pulled_while_it_is_written_to_harms_no_other(lab: Lab, tap: Tap) -> None:
+    node, disks, drives = await lab.node_with_drives(**{"scan-interval": 600})
+    for index, drive in enumerate(drives):
+        await node.client.make_volume(drive, f"pvc-{index}", 200)
+    pods = [Pod(node, f"pvc-{index}") for index in range(2)]
+    for pod in pods:
+        await pod.start()
+    flood = f"while dd if=/dev/zero of={pods[0].target}/flood bs=1M count=100 conv=fsync; do echo round; done; exit 7"
+    await node.hand.start("flood", "sh", "-c", flood)
+    await eventually(lambda: node.hand.exists(f"{pods[0].target}/flood"), "it is written to")
+
+    await disks[0].pull()
+
+    await tap.one("drive.lost", drives[0], within=10)
+    assert await node.hand.wait("flood") == 7
+    assert (await pods[0].stats()).abnormal
+    assert (await pods[1].write("neighbour", "well")).code == 0
+    await node.client.make_volume(drives[1], "pvc-new")
+    failed = await node.client.prepare(VolumeRecord(name="pvc-more", fsuuid=drives[0], capacity=20 * MIB))
+    assert "Lost" in failed["pvc-more"]
+    await pods[0].stop()
+
+    name = await disks[0].put_back()
+
+    held = await node.client.drive_when(drives[0], lambda d: d.record.status is DriveStatus.READY, "it is Ready")
+    assert held.record.device == name
+    await pods[0].start()
+    assert (await pods[0].write("after", "again")).code == 0
+
+
+async def test_a_drive_of_another_node_is_reported_and_left_alone(lab: Lab, tap: Tap) -> None:
+    first, disks, drives = await lab.node_with_drives("n1", 1)
+    await first.client.make_volume(drives[0], "pvc-1")
+    await disks[0].pull()
+    await tap.one("drive.lost", drives[0])
+    machine = await lab.boot("n2", files=[copy_of(lab, first.machine.disks[0])])
+    before = machine.disks[0].read_bytes()
+    second = await lab.node(machine)
+    tap.clear()
+
+    await Disk(machine, 0).attach()
+
+    assert "belongs to node n1" in (await tap.one("drive.conflict", drives[0]))["cause"]
+    assert (await second.client.inventory()).drives == ()
+    await second.hand.run("sync")
+    assert machine.disks[0].read_bytes() == before

@@ -164,6 +164,41 @@ def uncordon(
     change.set_schedulable(selection, unschedulable=False, dry_run=dry_run)
 
 
+@app.command()
+def repair(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="DRIVE", help="Drive ids.")] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Throw a log away that cannot be replayed (xfs_repair -L): what was written last is lost."
+        ),
+    ] = False,
+    disable_prefetch: Annotated[
+        bool, typer.Option("--disable-prefetch", help="No prefetching (xfs_repair -P), should it get stuck.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Look for damage and repair nothing (xfs_repair -n).")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outcome.")] = True,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds to wait for the outcome; the repair itself goes on.", min=1)
+    ] = 86400.0,
+) -> None:
+    """Check and repair the file systems of drives that nothing uses; each is unmounted for that and mounted again.
+
+    A drive with staged or published volumes, or with open files, is refused: cordon it and delete the pods first.
+    Its state is Repairing meanwhile, and Ready or Error afterwards, whatever came of it. Unlike upstream's, which
+    starts a Job and exits with 0, this waits; the exit status is 0 only if every drive was well or is repaired and
+    Ready (with --dry-run: if no damage was found; with --no-wait: if every repair has begun). A repeat joins a
+    running repair.
+    """
+    from directpv_cli.commands import repair as command
+    from directpv_cli.commands.selection import drive_ids
+
+    flags = command.Flags(force=force, disable_prefetch=disable_prefetch, dry_run=dry_run)
+    command.repair(drive_ids(ids), flags, within=timeout if wait else 0.0)
+
+
 @label_app.command("drives")
 def label_drives(
     changes: Annotated[list[str], typer.Argument(metavar="KEY=VALUE|KEY-...", help="Labels to set, or to remove.")],

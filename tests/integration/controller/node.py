@@ -50,6 +50,7 @@ class PlayedNode:
         self.epochs: dict[str, int] = {}
         self.formats: list[m.FormatDevices] = []
         self.prepared: list[str] = []
+        self.repairs: list[m.OrderRepair] = []
         self.failing = 0
         """So many orders to prepare fail."""
 
@@ -86,6 +87,8 @@ class PlayedNode:
             Node.DRIVE_UPDATE: self.update,
             Node.DEVICE_LIST: self.list_devices,
             Node.DEVICE_FORMAT: self.format,
+            Node.DRIVE_REPAIR: self.repair,
+            Node.DRIVE_REPAIR_STATUS: self.repair_status,
         }
         async with serve(
             bus, name="directpv-nodeagent", description="played", handlers=handlers, queue=self.boot, node=self.name
@@ -163,3 +166,22 @@ class PlayedNode:
                 fsuuid = self.add_drive(device=device.name)
                 results.append(m.FormatResult(name=device.name, drive=self.drives[fsuuid].record))
         return m.FormatResults(node=self.name, results=tuple(results))
+
+    async def repair(self, request: m.OrderRepair) -> m.RepairStatus:
+        self._obey(request.fence)
+        self.repairs.append(request)
+        with self._changing(request.fsuuid) as drive:
+            drive.record = msgspec.structs.replace(drive.record, status=m.DriveStatus.REPAIRING)
+        return await self.repair_status(m.DriveId(fsuuid=request.fsuuid))
+
+    async def repair_status(self, request: m.DriveId) -> m.RepairStatus:
+        last = next((order for order in reversed(self.repairs) if order.fsuuid == request.fsuuid), None)
+        if last is None:
+            raise NotFound(f"no repair of drive {request.fsuuid}")
+        running = self.drives[request.fsuuid].record.status is m.DriveStatus.REPAIRING
+        outcome = m.RepairOutcome.RUNNING if running else m.RepairOutcome.REPAIRED
+        return m.RepairStatus(fsuuid=request.fsuuid, id=last.id, outcome=outcome)
+
+    def end_repair(self, fsuuid: str) -> None:
+        with self._changing(fsuuid) as drive:
+            drive.record = msgspec.structs.replace(drive.record, status=m.DriveStatus.READY)

@@ -12,7 +12,7 @@ import pytest
 import directpv_common.messages as m
 from directpv_common.api import Controller as Api
 from directpv_common.bus import Bus
-from directpv_common.errors import FailedPrecondition, InvalidRequest, NoCapacity, NotFound
+from directpv_common.errors import FailedPrecondition, InvalidRequest, NoCapacity, NotFound, Unavailable
 from integration.controller.harness import Controller, read_registry, until
 from integration.controller.node import GIB, PlayedNode
 from support.nats import NatsServer
@@ -73,6 +73,48 @@ async def test_init_on_a_node_that_is_unknown_or_away_fails_at_once_and_says_whi
         await bus.call(Api.DRIVE_INIT, m.InitDevices(node="n1", devices=asked), within=20)
     with pytest.raises(NotFound, match="n9 is unknown"):
         await bus.call(Api.DRIVE_INIT, m.InitDevices(node="n9", devices=asked), within=20)
+
+
+async def test_a_repair_goes_to_the_drives_node_with_all_flags_and_no_volume_goes_to_the_drive_meanwhile(
+    bus: Bus, controllers: Start
+) -> None:
+    controllers()
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+        asked = m.RepairDrive(fsuuid=fsuuid, id="r1", force=True, disable_prefetch=True, dry_run=True)
+        begun = await bus.call(Api.DRIVE_REPAIR, asked, within=20)
+
+        assert (begun.outcome, begun.id) == (m.RepairOutcome.RUNNING, "r1")
+        (order,) = node.repairs
+        assert (order.force, order.disable_prefetch, order.dry_run) == (True, True, True)
+        assert order.fence.epoch > 0
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.REPAIRING), "shown as being repaired")
+        with pytest.raises(NoCapacity, match="1 repairing"):
+            await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB), within=2)
+        node.end_repair(fsuuid)
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "Ready again")
+        ended = await bus.call(Api.DRIVE_REPAIR_STATUS, m.DriveId(fsuuid=fsuuid))
+        assert ended.outcome is m.RepairOutcome.REPAIRED
+
+
+async def test_a_repair_of_an_unknown_drive_or_on_a_silent_node_fails_at_once_and_says_why(
+    bus: Bus, controllers: Start
+) -> None:
+    controllers()
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+
+    with pytest.raises(FailedPrecondition, match=r"node n1 of drive .* start its agent"):
+        await bus.call(Api.DRIVE_REPAIR, m.RepairDrive(fsuuid=fsuuid, id="r1"), within=20)
+    with pytest.raises(Unavailable, match="node n1"):
+        await bus.call(Api.DRIVE_REPAIR_STATUS, m.DriveId(fsuuid=fsuuid), within=20, patient=False)
+    unknown = "00000000-0000-4000-8000-00000000dead"
+    with pytest.raises(NotFound, match=unknown):
+        await bus.call(Api.DRIVE_REPAIR, m.RepairDrive(fsuuid=unknown, id="r1"), within=20)
 
 
 async def test_a_signal_makes_the_leader_check_its_invariants(bus: Bus, controllers: Start) -> None:

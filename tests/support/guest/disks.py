@@ -12,32 +12,33 @@ from support.guest.client import Hand
 from support.guest.uml import Uml
 
 _CONFIG: Final = "/sys/kernel/config/target"
-_TARGET: Final = "naa.5001405000000001"
-_INITIATOR: Final = "naa.5001405000000002"
 _SECTOR: Final = 512
 
 
 async def prepare(hand: Hand) -> None:
-    """Load what disks need, and make the target that all of them are units of."""
+    """Load what disks need."""
     await hand.sh(
-        f"""
+        """
         modprobe -d /run/modules -a configfs dm-mod dm-flakey dm-delay dm-dust target_core_iblock tcm_loop sd_mod
         mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
-        mkdir -p {_CONFIG}/loopback/{_TARGET}/tpgt_1
-        echo {_INITIATOR} > {_CONFIG}/loopback/{_TARGET}/tpgt_1/nexus
         """
     )
 
 
 @dataclass
 class Disk:
-    """Disk ``index`` of a guest: a unit of the target, over a device-mapper device of the name ``d<index>``."""
+    """Disk ``index`` of a guest, over a device-mapper device of the name ``d<index>``.
+
+    Each time that it is plugged in, it has a slot (a host adapter) of its own: the kernel keeps what belongs to a
+    pulled disk for as long as somebody uses it.
+    """
 
     machine: Uml
     index: int
     serial: str = ""
     name: str = field(default="", init=False)
     """Kernel name while it is plugged in."""
+    _plugged: int = field(default=0, init=False)
 
     @property
     def hand(self) -> Hand:
@@ -54,8 +55,8 @@ class Disk:
         return f"{_CONFIG}/core/iblock_0/{self.mapped}"
 
     @property
-    def _unit(self) -> str:
-        return f"{_CONFIG}/loopback/{_TARGET}/tpgt_1/lun/lun_{self.index}"
+    def _slot(self) -> str:
+        return f"{_CONFIG}/loopback/naa.50014050000{self.index:02x}{self._plugged:03x}"
 
     async def sectors(self) -> int:
         """Return the size of the file behind it, in sectors."""
@@ -68,42 +69,44 @@ class Disk:
         await self.hand.sh(
             f"""
             dmsetup create {self.mapped} --table '0 {sectors} linear {device} 0'
-            mkdir -p {self._backstore} {self._unit}
+            mkdir -p {self._backstore}
             echo udev_path=/dev/mapper/{self.mapped} > {self._backstore}/control
             echo {serial} > {self._backstore}/wwn/vpd_unit_serial
             echo /dev/mapper/{self.mapped} > {self._backstore}/udev_path
             echo 1 > {self._backstore}/enable
-            ln -s {self._backstore} {self._unit}/backstore
             """
         )
-        return await self._appeared()
+        return await self.put_back()
 
-    async def _appeared(self) -> str:
-        """Wait for the SCSI disk of this unit, and return its kernel name."""
-        script = f"""
-        for i in $(seq 200); do
-            name=$(ls /sys/class/scsi_disk/*:{self.index}/device/block 2>/dev/null | head -1)
-            [ -n "$name" ] && [ -b /dev/$name ] && echo $name && exit 0
-            sleep 0.05
-        done
-        exit 1
-        """
-        self.name = await self.hand.sh(script)
+    async def put_back(self) -> str:
+        """Put it in (again), and return its kernel name, which may be another one than before."""
+        self._plugged += 1
+        unit = f"{self._slot}/tpgt_1/lun/lun_0"
+        before = "ls -d /sys/class/scsi_host/host*"
+        self.name = await self.hand.sh(
+            f"""
+            before=$({before} 2>/dev/null || true)
+            mkdir -p {unit}
+            echo naa.60014050000{self.index:02x}{self._plugged:03x} > {self._slot}/tpgt_1/nexus
+            host=$({before} | while read path; do case "$before" in *$path*) ;; *) basename $path;; esac; done)
+            ln -s {self._backstore} {unit}/backstore
+            for i in $(seq 200); do
+                name=$(ls /sys/class/scsi_host/$host/device/target*/*/block 2>/dev/null | head -1)
+                [ -n "$name" ] && [ -b /dev/$name ] && echo $name && exit 0
+                sleep 0.05
+            done
+            exit 1
+            """
+        )
         return self.name
 
     async def pull(self) -> None:
         """Take it out, mounted or not, as by hand."""
-        await self.hand.sh(f"echo 1 > /sys/block/{self.name}/device/delete")
-
-    async def put_back(self) -> str:
-        """Put it in again; it may get another kernel name, which is returned."""
-        await self.hand.sh(f"echo '0 1 {self.index}' > $(ls -d /sys/class/scsi_host/host* | head -1)/scan")
-        return await self._appeared()
+        await self.hand.sh(f"echo 1 > /sys/block/{self.name}/device/delete; rm {self._slot}/tpgt_1/lun/lun_0/backstore")
 
     async def withdraw(self) -> None:
-        """Take it out for good: nothing of the guest holds its file any more."""
-        await self.hand.sh(f"rm {self._unit}/backstore; rmdir {self._unit} {self._backstore}")
-        await self.hand.sh(f"dmsetup remove --retry {self.mapped}")
+        """After :meth:`pull`, when nothing uses it any more: nothing of the guest holds its file afterwards."""
+        await self.hand.sh(f"rmdir {self._backstore}; dmsetup remove --retry {self.mapped}")
         self.name = ""
 
     # ---- faults -------------------------------------------------------------------------------------------------
@@ -114,8 +117,8 @@ class Disk:
         await self.hand.sh(
             f"""
             printf '{text}\\n' | dmsetup load {self.mapped}
-            dmsetup suspend --noflush --nolockfs {self.mapped}
-            dmsetup resume {self.mapped}
+            dmsetup suspend --noudevsync --noflush --nolockfs {self.mapped}
+            dmsetup resume --noudevsync {self.mapped}
             """
         )
 
@@ -144,8 +147,8 @@ class Disk:
 
     async def hang(self) -> None:
         """Let requests wait until :meth:`heal`."""
-        await self.hand.sh(f"dmsetup suspend --noflush --nolockfs {self.mapped}")
+        await self.hand.sh(f"dmsetup suspend --noudevsync --noflush --nolockfs {self.mapped}")
 
     async def resume(self) -> None:
         """Let what waits since :meth:`hang` go on."""
-        await self.hand.sh(f"dmsetup resume {self.mapped}")
+        await self.hand.sh(f"dmsetup resume --noudevsync {self.mapped}")

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from grpclib.client import Channel
 
-from directpv_cli.local.csi_client import CsiClient
+from directpv_cli.local.csi_client import CsiClient, client_of
 from directpv_common import api
 from directpv_common.bus import Bus
 from directpv_common.messages import StatVolume, VolumeStats

@@ -26,6 +26,17 @@ def test_a_command_that_changes_drives_wants_a_selector(capsys):
     assert "--all" in capsys.readouterr().err
 
 
+def test_a_command_for_drives_by_id_wants_at_least_one_and_takes_each_once(capsys):
+    with pytest.raises(typer.Exit) as ended:
+        selection.drive_ids([])
+    with pytest.raises(typer.Exit):
+        selection.drive_ids([ID, "sda"])
+
+    assert ended.value.exit_code == 255
+    assert "'sda' is not a drive id" in capsys.readouterr().err
+    assert selection.drive_ids([ID, ID]) == (ID,)
+
+
 def test_all_clears_every_other_selector():
     assert drives(nodes=["n1"], ids=[ID], everything=True) == m.ListDrives()
 

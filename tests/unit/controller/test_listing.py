@@ -154,7 +154,8 @@ def test_the_status_of_a_volume_follows_its_drive_and_its_use(
     volume = place(ledger)
     volume.use, volume.seen = use, seen
     drive = next(iter(ledger.drives.values()))
-    conditions = (m.Condition(type=m.ConditionType.IO_ERROR, message="sector 7 cannot be read", since=""),)
+    fault = (m.Condition(type=m.ConditionType.IO_ERROR, message="sector 7 cannot be read", since=""),)
+    conditions = () if status is m.DriveStatus.READY else fault
     committed(
         ledger.set_drive(drive, m.DriveRecord(**{**_fields(drive.record), "status": status, "conditions": conditions}))
     )
@@ -162,6 +163,14 @@ def test_the_status_of_a_volume_follows_its_drive_and_its_use(
     info = listing.volume_info(ledger, volume)
     assert (info.status, info.abnormal) == (shown, abnormal)
     assert ("sector 7" in info.condition) == abnormal
+
+
+def test_a_volume_of_a_drive_that_serves_with_a_warning_is_abnormal_and_says_why() -> None:
+    warning = m.Condition(type=m.ConditionType.FAILURE_PREDICTED, message="its spare blocks are used up", since="")
+    ledger = ledger_of(drive_record(conditions=(warning,)))
+    info = listing.volume_info(ledger, place(ledger))
+    assert info.abnormal
+    assert "FailurePredicted: its spare blocks are used up" in info.condition
 
 
 def _fields(record: m.DriveRecord) -> dict[str, Any]:

@@ -84,6 +84,36 @@ def test_a_drive_that_is_well_again_takes_volumes_again() -> None:
     place(ledger)
 
 
+def test_a_drive_that_grew_has_more_to_give_at_once_and_its_overhead_is_not_given() -> None:
+    drive = drive_record(2 * GIB)
+    ledger = ledger_of(drive)
+    place(ledger, "v1", 2 * GIB)
+    grown = replace(drive, total=drive.total + 10 * GIB, overhead=drive.overhead + GIB)
+    report(ledger, held(grown, volume_record("v1", drive, 2 * GIB), generation=2))
+
+    assert ledger.drives[drive.fsuuid].free == 9 * GIB
+    place(ledger, "v2", 9 * GIB)
+    with pytest.raises(NoCapacity):
+        place(ledger, "v3", 1)
+    assert ledger.check() == []
+
+
+def test_a_drive_that_became_smaller_than_what_was_promised_keeps_its_volumes_and_is_complained_about() -> None:
+    drive = drive_record(10 * GIB)
+    ledger = ledger_of(drive)
+    place(ledger, "v1", 8 * GIB)
+    smaller = replace(drive, total=5 * GIB)
+    outcome = report(ledger, held(smaller, volume_record("v1", drive, 8 * GIB), generation=2))
+
+    assert told(outcome) == ["drive.changed", "drive.overcommitted"]
+    assert told(report(ledger, held(smaller, volume_record("v1", drive, 8 * GIB), generation=3))) == []
+    assert ledger.drives[drive.fsuuid].free == 0
+    with pytest.raises(NoCapacity, match="overcommitted"):
+        place(ledger, "v2", 1)
+    report(ledger, held(drive, volume_record("v1", drive, 8 * GIB), generation=4))
+    place(ledger, "v2", 2 * GIB)
+
+
 def test_decisions_of_people_are_the_registrys_and_the_drive_is_told() -> None:
     drive = drive_record(unschedulable=True, labels={"a": "b"})
     ledger = ledger_of(drive)

@@ -33,6 +33,8 @@ def test_devices_are_a_list_of_patterns() -> None:
         ("--readiness-port=x", "--readiness-port"),
         ("--scan-interval=0", "--scan-interval"),
         ("--heartbeat-interval=-1", "--heartbeat-interval"),
+        ("--health-interval=-1", "--health-interval"),
+        ("--health-interval=nan", "--health-interval"),
     ],
 )
 def test_a_bad_setting_is_named(argument: str, named: str, capsys: pytest.CaptureFixture[str]) -> None:

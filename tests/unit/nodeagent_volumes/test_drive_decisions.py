@@ -1,5 +1,7 @@
 """Which devices are drives of this node, whose they are, and how much of them can be given away."""
 
+from dataclasses import replace
+
 import pytest
 
 from directpv_common.messages import DriveRecord
@@ -22,23 +24,28 @@ def test_a_known_drive_that_cannot_be_read_is_broken_and_not_gone() -> None:
     udev = {"E:ID_FS_TYPE": "xfs", "E:ID_FS_UUID": FSUUID}
     broken = DeviceFacts(name="sdb", major_minor="8:16", size=1 << 30, udev=udev, unreadable="Input/output error")
 
-    assert drives.candidates([broken], {FSUUID}) == {FSUUID: [broken]}
-    assert drives.candidates([broken], ()) == {}
+    assert drives.candidates([broken], {FSUUID: ""}) == {FSUUID: [broken]}
+    assert drives.candidates([broken], {}) == {}
 
 
 @pytest.mark.parametrize("label", ["DIRECTPV", "DIRECTCSI"])
 def test_file_systems_with_our_labels_are_candidates(label: str) -> None:
-    assert drives.candidates([device("sdb", label=label)], ()) == {FSUUID: [device("sdb", label=label)]}
+    assert drives.candidates([device("sdb", label=label)], {}) == {FSUUID: [device("sdb", label=label)]}
 
 
 def test_a_known_drive_is_a_candidate_whatever_its_label() -> None:
     found = [device("sdb", label="renamed"), device("sdc", OTHER, "renamed"), DeviceFacts("sdd", "8:48")]
 
-    assert drives.candidates(found, {FSUUID}).keys() == {FSUUID}
+    assert drives.candidates(found, {FSUUID: ""}).keys() == {FSUUID}
+
+
+def test_a_partition_that_the_kernel_sees_in_a_drive_is_no_copy_of_it() -> None:
+    phantom = replace(device("sdb1"), disk="sdb")
+    assert drives.candidates([device("sdb"), phantom], {}) == {FSUUID: [device("sdb")]}
 
 
 def test_two_devices_with_one_fsuuid_stay_together() -> None:
-    assert [d.name for d in drives.candidates([device("sdb"), device("sdc")], ())[FSUUID]] == ["sdb", "sdc"]
+    assert [d.name for d in drives.candidates([device("sdb"), device("sdc")], {})[FSUUID]] == ["sdb", "sdc"]
 
 
 def record(node: str = "n1", fsuuid: str = FSUUID) -> DriveRecord:
@@ -74,7 +81,7 @@ BOUND = "6 1 8:16 /pvc-1 /pod rw - xfs /dev/sdb rw\n"
         pytest.param(MOUNTED, "8:32", True, Standing.OTHER, id="a living device that is another"),
         pytest.param(MOUNTED, "8:32", False, Standing.DEAD, id="pulled, back under another name"),
         pytest.param(MOUNTED, "8:16", False, Standing.DEAD, id="shut down"),
-        pytest.param(MOUNTED + BOUND, "8:32", False, Standing.DEAD_IN_USE, id="pulled while a pod uses it"),
+        pytest.param(MOUNTED + BOUND, "8:32", False, Standing.DEAD, id="pulled while a pod uses it"),
     ],
 )
 def test_what_is_mounted_at_a_drives_place_decides(lines: str, device: str, alive: bool, expected: Standing) -> None:

@@ -89,6 +89,17 @@ def uuids(words: Words) -> tuple[str, ...]:
     return tuple(words or ())
 
 
+def drive_ids(words: Words) -> tuple[str, ...]:
+    """Check the ids that a command must have, each once; without any, or with a wrong one, the program ends."""
+
+    def parse() -> tuple[str, ...]:
+        if not words:
+            raise ValueError("give at least one drive id, as `list drives` shows it")
+        return tuple(dict.fromkeys(uuids(words)))
+
+    return checked(parse)
+
+
 def states(words: Words, kind: type[S], flag: str) -> tuple[S, ...]:
     """Read states in any case.
 

@@ -36,6 +36,8 @@ class Controller:
     DRIVE_LIST = Endpoint("drive", "list", m.ListDrives, m.DrivePage)
     DRIVE_CHANGE = Endpoint("drive", "change", m.ChangeDrive, m.DriveInfo)
     DRIVE_INIT = Endpoint("drive", "init", m.InitDevices, m.FormatResults)
+    DRIVE_REPAIR = Endpoint("drive", "repair", m.RepairDrive, m.RepairStatus)
+    DRIVE_REPAIR_STATUS = Endpoint("drive", "repair-status", m.DriveId, m.RepairStatus)
     NODE_LIST = Endpoint("node", "list", m.Empty, m.NodePage)
 
 
@@ -46,6 +48,8 @@ class Node:
     DEVICE_LIST = Endpoint("device", "list", m.Empty, m.DeviceList)
     DEVICE_FORMAT = Endpoint("device", "format", m.FormatDevices, m.FormatResults)
     DRIVE_UPDATE = Endpoint("drive", "update", m.UpdateDrive, m.Done)
+    DRIVE_REPAIR = Endpoint("drive", "repair", m.OrderRepair, m.RepairStatus)
+    DRIVE_REPAIR_STATUS = Endpoint("drive", "repair-status", m.DriveId, m.RepairStatus)
     INVENTORY_GET = Endpoint("inventory", "get", m.GetInventory, m.Inventory)
     VOLUME_PREPARE = Endpoint("volume", "prepare", m.PrepareVolumes, m.Prepared)
     VOLUME_REMOVE = Endpoint("volume", "remove", m.RemoveVolume, m.VolumeRemoved)

@@ -1,6 +1,7 @@
 """Settings of the controller."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from directpv_common.config import option
 from directpv_common.names import ROOT_DIR
@@ -20,6 +21,9 @@ class Config:
         "with a new registry, new volumes wait so many seconds for nodes to report their drives; more than a heartbeat",
     )
     online_seconds: float = option(15.0, "a node that was not heard for so many seconds is shown as offline")
+    on_predicted_failure: Literal["report", "cordon"] = option(
+        "report", "cordon: a drive whose disk expects to fail takes no new volumes, until a person uncordons it"
+    )
     metrics_port: int = option(10444, "port of /metrics, /ready and /healthz; 0: none")
     http_host: str = option("0.0.0.0", "address to serve metrics and probes on")  # noqa: S104 - pods are probed from outside
 

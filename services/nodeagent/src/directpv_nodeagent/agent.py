@@ -18,12 +18,15 @@ from directpv_nodeagent.adapters import xfs
 from directpv_nodeagent.adapters.devices import Devices
 from directpv_nodeagent.adapters.drives import Drives
 from directpv_nodeagent.adapters.executor import DriveExecutors
+from directpv_nodeagent.adapters.growth import Growth
+from directpv_nodeagent.adapters.health import HealthWatch
 from directpv_nodeagent.adapters.heartbeat import Heartbeat
 from directpv_nodeagent.adapters.leader_orders import LeaderOrders
 from directpv_nodeagent.adapters.metrics import NodeCollector, registry_with
 from directpv_nodeagent.adapters.node_volumes import NodeVolumes
 from directpv_nodeagent.adapters.probe import Prober
 from directpv_nodeagent.adapters.quota import NO_KERNEL_QUOTA, kernel_lacks_quota
+from directpv_nodeagent.adapters.repair import Repairs
 from directpv_nodeagent.adapters.sampler import Sampler
 from directpv_nodeagent.adapters.scanner import Scanner
 from directpv_nodeagent.adapters.staging import Staging
@@ -58,7 +61,8 @@ class Agent:
         host = Host(config.node_name, root, config.topology, quota_required=config.quota == "required")
         executors = DriveExecutors()
         self.drives = Drives(host, Prober(patterns=config.devices), executors, self._teller.emit)
-        work = Work(self.drives, Turns(executors), self._teller.emit, xfs.mount_stand_in(root))
+        turns = Turns(executors)
+        work = Work(self.drives, turns, self._teller.emit, xfs.mount_stand_in(root))
         fences = Fences()
         self._staging = Staging(work)
         self._volumes = NodeVolumes(work)
@@ -66,8 +70,10 @@ class Agent:
         self._devices = Devices(work, fences)
         self._udev = UdevMonitor()
         self._heartbeat = Heartbeat(self.drives)
-        self._sampler = Sampler(self.drives)
-        self._scanner = Scanner(self.drives)
+        self._health = HealthWatch(self.drives)
+        self._sampler = Sampler(self.drives, self._health.of)
+        self._scanner = Scanner(self.drives, Growth(self.drives, turns))
+        self._repairs = Repairs(work, fences, self._scanner.settle, config.repair_timeout)
         self.drives.on_doubt = self._scanner.trigger
         self.drives.on_change = self._heartbeat.poke
         self.drives.on_take_over = self._orders.purge_left
@@ -81,6 +87,8 @@ class Agent:
             Node.DEVICE_LIST: self._devices.list,
             Node.DEVICE_FORMAT: self._devices.format,
             Node.DRIVE_UPDATE: self._devices.update,
+            Node.DRIVE_REPAIR: self._repairs.repair,
+            Node.DRIVE_REPAIR_STATUS: self._repairs.status,
             Node.VOLUME_PREPARE: self._orders.prepare,
             Node.VOLUME_REMOVE: self._orders.remove,
             Node.VOLUME_STAGE: self._staging.stage,
@@ -116,6 +124,7 @@ class Agent:
                 self._scanner.run(config.scan_interval),
                 self._udev.run(self._scanner.trigger),
                 self._sampler.run(config.metrics_interval),
+                self._health.run(config.health_interval),
                 self._serve_bus(),
             ),
         ):
@@ -142,6 +151,7 @@ class Agent:
         try:
             yield
         finally:
+            await self._repairs.stop()
             await self._orders.stop()
 
     # ---- bus ----------------------------------------------------------------------------------------------------

@@ -39,6 +39,8 @@ class Config:
     scan_interval: float = option(30.0, "seconds between scans of all devices, beside those that events cause")
     heartbeat_interval: float = option(5.0, "seconds between heartbeats, beside those that changes cause")
     metrics_interval: float = option(15.0, "seconds between samples")
+    repair_timeout: float = option(48 * 3600.0, "seconds that xfs_repair may run on a drive until it is ended")
+    health_interval: float = option(600.0, "seconds between questions to a disk about its health (SMART); 0: none")
 
     def __post_init__(self) -> None:
         try:
@@ -47,9 +49,11 @@ class Config:
             raise ValueError(f"--node-name {self.node_name!r}: not a node name as Kubernetes has them") from error
         if not os.path.isabs(self.root):
             raise ValueError(f"--root {self.root!r} must be an absolute path")
-        for name in ("scan_interval", "heartbeat_interval", "metrics_interval"):
+        for name in ("scan_interval", "heartbeat_interval", "metrics_interval", "repair_timeout"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"--{name.replace('_', '-')} must be more than 0 seconds")
+        if not self.health_interval >= 0:
+            raise ValueError("--health-interval must be 0 seconds or more")
         for name in ("metrics_port", "readiness_port"):
             if not 0 <= getattr(self, name) < 65536:
                 raise ValueError(f"--{name.replace('_', '-')} must be between 0 and 65535")

@@ -1,8 +1,11 @@
 """Drives: one XFS on one whole device, which DirectPV formatted."""
 
 from enum import StrEnum
+from typing import Annotated
 
-from directpv_common.messages.base import Bytes, Count, FsUuid, Message, NodeName, Segments, Timestamp
+from msgspec import Meta
+
+from directpv_common.messages.base import Bytes, Count, Fence, FsUuid, Message, NodeName, Segments, Timestamp
 from directpv_common.names import AccessTier
 
 
@@ -110,3 +113,68 @@ class ChangeDrive(Message, frozen=True, kw_only=True):
     unschedulable: bool | None = None
     set_labels: dict[str, str] = {}
     remove_labels: tuple[str, ...] = ()
+
+
+class DriveId(Message, frozen=True, kw_only=True):
+    """Names one drive."""
+
+    fsuuid: FsUuid
+
+
+# ---- repair ---------------------------------------------------------------------------------------------------
+
+
+class RepairDrive(Message, frozen=True, kw_only=True):
+    """CLI -> controller: check, and unless ``dry_run`` repair, the file system of a drive that nothing uses.
+
+    Source: upstream's ``repair`` and its flags, which are those of xfs_repair.
+    """
+
+    fsuuid: FsUuid
+    id: Annotated[str, Meta(min_length=1, max_length=64)]
+    """Chosen by the caller. A repeat with the same id never begins a second run: it finds the first one's outcome."""
+    force: bool = False
+    """Throw a log away that cannot be replayed (``xfs_repair -L``): loses what was written last."""
+    disable_prefetch: bool = False
+    """``xfs_repair -P``."""
+    dry_run: bool = False
+    """``xfs_repair -n``: look, and change nothing."""
+
+
+class OrderRepair(RepairDrive, frozen=True, kw_only=True):
+    """Leader -> node: the same."""
+
+    fence: Fence
+
+
+class RepairOutcome(StrEnum):
+    """What came of a repair."""
+
+    RUNNING = "Running"
+    CLEAN = "Clean"
+    """Nothing was wrong."""
+    REPAIRED = "Repaired"
+    DAMAGED = "Damaged"
+    """A dry run found damage; it is still there."""
+    FAILED = "Failed"
+    """xfs_repair could not do its work, was not begun, or the drive cannot be mounted after it."""
+
+
+class RepairStatus(Message, frozen=True, kw_only=True):
+    """Where the repair of a drive stands; the node remembers the last one of each drive until its agent restarts."""
+
+    fsuuid: FsUuid
+    id: str
+    """That of the request that began it."""
+    outcome: RepairOutcome
+    dry_run: bool = False
+    message: str = ""
+    """In words, with what to do next."""
+    output: str = ""
+    """The end of what xfs_repair said."""
+    exit_status: int | None = None
+    """Of xfs_repair; negative: the signal that ended it. None: it did not run, or has not ended."""
+    status: DriveStatus = DriveStatus.REPAIRING
+    """The drive's state, after it was mounted again."""
+    started: Timestamp = ""
+    ended: Timestamp = ""

@@ -173,7 +173,7 @@ class NodeState(Message, frozen=True, kw_only=True):
 
 
 class DriveMetrics(Message, frozen=True, kw_only=True):
-    """One sample of a drive; counters since boot."""
+    """One sample of a drive; counters since boot. What its disk does not tell about its health is None."""
 
     fsuuid: FsUuid
     ready: bool
@@ -182,6 +182,13 @@ class DriveMetrics(Message, frozen=True, kw_only=True):
     read_seconds: float = 0.0
     write_seconds: float = 0.0
     wait_seconds: float = 0.0
+    temperature_celsius: int | None = None
+    media_errors: Count | None = None
+    wear_percent: Count | None = None
+    """Of the rated endurance; may exceed 100."""
+    spare_percent: Count | None = None
+    power_on_hours: Count | None = None
+    failure_predicted: bool | None = None
 
 
 class VolumeMetrics(Message, frozen=True, kw_only=True):

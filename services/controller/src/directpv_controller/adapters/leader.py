@@ -110,7 +110,8 @@ class Candidate:
         begun = time.monotonic()
         try:
             ledger = await self._load(store)
-            term = Term(ledger, store.registry, lease, self._bus, self._events)
+            cordon = self._config.on_predicted_failure == "cordon"
+            term = Term(ledger, store.registry, lease, self._bus, self._events, cordon_predicted=cordon)
             await self._open_term(store, term, time.monotonic() - begun)
         except (Unavailable, Unanswered) as error:
             raise Resigned(str(error)) from error

@@ -175,7 +175,7 @@ class NodeWorker(NodeOrders):
         self._term.require_lead()
         outcomes = []
         for held in inventory.drives:
-            outcome = take_in(self._ledger, self.name, state.boot, held)
+            outcome = take_in(self._ledger, self.name, state.boot, held, cordon_predicted=self._term.cordon_predicted)
             outcomes.append(outcome)
             drive = self._ledger.drives[held.record.fsuuid]
             if drive.record.node != self.name:

@@ -31,8 +31,19 @@ class Resigned(Exception):
 class Term:
     """What everybody shares while this process leads."""
 
-    def __init__(self, ledger: Ledger, registry: Registry, lease: Lease, bus: Bus, events: Events) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        registry: Registry,
+        lease: Lease,
+        bus: Bus,
+        events: Events,
+        *,
+        cordon_predicted: bool = False,
+    ) -> None:
         self.ledger = ledger
+        self.cordon_predicted = cordon_predicted
+        """Whether drives whose disks expect to fail are cordoned."""
         self.bus = bus
         self.events = events
         self.fence = m.Fence(registry=registry.id, epoch=lease.epoch)

@@ -8,7 +8,7 @@ from typing import Final
 from directpv_common import names
 from directpv_common.messages import DriveStatus
 from directpv_common.units import format_bytes
-from directpv_controller.core.model import Drive, Node, in_reach, is_suspended, label_of
+from directpv_controller.core.model import Drive, Node, in_reach, is_full, is_suspended, label_of
 from directpv_controller.core.placement import holds_claim, shares_project
 from directpv_controller.core.wanted import Pairs, Wanted, describe, describe_size
 
@@ -74,6 +74,8 @@ def _reason(wanted: Wanted, drive: Drive) -> str:
         return "cordoned"
     if is_suspended(record):
         return "suspended"
+    if is_full(record):
+        return "full"
     if drive.overcommitted:
         return "overcommitted"
     if not drive.open:

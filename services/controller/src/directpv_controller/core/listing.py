@@ -76,6 +76,9 @@ def condition_of(drive: Drive, volume: Volume) -> str:
         return f"drive {record.fsuuid} on node {record.node} is {record.status.value}{f': {why}' if why else ''}"
     if drive.overcommitted:
         return f"drive {record.fsuuid} on node {record.node} has less space than its volumes were promised"
+    if record.conditions:
+        why = "; ".join(f"{condition.type}: {condition.message}" for condition in record.conditions)
+        return f"drive {record.fsuuid} on node {record.node} serves it, but {why}"
     return ""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from directpv_common import names
-from directpv_common.messages import DriveRecord, DriveStatus, VolumeRecord, VolumeUse
+from directpv_common.messages import ConditionType, DriveRecord, DriveStatus, VolumeRecord, VolumeUse
 
 if TYPE_CHECKING:
     from directpv_controller.core.placement import View
@@ -78,6 +78,7 @@ class Drive(Struct, gc=False, eq=False):
             record.status is DriveStatus.READY
             and not record.unschedulable
             and not is_suspended(record)
+            and not is_full(record)
             and self.known
             and not self.pending
             and not self.overcommitted
@@ -178,6 +179,11 @@ def merged(changes: list[Change], busy: set[str]) -> Change | None:
     volumes = {record.name: record for change in changes for record in change.writes.volumes}
     removed = tuple(record for change in changes for record in change.writes.removed)
     return Change(Writes((*drives.values(),), (*volumes.values(),), removed), undo, busy=busy, done=done)
+
+
+def is_full(record: DriveRecord) -> bool:
+    """Tell whether the drive's node says that its file system lacks space which it should have."""
+    return any(condition.type is ConditionType.FULL for condition in record.conditions)
 
 
 def is_suspended(record: DriveRecord) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from directpv_common.messages import DriveRecord, DriveStatus, HeldDrive, HeldVolume, VolumeRecord, is_volume_name
-from directpv_controller.core import labels
+from directpv_controller.core import labels, prediction
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Change, Drive, Volume, merged
 
@@ -43,7 +43,7 @@ class Outcome:
         self.events.append(Event(noun, kind, subject, data))
 
 
-def take_in(ledger: Ledger, node: str, boot: str, held: HeldDrive) -> Outcome:
+def take_in(ledger: Ledger, node: str, boot: str, held: HeldDrive, *, cordon_predicted: bool = False) -> Outcome:
     """Compare one drive of ``node`` with the ledger; memory shows the result at once.
 
     Args:
@@ -51,6 +51,7 @@ def take_in(ledger: Ledger, node: str, boot: str, held: HeldDrive) -> Outcome:
         node: Name of the node that reports.
         boot: Run of the node's agent; generations of one run can be compared.
         held: The drive as its node sees it.
+        cordon_predicted: Whether a drive whose disk expects to fail takes no more volumes.
     """
     outcome = Outcome()
     drive = ledger.drives.get(held.record.fsuuid)
@@ -59,10 +60,15 @@ def take_in(ledger: Ledger, node: str, boot: str, held: HeldDrive) -> Outcome:
         return outcome
     if drive is not None and drive.boot == boot and held.generation < drive.generation:
         return outcome
-    drive = _take_in_record(ledger, replace(held.record, node=node), outcome)
+    over = drive is not None and drive.overcommitted
+    seen = replace(held.record, node=node)
+    policy = _Policy(cordon_predicted, same_run=drive is not None and drive.boot == boot)
+    drive = _take_in_record(ledger, seen, policy, outcome)
     drive.boot, drive.generation, drive.missed = boot, held.generation, 0
     if held.readable:
         _take_in_volumes(ledger, drive, held, outcome)
+    if drive.overcommitted and not over:
+        outcome.tell("drive", "overcommitted", drive.fsuuid, allocated=drive.allocated, total=drive.record.total)
     return outcome
 
 
@@ -79,13 +85,33 @@ def lost(ledger: Ledger, drive: Drive) -> Outcome:
     return outcome
 
 
-def _take_in_record(ledger: Ledger, seen: DriveRecord, outcome: Outcome) -> Drive:
+class _Policy(NamedTuple):
+    """What is done about a drive beyond taking it in."""
+
+    cordon_predicted: bool
+    same_run: bool
+
+    def applied(self, before: DriveRecord | None, after: DriveRecord, outcome: Outcome) -> DriveRecord:
+        """Return ``after`` as the policy wants it, and tell what it did."""
+        if not self.cordon_predicted:
+            return after
+        ruled = prediction.cordoned(before, after, same_run=self.same_run)
+        if ruled.unschedulable and not after.unschedulable:
+            outcome.tell("drive", "cordoned", ruled.fsuuid, node=ruled.node, cause=prediction.predicted(ruled))
+        return ruled
+
+
+def _take_in_record(ledger: Ledger, seen: DriveRecord, policy: _Policy, outcome: Outcome) -> Drive:
     drive = ledger.drives.get(seen.fsuuid)
     if drive is None or not drive.known:
-        outcome.changes.append(ledger.register(seen))
+        record = policy.applied(None, seen, outcome)
+        outcome.changes.append(ledger.register(record))
         outcome.tell("drive", "registered", seen.fsuuid, node=seen.node, device=seen.device, total=seen.total)
+        if record != seen:
+            outcome.update.append(record)
         return ledger.drives[seen.fsuuid]
-    before, after = drive.record, labels.observed(drive.record, seen)
+    before = drive.record
+    after = policy.applied(before, labels.observed(before, seen), outcome)
     if after != before:
         outcome.changes.append(ledger.set_drive(drive, after))
         outcome.tell(
@@ -99,7 +125,7 @@ def _take_in_record(ledger: Ledger, seen: DriveRecord, outcome: Outcome) -> Driv
 
 
 def _take_in_volumes(ledger: Ledger, drive: Drive, held: HeldDrive, outcome: Outcome) -> None:
-    over, strays = drive.overcommitted, 0
+    strays = 0
     present = set(held.purging)
     for found in held.volumes:
         present.add(found.record.name)
@@ -109,8 +135,6 @@ def _take_in_volumes(ledger: Ledger, drive: Drive, held: HeldDrive, outcome: Out
     if len(present) < len(drive.volumes) or not drive.volumes.keys() <= present:
         for name in drive.volumes.keys() - present:
             _missing(ledger, drive.volumes[name], outcome)
-    if drive.overcommitted and not over:
-        outcome.tell("drive", "overcommitted", drive.fsuuid, allocated=drive.allocated, total=drive.record.total)
 
 
 def _take_in_volume(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Outcome) -> int:

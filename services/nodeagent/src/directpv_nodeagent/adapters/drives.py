@@ -207,7 +207,7 @@ def _conditions(drive: Drive, outcome: Step, message: str) -> tuple[Condition, .
 def _readable(drive: Drive, observation: Observation) -> bool:
     if observation is Observation.DUPLICATE:
         return drive.readable
-    return observation is Observation.PRESENT_MOUNTED
+    return observation in (Observation.PRESENT_MOUNTED, Observation.READ_ONLY)
 
 
 def _identity(facts: DeviceFacts) -> str:

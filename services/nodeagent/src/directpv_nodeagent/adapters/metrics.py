@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from directpv_common.messages import DriveStatus
-from directpv_nodeagent.adapters.sampler import DriveSample, Sample, VolumeSample
+from directpv_nodeagent.adapters.sampler import NO_HEALTH, DriveSample, Sample, VolumeSample
 
 _STATS = "directpv_stats"
 
@@ -37,6 +37,7 @@ class NodeCollector(Collector):
         sample = self._sample()
         yield from self._volumes(sample.volumes)
         yield from _drives(sample.drives)
+        yield from _healths(sample.drives)
         yield from self._own()
 
     def _volumes(self, volumes: tuple[VolumeSample, ...]) -> Iterator[Metric]:
@@ -98,6 +99,27 @@ def _drives(drives: tuple[DriveSample, ...]) -> Iterator[Metric]:
         _counter("write_seconds", "Time of all writes together", {id: s.write_seconds for id, s in known}),
         _counter("busy_seconds", "Time with a request in flight", {id: s.busy_ms / 1000 for id, s in known}),
     )
+
+
+def _healths(drives: tuple[DriveSample, ...]) -> Iterator[Metric]:
+    """A drive that does not tell a figure has none."""
+    known = [(drive.fsuuid, drive.health or NO_HEALTH) for drive in drives]
+    yield from (
+        _own("temperature_celsius", "Temperature of the disk", {id: h.temperature for id, h in known}),
+        _own("media_errors", "Reads that the disk could not correct", {id: h.media_errors for id, h in known}),
+        _own("wear_percent", "Rated endurance that is used, may exceed 100", {id: h.wear for id, h in known}),
+        _own("spare_percent", "Spare blocks that are left", {id: h.spare for id, h in known}),
+        _own("power_on_hours", "Hours that the disk was on", {id: h.power_on_hours for id, h in known}),
+        _own("failure_predicted", "1 while the disk expects to fail", {id: h.predicted for id, h in known}),
+    )
+
+
+def _own(name: str, text: str, values: dict[str, int | None]) -> Metric:
+    family = GaugeMetricFamily(f"directpv_drive_{name}", text, labels=("drive",))
+    for drive, value in values.items():
+        if value is not None:
+            family.add_metric((drive,), value)
+    return family
 
 
 def _untyped(name: str, text: str, values: dict[str, float]) -> Metric:

@@ -153,6 +153,31 @@ def unmount(path: str) -> None:
         time.sleep(_BUSY_PAUSE)
 
 
+def unmount_unused(path: str, within: float) -> None:
+    """Take the topmost mount at ``path`` away, plainly: never while somebody has a file of it open. None is fine.
+
+    Raises:
+        FailedPrecondition: It stayed busy for ``within`` seconds.
+        OSError: What the kernel said.
+    """
+    end = time.monotonic() + within
+    while True:
+        try:
+            syscalls.umount(path, 0)
+            return
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):
+                return
+            if error.errno != errno.EBUSY:
+                raise
+        if time.monotonic() >= end:
+            raise FailedPrecondition(
+                f"{path} is busy: a program of the node has files or directories of it open; find it with "
+                f"fuser -vm {path}, end it, then repeat"
+            )
+        time.sleep(_BUSY_PAUSE)
+
+
 def unmount_all(path: str, ours: Callable[[Mount], bool], field: str, *about: str) -> tuple[bool, MountTable]:
     """Take every mount at ``path`` away, topmost first; tell whether there was one, and return the table afterwards.
 

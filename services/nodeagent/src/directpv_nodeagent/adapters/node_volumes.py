@@ -182,7 +182,7 @@ class NodeVolumes:
                 measured = await self._work.on(
                     turn, drive, lambda: usage.measure(view, name, record.capacity, COUNT_SECONDS), f"measuring {name}"
                 )
-                return _stats(record, measured)
+                return _stats(record, measured, _warnings(drive))
         return VolumeStats(
             total=record.capacity,
             used=0,
@@ -195,7 +195,13 @@ class NodeVolumes:
         )
 
 
-def _stats(record: VolumeRecord, measured: usage.Measured) -> VolumeStats:
+def _warnings(drive: Drive) -> str:
+    """Return what is to be feared of a drive that serves its volumes; empty if nothing is."""
+    said = "; ".join(f"{condition.type}: {condition.message}" for condition in drive.record.conditions)
+    return f"{drive.describe()} serves it, but {said}" if said else ""
+
+
+def _stats(record: VolumeRecord, measured: usage.Measured, warnings: str) -> VolumeStats:
     return VolumeStats(
         total=record.capacity,
         used=measured.used,
@@ -203,5 +209,6 @@ def _stats(record: VolumeRecord, measured: usage.Measured) -> VolumeStats:
         inodes_total=measured.inodes_used + measured.inodes_free,
         inodes_used=measured.inodes_used,
         inodes_free=measured.inodes_free,
-        condition="volume is well" if measured.exact else f"volume is well; {_LOWER_BOUND}",
+        abnormal=bool(warnings),
+        condition=(warnings or "volume is well") + ("" if measured.exact else f"; {_LOWER_BOUND}"),
     )

@@ -15,6 +15,7 @@ from directpv_common.units import MIB
 from directpv_nodeagent.adapters.executor import DriveExecutors
 from directpv_nodeagent.adapters.probe_sysfs import (
     Roots,
+    disk_of,
     flag_of,
     is_partitioned,
     names_in,
@@ -132,6 +133,7 @@ class Prober:
             name=name,
             major_minor=number,
             size=size_of(block),
+            disk=disk_of(block),
             hidden=flag_of(block / "hidden"),
             removable=flag_of(block / "removable"),
             read_only=flag_of(block / "ro"),

@@ -97,6 +97,11 @@ def size_of(block: Path) -> int:
     return int(text) * SECTOR if text.isdecimal() else 0
 
 
+def disk_of(block: Path) -> str:
+    """Return the kernel name of the disk that the device is a partition of; empty if it is none."""
+    return block.resolve().parent.name.replace("!", "/") if (block / "partition").exists() else ""
+
+
 def flag_of(path: Path) -> bool:
     """Return a flag of sysfs; False if it is missing."""
     return read_text(path) not in ("", "0")

@@ -5,16 +5,18 @@ import contextlib
 import logging
 from typing import Final, NamedTuple
 
-from directpv_common.errors import DirectPVError
-from directpv_common.messages import DriveStatus
-from directpv_nodeagent.adapters import xfs
+from directpv_common.errors import DirectPVError, FailedPrecondition
+from directpv_common.messages import ConditionType, DriveStatus
+from directpv_nodeagent.adapters.checkup import Checkup
 from directpv_nodeagent.adapters.drives import Drives
+from directpv_nodeagent.adapters.growth import Growth
 from directpv_nodeagent.adapters.mounts import own_mounts
 from directpv_nodeagent.adapters.takeover import NotOurs, TakeOverFailed
 from directpv_nodeagent.core.device_changes import changes, present
 from directpv_nodeagent.core.drive_states import Observation
-from directpv_nodeagent.core.drives import candidates
+from directpv_nodeagent.core.drives import candidates, fullness
 from directpv_nodeagent.core.facts import DeviceFacts
+from directpv_nodeagent.core.growth import check_fits
 from directpv_nodeagent.core.held import Drive, DriveView
 from directpv_nodeagent.core.mountinfo import MountTable
 from directpv_nodeagent.core.volumes import use_of
@@ -42,8 +44,10 @@ class _Seen(NamedTuple):
 class Scanner:
     """Looks for drives: at the start, after each hint, and from time to time whatever happens."""
 
-    def __init__(self, drives: Drives) -> None:
+    def __init__(self, drives: Drives, growth: Growth) -> None:
         self._drives = drives
+        self._growth = growth
+        self._checkup = Checkup()
         self._looks: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._scanning = asyncio.Lock()
@@ -64,10 +68,17 @@ class Scanner:
             self._wake.clear()
             await self.scan()
 
+    async def settle(self, fsuuid: str) -> None:
+        """Scan, and wait until this drive was looked at, however long mounting it takes."""
+        await self.scan()
+        look = self._looks.get(fsuuid)
+        if look is not None:
+            await asyncio.wait([look])
+
     async def scan(self) -> None:
         """Bring memory and mounts in line with the devices; never raises, the next scan tries again."""
         async with self._scanning:
-            known = frozenset(self._drives.by_id)
+            known = {fsuuid: drive.device for fsuuid, drive in self._drives.by_id.items()}
             self._drives.rescans += 1
             try:
                 run = self._drives.executors.run
@@ -77,7 +88,8 @@ class Scanner:
                 self._tell_devices(present(found))
                 by_fsuuid = candidates(found, known)
                 await self._look_at_all(
-                    {fsuuid: by_fsuuid.get(fsuuid, []) for fsuuid in known | by_fsuuid.keys()}, _Seen(table, known_at)
+                    {fsuuid: by_fsuuid.get(fsuuid, []) for fsuuid in known.keys() | by_fsuuid.keys()},
+                    _Seen(table, known_at),
                 )
             except (DirectPVError, OSError) as error:
                 self._drives.trouble = f"devices cannot be probed: {error}"
@@ -128,6 +140,10 @@ class Scanner:
         if facts.unreadable:
             self._drives.observe(fsuuid, drive, Observation.IO_ERROR, f"device {facts.name}: {facts.unreadable}")
             return
+        if facts.superblock is None:
+            cause = f"the super block of {facts.name} is damaged"
+            self._drives.observe(fsuuid, drive, Observation.MOUNT_FAILED, cause)
+            return
         if drive is not None and drive.readable and drive.view.device == facts.major_minor:
             if await self._still_well(drive, facts, seen):
                 return
@@ -143,19 +159,29 @@ class Scanner:
         if top is None or top.device != view.device:
             return False
         try:
-            alive = await self._drives.executors.run(
-                view.fsuuid, lambda: xfs.is_alive(view.path, view.device), LOOK_SECONDS, "looking at it"
+            alive, free = await self._drives.executors.run(
+                view.fsuuid, lambda: self._checkup.look(view), LOOK_SECONDS, "looking at it"
             )
         except (DirectPVError, OSError) as error:
             self._drives.observe(view.fsuuid, drive, Observation.IO_ERROR, str(error))
             return True
         if not alive:
-            self._drives.observe(
-                view.fsuuid, drive, Observation.IO_ERROR, "its file system was shut down after an I/O error"
-            )
+            self._drives.observe(view.fsuuid, drive, Observation.IO_ERROR, _SHUT_DOWN)
             return False
         self._refresh(drive, facts, seen)
+        if top.read_only or "ro" in top.super_options.split(","):
+            self._drives.observe(view.fsuuid, drive, Observation.READ_ONLY, f"{facts.name} is mounted read-only")
+            return True
+        try:
+            check_fits(facts.name, drive.record.total, facts.size)
+        except FailedPrecondition as error:
+            self._drives.observe(view.fsuuid, drive, Observation.MOUNT_FAILED, error.message)
+            return True
         self._drives.observe(view.fsuuid, drive, Observation.PRESENT_MOUNTED, "")
+        self._drives.warn(drive, ConditionType.FULL, fullness(free, drive.free, drive.record.total))
+        if self._growth.is_due(drive, facts):
+            async with self._drives.device(facts.name):
+                await self._growth.look(drive, facts)
         return True
 
     def _refresh(self, drive: Drive, facts: DeviceFacts, seen: _Seen) -> None:
@@ -174,7 +200,7 @@ class Scanner:
         """Mount and read a drive; note what comes of it. The device's lock is held."""
         known = self._drives.by_id.get(fsuuid)
         try:
-            await self._drives.adopt(fsuuid, facts)
+            await self._growth.look(await self._drives.adopt(fsuuid, facts), facts)
         except NotOurs as error:
             self._drives.refuse(fsuuid, facts, error)
         except TakeOverFailed as error:

@@ -6,6 +6,7 @@ An open for reading does not make udev look at the device again.
 """
 
 import contextlib
+import errno
 import json
 import mmap
 import os
@@ -116,14 +117,24 @@ def read_superblock(descriptor: int, path: str) -> Superblock | None:
 
 
 def _read_start(descriptor: int) -> bytes:
-    """Read past the page cache if possible: it may hold a super block from before a growfs or a fault."""
-    with contextlib.suppress(OSError):
+    """Read past the page cache if possible: it may hold a super block from before a growfs or a fault.
+
+    Only a device that knows no direct I/O is read through the cache; one whose reads fail has failed.
+    """
+    try:
         direct = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT)
-        try:
-            return _read(direct)
-        finally:
-            os.close(direct)
-    return _read(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return _read(descriptor)
+    try:
+        return _read(direct)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return _read(descriptor)
+    finally:
+        os.close(direct)
 
 
 def _read(descriptor: int) -> bytes:

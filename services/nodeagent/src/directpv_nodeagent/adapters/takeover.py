@@ -1,18 +1,20 @@
 """Takes a drive over: looks whose it is, mounts it, and reads all that is on it. Blocks: call it in an executor.
 
     mounted at its place? ── yes, from this device ────────────────────────────────┐
-            │ no (a dead mount that nobody uses is taken away first)               │
+            │ no (a dead mount is taken away first)                                │
             ▼                                                                      │
     look at it read-only: meta.info names it, drive.json this node? ── no ─► leave │
             │ unclear: replay the log, look again                                  │
             │ yes                                                                  │
             ▼                                                                      ▼
-    mount with project quota ──► the same two questions again ──► records, project ids, limits, remains, mounts
+    mount with project quota ──► the same two questions again ──► volumes that were mounted dead are mounted anew
+                                                              ──► records, project ids, limits, remains, mounts
 
 A drive that was mounted here and turns out not to be ours, or cannot be read, is unmounted again.
 """
 
 import contextlib
+import errno
 import logging
 import os
 from dataclasses import dataclass
@@ -21,13 +23,14 @@ from typing import Final
 from directpv_common.clock import now_rfc3339
 from directpv_common.errors import DirectPVError
 from directpv_common.messages import DriveRecord, Segments
-from directpv_nodeagent.adapters import mounts, usage, xfs
+from directpv_nodeagent.adapters import mounts, renewal, usage, xfs
 from directpv_nodeagent.adapters.contents import read_contents
 from directpv_nodeagent.adapters.layout import DriveDir, open_drive
 from directpv_nodeagent.core import drives
 from directpv_nodeagent.core.drive_states import Observation
 from directpv_nodeagent.core.drives import Standing, Verdict
 from directpv_nodeagent.core.facts import DeviceFacts
+from directpv_nodeagent.core.growth import check_fits
 from directpv_nodeagent.core.held import Contents, DriveView
 from directpv_nodeagent.core.layout import drive_path
 from directpv_nodeagent.core.volumes import describe_paths
@@ -88,8 +91,10 @@ def take_over(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, st
     try:
         mounted = _clear_place(path, facts)
         if not mounted:
-            seen = _inspect(host, fsuuid, facts)
-            xfs.mount_drive(f"/dev/{facts.name}", path, quota_required=host.quota_required)
+            if facts.superblock is not None:
+                check_fits(facts.name, facts.superblock.total, facts.size)
+            seen = _inspect_freed(host, fsuuid, facts)
+            xfs.mount_drive(f"/dev/{facts.name}", path, fsuuid, quota_required=host.quota_required)
     except (OSError, DirectPVError, xfs.QuotaMissing) as error:
         raise TakeOverFailed(Observation.MOUNT_FAILED, _words(error), seen) from error
     try:
@@ -102,7 +107,11 @@ def take_over(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, st
 
 
 def _clear_place(path: str, facts: DeviceFacts) -> bool:
-    """Tell whether the drive is mounted at its place; take away a dead mount that nobody uses."""
+    """Tell whether the drive is mounted at its place; take away what is dead there.
+
+    Where else a dead file system is mounted, volumes of it are used: those places are renewed after the drive is
+    mounted again.
+    """
     while (top := (table := mounts.own_mounts()).at(path)) is not None:
         alive = xfs.is_alive(path, top.device)
         what = drives.standing(table, path, facts.major_minor, alive=alive)
@@ -110,16 +119,43 @@ def _clear_place(path: str, facts: DeviceFacts) -> bool:
             return True
         if what is Standing.OTHER:
             raise TakeOverFailed(Observation.MOUNT_FAILED, f"{top.source} is mounted at {path}; unmount it")
-        if what is Standing.DEAD_IN_USE:
-            paths = describe_paths(drives.users(table, top))
-            raise TakeOverFailed(
-                Observation.STALE_MOUNT,
-                f"the file system of {top.source} has failed and is still mounted at {paths}; "
-                "restart the pods that use it, then it is mounted anew",
-            )
         log.warning("dead mount taken away", extra={"path": path, "device": top.source})
         mounts.unmount(path)
     return False
+
+
+def _inspect_freed(host: Host, fsuuid: str, facts: DeviceFacts) -> DriveRecord:
+    """Inspect the device; if its own failed file system keeps it busy, let go of that first.
+
+    Raises:
+        TakeOverFailed: Others hold the failed file system, or have files open on it.
+    """
+    try:
+        return _inspect(host, fsuuid, facts)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+    path, device = drive_path(host.root, fsuuid), facts.major_minor
+    used = [mount for mount in mounts.own_mounts().of(device) if xfs.is_alive(mount.path, device)]
+    if used:
+        raise TakeOverFailed(Observation.MOUNT_FAILED, f"{facts.name} is mounted at {used[0].path}; unmount it")
+    if holders := renewal.foreign_holders(device):
+        raise TakeOverFailed(
+            Observation.STALE_MOUNT,
+            f"the file system of {facts.name} has failed, and processes of other mount namespaces hold it: "
+            f"{describe_paths(holders)}; restart these pods, then it is mounted anew",
+        )
+    renewal.release(device, path)
+    try:
+        return _inspect(host, fsuuid, facts)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        raise TakeOverFailed(
+            Observation.STALE_MOUNT,
+            f"the file system of {facts.name} has failed, and programs have files open on it; end them (lsof +f -- "
+            "shows them), then it is mounted anew",
+        ) from error
 
 
 def _inspect(host: Host, fsuuid: str, facts: DeviceFacts) -> DriveRecord:
@@ -177,9 +213,13 @@ def _take(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str], 
         with open_drive(path, fsuuid, proven=False) as drive:
             record = _record_if_ours(host, drive)
             view = _view(host, drive, facts)
+            if os.fstatvfs(drive.root).f_flag & os.ST_RDONLY:
+                raise TakeOverFailed(Observation.READ_ONLY, f"{facts.name} is mounted read-only", record)
+            check_fits(facts.name, xfs.geometry_of(drive.root).total, facts.size)
             _relabel(drive, record)
             xfs.fail_fast(facts.name)
             fresh = _fresh_record(host, drive, view, facts, record)
+            renewal.renew(drive)
             contents = read_contents(view, drive, fresh, mounts.own_mounts(), staging)
             if fresh != record or not newly:
                 drive.write_record(fresh)
@@ -234,7 +274,7 @@ def lay_out(host: Host, fsuuid: str, facts: DeviceFacts) -> None:
     path = drive_path(host.root, fsuuid)
     assert facts.superblock is not None
     try:
-        xfs.mount_drive(f"/dev/{facts.name}", path, quota_required=host.quota_required)
+        xfs.mount_drive(f"/dev/{facts.name}", path, fsuuid, quota_required=host.quota_required)
         try:
             state = os.statvfs(path)
             total, free = facts.superblock.total, facts.superblock.free

@@ -115,6 +115,12 @@ class Turns:
         finally:
             turn.end(lambda: self._finish(held, turn))
 
+    def running(self, *names: str) -> list[str]:
+        """Return in words which operations on ``names`` have begun, or wait."""
+        return [
+            f"{turn.kind} of {name}" for name in names if name in self._queues for turn in self._queues[name].members
+        ]
+
     async def _enter(self, name: str, turn: Turn) -> None:
         queue = self._queues.setdefault(name, _Queue())
         blocking = next((other for other in queue.members if not turn.waits_for(other)), None)

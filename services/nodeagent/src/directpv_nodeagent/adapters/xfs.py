@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from typing import Final
 
 from directpv_nodeagent.adapters import files, mounts, syscalls
 from directpv_nodeagent.adapters.quota import NO_KERNEL_QUOTA, kernel_lacks_quota
+from directpv_nodeagent.adapters.twins import live_twin
+from directpv_nodeagent.core import growth
+from directpv_nodeagent.core.growth import Geometry
 from directpv_nodeagent.core.layout import MNT_DIR, PROBE_DIR, TMP_DIR
 
 log = logging.getLogger(__name__)
@@ -71,7 +75,8 @@ def inspected(device: str, fsuuid: str, root: str, *, recover: bool) -> Iterator
     path = f"{root}/{PROBE_DIR}/{fsuuid}"
     os.makedirs(path, mode=0o700, exist_ok=True)
     try:
-        syscalls.mount(device, path, _XFS, syscalls.MS_RDONLY | syscalls.MS_NOATIME, None if recover else "norecovery")
+        options = () if recover else ("norecovery",)
+        _mount(device, path, syscalls.MS_RDONLY | syscalls.MS_NOATIME, options, fsuuid)
         try:
             yield path
         finally:
@@ -81,7 +86,7 @@ def inspected(device: str, fsuuid: str, root: str, *, recover: bool) -> Iterator
             os.rmdir(path)
 
 
-def mount_drive(device: str, path: str, *, quota_required: bool) -> None:
+def mount_drive(device: str, path: str, fsuuid: str, *, quota_required: bool) -> None:
     """Mount a drive with project quota.
 
     Raises:
@@ -89,15 +94,21 @@ def mount_drive(device: str, path: str, *, quota_required: bool) -> None:
         OSError: What the kernel said.
     """
     os.makedirs(path, mode=0o755, exist_ok=True)
-    try:
-        syscalls.mount(device, path, _XFS, syscalls.MS_NOATIME, _QUOTA)
-        return
-    except OSError as error:
-        if error.errno != errno.EINVAL or not kernel_lacks_quota():
-            raise
-    if quota_required:
+    lacking = kernel_lacks_quota()
+    if lacking and quota_required:
         raise QuotaMissing(NO_KERNEL_QUOTA)
-    syscalls.mount(device, path, _XFS, syscalls.MS_NOATIME)
+    _mount(device, path, syscalls.MS_NOATIME, () if lacking else (_QUOTA,), fsuuid)
+
+
+def _mount(device: str, path: str, flags: int, options: tuple[str, ...], fsuuid: str) -> None:
+    """Mount an XFS; beside its own dead mount, if the device that it was mounted from is gone."""
+    try:
+        syscalls.mount(device, path, _XFS, flags, ",".join(options) or None)
+    except OSError as error:
+        if error.errno != errno.EINVAL or live_twin(fsuuid, device):
+            raise
+        syscalls.mount(device, path, _XFS, flags, ",".join((*options, "nouuid")))
+        log.info("mounted beside its dead mount", extra={"device": device, "drive": fsuuid})
 
 
 class QuotaMissing(Exception):
@@ -123,6 +134,17 @@ def fail_fast(device: str) -> None:
             log.warning("max_retries not set", extra={"device": device, "class": kind, "error": str(error)})
 
 
+def geometry_of(descriptor: int) -> Geometry:
+    """Return the geometry of the mounted XFS that an open directory lies on. The super block on disk lags behind it.
+
+    Raises:
+        OSError: It is no XFS, or has failed.
+    """
+    buffer = bytearray(growth.GEOMETRY_SIZE)
+    fcntl.ioctl(descriptor, growth.GEOMETRY_REQUEST, buffer)
+    return growth.unpack_geometry(buffer)
+
+
 def is_alive(path: str, device: str) -> bool:
     """Tell whether what is mounted at ``path`` can be read and its device ``major:minor`` still exists.
 
@@ -137,6 +159,16 @@ def is_alive(path: str, device: str) -> bool:
         if error.errno in DEAD:
             return False
         raise
+
+
+def free_bytes(path: str) -> int:
+    """Return the bytes that the file system mounted at ``path`` can still give.
+
+    Raises:
+        OSError: It cannot be asked.
+    """
+    state = os.statvfs(path)
+    return state.f_bavail * state.f_frsize
 
 
 DEAD: Final = frozenset({errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESHUTDOWN, errno.EUCLEAN, errno.ESTALE})

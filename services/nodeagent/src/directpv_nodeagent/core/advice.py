@@ -25,6 +25,9 @@ ADVICE: Final[Mapping[Observation | ConditionType, str]] = MappingProxyType(
             "look at the kernel log and at the disk's health (smartctl -a); replace the disk if it fails again. If it "
             "does not mount any more, run: kubectl directpv repair {drive}"
         ),
+        Observation.READ_ONLY: (
+            "find out who did that and why; then, on the node: mount -o remount,rw /dev/disk/by-uuid/{drive}"
+        ),
         Observation.RELABEL_FAILED: "look at the kernel log of the node; if the drive is full, make room on it",
         ConditionType.FAILURE_PREDICTED: (
             "run: kubectl directpv cordon {drive}; then move its data (let the application heal it elsewhere) and "

@@ -44,7 +44,7 @@ class Observation(StrEnum):
     DUPLICATE = "Duplicate"
     """Two or more devices carry its FSUUID: a clone, or paths to one disk without multipath."""
     STALE_MOUNT = "StaleMount"
-    """One device carries its FSUUID, but what is mounted at its place is another one, which was pulled."""
+    """One device carries its FSUUID, but its failed file system is held by others, so that it cannot be mounted."""
     PRESENT_UNMOUNTED = "PresentUnmounted"
     """One device carries its FSUUID; it is not mounted."""
     MOUNT_FAILED = "MountFailed"
@@ -53,6 +53,8 @@ class Observation(StrEnum):
     """It is mounted, but its root cannot be read or written."""
     RELABEL_FAILED = "RelabelFailed"
     """It is mounted and readable, but its symbolic link or metadata cannot be made."""
+    READ_ONLY = "ReadOnly"
+    """It is mounted and readable, but somebody remounted it read-only, or its device is write-protected."""
     PRESENT_MOUNTED = "PresentMounted"
     """It is mounted, its root can be read, its metadata is right: it is well."""
 
@@ -106,6 +108,7 @@ TABLE: Final[Mapping[DriveStatus, Mapping[Observation, Step]]] = MappingProxyTyp
             _O.MOUNT_FAILED: Step(ERROR, MOUNT_ERROR, "error"),
             _O.IO_ERROR: Step(ERROR, IO_ERROR, "error", _REMOUNT),
             _O.RELABEL_FAILED: Step(ERROR, RELABEL_ERROR, "error"),
+            _O.READ_ONLY: Step(ERROR, MOUNT_ERROR, "error"),
             _O.PRESENT_MOUNTED: Step(READY),
         },
         LOST: {
@@ -117,6 +120,7 @@ TABLE: Final[Mapping[DriveStatus, Mapping[Observation, Step]]] = MappingProxyTyp
             _O.MOUNT_FAILED: Step(ERROR, MOUNT_ERROR, "error"),
             _O.IO_ERROR: Step(ERROR, IO_ERROR, "error", _REMOUNT),
             _O.RELABEL_FAILED: Step(ERROR, RELABEL_ERROR, "error"),
+            _O.READ_ONLY: Step(ERROR, MOUNT_ERROR, "error"),
             _O.PRESENT_MOUNTED: Step(READY, None, "found"),
         },
         ERROR: {
@@ -128,6 +132,7 @@ TABLE: Final[Mapping[DriveStatus, Mapping[Observation, Step]]] = MappingProxyTyp
             _O.MOUNT_FAILED: Step(ERROR, MOUNT_ERROR),
             _O.IO_ERROR: Step(ERROR, IO_ERROR, None, _REMOUNT),
             _O.RELABEL_FAILED: Step(ERROR, RELABEL_ERROR),
+            _O.READ_ONLY: Step(ERROR, MOUNT_ERROR),
             _O.PRESENT_MOUNTED: Step(READY, None, "recovered"),
         },
         REPAIRING: {
@@ -143,6 +148,7 @@ TABLE: Final[Mapping[DriveStatus, Mapping[Observation, Step]]] = MappingProxyTyp
             _O.MOUNT_FAILED: Step(MOVING, MOUNT_ERROR),
             _O.IO_ERROR: Step(MOVING, IO_ERROR, None, _REMOUNT),
             _O.RELABEL_FAILED: Step(MOVING, RELABEL_ERROR),
+            _O.READ_ONLY: Step(MOVING, MOUNT_ERROR),
             _O.PRESENT_MOUNTED: Step(MOVING),
         },
         REMOVED: {

@@ -1,16 +1,20 @@
 """Which devices are drives of this node, and how large they are. Decides, and does nothing."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum, auto
+from typing import Final
 
 from msgspec.structs import replace
 
 from directpv_common.messages import DriveRecord, DriveStatus, Segments
 from directpv_common.names import FS_LABEL, LEGACY_FS_LABEL
+from directpv_common.units import MIB, format_bytes
 from directpv_nodeagent.core.facts import DeviceFacts
 from directpv_nodeagent.core.mountinfo import Mount, MountTable
 from directpv_nodeagent.core.signatures import xfs_uuid
 
+LEAST_FREE: Final = 16 * MIB
+"""Bytes; below that even records and directories of volumes may not find place."""
 _LABELS = frozenset({FS_LABEL, LEGACY_FS_LABEL})
 
 
@@ -34,26 +38,48 @@ class Standing(Enum):
     RIGHT = auto()
     """The drive's device."""
     DEAD = auto()
-    """A file system whose device is gone, or that was shut down; nobody else uses it."""
-    DEAD_IN_USE = auto()
-    """The same, but volumes of it are mounted somewhere."""
+    """A file system whose device is gone, or that was shut down."""
     OTHER = auto()
     """Something alive that is not the drive's device."""
 
 
-def candidates(found: Iterable[DeviceFacts], known: Collection[str]) -> dict[str, list[DeviceFacts]]:
+def candidates(found: Iterable[DeviceFacts], known: Mapping[str, str]) -> dict[str, list[DeviceFacts]]:
     """Return the devices that may be drives, by FSUUID: labelled by DirectPV, or known already.
 
-    A known drive that cannot be read any more is found by what udev remembers of it: it is broken, not gone.
+    A known drive is broken, not gone, if its device cannot be read any more (then udev remembers whose it is), or can
+    be read but shows neither a super block nor anything else.
+
+    Args:
+        found: All devices.
+        known: Drives that the agent has, by FSUUID: ``major:minor`` of the device that carried each when last seen;
+            empty for one that is lost.
     """
     by_fsuuid: dict[str, list[DeviceFacts]] = {}
+    by_device = {device: fsuuid for fsuuid, device in known.items() if device}
     for facts in found:
         block = facts.superblock
         if block is not None and (block.label in _LABELS or block.fsuuid in known):
             by_fsuuid.setdefault(block.fsuuid, []).append(facts)
         elif facts.unreadable and not facts.shadow and xfs_uuid(facts) in known:
             by_fsuuid.setdefault(xfs_uuid(facts), []).append(facts)
-    return by_fsuuid
+        elif facts.major_minor in by_device and is_damaged(facts):
+            by_fsuuid.setdefault(by_device[facts.major_minor], []).append(facts)
+    return {fsuuid: _without_parts(devices) for fsuuid, devices in by_fsuuid.items()}
+
+
+def _without_parts(devices: list[DeviceFacts]) -> list[DeviceFacts]:
+    """Leave out partitions of disks that are among ``devices``: both show the same bytes.
+
+    Kernels that know old partition tables (Atari's has no magic number) see such partitions in file systems.
+    """
+    names = {facts.name for facts in devices}
+    return [facts for facts in devices if facts.disk not in names]
+
+
+def is_damaged(facts: DeviceFacts) -> bool:
+    """Tell whether a device that carried a drive has lost its super block, and was not given to anything else."""
+    nothing = facts.superblock is None and facts.shadow is None and not facts.signatures
+    return nothing and not facts.unreadable and not facts.partitioned and not facts.holders
 
 
 def verdict(node: str, fsuuid: str, named: str | None, record: DriveRecord | None) -> Verdict:
@@ -86,12 +112,30 @@ def standing(table: MountTable, path: str, device: str, *, alive: bool) -> Stand
         return Standing.NOTHING
     if alive:
         return Standing.RIGHT if top.device == device else Standing.OTHER
-    return Standing.DEAD_IN_USE if users(table, top) else Standing.DEAD
+    return Standing.DEAD
 
 
 def users(table: MountTable, drive: Mount) -> list[str]:
     """Return where else the file system of ``drive`` is mounted, in whole or in part, sorted."""
     return sorted({mount.path for mount in table.of(drive.device)} - {drive.path})
+
+
+def fullness(free_on_disk: int, free: int, total: int) -> str:
+    """Return in words that a mounted drive lacks space which it should have; empty if it does not.
+
+    Args:
+        free_on_disk: Bytes that its file system can still give.
+        free: Bytes that are promised to nobody yet, by account.
+        total: Size of the file system; a hundredth of it may go to metadata that comes with files.
+    """
+    if free_on_disk < LEAST_FREE:
+        return f"its file system has {format_bytes(free_on_disk)} left"
+    if free_on_disk + max(total // 100, LEAST_FREE) < free:
+        return (
+            f"{format_bytes(free)} should be free for new volumes, but its file system has "
+            f"{format_bytes(free_on_disk)} left: something beside volumes takes space"
+        )
+    return ""
 
 
 def overhead_at_init(total: int, free_after_mkfs: int, free_after_mount: int) -> int:
@@ -120,14 +164,15 @@ def new_record(facts: DeviceFacts, node: str, fsuuid: str, overhead: int, topolo
 
 
 def refreshed(record: DriveRecord, facts: DeviceFacts, topology: Segments) -> DriveRecord:
-    """Return ``record`` with what can be seen of its device now; a drive that was mounted and read is Ready."""
-    total = facts.superblock.total if facts.superblock else record.total
+    """Return ``record`` with what can be seen of its device now; a drive that was mounted and read is Ready.
+
+    Its size is not touched: that and the overhead follow the mounted file system together (:mod:`.growth`).
+    """
     return replace(
         record,
         device=facts.name,
         make=facts.make or record.make,
         topology=topology,
-        total=total,
         status=DriveStatus.READY,
         conditions=(),
     )

@@ -25,6 +25,8 @@ class DeviceFacts:
     """``<major>:<minor>``, decimal."""
     size: int = 0
     """Bytes."""
+    disk: str = ""
+    """Kernel name of the disk that this is a partition of; empty for a whole disk."""
     hidden: bool = False
     removable: bool = False
     read_only: bool = False

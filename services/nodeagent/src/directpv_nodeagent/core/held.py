@@ -110,6 +110,11 @@ class Drive:
         return self.record.fsuuid
 
     @property
+    def device(self) -> str:
+        """``major:minor`` of the device that carries it; empty if none does."""
+        return self.view.device if self.record.device else ""
+
+    @property
     def volumes(self) -> MappingProxyType[str, VolumeRecord]:
         """Volumes on the drive, without those that are being purged."""
         return MappingProxyType(self._volumes)

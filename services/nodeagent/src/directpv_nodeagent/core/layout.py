@@ -8,6 +8,7 @@ Source: facts of upstream v4 (paths, ``meta.info``, project id) that existing dr
     <drive>/.directpv/meta.info            0640, whose file system it is
     <drive>/.directpv/drive.json           DriveRecord
     <drive>/.directpv/volumes/<name>.json  VolumeRecord
+    <drive>/.directpv/.proof               empty; written now and then, to see whether the drive can be written
     <drive>/<name>/                        0755, data of a volume
     <drive>/<name>.deleted/                data that is being purged
 """
@@ -21,6 +22,7 @@ from directpv_common.names import API_VERSION, fsuuid_link, project_id
 META_DIR: Final = ".directpv"
 META_FILE: Final = "meta.info"
 DRIVE_FILE: Final = "drive.json"
+PROOF_FILE: Final = ".proof"
 VOLUMES_DIR: Final = "volumes"
 RECORD_SUFFIX: Final = ".json"
 DELETED_SUFFIX: Final = ".deleted"

@@ -7,6 +7,8 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
+MOUNT_FLAGS: Final = ("ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime", "strictatime")
+"""What can differ from mount to mount of one file system."""
 _SPECIAL: Final = re.compile(r"[ \t\n\\]")
 _ESCAPE: Final = re.compile(r"\\([0-7]{3})")
 

@@ -8,10 +8,9 @@ from directpv_common.errors import Conflict, FailedPrecondition, InvalidRequest,
 from directpv_common.messages import VolumeUse
 from directpv_common.units import format_bytes
 from directpv_nodeagent.core.layout import DELETED_SUFFIX
-from directpv_nodeagent.core.mountinfo import Mount, MountTable
+from directpv_nodeagent.core.mountinfo import MOUNT_FLAGS, Mount, MountTable
+from directpv_nodeagent.core.renewal import covered
 
-MOUNT_FLAGS: Final = ("ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime", "strictatime")
-"""What can differ from mount to mount of one file system."""
 _GIVEN: Final = frozenset({"defaults", "rw", "async", "suid", "dev", "exec", "prjquota", "pquota", "diratime"})
 """Flags that hold anyway."""
 _COMPARED: Final = frozenset({"ro", "nosuid", "nodev", "noexec"})
@@ -146,6 +145,8 @@ def is_mount_of(mount: Mount, name: str, tmpfs_device: str) -> bool:
     Its drive may have gone, come back under another number, or have been taken from the records: the directory's
     name on an XFS is what is left to go by. ``tmpfs_device`` is where suspended volumes are published from.
     """
+    if cover := covered(mount):
+        return cover.parts[0] == name
     root = mount.root.removesuffix("//deleted").removesuffix(DELETED_SUFFIX)
     return (mount.fs_type == "xfs" and root == f"/{name}") or (bool(tmpfs_device) and mount.device == tmpfs_device)
 
@@ -156,13 +157,15 @@ def mounted_at(table: MountTable, place: Place) -> list[str]:
 
 
 def check_mounted(table: MountTable, place: Place, path: str, tmpfs_device: str = "") -> None:
-    """Raise unless the volume (or, for a suspended one, its stand-in) is mounted at ``path``.
+    """Raise unless the volume (or what stands in for a suspended or a failed one) is mounted at ``path``.
 
     Raises:
         NotFound: It is not.
     """
     top = table.at(path)
-    if not place.is_at(top) and not (top is not None and tmpfs_device and top.device == tmpfs_device):
+    if place.is_at(top) or (top is not None and tmpfs_device and top.device == tmpfs_device):
+        return
+    if top is None or not (cover := covered(top)) or cover.parts[0] != place.name:
         raise NotFound(f"volume_path: {place.name} is not mounted at {path}", field="volume_path")
 
 
