@@ -1,20 +1,157 @@
 """A volume's size is a limit that holds: in the kernel, not in somebody's head."""
 
+import uuid
+
+import pytest
+
+from directpv_common.messages import DriveStatus
+from directpv_common.names import project_id
+from support.guest.disks import Disk
+from support.guest.kubelet import Kubelet
 from support.guest.lab import Lab
+from support.guest.node import AGENT, ROOT, Node
 from support.node_client import MIB
 
-STAGING = "/var/lib/kubelet/plugins/pvc-1/globalmount"
-TARGET = "/var/lib/kubelet/pods/p1/mount"
+SIZE = 20 * MIB
+LARGER = 32 * MIB
+SLACK = 64 * 1024
+"""Bytes that the directory itself may take of the limit."""
+UPSTREAM = "pvc-11111111-2222-3333-4444-555555555555"
 
 
-async def test_quota_binds(lab: Lab) -> None:
+async def volume(node: Node, drive: str, name: str) -> Kubelet:
+    """Make a volume of ``SIZE``, and start using it."""
+    used = Kubelet(node, await node.client.make_volume(drive, name, SIZE // MIB))
+    await used.start()
+    return used
+
+
+async def check_limit(used: Kubelet, size: int, taken: int = 0) -> None:
+    """Fill the volume: it takes what its size and nothing less, of which ``taken`` bytes are used already."""
+    shown, available = await used.space()
+    assert shown == size
+    assert size - taken - SLACK <= available <= size - taken
+    assert size - taken - SLACK <= await used.fill("more") <= size - taken
+    assert (await used.space())[1] <= SLACK
+
+
+async def empty(used: Kubelet) -> None:
+    await used.node.hand.run("rm", f"{used.target}/more")
+    await used.node.hand.run("sync")
+
+
+async def test_a_volume_takes_its_size_and_no_more_until_it_is_expanded_and_its_neighbour_has_its_own(
+    lab: Lab,
+) -> None:
     node, _, drives = await lab.node_with_drives(drives=1)
-    hand = node.hand
-    await node.client.make_volume(drives[0], "pvc-1", 20)
-    await hand.sh("mkdir -p /var/lib/kubelet/plugins/pvc-1 /var/lib/kubelet/pods/p1")
-    await node.client.stage("pvc-1", STAGING)
-    await node.client.publish("pvc-1", STAGING, TARGET)
-    done = await hand.attempt("dd", "if=/dev/zero", f"of={TARGET}/f", "bs=1M", "count=21")
-    assert "No space left" in done.err
-    print(await hand.sh(f"df -B1 {TARGET}"))
-    assert str(20 * MIB) in await hand.sh(f"df -B1 --output=size {TARGET}")
+    first, neighbour = await volume(node, drives[0], "pvc-1"), await volume(node, drives[0], "pvc-2")
+
+    assert (await first.write("early", 4 * MIB)).code == 0
+    await check_limit(first, SIZE, taken=4 * MIB)
+
+    assert (await neighbour.write("whole", SIZE)).code == 0
+    assert "No space left on device" in (await neighbour.write("byte", 4096)).err
+
+    assert await first.expand(LARGER) == LARGER
+    assert (await first.space())[0] == LARGER
+    assert (await first.write("later", 4 * MIB)).code == 0
+    await empty(first)
+    await check_limit(first, LARGER, taken=8 * MIB)
+    assert (await neighbour.space())[0] == SIZE
+
+
+@pytest.mark.timeout(240)
+async def test_the_limit_survives_a_killed_agent_a_remount_and_a_power_failure(lab: Lab) -> None:
+    node, (disk,), drives = await lab.node_with_drives(drives=1)
+    used = await volume(node, drives[0], "pvc-1")
+    assert (await used.write("kept", 4 * MIB)).code == 0
+    assert await used.expand(LARGER) == LARGER
+
+    await node.restart_agent()
+    await check_limit(used, LARGER, taken=4 * MIB)
+    await empty(used)
+
+    await node.end(AGENT)
+    await node.hand.run("umount", used.target, used.staging, f"{ROOT}/mnt/{drives[0]}")
+    await node.start_agent()
+    await used.start()
+    await check_limit(used, LARGER, taken=4 * MIB)
+    await empty(used)
+
+    await lab.reboot(node.machine)  # type: ignore[arg-type]
+    await disk.attach()
+    await node.start_agent()
+    await node.start_gateway()
+    await used.start()
+    await check_limit(used, LARGER, taken=4 * MIB)
+
+
+async def make_by_hand(node: Node, disk: Disk, fsuuid: str) -> None:
+    """Make a drive with one volume as upstream v4 does, and leave it mounted where upstream has it."""
+    place, project = f"{ROOT}/mnt/{fsuuid}", project_id(UPSTREAM)
+    await node.hand.sh(
+        f"""
+        mkfs.xfs -q -i maxpct=50 -m uuid={fsuuid} -L DIRECTPV /dev/{disk.name}
+        mkdir -p {place}
+        mount -t xfs -o noatime,prjquota /dev/{disk.name} {place}
+        ln -s . {place}/.FSUUID.{fsuuid}
+        mkdir -m 0750 {place}/.directpv
+        printf 'APP_NAME=directpv\\nAPP_VERSION=v1beta1\\nFSUUID={fsuuid}\\n' > {place}/.directpv/meta.info
+        chmod 0640 {place}/.directpv/meta.info
+        mkdir -m 0755 {place}/{UPSTREAM}
+        xfs_quota -x -c 'project -s -p {place}/{UPSTREAM} {project}' \
+            -c 'limit -p bsoft={SIZE} bhard={SIZE} {project}' {place}
+        head -c {4 * MIB} /dev/zero > {place}/{UPSTREAM}/old
+        sync
+        """
+    )
+
+
+async def project_of(node: Node, path: str) -> int:
+    """Return the project id of a file or directory."""
+    return int((await node.hand.run("xfs_io", "-r", "-c", "lsproj", path)).rpartition("=")[2])
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("mounted", [True, False], ids=["while it is mounted", "after a reboot"])
+async def test_a_drive_of_upstream_is_recognised_with_its_volume_whose_limit_goes_on_to_bind(
+    lab: Lab, mounted: bool
+) -> None:
+    machine = await lab.boot(disks=1)
+    disk, fsuuid = Disk(machine, 0), str(uuid.uuid4())
+    await disk.attach()
+    await make_by_hand(Node(machine, lab.bus, lab.nats.url), disk, fsuuid)
+    if not mounted:
+        await machine.hand.run("umount", f"{ROOT}/mnt/{fsuuid}")
+
+    node = await lab.node(machine)
+
+    held = await node.client.drive_when(fsuuid, lambda d: d.record.status is DriveStatus.READY, "it is adopted")
+    (found,) = held.volumes
+    assert (found.record.name, found.record.capacity) == (UPSTREAM, SIZE)
+    used = Kubelet(node, found.record)
+    used.context = {}
+    await used.start()
+    assert await project_of(node, used.target) == project_id(UPSTREAM)
+    await check_limit(used, SIZE, taken=4 * MIB)
+
+
+async def test_a_volume_that_lost_its_project_id_gets_it_back_when_it_is_staged_for_its_old_files_too(
+    lab: Lab,
+) -> None:
+    node, _, drives = await lab.node_with_drives(drives=1)
+    used = await volume(node, drives[0], "pvc-1")
+    await node.hand.run("mkdir", f"{used.target}/deep")
+    assert (await used.write("deep/old", 4 * MIB)).code == 0
+    assert (await used.write("older", 2 * MIB)).code == 0
+    await used.stop()
+    directory = f"{ROOT}/mnt/{drives[0]}/pvc-1"
+    await node.hand.run("xfs_io", "-c", "chproj -R 0", "-c", "chattr -R -P", directory)
+    await node.hand.run("xfs_io", "-c", "chproj 0", f"{directory}/deep/old", "-c", "lsproj")
+    assert await project_of(node, f"{directory}/deep/old") == 0
+
+    await used.start()
+
+    for path in ("", "/older", "/deep", "/deep/old"):
+        assert await project_of(node, f"{used.target}{path}") == project_id("pvc-1")
+    await check_limit(used, SIZE, taken=6 * MIB)

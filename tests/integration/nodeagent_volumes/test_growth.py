@@ -158,6 +158,7 @@ async def test_a_growth_that_fails_leaves_the_drive_ready_is_told_once_and_tried
     (failure,) = of_kind(events, "expand-failed")
     assert (failure["size"], failure["total"]) == (2000 * MIB, before.record.total)
     assert failure["cause"]
+    assert agent.log_text().count("did not grow with its device") == 1
     (crowded / "filler").unlink()
     resize(loops, device, 2048)
     await client.drive_when(drive, has_total(2048), "grown at last")

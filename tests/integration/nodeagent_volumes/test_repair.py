@@ -15,9 +15,10 @@ from directpv_common.api import Node
 from directpv_common.bus import Bus
 from directpv_common.errors import Busy, DirectPVError, FailedPrecondition, Fenced, NotFound
 from directpv_common.events import CloudEvent
-from directpv_common.messages import DriveId, DriveStatus, Fence, OrderRepair, RepairStatus, VolumeRecord
+from directpv_common.messages import DriveId, DriveStatus, Fence, OrderRepair, RemoveVolume, RepairStatus, VolumeRecord
 from directpv_common.wire import decode
 from integration.nodeagent_volumes.harness import AgentProcess, Loops, mounts_below, run, wait_until
+from integration.nodeagent_volumes.test_drives import shut_down
 from support.node_client import FENCE, MIB, Client, eventually
 
 BLOCK, SECTOR = 4096, 512
@@ -151,7 +152,8 @@ class TestRepair:
         await client.stage("pvc-1", pods / "s")
         wanted = ["repairing", "repair-ended", "ready", "repaired"]
         await eventually(lambda: _equal(kinds(events)[-4:], wanted), "told")
-        assert events[-1].data["exit_status"] == 0
+        (last,) = [event for event in events if event.type.endswith(".repaired")]
+        assert (last.data["exit_status"], last.data["status"]) == (0, "Ready")
 
     async def test_damage_is_found_by_a_dry_run_which_repairs_nothing_and_a_lost_root_is_told_with_where_the_data_is(
         self, agent: AgentProcess, loops: Loops, drive: str, client: Client
@@ -220,10 +222,25 @@ class TestRepair:
         forced = await repaired(client, drive, force=True)
         assert (forced.outcome, forced.status) == ("Repaired", "Ready"), forced
 
+    async def test_a_log_that_can_be_replayed_is_not_thrown_away_and_needs_no_force(
+        self, agent: AgentProcess, loops: Loops, client: Client
+    ) -> None:
+        device = loops.make()
+        agent.extra = ("--scan-interval=1000",)
+        agent.start(device)
+        drive = await client.make_drive(device)
+        path = agent.root / "mnt" / drive / "precious"
+        path.write_bytes(b"precious")
+        run("sync", str(path))
+        shut_down(agent.root / "mnt" / drive, flush_log=True)
+
+        outcome = await repaired(client, drive, force=True)
+
+        assert (outcome.outcome, outcome.exit_status, outcome.status) == ("Clean", 0, "Ready"), outcome
+        assert path.read_bytes() == b"precious"
+
 
 async def make_unreplayable(agent: AgentProcess, device: str, drive: str, client: Client) -> None:
-    from integration.nodeagent_volumes.test_drives import shut_down
-
     root = agent.root / "mnt" / drive
     assert agent.process is not None
     agent.process.send_signal(signal.SIGSTOP)
@@ -334,7 +351,9 @@ class TestWhileItRuns:
         with pytest.raises(FailedPrecondition, match="Repairing"):
             await client.stage("pvc-1", pods / "s")
         with pytest.raises(DirectPVError, match="Repairing"):
-            await client.remove(drive, "pvc-1")
+            await client.bus.call(
+                Node.VOLUME_REMOVE, RemoveVolume(name="pvc-1", fsuuid=drive, fence=FENCE), node="n1", patient=False
+            )
         (device,) = loops.attached
         os.truncate(loops.attached[device], 1000 * MIB)
         run("losetup", "--set-capacity", f"/dev/{device}")

@@ -13,6 +13,7 @@ from support.guest.uml import Uml
 
 _CONFIG: Final = "/sys/kernel/config/target"
 _SECTOR: Final = 512
+_DUST_BLOCK: Final = 1 << 20
 
 
 async def prepare(hand: Hand) -> None:
@@ -136,9 +137,16 @@ class Disk:
         await self.table(f"0 {sectors} flakey {device} 0 0 3600 1 error_writes")
 
     async def fail_reads(self) -> None:
-        """Let every read of the disk fail that the page cache does not answer; writes go well."""
+        """Let every read of the disk fail that no page cache answers; a block that is written can be read again."""
         device, sectors = self.machine.disk_device(self.index), await self.sectors()
-        await self.table(f"0 {sectors} flakey {device} 0 0 3600 1 error_reads")
+        await self.table(f"0 {sectors} dust {device} 0 {_DUST_BLOCK}")
+        blocks = sectors * _SECTOR // _DUST_BLOCK
+        await self.hand.sh(
+            f"""
+            for block in $(seq 0 {blocks - 1}); do dmsetup message {self.mapped} 0 addbadblock $block; done 2>/dev/null
+            dmsetup message {self.mapped} 0 enable
+            """
+        )
 
     async def delay(self, milliseconds: int) -> None:
         """Let every request take so long."""

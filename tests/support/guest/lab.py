@@ -57,6 +57,12 @@ class Lab:
         assert [result.error for result in results] == [""] * drives
         return node, disks, [result.drive.fsuuid for result in results if result.drive]
 
+    async def reboot(self, machine: Uml) -> None:
+        """Cut a guest's power and boot it again; its disks have to be attached again."""
+        machine.kill()
+        await machine.start()
+        await guest_disks.prepare(machine.hand)
+
     async def close(self, failed: bool) -> None:
         for node in self.nodes if failed else ():
             for name in (AGENT, GATEWAY):

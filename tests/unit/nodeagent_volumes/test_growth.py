@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from directpv_common.errors import FailedPrecondition
 from directpv_common.messages import DriveRecord
 from directpv_common.units import GIB, MIB, TIB
-from directpv_nodeagent.core.growth import Geometry, check_fits, resized, target, worth_a_look
+from directpv_nodeagent.core.growth import RETRY_SECONDS, Attempts, Geometry, check_fits, resized, target, worth_a_look
 
 BLOCK = 4096
 GEOMETRY = Geometry(BLOCK, ag_blocks=38400, ag_count=4, log_blocks=16384, inode_percent=25, data_blocks=153600)
@@ -107,3 +107,24 @@ def test_a_device_smaller_than_its_file_system_is_refused_with_both_sizes() -> N
     check_fits("sda", 2 * GIB, 0)
     with pytest.raises(FailedPrecondition, match=r"sda has 1 GiB .* less than the 2 GiB"):
         check_fits("sda", 2 * GIB, GIB)
+
+
+def test_a_growth_that_fails_is_tried_at_most_every_minute_unless_the_size_changes() -> None:
+    attempts = Attempts()
+    assert attempts.is_due("d1", 100, 0.0)
+    attempts.begin("d1", 100, 0.0)
+
+    assert not attempts.is_due("d1", 100, RETRY_SECONDS - 0.1)
+    assert attempts.is_due("d1", 100, RETRY_SECONDS)
+    assert attempts.is_due("d1", 101, 0.1)
+    assert attempts.is_due("d2", 100, 0.1)
+
+
+def test_a_failure_is_told_once_per_size_however_often_it_is_tried() -> None:
+    attempts = Attempts()
+    told = []
+    for size, now in ((100, 0.0), (100, 60.0), (100, 120.0), (200, 121.0), (200, 181.0)):
+        attempts.begin("d1", size, now)
+        told.append(attempts.failed("d1"))
+
+    assert told == [True, False, False, True, False]

@@ -45,11 +45,20 @@ class TestArguments:
         assert repair.arguments(REQUEST, "/dev/sda")[0] == "xfs_repair"
         assert repair.arguments(REQUEST, "/dev/sda")[-2:] == ("--", "/dev/sda")
         assert {"-L", "-P", "-n"}.isdisjoint(of())
-        assert "-L" in of(force=True)
+        assert "-L" not in of(force=True)
         assert "-P" in of(disable_prefetch=True)
         dry = of(dry_run=True, force=True)
         assert "-n" in dry
         assert {"-L", "-e"}.isdisjoint(dry)
+
+    def test_a_log_is_thrown_away_only_by_force_and_only_after_it_could_not_be_replayed(self) -> None:
+        forced = RepairDrive(fsuuid=ID, id="x", force=True)
+
+        assert repair.must_zero_log(forced, 2)
+        assert "-L" in repair.arguments(forced, "/dev/sda", zero_log=True)
+        assert not any(repair.must_zero_log(forced, status) for status in (0, 1, 4, -9))
+        assert not repair.must_zero_log(REQUEST, 2)
+        assert not repair.must_zero_log(RepairDrive(fsuuid=ID, id="x", force=True, dry_run=True), 2)
 
     def test_only_the_same_work_on_the_same_drive_is_joined(self) -> None:
         assert repair.same_work(REQUEST, RepairDrive(fsuuid=ID, id="r2"))
@@ -148,6 +157,7 @@ class TestDevice:
             ({"superblock": FOREIGN}, (OWN,)),
             ({}, (FOREIGN,)),
             ({"signatures": ("ext4",)}, (OWN,)),
+            ({"partitioned": True}, (OWN,)),
             ({"signatures": ("LVM2_member", "xfs")}, ()),
         ],
     )
@@ -159,7 +169,6 @@ class TestDevice:
         "facts",
         [
             {"holders": ("dm-0",)},
-            {"partitioned": True},
             {"swap": True},
             {"shadow": OWN},
             {"unreadable": "I/O error"},

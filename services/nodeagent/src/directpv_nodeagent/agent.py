@@ -122,7 +122,7 @@ class Agent:
             background(
                 monitor.run(),
                 self._scanner.run(config.scan_interval),
-                self._udev.run(self._scanner.trigger),
+                *([self._udev.run(self._scanner.trigger)] if config.device_events == "on" else []),
                 self._sampler.run(config.metrics_interval),
                 self._health.run(config.health_interval),
                 self._serve_bus(),

@@ -36,6 +36,9 @@ class Config:
     http_host: str = option("0.0.0.0", "address of metrics and probes")  # noqa: S104
     metrics_port: int = option(10443, "port of Prometheus metrics; 0: none")
     readiness_port: int = option(30443, "port of /ready and /healthz; 0: none")
+    device_events: Literal["on", "off"] = option(
+        "on", "off: do not listen to the kernel's device events; changes are noticed at the next scan"
+    )
     scan_interval: float = option(30.0, "seconds between scans of all devices, beside those that events cause")
     heartbeat_interval: float = option(5.0, "seconds between heartbeats, beside those that changes cause")
     metrics_interval: float = option(15.0, "seconds between samples")

@@ -63,13 +63,17 @@ def name_of(fn: Callable[..., Any]) -> str:
     return str(getattr(getattr(fn, "func", fn), "__name__", "operation")).strip("_<>").replace("_", " ")
 
 
-def too_late(key: str, what: str, within: float, state: State) -> DriveFault:
+class Hangs(DriveFault):
+    """An operation did not end in time, or was not tried since earlier ones have not: nothing is known but that."""
+
+
+def too_late(key: str, what: str, within: float, state: State) -> Hangs:
     """Return the error for a job that was given up in ``state``."""
     if state is State.DROPPED:
-        return DriveFault(f"{key}: {what} could not begin within {within:g} s: earlier operations on it have not ended")
-    return DriveFault(f"{key}: {what} did not end within {within:g} s: the device does not answer")
+        return Hangs(f"{key}: {what} could not begin within {within:g} s: earlier operations on it have not ended")
+    return Hangs(f"{key}: {what} did not end within {within:g} s: the device does not answer")
 
 
-def refused(key: str, what: str, stuck: int) -> DriveFault:
+def refused(key: str, what: str, stuck: int) -> Hangs:
     """Return the error for a job that was not begun, since ``stuck`` others hang."""
-    return DriveFault(f"{key}: {what} was not tried: {stuck} earlier operations hang in the kernel; check the device")
+    return Hangs(f"{key}: {what} was not tried: {stuck} earlier operations hang in the kernel; check the device")

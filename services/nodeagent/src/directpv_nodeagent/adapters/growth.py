@@ -7,7 +7,6 @@ next look finds what is left to do by comparing them. Promised bytes therefore a
 import asyncio
 import fcntl
 import logging
-from dataclasses import dataclass
 from typing import Final
 
 from directpv_common.errors import DirectPVError
@@ -24,8 +23,6 @@ log = logging.getLogger(__name__)
 
 GROW_SECONDS: Final = 300.0
 """Each new allocation group is a few writes; a drive that grows a thousandfold has thousands."""
-RETRY_SECONDS: Final = 60.0
-"""A growth that failed, or gained nothing, is tried again after so long, or when the device's size changes again."""
 
 
 def grow(view: DriveView, size: int) -> tuple[Geometry, str]:
@@ -54,27 +51,18 @@ def grow(view: DriveView, size: int) -> tuple[Geometry, str]:
         return after, "" if after.data_blocks > before.data_blocks else "the kernel said it did, and it did not"
 
 
-@dataclass(slots=True)
-class _Try:
-    size: int
-    at: float
-    told: bool = False
-
-
 class Growth:
     """Notices that devices grew."""
 
     def __init__(self, drives: Drives, turns: Turns) -> None:
         self._drives = drives
         self._turns = turns
-        self._tries: dict[str, _Try] = {}
+        self._attempts = growth.Attempts()
 
     def is_due(self, drive: Drive, facts: DeviceFacts) -> bool:
         """Tell whether the drive should be looked at; cheap, for every scan."""
-        if not growth.worth_a_look(drive.record, facts.size):
-            return False
-        last = self._tries.get(drive.fsuuid)
-        return last is None or last.size != facts.size or self._now() - last.at >= RETRY_SECONDS
+        worth = growth.worth_a_look(drive.record, facts.size)
+        return worth and self._attempts.is_due(drive.fsuuid, facts.size, self._now())
 
     async def look(self, drive: Drive, facts: DeviceFacts) -> None:
         """Grow the drive if its device has more room, and take in how large it is. The device's lock is held.
@@ -83,16 +71,14 @@ class Growth:
         """
         if not self._may(drive, facts):
             return
-        last = self._tries.get(drive.fsuuid)
-        told = last is not None and last.size == facts.size and last.told
-        self._tries[drive.fsuuid] = attempt = _Try(facts.size, self._now(), told)
+        self._attempts.begin(drive.fsuuid, facts.size, self._now())
         try:
             async with self._turns.take(f"drive {drive.fsuuid}", kind="prepare") as turn:
                 why = await self._grow(turn, drive, facts) if self._may(drive, facts) else ""
         except (DirectPVError, OSError) as error:
             why = str(error)
         if why:
-            self._failed(drive, facts, why, attempt)
+            self._failed(drive, facts, why)
 
     @staticmethod
     def _now() -> float:
@@ -119,10 +105,9 @@ class Growth:
             self._drives.emit("drive", "expanded", drive.fsuuid, device=facts.name, **facts_told)
         return why
 
-    def _failed(self, drive: Drive, facts: DeviceFacts, why: str, attempt: _Try) -> None:
+    def _failed(self, drive: Drive, facts: DeviceFacts, why: str) -> None:
         about = {"device": facts.name, "total": drive.record.total, "size": facts.size, "cause": why}
         log.warning("drive did not grow with its device", extra={"drive": drive.fsuuid, **about})
-        if not attempt.told:
-            attempt.told = True
-            advice = f"look at the kernel log of the node; it is tried again every {RETRY_SECONDS:.0f} s"
+        if self._attempts.failed(drive.fsuuid):
+            advice = f"look at the kernel log of the node; it is tried again every {growth.RETRY_SECONDS:.0f} s"
             self._drives.emit("drive", "expand-failed", drive.fsuuid, advice=advice, **about)

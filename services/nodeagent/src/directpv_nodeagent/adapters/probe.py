@@ -8,11 +8,13 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from time import monotonic
 from typing import Final
 
 from directpv_common.errors import DriveFault
 from directpv_common.units import MIB
 from directpv_nodeagent.adapters.executor import DriveExecutors
+from directpv_nodeagent.adapters.executor_job import Hangs
 from directpv_nodeagent.adapters.probe_sysfs import (
     Roots,
     disk_of,
@@ -65,6 +67,8 @@ class Prober:
         self.roots = roots or Roots()
         self.within = within
         self._unreadable: dict[str, str] = {}
+        self._late: dict[str, float] = {}
+        """Since when devices have not answered, by name."""
         self.executors = DriveExecutors(width=2, stuck_limit=1)
         """Threads that read devices; one that hangs is not tried again before it returns."""
 
@@ -74,13 +78,18 @@ class Prober:
             return False
         return any(fnmatchcase(name, pattern) for pattern in self.patterns)
 
-    def probe(self) -> list[DeviceFacts]:
+    def probe(self, patience: float | None = None) -> list[DeviceFacts]:
         """Return all devices that may be touched, sorted by name; devices are read at the same time.
+
+        Args:
+            patience: Seconds to wait for the slowest, if less than reading may take: those that are still being read
+                are ``pending`` then. By default they are waited for, and are ``unreadable`` if they do not answer.
 
         Raises:
             DriveFault: There is no mount table, so that nothing can be said about any device.
         """
-        return self._probe(entry.replace("!", "/") for entry in names_in(self.roots.sys / "class/block"))
+        names = (entry.replace("!", "/") for entry in names_in(self.roots.sys / "class/block"))
+        return self._probe(names, self.within if patience is None else min(patience, self.within))
 
     def probe_one(self, name: str) -> DeviceFacts | None:
         """Return the device called ``name``; None if there is none, or it may not be touched.
@@ -88,7 +97,7 @@ class Prober:
         Raises:
             DriveFault: As :meth:`probe`.
         """
-        return next(iter(self._probe([name])), None)
+        return next(iter(self._probe([name], self.within)), None)
 
     def probe_number(self, number: str) -> DeviceFacts | None:
         """Return the device with number ``<major>:<minor>``, whatever it is called now; else None.
@@ -103,7 +112,7 @@ class Prober:
         """Return the path of the device's file."""
         return str(self.roots.path(facts.name))
 
-    def _probe(self, names: Iterable[str]) -> list[DeviceFacts]:
+    def _probe(self, names: Iterable[str], patience: float) -> list[DeviceFacts]:
         allowed = [name for name in names if self.allows(name)]
         if not allowed:
             return []
@@ -112,10 +121,11 @@ class Prober:
         wanted = {facts.name: facts for facts in found if _worth_reading(facts)}
         contents = self.executors.run_all(
             {name: lambda facts=facts: self.read_content(facts) for name, facts in wanted.items()},  # type: ignore[misc]
-            self.within,
+            patience,
             "reading its signatures",
         )
-        return [self._add_content(facts, contents.get(facts.name)) for facts in found]
+        self._late = {name: since for name, since in self._late.items() if name in wanted}
+        return [self._add_content(facts, contents.get(facts.name), patience) for facts in found]
 
     def _look(self, name: str, tables: InUse) -> DeviceFacts | None:
         """Return what is known without reading the device; None if it is gone, or nothing is behind it."""
@@ -146,8 +156,17 @@ class Prober:
             udev=udev,
         )
 
-    def _add_content(self, facts: DeviceFacts, content: "Content | BaseException | None") -> DeviceFacts:
+    def _add_content(
+        self, facts: DeviceFacts, content: "Content | BaseException | None", patience: float
+    ) -> DeviceFacts:
         """Return ``facts`` with what was read; log why nothing could be, once for each reason."""
+        if isinstance(content, Hangs):
+            now = monotonic()
+            if now - self._late.setdefault(facts.name, now - patience) < self.within:
+                return replace(facts, pending=True)
+            content = DriveFault(f"{facts.name} does not answer: reading it has not ended within {self.within:g} s")
+        else:
+            self._late.pop(facts.name, None)
         if not isinstance(content, BaseException):
             self._unreadable.pop(facts.name, None)
             return with_content(facts, *content) if content else facts

@@ -101,7 +101,12 @@ async def work_on(drives: Drives, request: RepairDrive, drive: Drive, found: Fou
         raise
     with hold:
         log.info("xfs_repair begins", extra={"drive": drive.fsuuid, "device": found.facts.name})
-        return await run_supervised(*repair.arguments(request, path), within=seconds, keep=repair.OUTPUT_BYTES)
+        ended = await run_supervised(*repair.arguments(request, path), within=seconds, keep=repair.OUTPUT_BYTES)
+        if repair.must_zero_log(request, ended.status):
+            log.warning("log thrown away, as was asked", extra={"drive": drive.fsuuid})
+            again = repair.arguments(request, path, zero_log=True)
+            ended = await run_supervised(*again, within=seconds, keep=repair.OUTPUT_BYTES)
+        return ended
 
 
 def _unmount(drive: Drive, number: str) -> bool:

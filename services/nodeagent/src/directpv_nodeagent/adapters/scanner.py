@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 from typing import Final, NamedTuple
 
@@ -26,7 +27,9 @@ log = logging.getLogger(__name__)
 PROBE_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 15.0
 SCAN_SECONDS: Final = 10.0
-"""How long a scan waits for its slowest drive; the others must not."""
+"""How long the first scan waits for its slowest drive."""
+PATIENCE_SECONDS: Final = 1.0
+"""How long any other does: a drive that hangs must not keep the agent from seeing what becomes of others."""
 DEBOUNCE_SECONDS: Final = 0.1
 """Events of one device come in bursts; a scan looks at all of them."""
 _SHUT_DOWN: Final = "its file system was shut down after an I/O error"
@@ -82,7 +85,9 @@ class Scanner:
             self._drives.rescans += 1
             try:
                 run = self._drives.executors.run
-                found = await run("devices", self._drives.prober.probe, PROBE_SECONDS, "probing devices")
+                patience = PATIENCE_SECONDS if self._drives.scanned else None
+                probe = functools.partial(self._drives.prober.probe, patience)
+                found = await run("devices", probe, PROBE_SECONDS, "probing devices")
                 known_at = {fsuuid: drive.changes for fsuuid, drive in self._drives.by_id.items()}
                 table = await run("devices", own_mounts, LOOK_SECONDS, "reading the mount table")
                 self._tell_devices(present(found))
@@ -96,6 +101,8 @@ class Scanner:
                 log.error("scan failed", extra={"error": str(error)})
                 return
             self._drives.trouble, self._drives.scanned = "", True
+            if any(facts.pending for facts in found):
+                asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self.trigger)
             self._drives.forgive(by_fsuuid)
 
     def _tell_devices(self, found: dict[str, DeviceFacts]) -> None:
@@ -114,7 +121,8 @@ class Scanner:
                 self._looks[fsuuid] = task
                 task.add_done_callback(lambda _, fsuuid=fsuuid: self._looks.pop(fsuuid))  # type: ignore[misc]
         if self._looks:
-            await asyncio.wait(self._looks.values(), timeout=SCAN_SECONDS)
+            patience = PATIENCE_SECONDS if self._drives.scanned else SCAN_SECONDS
+            await asyncio.wait(self._looks.values(), timeout=patience)
 
     async def _look(self, fsuuid: str, devices: list[DeviceFacts], seen: _Seen) -> None:
         """Look at one drive, known or not; a failure of it is noted, and is no other drive's."""
@@ -135,10 +143,10 @@ class Scanner:
             log.exception("looking at a drive failed", extra={"drive": fsuuid})
 
     async def _look_at(self, fsuuid: str, facts: DeviceFacts, drive: Drive | None, seen: _Seen) -> None:
-        if self._drives.busy_devices[facts.name]:
+        if self._drives.busy_devices[facts.name] or facts.pending:
             return
         if facts.unreadable:
-            self._drives.observe(fsuuid, drive, Observation.IO_ERROR, f"device {facts.name}: {facts.unreadable}")
+            self._drives.observe(fsuuid, drive, Observation.IO_ERROR, facts.unreadable)
             return
         if facts.superblock is None:
             cause = f"the super block of {facts.name} is damaged"

@@ -62,7 +62,7 @@ def candidates(found: Iterable[DeviceFacts], known: Mapping[str, str]) -> dict[s
             by_fsuuid.setdefault(block.fsuuid, []).append(facts)
         elif facts.unreadable and not facts.shadow and xfs_uuid(facts) in known:
             by_fsuuid.setdefault(xfs_uuid(facts), []).append(facts)
-        elif facts.major_minor in by_device and is_damaged(facts):
+        elif facts.major_minor in by_device and (facts.pending or is_damaged(facts)):
             by_fsuuid.setdefault(by_device[facts.major_minor], []).append(facts)
     return {fsuuid: _without_parts(devices) for fsuuid, devices in by_fsuuid.items()}
 

@@ -48,6 +48,9 @@ class DeviceFacts:
     unreadable: str = ""
     """Why the device's content could not be read, in words; empty if it was read, or need not be."""
 
+    pending: bool = False
+    """It is still being read, and was not given up: nothing may be concluded from what is missing here."""
+
     @property
     def make(self) -> str:
         """For people: device-mapper name, vendor, model and partition, of those that are known."""

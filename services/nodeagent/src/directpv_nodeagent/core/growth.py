@@ -24,6 +24,8 @@ _GROW: Final = struct.Struct("=QI4x")
 
 LEAST: Final = 16 * MIB
 """Smaller gains are left alone: not worth a change, and a new AG must not be smaller."""
+RETRY_SECONDS: Final = 60.0
+"""A growth that failed, or gained nothing, is tried again after so long, or when the device's size changes again."""
 _POOL_BLOCKS: Final = 8192
 _POOL_SHARE: Final = 20
 """XFS keeps a twentieth of its blocks, 8,192 at most, to itself, so that it can always make room."""
@@ -114,6 +116,39 @@ def _share(record: DriveRecord, geometry: Geometry, more: int) -> int:
 
 def _pool(total: int, block_size: int) -> int:
     return min(total // _POOL_SHARE, _POOL_BLOCKS * block_size)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    size: int
+    at: float
+    failed: bool = False
+
+
+class Attempts:
+    """When growing was tried, per drive: one that fails is not tried at every scan, and told of once.
+
+    Times are seconds of a clock that only goes forward.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, _Attempt] = {}
+
+    def is_due(self, fsuuid: str, size: int, now: float) -> bool:
+        """Tell whether to try (again): the device's size is new, or enough time has passed."""
+        last = self._last.get(fsuuid)
+        return last is None or last.size != size or now - last.at >= RETRY_SECONDS
+
+    def begin(self, fsuuid: str, size: int, now: float) -> None:
+        """Note that it is tried."""
+        last = self._last.get(fsuuid)
+        self._last[fsuuid] = _Attempt(size, now, failed=last is not None and last.size == size and last.failed)
+
+    def failed(self, fsuuid: str) -> bool:
+        """Note that it failed; tell whether that is news for this size."""
+        last = self._last[fsuuid]
+        news, last.failed = not last.failed, True
+        return news
 
 
 def check_fits(name: str, total: int, size: int) -> None:

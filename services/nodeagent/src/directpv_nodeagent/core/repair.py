@@ -41,14 +41,19 @@ class Verdict:
     message: str
 
 
-def arguments(request: RepairDrive, device: str) -> tuple[str, ...]:
+def arguments(request: RepairDrive, device: str, *, zero_log: bool = False) -> tuple[str, ...]:
     """Return the command line; ``-e`` tells a repair from a file system that was well."""
     flags = ["-v", "-n" if request.dry_run else "-e"]
-    if request.force and not request.dry_run:
+    if zero_log:
         flags.append("-L")
     if request.disable_prefetch:
         flags.append("-P")
     return ("xfs_repair", *flags, "--", device)
+
+
+def must_zero_log(request: RepairDrive, exit_status: int) -> bool:
+    """Tell whether xfs_repair has to be called again to throw the log away: never before it refused otherwise."""
+    return request.force and not request.dry_run and exit_status == _DIRTY_LOG
 
 
 def same_work(one: RepairDrive, other: RepairDrive) -> bool:
@@ -169,7 +174,6 @@ def check_device(drive: Drive, facts: DeviceFacts, others: Sequence[Superblock])
     name = facts.name
     for forbidden, what in (
         (facts.holders, f"is held by {', '.join(facts.holders)}"),
-        (facts.partitioned, "has partitions"),
         (facts.swap, "is swap"),
         (facts.shadow is not None, "shows the file system of another device"),
         (facts.unreadable, f"cannot be read ({facts.unreadable})"),
@@ -191,7 +195,8 @@ def _check_damaged(drive: Drive, facts: DeviceFacts, others: Sequence[Superblock
     if drive.fsuuid in backups:  # others are left from an earlier mkfs, which put them elsewhere
         backups = set()
     shown = backups | ({facts.superblock.fsuuid} if facts.superblock is not None else set())
-    foreign = sorted({*shown, *(set(facts.signatures) - {FS_TYPE})})
+    partitions = {"partitions"} if facts.partitioned else set()
+    foreign = sorted({*shown, *(set(facts.signatures) - {FS_TYPE}), *partitions})
     if foreign:
         raise FailedPrecondition(
             f"{drive.describe()} cannot be repaired: device {facts.name} shows {', '.join(foreign)} instead; if "

@@ -1,0 +1,67 @@
+"""A drive that hangs costs its own operations, and no others."""
+
+import asyncio
+import time
+
+from directpv_common.messages import DriveStatus, VolumeRecord
+from support.guest.disks import Disk
+from support.guest.lab import Lab, Tap
+from support.guest.node import Pod
+from support.node_client import MIB
+
+ROUNDS = 20
+
+
+async def round_trip(pod: Pod) -> float:
+    """Return the seconds that taking a volume away and giving it back take."""
+    began = time.perf_counter()
+    await pod.stop()
+    await pod.start()
+    return time.perf_counter() - began
+
+
+async def test_a_hung_drive_costs_only_its_own_operations(lab: Lab, tap: Tap) -> None:
+    node, disks, drives = await lab.node_with_drives(drives=2, **{"scan-interval": 2})
+    for index, drive in enumerate(drives):
+        await node.client.make_volume(drive, f"pvc-{index}")
+    pods = [Pod(node, f"pvc-{index}") for index in range(2)]
+    for pod in pods:
+        await pod.start()
+    before = sorted([await round_trip(pods[1]) for _ in range(ROUNDS)])
+
+    await disks[0].hang()
+    stuck = asyncio.create_task(
+        node.client.prepare(VolumeRecord(name="pvc-stuck", fsuuid=drives[0], capacity=20 * MIB))
+    )
+    during = sorted([await round_trip(pods[1]) for _ in range(ROUNDS)])
+    print(
+        f"unpublish, unstage, stage and publish on the other drive, milliseconds: before p50 "
+        f"{before[ROUNDS // 2] * 1e3:.1f}, max {before[-1] * 1e3:.1f}; during p50 "
+        f"{during[ROUNDS // 2] * 1e3:.1f}, max {during[-1] * 1e3:.1f}"
+    )
+    assert not stuck.done()
+    data = await tap.one("drive.error", drives[0], within=40)
+    assert "does not answer" in data["cause"]
+    assert not (await pods[1].stats()).abnormal
+    assert (await pods[0].stats()).abnormal
+
+    await disks[0].resume()
+
+    await node.client.drive_when(drives[0], lambda d: d.record.status is DriveStatus.READY, "it is Ready")
+    await asyncio.gather(stuck, return_exceptions=True)
+    await node.client.make_volume(drives[0], "pvc-stuck")
+
+
+async def test_a_new_disk_is_seen_while_another_one_hangs(lab: Lab, tap: Tap) -> None:
+    machine = await lab.boot(disks=2)
+    first, second = Disk(machine, 0), Disk(machine, 1)
+    await first.attach()
+    node = await lab.node(machine, **{"scan-interval": 600})
+    await node.client.make_drive(first.name)
+    await first.hang()
+
+    name = await second.attach()
+
+    await tap.one("device.added", name, within=10)
+    assert (await node.client.make_drive(name)) in {d.record.fsuuid for d in (await node.client.inventory()).drives}
+    await first.resume()
