@@ -23,16 +23,23 @@ def free_port() -> int:
 class NatsServer:
     """Can be killed and started again on the same port, with or without its store."""
 
-    def __init__(self, store: Path, port: int = 0, host: str = "127.0.0.1") -> None:
+    def __init__(self, store: Path, port: int = 0, host: str = "127.0.0.1", *, leafs: bool = False) -> None:
+        """Describe a server that is not started yet; one with ``leafs`` takes in leaf servers at ``leaf_url``."""
         self.store = store
         self.host = host
         self.port = port or free_port()
         self.url = f"nats://{host}:{self.port}"
+        self.leaf_port = free_port() if leafs else 0
+        self.leaf_url = f"nats-leaf://{host}:{self.leaf_port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         program = Path(sys.executable).with_name("nats-server")
         arguments = ["-a", self.host, "-p", str(self.port), "-js", "-sd", str(self.store)]
+        if self.leaf_port:
+            settings = self.store.with_suffix(".conf")
+            settings.write_text(f"leafnodes {{ host: {self.host}, port: {self.leaf_port} }}\n")
+            arguments += ["-c", str(settings)]
         self._process = subprocess.Popen([program, *arguments], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + READY_SECONDS
         while not self._listens():
@@ -58,9 +65,9 @@ class NatsServer:
 
 
 @contextlib.contextmanager
-def nats_server(store: Path, port: int = 0, host: str = "127.0.0.1") -> Iterator[NatsServer]:
+def nats_server(store: Path, port: int = 0, host: str = "127.0.0.1", *, leafs: bool = False) -> Iterator[NatsServer]:
     """Run a server while the block runs; port 0 takes a free one."""
-    server = NatsServer(store, port, host)
+    server = NatsServer(store, port, host, leafs=leafs)
     server.start()
     try:
         yield server

@@ -10,13 +10,14 @@ from support.guest.disks import Disk
 from support.guest.kubelet import Kubelet
 from support.guest.lab import Lab
 from support.guest.node import AGENT, ROOT, Node
+from support.guest.uml import Uml
 from support.node_client import MIB
 
 SIZE = 20 * MIB
 LARGER = 32 * MIB
 SLACK = 64 * 1024
 """Bytes that the directory itself may take of the limit."""
-UPSTREAM = "pvc-11111111-2222-3333-4444-555555555555"
+UPSTREAM = ("pvc-11111111-2222-3333-4444-555555555555", "pvc-00000000-0000-0000-0000-000000000001")
 
 
 async def volume(node: Node, drive: str, name: str) -> Kubelet:
@@ -86,10 +87,11 @@ async def test_the_limit_survives_a_killed_agent_a_remount_and_a_power_failure(l
     await check_limit(used, LARGER, taken=4 * MIB)
 
 
-async def make_by_hand(node: Node, disk: Disk, fsuuid: str) -> None:
-    """Make a drive with one volume as upstream v4 does, and leave it mounted where upstream has it."""
-    place, project = f"{ROOT}/mnt/{fsuuid}", project_id(UPSTREAM)
-    await node.hand.sh(
+async def make_by_hand(machine: Uml, disk: Disk, volume: str) -> str:
+    """Make a drive with one volume as upstream v4 does, leave it mounted where upstream has it, and return its id."""
+    fsuuid, project = str(uuid.uuid4()), project_id(volume)
+    place = f"{ROOT}/mnt/{fsuuid}"
+    await machine.hand.sh(
         f"""
         mkfs.xfs -q -i maxpct=50 -m uuid={fsuuid} -L DIRECTPV /dev/{disk.name}
         mkdir -p {place}
@@ -98,13 +100,14 @@ async def make_by_hand(node: Node, disk: Disk, fsuuid: str) -> None:
         mkdir -m 0750 {place}/.directpv
         printf 'APP_NAME=directpv\\nAPP_VERSION=v1beta1\\nFSUUID={fsuuid}\\n' > {place}/.directpv/meta.info
         chmod 0640 {place}/.directpv/meta.info
-        mkdir -m 0755 {place}/{UPSTREAM}
-        xfs_quota -x -c 'project -s -p {place}/{UPSTREAM} {project}' \
+        mkdir -m 0755 {place}/{volume}
+        xfs_quota -x -c 'project -s -p {place}/{volume} {project}' \
             -c 'limit -p bsoft={SIZE} bhard={SIZE} {project}' {place}
-        head -c {4 * MIB} /dev/zero > {place}/{UPSTREAM}/old
+        head -c {4 * MIB} /dev/zero > {place}/{volume}/old
         sync
         """
     )
+    return fsuuid
 
 
 async def project_of(node: Node, path: str) -> int:
@@ -112,28 +115,26 @@ async def project_of(node: Node, path: str) -> int:
     return int((await node.hand.run("xfs_io", "-r", "-c", "lsproj", path)).rpartition("=")[2])
 
 
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize("mounted", [True, False], ids=["while it is mounted", "after a reboot"])
-async def test_a_drive_of_upstream_is_recognised_with_its_volume_whose_limit_goes_on_to_bind(
-    lab: Lab, mounted: bool
+async def test_drives_of_upstream_are_adopted_mounted_or_not_with_their_volumes_whose_limits_go_on_to_bind(
+    lab: Lab,
 ) -> None:
-    machine = await lab.boot(disks=1)
-    disk, fsuuid = Disk(machine, 0), str(uuid.uuid4())
-    await disk.attach()
-    await make_by_hand(Node(machine, lab.bus, lab.nats.url), disk, fsuuid)
-    if not mounted:
-        await machine.hand.run("umount", f"{ROOT}/mnt/{fsuuid}")
+    machine = await lab.boot(disks=2)
+    disks = [Disk(machine, 0), Disk(machine, 1)]
+    for disk in disks:
+        await disk.attach()
+    made = [(await make_by_hand(machine, disk, name), name) for disk, name in zip(disks, UPSTREAM, strict=True)]
+    await machine.hand.run("umount", f"{ROOT}/mnt/{made[1][0]}")
 
     node = await lab.node(machine)
 
-    held = await node.client.drive_when(fsuuid, lambda d: d.record.status is DriveStatus.READY, "it is adopted")
-    (found,) = held.volumes
-    assert (found.record.name, found.record.capacity) == (UPSTREAM, SIZE)
-    used = Kubelet(node, found.record)
-    used.context = {}
-    await used.start()
-    assert await project_of(node, used.target) == project_id(UPSTREAM)
-    await check_limit(used, SIZE, taken=4 * MIB)
+    for fsuuid, name in made:
+        held = await node.client.drive_when(fsuuid, lambda d: d.record.status is DriveStatus.READY, "it is adopted")
+        assert [(v.record.name, v.record.capacity) for v in held.volumes] == [(name, SIZE)]
+        used = Kubelet(node, held.volumes[0].record)
+        used.context = {}
+        await used.start()
+        assert await project_of(node, used.target) == project_id(name)
+        await check_limit(used, SIZE, taken=4 * MIB)
 
 
 async def test_a_volume_that_lost_its_project_id_gets_it_back_when_it_is_staged_for_its_old_files_too(

@@ -206,6 +206,31 @@ def test_a_device_that_hangs_is_shown_as_such_and_the_others_are_read(loop, bare
     assert prober.probe_one(hung.name).unreadable == ""
 
 
+def test_a_scan_that_cannot_wait_goes_on_without_a_slow_device_until_that_was_given_its_time(loop, bare):
+    slow, well = loop(), loop()
+    released = threading.Event()
+
+    class Slow(Prober):
+        def read_content(self, facts):
+            if facts.name == slow.name:
+                released.wait()
+            return super().read_content(facts)
+
+    prober = Slow((slow.name, well.name), roots=bare, within=3600)
+    found = {facts.name: facts for facts in prober.probe(patience=0.1)}
+    assert found[slow.name].pending
+    assert denied(found[slow.name]) == ("Not read yet",)
+    assert denied(found[well.name]) == ()
+    prober.within = 0.2
+    released.wait(0.2)
+    found = {facts.name: facts for facts in prober.probe(patience=0.1)}
+    assert "does not answer" in found[slow.name].unreadable
+    released.set()
+    while prober.executors.stuck:
+        released.wait(0.01)
+    assert not prober.probe_one(slow.name).pending
+
+
 def test_a_device_file_that_leads_to_another_device_is_not_read(loop, tmp_path):
     mine, other = loop(), loop()
     dev = tmp_path / "dev"

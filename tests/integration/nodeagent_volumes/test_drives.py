@@ -1,5 +1,6 @@
 """Drives come, go, break and move: real XFS on loop devices, found by FSUUID whatever the kernel calls them."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -253,6 +254,13 @@ class TestRestart:
         assert len(held.volumes) == 40
 
 
+async def alive(path: Path) -> bool:
+    try:
+        return bool(os.listdir(path))
+    except OSError:
+        return False
+
+
 class TestLoss:
     async def test_a_pulled_drive_is_lost_and_comes_back_under_another_name(
         self, agent: AgentProcess, loops: Loops, client: Client, pods: Path
@@ -277,33 +285,49 @@ class TestLoss:
         await client.stage("pvc-1", pods / "s")
         assert other.exists()
 
-    async def test_a_failed_file_system_in_use_is_told_of_and_mounted_anew_when_nobody_uses_it(
+    async def test_a_failed_file_system_is_mounted_anew_where_its_volumes_are_used(
         self, agent: AgentProcess, drive: str, client: Client, pods: Path
     ) -> None:
         await client.make_volume(drive, "pvc-1")
         await client.stage("pvc-1", pods / "s")
+        await client.publish("pvc-1", pods / "s", pods / "t", read_only=True)
         (pods / "s/file").write_text("kept")
         os.sync()
         shut_down(agent.root / "mnt" / drive)
 
-        broken = await client.drive_when(drive, lambda held: held.record.status == "Error", "error noticed")
-        assert str(pods / "s") in broken.record.conditions[0].message or broken.record.conditions[0].type == "IOError"
-        stats = await client.ask(Node.VOLUME_STATS, StatVolume(name="pvc-1", volume_path=str(pods / "s")))
-        assert stats.abnormal
-        assert drive in stats.condition
-        with pytest.raises(FailedPrecondition):
-            await client.stage("pvc-1", pods / "other")
-        waiting = await client.drive_when(
-            drive, lambda held: bool(held.record.conditions) and str(pods / "s") in held.record.conditions[0].message,
-            "users named",
-        )  # fmt: skip
-        assert not waiting.readable
-
-        await client.unstage("pvc-1", pods / "s")
+        await eventually(lambda: alive(pods / "s"), "the staging path shows the volume again")
 
         await client.drive_when(drive, is_ready, "recovered without a restart")
+        assert (pods / "t/file").read_text() == "kept"
+        (pods / "s/file").write_text("written")
+        assert os.statvfs(pods / "t").f_flag & os.ST_RDONLY
         await client.stage("pvc-1", pods / "s")
-        assert (pods / "s/file").read_text() == "kept"
+
+    async def test_a_failed_file_system_with_open_files_is_covered_and_mounted_anew_when_they_are_closed(
+        self, agent: AgentProcess, drive: str, client: Client, pods: Path
+    ) -> None:
+        await client.make_volume(drive, "pvc-1")
+        await client.stage("pvc-1", pods / "s")
+        with (pods / "s/file").open("w") as held:
+            held.write("lost")
+            shut_down(agent.root / "mnt" / drive)
+
+            broken = await client.drive_when(
+                drive, lambda held: any("files open" in c.message for c in held.record.conditions), "the cause is named"
+            )
+            assert broken.record.status == "Error"
+            with pytest.raises(OSError, match="Read-only"):
+                (pods / "s/other").touch()
+            stats = await client.ask(Node.VOLUME_STATS, StatVolume(name="pvc-1", volume_path=str(pods / "s")))
+            assert stats.abnormal
+            assert drive in stats.condition
+            with pytest.raises(FailedPrecondition):
+                await client.stage("pvc-1", pods / "other")
+            with contextlib.suppress(OSError):
+                held.close()
+
+        await client.drive_when(drive, is_ready, "recovered without a restart")
+        (pods / "s/file").write_text("again")
 
     async def test_an_operation_that_meets_the_failure_first_says_so(
         self, agent: AgentProcess, loops: Loops, client: Client, pods: Path

@@ -15,7 +15,16 @@ from directpv_common.api import Node
 from directpv_common.bus import Bus
 from directpv_common.errors import Busy, DirectPVError, FailedPrecondition, Fenced, NotFound
 from directpv_common.events import CloudEvent
-from directpv_common.messages import DriveId, DriveStatus, Fence, OrderRepair, RemoveVolume, RepairStatus, VolumeRecord
+from directpv_common.messages import (
+    DriveId,
+    DriveStatus,
+    Empty,
+    Fence,
+    OrderRepair,
+    RemoveVolume,
+    RepairStatus,
+    VolumeRecord,
+)
 from directpv_common.wire import decode
 from integration.nodeagent_volumes.harness import AgentProcess, Loops, mounts_below, run, wait_until
 from integration.nodeagent_volumes.test_drives import shut_down
@@ -202,7 +211,9 @@ class TestRepair:
         unmounted(agent, drive)
         write(device, 0, bytes(SECTOR))
         agent.process.send_signal(signal.SIGCONT)
-        await client.drive_when(drive, lambda held: held.record.status is not DriveStatus.READY, "noticed")
+        await has_status(client, drive, DriveStatus.ERROR)
+        (shown,) = (await client.ask(Node.DEVICE_LIST, Empty())).devices
+        assert "Used by DirectPV" in shown.denied
 
         outcome = await repaired(client, drive)
 

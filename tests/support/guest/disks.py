@@ -37,6 +37,8 @@ class Disk:
     machine: Uml
     index: int
     serial: str = ""
+    length: int = 0
+    """Sectors of the file that the disk shows; 0 for all."""
     name: str = field(default="", init=False)
     """Kernel name while it is plugged in."""
     _plugged: int = field(default=0, init=False)
@@ -60,8 +62,8 @@ class Disk:
         return f"{_CONFIG}/loopback/naa.50014050000{self.index:02x}{self._plugged:03x}"
 
     async def sectors(self) -> int:
-        """Return the size of the file behind it, in sectors."""
-        return int(await self.hand.run("blockdev", "--getsz", self.machine.disk_device(self.index)))
+        """Return its size in sectors."""
+        return self.length or int(await self.hand.run("blockdev", "--getsz", self.machine.disk_device(self.index)))
 
     async def attach(self) -> str:
         """Wire it up for the first time, and return its kernel name."""
@@ -110,6 +112,12 @@ class Disk:
         await self.hand.sh(f"rmdir {self._backstore}; dmsetup remove --retry {self.mapped}")
         self.name = ""
 
+    async def grow(self) -> None:
+        """Let it show the whole file behind it, and let the kernel know."""
+        self.length = 0
+        await self.heal()
+        await self.hand.sh(f"echo 1 > /sys/block/{self.name}/device/rescan")
+
     # ---- faults -------------------------------------------------------------------------------------------------
 
     async def table(self, *lines: str) -> None:
@@ -124,7 +132,7 @@ class Disk:
         )
 
     async def heal(self) -> None:
-        """End all faults; the device takes the size that its file has now."""
+        """End all faults."""
         await self.table(f"0 {await self.sectors()} linear {self.machine.disk_device(self.index)} 0")
 
     async def fail(self) -> None:

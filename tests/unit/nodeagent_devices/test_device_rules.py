@@ -39,6 +39,14 @@ def test_a_blank_device_of_512_mib_may_be_formatted_without_force():
     assert (device.denied, device.needs_force, device.fs_type) == ((), False, "")
 
 
+def test_a_drive_whose_super_block_is_damaged_looks_blank_and_may_not_be_formatted_even_by_force():
+    device = show(BLANK, own={FSUUID, BLANK.major_minor})
+    assert device.denied == ("Used by DirectPV",)
+    request = FormatDevice(id=device.id, name="sdb", force=True)
+    with pytest.raises(FailedPrecondition, match="Used by DirectPV"):
+        check(BLANK, "n1", request, registered=(), own={FSUUID, BLANK.major_minor})
+
+
 def test_all_reasons_are_given_in_upstreams_words_and_order():
     assert denials(EVERYTHING, registered={FSUUID}, own=()) == (
         "Too small",

@@ -96,3 +96,31 @@ def test_the_overhead_of_a_new_drive_is_the_larger_of_both_accounts() -> None:
 def test_what_volumes_use_is_no_overhead_of_an_adopted_drive() -> None:
     assert drives.overhead_of_adopted(1000, 600, 350) == 50
     assert drives.overhead_of_adopted(1000, 600, 500) == 0
+
+
+BLANK = DeviceFacts(name="sdb", major_minor="8:16", size=1 << 30)
+
+
+def test_a_known_drive_whose_super_block_is_gone_is_broken_and_not_gone() -> None:
+    assert drives.candidates([BLANK], {FSUUID: "8:16"}) == {FSUUID: [BLANK]}
+
+
+@pytest.mark.parametrize(
+    ("found", "known"),
+    [
+        pytest.param(BLANK, {FSUUID: ""}, id="the drive was lost before, so this is another disk"),
+        pytest.param(BLANK, {FSUUID: "8:32"}, id="another device carried it"),
+        pytest.param(replace(BLANK, signatures=("ext4",)), {FSUUID: "8:16"}, id="it was given to something else"),
+        pytest.param(replace(BLANK, holders=("dm-0",)), {FSUUID: "8:16"}, id="something holds it"),
+        pytest.param(replace(device("sdb", OTHER), size=1 << 30), {FSUUID: "8:16"}, id="it was formatted anew"),
+    ],
+)
+def test_a_device_without_the_super_block_of_a_drive_is_not_taken_for_it_if(
+    found: DeviceFacts, known: dict[str, str]
+) -> None:
+    assert FSUUID not in drives.candidates([found], known)
+
+
+def test_a_device_that_is_still_being_read_keeps_its_drive() -> None:
+    pending = replace(BLANK, pending=True)
+    assert drives.candidates([pending], {FSUUID: "8:16"}) == {FSUUID: [pending]}

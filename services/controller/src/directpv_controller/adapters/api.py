@@ -21,6 +21,7 @@ from directpv_common.service import Handler, Handlers, Unanswered
 from directpv_common.singleflight import SingleFlight
 from directpv_controller.adapters.metrics import Figures
 from directpv_controller.adapters.nodes import Nodes
+from directpv_controller.adapters.repairs import Repairs
 from directpv_controller.adapters.term import Term
 from directpv_controller.core import listing
 from directpv_controller.core.model import Volume
@@ -34,8 +35,6 @@ REMOVE_SECONDS: Final = 3.0
 INIT_SECONDS: Final = 600.0
 """Formatting when the caller sets no deadline."""
 LIST_SECONDS: Final = 15.0
-REPAIR_SECONDS: Final = 90.0
-"""Until a node has looked at its devices and begun a repair; a disk that hangs delays that."""
 
 
 class Api:
@@ -47,6 +46,7 @@ class Api:
         self._nodes = nodes
         self._figures = figures
         self._flights: SingleFlight[Any] = SingleFlight()
+        self._repairs = Repairs(term)
 
     def handlers(self) -> Handlers:
         """Return what to serve."""
@@ -60,8 +60,8 @@ class Api:
             Controller.DRIVE_LIST: self.list_drives,
             Controller.DRIVE_CHANGE: self.change_drive,
             Controller.DRIVE_INIT: self.init_devices,
-            Controller.DRIVE_REPAIR: self.repair_drive,
-            Controller.DRIVE_REPAIR_STATUS: self.get_repair,
+            Controller.DRIVE_REPAIR: self._repairs.begin,
+            Controller.DRIVE_REPAIR_STATUS: self._repairs.status,
             Controller.NODE_LIST: self.list_nodes,
         }
         return {endpoint: self._guarded(endpoint, handler) for endpoint, handler in table.items()}
@@ -231,40 +231,6 @@ class Api:
                 labels=record.labels,
             )
         return listing.drive_info(drive)
-
-    async def repair_drive(self, request: m.RepairDrive) -> m.RepairStatus:
-        """Let the node of a drive begin its repair, or join the one that runs; the node decides whether it may.
-
-        Raises:
-            NotFound: No such drive, for the registry or for its node.
-            FailedPrecondition: The drive is used, or its node does not answer; says what to do first.
-        """
-        order = m.OrderRepair(**msgspec.structs.asdict(request), fence=self._term.fence)
-        try:
-            return await self._ask_node_of(request.fsuuid, Node.DRIVE_REPAIR, order)
-        except Unavailable as error:  # which callers repeat for as long as they can wait
-            raise FailedPrecondition(error.message) from error
-
-    async def get_repair(self, request: m.DriveId) -> m.RepairStatus:
-        """Return where the last repair of a drive stands.
-
-        Raises:
-            NotFound: No such drive, or its node has begun no repair of it since its agent started.
-            Unavailable: The node does not answer.
-        """
-        return await self._ask_node_of(request.fsuuid, Node.DRIVE_REPAIR_STATUS, request)
-
-    async def _ask_node_of(self, fsuuid: str, endpoint: Endpoint[Any, R], request: object) -> R:
-        node = self._ledger.drive(fsuuid).record.node
-        self._term.require_lead()
-        try:
-            return await self._term.bus.call(
-                endpoint, request, node=node, within=remaining(REPAIR_SECONDS), patient=False
-            )
-        except Unavailable as error:
-            raise Unavailable(
-                f"node {node} of drive {fsuuid} does not answer ({error.message}); start its agent"
-            ) from error
 
     async def init_devices(self, request: m.InitDevices) -> m.FormatResults:
         """Let a node format devices, and register the drives that they became."""

@@ -9,6 +9,7 @@ from directpv_common.errors import DirectPVError, FailedPrecondition
 from directpv_common.messages import (
     DeviceList,
     Done,
+    DriveStatus,
     Empty,
     FormatDevice,
     FormatDevices,
@@ -47,10 +48,16 @@ class Devices:
         """Return all devices that the agent may touch, with the reasons why some may not be formatted."""
         drives = self._work.drives
         found = await drives.executors.run("devices", drives.prober.probe, PROBE_SECONDS, "probing devices")
-        node, own = drives.host.node, frozenset(drives.by_id)
+        node, own = drives.host.node, self._own()
         return DeviceList(
             node=node, devices=tuple(describe(facts, node, registered=frozenset(), own=own) for facts in found)
         )
+
+    def _own(self) -> frozenset[str]:
+        """Return FSUUIDs of all drives, and the numbers of their devices, as far as they are there."""
+        drives = self._work.drives.by_id
+        present = (drive for drive in drives.values() if drive.record.status is not DriveStatus.LOST)
+        return frozenset(drives) | {drive.view.device for drive in present}
 
     async def format(self, request: FormatDevices) -> FormatResults:
         """Make drives of devices, all at the same time; one result for each, in the order asked.
@@ -91,7 +98,7 @@ class Devices:
         """mkfs, layout, mount; after a failure the device is left unmounted, with a file system that nobody knows."""
         drives, fsuuid = self._work.drives, str(uuid.uuid4())
         host, prober = drives.host, drives.prober
-        own = frozenset(drives.by_id)
+        own = self._own()
         await format_device(prober, host.node, device, registered=registered, own=own, fsuuid=fsuuid)
         facts = await drives.executors.run(
             "devices", lambda: prober.probe_one(device.name), PROBE_SECONDS, f"probing {device.name}"

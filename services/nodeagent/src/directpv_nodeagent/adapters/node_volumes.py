@@ -171,13 +171,13 @@ class NodeVolumes:
         drive = self._work.holder(name)
         view, record = drive.view, drive.volumes[name]
         turn = Turn(self._work.drives.executors, "stats", "")
-        await turn.run(
-            "mount table",
-            lambda: binding.check_mounted(view, name, request.volume_path, stand_in),
-            WORK_SECONDS,
-            f"looking for {name}",
-        )
-        if not drive.trouble():
+        if not drive.trouble():  # else it may be mounted dead, covered, or nowhere; it is abnormal wherever it is
+            await turn.run(
+                "mount table",
+                lambda: binding.check_mounted(view, name, request.volume_path, stand_in),
+                WORK_SECONDS,
+                f"looking for {name}",
+            )
             with contextlib.suppress(DriveFault):
                 measured = await self._work.on(
                     turn, drive, lambda: usage.measure(view, name, record.capacity, COUNT_SECONDS), f"measuring {name}"

@@ -162,9 +162,10 @@ class Prober:
         """Return ``facts`` with what was read; log why nothing could be, once for each reason."""
         if isinstance(content, Hangs):
             now = monotonic()
-            if now - self._late.setdefault(facts.name, now - patience) < self.within:
+            since = self._late.setdefault(facts.name, now - patience)
+            if patience < self.within and now - since < self.within:
                 return replace(facts, pending=True)
-            content = DriveFault(f"{facts.name} does not answer: reading it has not ended within {self.within:g} s")
+            content = DriveFault(f"{facts.name} does not answer: {content.message}")
         else:
             self._late.pop(facts.name, None)
         if not isinstance(content, BaseException):

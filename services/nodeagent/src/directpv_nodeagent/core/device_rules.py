@@ -23,7 +23,8 @@ def denials(facts: DeviceFacts, *, registered: Collection[str], own: Collection[
     Args:
         facts: The device.
         registered: FSUUIDs that the registry knows as drives, of any node.
-        own: FSUUIDs of the drives that this agent serves.
+        own: FSUUIDs of the drives that this agent has, and ``major:minor`` of their devices: one whose super block is
+            damaged looks blank, and holds volumes all the same.
     """
     fsuuid = xfs_uuid(facts)
     rules = (
@@ -35,8 +36,9 @@ def denials(facts: DeviceFacts, *, registered: Collection[str], own: Collection[
         ("Mounted", bool(facts.mount_points)),
         ("Swap", facts.swap),
         ("CDROM", facts.cdrom),
-        (USED, bool(fsuuid) and (fsuuid in registered or fsuuid in own)),
+        (USED, facts.major_minor in own or (bool(fsuuid) and (fsuuid in registered or fsuuid in own))),
         (f"Not readable: {facts.unreadable}", bool(facts.unreadable)),
+        ("Not read yet", facts.pending),
     )
     return tuple(reason for reason, applies in rules if applies)
 

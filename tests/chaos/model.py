@@ -1,0 +1,100 @@
+"""What must be true: what was acknowledged, and what each drive suffered when."""
+
+import hashlib
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from chaos.schedule import Kind
+
+HARMLESS: Final = frozenset({Kind.SLOW, Kind.HANG})
+"""Faults after which no acknowledged write may be missing: what was acknowledged meanwhile was on the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file whose writer was told that it is on the disk."""
+
+    digest: str
+    counts: bool
+    """Whether its drive was well all the time: then it must be there for ever."""
+
+
+@dataclass
+class Volume:
+    """One volume, as its user knows it."""
+
+    name: str
+    capacity: int
+    """The one that was acknowledged last."""
+    wanted: int = 0
+    """The one that was asked for last: after an unanswered call, either may hold."""
+    node: str = ""
+    drive: str = ""
+    """FSUUID."""
+    context: dict[str, str] = field(default_factory=dict)
+    created: bool = False
+    delete_asked: bool = False
+    deleted: bool = False
+    in_use: bool = False
+    """Whether its user wants it mounted."""
+    started: bool = False
+    """Whether stage and publish were acknowledged, and nothing since then."""
+    files: dict[str, Written] = field(default_factory=dict)
+
+    @property
+    def exists(self) -> bool:
+        """Whether it must be there."""
+        return self.created and not self.delete_asked
+
+
+class History:
+    """What drives and nodes suffered; times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._faults: dict[str, list[tuple[Kind, float, float]]] = {}
+
+    def begin(self, what: str, kind: Kind, now: float) -> None:
+        """Note that a fault of a drive or node begins; it has no end until :meth:`end`."""
+        self._faults.setdefault(what, []).append((kind, now, float("inf")))
+
+    def end(self, what: str, now: float) -> None:
+        """Note that all faults of a drive or node are over."""
+        self._faults[what] = [(kind, since, min(until, now)) for kind, since, until in self._faults.get(what, [])]
+
+    def well(self, what: str, since: float, but: Iterable[Kind] = ()) -> bool:
+        """Tell whether nothing, ``but`` such faults, happened to it from ``since`` until now."""
+        return all(until < since or kind in but for kind, _, until in self._faults.get(what, []))
+
+    def must_keep(self, drive: str, since: float) -> bool:
+        """Tell whether a write to the drive that began at ``since`` and was acknowledged now may never be lost."""
+        return self.well(drive, since, HARMLESS)
+
+
+def content(seed: int, volume: str, file: str, size: int) -> bytes:
+    """Return what is written to a file."""
+    return random.Random(f"{seed} {volume} {file}").randbytes(size)
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of ``data`` in hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def wrong_content(volume: Volume, found: Mapping[str, str]) -> list[str]:
+    """Return the files whose content is not what was written; those that cannot be found are left out."""
+    return [
+        f"{volume.name}/{file} on {volume.drive} has another content than was written"
+        for file, written in volume.files.items()
+        if written.counts and found.get(file, written.digest) != written.digest
+    ]
+
+
+def missing_files(volume: Volume, found: Mapping[str, str]) -> list[str]:
+    """Return the files that were acknowledged on a drive that was well, and are not there."""
+    return [
+        f"{volume.name}/{file} on {volume.drive} is lost, though it was acknowledged"
+        for file, written in volume.files.items()
+        if written.counts and file not in found
+    ]

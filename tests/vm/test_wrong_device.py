@@ -1,0 +1,246 @@
+"""Never the wrong device: what carries data or is in use is refused, with the reason, and not one byte changes."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+import pytest_asyncio
+
+from directpv_common.bus import connect_bus
+from directpv_common.messages import DriveStatus
+from support.guest import network
+from support.guest.disks import Disk
+from support.guest.lab import Lab
+from support.guest.node import Pod
+from support.guest.recipes import IN_USE, SIGNED, UNMADE, Recipe
+from support.guest.stock import Stock, content_of
+from support.nats import nats_server
+from support.node_client import eventually
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+
+CHANGED: Final = "device state changed"
+USED: Final = "Used by DirectPV"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stock(request: pytest.FixtureRequest) -> AsyncIterator[Stock]:
+    with tempfile.TemporaryDirectory(prefix="directpv-vm-") as path:
+        directory = Path(path)
+        with nats_server(directory / "jetstream", host=network.HOST) as nats:
+            async with connect_bus(nats.url, name="test", prefix="directpv.v1") as bus:
+                lab = Lab(directory, nats, bus)
+                try:
+                    yield Stock(lab)
+                finally:
+                    await lab.close(failed=request.session.testsfailed > 0)
+
+
+def named(recipe: Recipe) -> str:
+    return recipe.name
+
+
+@pytest.mark.parametrize("recipe", IN_USE, ids=named)
+async def test_a_device_in_use_is_refused_even_by_force(stock: Stock, recipe: Recipe) -> None:
+    disk = await stock.disk(small=recipe.small)
+    name = await recipe.prepare(disk)
+    device = await stock.device(disk, name)
+    assert recipe.told in device.denied
+    before = await content_of(disk)
+
+    for force in (False, True):
+        assert recipe.told in (await stock.order(disk, device, force=force)).error
+
+    assert await content_of(disk) == before
+
+
+async def test_a_device_that_a_program_holds_exclusively_is_refused_even_by_force(stock: Stock) -> None:
+    disk = await stock.disk()
+    before = await content_of(disk)
+    code = f"import os, time; os.open('/dev/{disk.name}', os.O_EXCL); open('/run/holds', 'w'); time.sleep(1000)"
+    await disk.hand.start("holder", "python3", "-c", code)
+    await eventually(lambda: disk.hand.exists("/run/holds"), "it is held")
+    device = await stock.device(disk)
+
+    for force in (False, True):
+        assert "in use by the kernel" in (await stock.order(disk, device, force=force)).error
+
+    assert await content_of(disk) == before
+
+
+@pytest.mark.parametrize("recipe", SIGNED, ids=named)
+async def test_what_a_device_carries_is_named_and_lost_by_force_only(stock: Stock, recipe: Recipe) -> None:
+    disk = await stock.disk()
+    await recipe.prepare(disk)
+    device = await stock.device(disk)
+    assert recipe.told in device.fs_type.split(", ")
+    assert (device.needs_force, device.denied) == (True, ())
+    before = await content_of(disk)
+
+    refused = await stock.order(disk, device)
+
+    assert f"carries {device.fs_type}" in refused.error
+    assert await content_of(disk) == before
+    made = await stock.order(disk, device, force=True)
+    assert made.drive, made.error
+    assert made.drive.status is DriveStatus.READY
+    assert await disk.hand.run("wipefs", "--noheadings", "--output", "TYPE", f"/dev/{disk.name}") == "xfs"
+
+
+@pytest.mark.parametrize("recipe", UNMADE, ids=named)
+async def test_a_device_that_changed_after_it_was_discovered_is_refused_even_by_force(
+    stock: Stock, recipe: Recipe
+) -> None:
+    disk = await stock.disk()
+    await recipe.prepare(disk, recipe.first)
+    device = await stock.device(disk)
+    assert device.denied == ()
+    await recipe.prepare(disk)
+    await stock.device(disk)
+    before = await content_of(disk)
+
+    for force in (False, True):
+        assert CHANGED in (await stock.order(disk, device, force=force)).error
+
+    assert await content_of(disk) == before
+
+
+async def test_a_device_that_grew_after_it_was_discovered_is_refused_even_by_force(stock: Stock) -> None:
+    disk = await stock.disk()
+    await disk.table(f"0 {600 * 2048} linear {disk.machine.disk_device(disk.index)} 0")
+    await resize(disk, 600)
+    device = await stock.device(disk)
+    await disk.heal()
+    await resize(disk, (await disk.sectors()) // 2048)
+    before = await content_of(disk)
+
+    for force in (False, True):
+        assert CHANGED in (await stock.order(disk, device, force=force)).error
+
+    assert await content_of(disk) == before
+
+
+async def resize(disk: Disk, mib: int) -> None:
+    """Let the kernel see the size that a disk has now."""
+
+    async def seen() -> bool:
+        await disk.hand.sh(f"echo 1 > /sys/block/{disk.name}/device/rescan")
+        return int(await disk.hand.run("blockdev", "--getsize64", f"/dev/{disk.name}")) == mib << 20
+
+    await eventually(seen, f"{disk.name} has {mib} MiB")
+
+
+async def test_another_disk_under_the_name_of_the_discovered_one_is_refused_even_by_force(stock: Stock) -> None:
+    first = await stock.disk()
+    second = await stock.unplugged()
+    assert first.machine is second.machine
+    device = await stock.device(first)
+    await first.pull()
+
+    for force in (False, True):
+        assert "is gone" in (await stock.order(first, device, force=force)).error
+
+    assert await second.attach() == device.name
+    other = await stock.device(second)
+    assert (other.major_minor, other.size) == (device.major_minor, device.size)
+    before = await content_of(first), await content_of(second)
+
+    for force in (False, True):
+        assert CHANGED in (await stock.order(second, device, force=force)).error
+
+    assert (await content_of(first), await content_of(second)) == before
+
+
+@dataclass
+class Own:
+    """A drive with a volume that is in use."""
+
+    disk: Disk
+    fsuuid: str
+    pod: Pod
+
+
+async def own_drive(stock: Stock, volume: str) -> Own:
+    disk = await stock.disk()
+    node = stock.node(disk)
+    made = await stock.order(disk, await stock.device(disk))
+    assert made.drive, made.error
+    await node.client.make_volume(made.drive.fsuuid, volume)
+    pod = Pod(node, volume)
+    await pod.start()
+    assert (await pod.write("file", "kept")).code == 0
+    await disk.hand.run("sync")
+    return Own(disk, made.drive.fsuuid, pod)
+
+
+async def copy_to_unplugged(stock: Stock, own: Own) -> Disk:
+    """Copy a drive to a disk that is not plugged in yet."""
+    copy = await stock.unplugged()
+    shutil.copyfile(own.disk.machine.disks[own.disk.index], copy.machine.disks[copy.index])
+    return copy
+
+
+async def test_a_drive_with_volumes_is_refused_even_by_force_and_goes_on_serving_them(stock: Stock) -> None:
+    own = await own_drive(stock, "pvc-own")
+    device = await stock.device(own.disk)
+    assert {USED, "Mounted"} <= set(device.denied)
+
+    for force in (False, True):
+        assert USED in (await stock.order(own.disk, device, force=force)).error
+
+    assert (await own.pod.read("file")).out == "kept"
+    assert (await own.pod.write("more", "still")).code == 0
+    assert (await stock.device(own.disk)).fsuuid == own.fsuuid
+
+
+async def test_a_copy_of_a_drive_of_this_node_is_refused_even_by_force(stock: Stock) -> None:
+    own = await own_drive(stock, "pvc-copied")
+    copy = await copy_to_unplugged(stock, own)
+    await copy.attach()
+    device = await stock.device(copy)
+    assert device.denied == (USED,)
+    before = await content_of(copy)
+
+    for force in (False, True):
+        assert USED in (await stock.order(copy, device, force=force)).error
+
+    assert await content_of(copy) == before
+    assert (await own.pod.read("file")).out == "kept"
+
+
+async def test_a_drive_of_another_node_needs_force_and_one_that_the_registry_knows_is_refused_even_then(
+    stock: Stock,
+) -> None:
+    own = await own_drive(stock, "pvc-elsewhere")
+    disk = await copy_to_unplugged(stock, own)
+    await own.pod.stop()
+    await own.disk.pull()
+    await give_away(disk, own.fsuuid)
+    await disk.attach()
+    device = await stock.device(disk)
+    assert (device.needs_force, device.denied) == (True, ())
+    before = await content_of(disk)
+
+    assert "looks like a DirectPV drive" in (await stock.order(disk, device)).error
+    for force in (False, True):
+        assert USED in (await stock.order(disk, device, force=force, registered=(own.fsuuid,))).error
+
+    assert await content_of(disk) == before
+
+
+async def give_away(disk: Disk, fsuuid: str) -> None:
+    """Let a drive that is not plugged in belong to a node called ``elsewhere``."""
+    await disk.hand.sh(
+        f"""
+        mkdir -p /run/given
+        mount -t xfs -o nouuid {disk.machine.disk_device(disk.index)} /run/given
+        test -L /run/given/.FSUUID.{fsuuid}
+        sed -i 's/"node": *"{disk.machine.name}"/"node":"elsewhere"/' /run/given/.directpv/drive.json
+        grep -q elsewhere /run/given/.directpv/drive.json
+        umount /run/given
+        """
+    )
