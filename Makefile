@@ -16,7 +16,7 @@ demo: install ## The main job from end to end, on drives that it creates and rem
 	@.venv/bin/directpv demo
 
 .PHONY: test
-test: install check unit integration sanity crash ## Every check and every test
+test: install check unit integration sanity crash test-vm ## Every check and every test
 
 .PHONY: check
 check: install ## Formatting, lint, types, architecture
@@ -41,6 +41,19 @@ sanity: install ## csi-sanity against a running stack (root, Go)
 .PHONY: crash
 crash: install ## The whole stack: the plugin, kill -9, frozen leaders, lost registry and JetStream (root)
 	$(PY) -m pytest -q tests/stack tests/crash
+
+.PHONY: guests
+guests: install
+	@scripts/setup-system guests
+	@scripts/fetch-guest-kernel >/dev/null
+
+.PHONY: test-vm
+test-vm: guests ## The node in guests with kernels of their own: quota, hot-plug, faults, reboot, SMART (root)
+	$(PY) -m pytest -q --timeout=300 tests/vm
+
+.PHONY: chaos
+chaos: guests ## Random faults on several guests; SEED=7 replays a run, MINUTES=5 (root)
+	PYTHONPATH=tests $(PY) -m chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),5)
 
 .PHONY: bench
 bench: install ## Figures, each beside its floor measured in the same run (root)

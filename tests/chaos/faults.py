@@ -1,0 +1,190 @@
+"""Breaks things for a while, and mends them."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from chaos.model import History, Volume
+from chaos.operations import NotAnswered, Operations
+from chaos.schedule import DRIVE_FAULTS, Action, Kind
+from chaos.world import BROKEN, Host, World
+from support.guest.disks import Disk
+from support.guest.node import AGENT, GATEWAY
+
+WAIT_SECONDS: Final = 60.0
+"""How long a fault waits for an earlier one to end."""
+MEND_SECONDS: Final = 90.0
+RESTART_SECONDS: Final = 90.0
+
+
+class Faults:
+    """What can be done to a world; each ends what it began, also when it is cancelled."""
+
+    def __init__(self, world: World, history: History, operations: Operations, volumes: dict[str, Volume]) -> None:
+        self._world, self._history, self._operations, self._volumes = world, history, operations, volumes
+        self._middle = asyncio.Lock()
+        self._bus = asyncio.Lock()
+
+    async def run(self, action: Action) -> str:
+        """Let it happen, and return in words what came of it; raises what breaking or mending raised."""
+        if action.kind in DRIVE_FAULTS:
+            return await self._drive(action)
+        others: dict[Kind, Callable[[Action], Awaitable[str]]] = {
+            Kind.KILL_AGENT: self._kill_agent,
+            Kind.KILL_GATEWAY: self._kill_gateway,
+            Kind.CUT: self._cut,
+            Kind.CLOCK: self._clock,
+            Kind.POWER: self._power,
+            Kind.KILL_LEADER: self._kill_leader,
+            Kind.FREEZE_LEADER: self._freeze_leader,
+            Kind.KILL_BUS: self._kill_bus,
+            Kind.LOSE_BUS: self._kill_bus,
+        }
+        return await others[action.kind](action)
+
+    # ---- drives ---------------------------------------------------------------------------------------------------
+
+    async def _drive(self, action: Action) -> str:
+        host = self._world.hosts[action.node]
+        disk, drive = host.disks[action.drive], host.drives[action.drive]
+        async with asyncio.timeout(WAIT_SECONDS):
+            await host.bays[action.drive].acquire()
+        try:
+            self._history.begin(drive, action.kind, time.monotonic())
+            await _break(disk, action)
+            await asyncio.sleep(action.seconds)
+        finally:
+            await self._mended(host, action)
+        return f"{drive} as {disk.name} again"
+
+    async def _mended(self, host: Host, action: Action) -> None:
+        """Mend the drive, whatever happens to this task meanwhile."""
+        await asyncio.shield(asyncio.ensure_future(self._mend(host, action)))
+
+    async def _mend(self, host: Host, action: Action) -> None:
+        disk, deadline = host.disks[action.drive], time.monotonic() + MEND_SECONDS
+        try:
+            while True:
+                try:
+                    await _mend(disk, action.kind)
+                    return
+                except BROKEN:
+                    if time.monotonic() > deadline:
+                        raise
+                    await asyncio.sleep(1)
+        finally:
+            self._history.end(host.drives[action.drive], time.monotonic())
+            host.bays[action.drive].release()
+
+    # ---- nodes ----------------------------------------------------------------------------------------------------
+
+    async def _kill_agent(self, action: Action) -> str:
+        host = self._world.hosts[action.node]
+        async with host.programs:
+            await host.node.end(AGENT)
+            await asyncio.sleep(action.seconds)
+            await host.node.start_agent()
+        return "serves again"
+
+    async def _kill_gateway(self, action: Action) -> str:
+        host = self._world.hosts[action.node]
+        async with host.programs:
+            await host.node.end(GATEWAY)
+            await asyncio.sleep(action.seconds)
+            await host.node.start_gateway()
+        return "serves again"
+
+    async def _cut(self, action: Action) -> str:
+        port = self._world.hosts[action.node].machine.port
+        port.cut()
+        try:
+            await asyncio.sleep(action.seconds)
+        finally:
+            port.mend()
+        return "cable is back"
+
+    async def _clock(self, action: Action) -> str:
+        host = self._world.hosts[action.node]
+        return await host.node.hand.run("date", "-s", f"{action.amount} seconds", within=10)
+
+    async def _power(self, action: Action) -> str:
+        """Cut the power of a node, and let kubelet mount afterwards what pods of it want mounted."""
+        host = self._world.hosts[action.node]
+        async with contextlib.AsyncExitStack() as held:
+            async with asyncio.timeout(WAIT_SECONDS):
+                for lock in (host.programs, *host.bays):
+                    await held.enter_async_context(lock)
+            await host.keep_logs()
+            self._history.begin(host.name, Kind.POWER, time.monotonic())
+            try:
+                await asyncio.to_thread(host.machine.kill)
+                affected = [v for v in self._volumes.values() if v.node == host.name and v.exists and v.in_use]
+                for volume in affected:
+                    volume.started = False
+                await asyncio.sleep(action.seconds)
+                await self._world.boot(host)
+            finally:
+                self._history.end(host.name, time.monotonic())
+        await asyncio.gather(*(self._again(volume) for volume in affected))
+        return f"{len([v for v in affected if v.started])} of {len(affected)} volumes in use again"
+
+    async def _again(self, volume: Volume) -> None:
+        if volume.in_use and volume.exists:
+            with contextlib.suppress(NotAnswered):
+                await self._operations.start(volume, RESTART_SECONDS)
+
+    # ---- the middle -----------------------------------------------------------------------------------------------
+
+    async def _kill_leader(self, action: Action) -> str:
+        async with self._middle:
+            name = await self._world.leader() or "controller-1"
+            await self._world.kill(name)
+            await asyncio.sleep(action.seconds)
+            self._world.start(name)
+        return name
+
+    async def _freeze_leader(self, action: Action) -> str:
+        async with self._middle:
+            name = await self._world.leader() or "controller-1"
+            self._world.signal(name, signal.SIGSTOP)
+            try:
+                await asyncio.sleep(action.seconds)
+            finally:
+                self._world.signal(name, signal.SIGCONT)
+        return name
+
+    async def _kill_bus(self, action: Action) -> str:
+        async with self._bus:
+            await asyncio.to_thread(self._world.nats.kill)
+            if action.kind is Kind.LOSE_BUS:
+                await asyncio.to_thread(self._world.nats.lose_store)
+            try:
+                await asyncio.sleep(action.seconds)
+            finally:
+                self._world.nats.start()
+        return "the bus is back"
+
+
+async def _break(disk: Disk, action: Action) -> None:
+    if action.kind is Kind.SLOW:
+        return await disk.delay(action.amount)
+    ways: dict[Kind, Callable[[], Awaitable[None]]] = {
+        Kind.PULL: disk.pull,
+        Kind.FAIL: disk.fail,
+        Kind.FAIL_WRITES: disk.fail_writes,
+        Kind.FAIL_READS: disk.fail_reads,
+        Kind.HANG: disk.hang,
+    }
+    await ways[action.kind]()
+
+
+async def _mend(disk: Disk, kind: Kind) -> None:
+    if kind is Kind.PULL:
+        await disk.put_back()
+    elif kind is Kind.HANG:
+        await disk.resume()
+    else:
+        await disk.heal()

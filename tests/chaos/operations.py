@@ -1,0 +1,173 @@
+"""Uses volumes as the sidecars, kubelet and a pod would: calls are repeated until they are answered, within limits."""
+
+import asyncio
+import shlex
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+
+from chaos.model import History, Volume, Written, content, digest
+from chaos.world import BROKEN, Host, World
+from directpv_cli.local.csi_client import creation
+from directpv_common.messages import VolumeRecord
+from directpv_common.names import DRIVE
+from directpv_csi_gateway.pb import csi_pb2 as csi
+from support.guest.client import Done
+from support.guest.kubelet import Kubelet
+
+CALL_SECONDS: Final = 12.0
+PAUSE_SECONDS: Final = 0.5
+WRITE_SECONDS: Final = 20.0
+FAILED: Final = (GRPCError, StreamTerminatedError, AttributeError, *BROKEN)
+"""What a call may raise. AttributeError: of grpclib's client, when the connection ends before its first request."""
+INTERNAL: Final = "internal error"
+"""What our services say when they failed in a way that nobody foresaw."""
+NOT_OURS: Final = 9
+"""Exit status: the target does not show an XFS, so a container would not have been started in it."""
+_INSIDE: Final = f'cd {{}} || exit {NOT_OURS}; [ "$(stat -f -c %T .)" = xfs ] || exit {NOT_OURS}; '
+
+
+class NotAnswered(Exception):
+    """A call was not answered well for as long as its caller could wait; says what was answered last."""
+
+
+class Bug(Exception):
+    """A service said that it failed in a way that nobody foresaw."""
+
+
+async def persist(call: Callable[[], Awaitable[None]], within: float) -> None:
+    """Repeat ``call`` until it is answered.
+
+    Raises:
+        NotAnswered: It was not, within so many seconds.
+        Bug: The answer was an internal error.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await call()
+        except FAILED as error:
+            said = f"{error.status.name}: {error.message}" if isinstance(error, GRPCError) else repr(error)[:300]
+        if INTERNAL in said:
+            raise Bug(said)
+        if time.monotonic() > deadline:
+            raise NotAnswered(said)
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+class Operations:
+    """What is done with volumes."""
+
+    def __init__(self, world: World, history: History, seed: int) -> None:
+        self._world, self._history, self._seed = world, history, seed
+
+    def kubelet(self, volume: Volume) -> Kubelet:
+        """Return who mounts it."""
+        record = VolumeRecord(name=volume.name, fsuuid=volume.drive, capacity=volume.capacity)
+        kubelet = Kubelet(self.host(volume).node, record)
+        kubelet.context = dict(volume.context)
+        return kubelet
+
+    def host(self, volume: Volume) -> Host:
+        """Return the host of the volume's drive."""
+        return self._world.host_of(volume.node)
+
+    # ---- controller service -----------------------------------------------------------------------------------------
+
+    async def create(self, volume: Volume, within: float) -> None:
+        """Create a volume."""
+
+        async def call() -> None:
+            async with self._world.csi() as client:
+                made = (await client.controller.CreateVolume(creation(volume.name, volume.capacity))).volume
+            volume.context = dict(made.volume_context)
+            volume.drive, volume.capacity = volume.context[DRIVE], made.capacity_bytes
+            volume.node = next(host.name for host in self._world.hosts if volume.drive in host.drives)
+            volume.created = True
+
+        await persist(call, within)
+
+    async def delete(self, volume: Volume, within: float) -> None:
+        """Delete a volume that nobody uses."""
+        volume.delete_asked = True
+
+        async def call() -> None:
+            async with self._world.csi() as client:
+                await client.controller.DeleteVolume(csi.DeleteVolumeRequest(volume_id=volume.name))
+            volume.deleted = True
+
+        await persist(call, within)
+
+    async def expand(self, volume: Volume, size: int, within: float) -> bool:
+        """Raise a volume's size, on its node too if it is mounted; tell whether its drive had the space."""
+        volume.wanted = max(volume.wanted, size)
+        full = False
+
+        async def reserve() -> None:
+            nonlocal full
+            request = csi.ControllerExpandVolumeRequest(volume_id=volume.name)
+            request.capacity_range.required_bytes = size
+            try:
+                async with self._world.csi() as client:
+                    reply = await client.controller.ControllerExpandVolume(request)
+            except GRPCError as error:
+                full = error.status in (Status.OUT_OF_RANGE, Status.RESOURCE_EXHAUSTED)
+                if full:
+                    return
+                raise
+            volume.capacity = max(volume.capacity, reply.capacity_bytes)
+
+        async def grow() -> None:
+            await self.kubelet(volume).expand(size)
+
+        await persist(reserve, within)
+        if not full and volume.started:
+            await persist(grow, within)
+        return not full
+
+    # ---- node service ---------------------------------------------------------------------------------------------
+
+    async def start(self, volume: Volume, within: float) -> None:
+        """Stage and publish it."""
+        volume.in_use = True
+        await persist(self.kubelet(volume).start, within)
+        volume.started = True
+
+    async def stop(self, volume: Volume, within: float) -> None:
+        """Unpublish and unstage it."""
+        volume.in_use = volume.started = False
+        await persist(self.kubelet(volume).stop, within)
+
+    async def stats(self, volume: Volume) -> bool:
+        """Ask how it is; tell whether it is well."""
+        request = csi.NodeGetVolumeStatsRequest(volume_id=volume.name, volume_path=self.kubelet(volume).target)
+        async with asyncio.timeout(CALL_SECONDS), self.host(volume).node.csi() as client:
+            return not (await client.node.NodeGetVolumeStats(request)).volume_condition.abnormal
+
+    # ---- the pod ----------------------------------------------------------------------------------------------------
+
+    async def write(self, volume: Volume, file: str, size: int) -> Done:
+        """Write a new file, and have it and its name on the disk; what is acknowledged is noted."""
+        began, data = time.monotonic(), content(self._seed, volume.name, file, size)
+        name = shlex.quote(file)
+        script = f"dd of={name} bs=64k conv=fsync status=none && sync ."
+        done = await self._inside(volume, script, data)
+        if done.code == 0:
+            volume.files[file] = Written(digest(data), self._history.must_keep(volume.drive, began))
+        return done
+
+    async def read(self, volume: Volume) -> tuple[Done, dict[str, str]]:
+        """Read all files; return what was said, and the digest of each file that could be read."""
+        done = await self._inside(volume, "[ -z \"$(ls)\" ] || sha256sum -- *")
+        pairs = (line.split(maxsplit=1) for line in done.out.splitlines())
+        return done, {name: found for found, name in pairs}
+
+    async def _inside(self, volume: Volume, script: str, data: bytes = b"") -> Done:
+        inside = _INSIDE.format(shlex.quote(self.kubelet(volume).target))
+        hand = self.host(volume).machine.hand
+        async with asyncio.timeout(WRITE_SECONDS + 5):
+            return await hand.attempt("sh", "-c", inside + script, input=data, within=WRITE_SECONDS)

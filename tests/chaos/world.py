@@ -1,0 +1,196 @@
+"""What is broken: guests with agents and disks, two controllers, a gateway beside them, and the bus. All real."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from directpv_cli import drives_yaml
+from directpv_cli.commands import discover
+from directpv_cli.local import processes
+from directpv_cli.local.csi_client import CsiClient, connect
+from directpv_common.bus import Bus, connect_bus
+from support.cluster import eventually
+from support.guest import disks as guest_disks
+from support.guest import network
+from support.guest.client import GuestError
+from support.guest.disks import Disk
+from support.guest.node import AGENT, GATEWAY, Node
+from support.guest.uml import Uml, make_disk
+from support.nats import NatsServer
+
+CONTROLLERS: Final = ("controller-1", "controller-2")
+FIRST_NUMBER: Final = 101
+"""Of network cards, apart from those of other tests in the same process."""
+INIT_SECONDS: Final = 120.0
+FETCH_SECONDS: Final = 20.0
+MODULES: Final = {"controller": "directpv_controller", "gateway": "directpv_csi_gateway"}
+BROKEN: Final = (GuestError, AssertionError, OSError, ValueError, TimeoutError)
+"""What talking to a guest may raise while it is broken."""
+
+
+@dataclass
+class Host:
+    """One node with its disks, and all that its programs logged in former lives."""
+
+    node: Node
+    machine: Uml
+    disks: list[Disk]
+    drives: list[str] = field(default_factory=list)
+    """FSUUIDs, in the order of the disks."""
+    programs: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by who kills or starts agent, gateway or machine."""
+    bays: list[asyncio.Lock] = field(default_factory=list)
+    """One per disk: held while it is broken, or has no power."""
+    logs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of the node."""
+        return self.node.name
+
+    async def keep_logs(self) -> None:
+        """Take the logs out of the guest, which forgets them without power."""
+        for program in (AGENT, GATEWAY):
+            with contextlib.suppress(*BROKEN):
+                async with asyncio.timeout(FETCH_SECONDS):
+                    self.logs[program] = self.logs.get(program, "") + await self.node.log(program)
+
+
+class World:
+    """All of it; made by :func:`world`."""
+
+    def __init__(self, directory: Path, nats: NatsServer) -> None:
+        self.directory, self.nats = directory, nats
+        self.hosts: list[Host] = []
+        self.bus: Bus
+        self._running: dict[str, processes.Process] = {}
+
+    @property
+    def csi_socket(self) -> str:
+        """Where CSI's controller service answers."""
+        return str(self.directory / "csi.sock")
+
+    def host_of(self, node: str) -> Host:
+        """Return the host of a node."""
+        return next(host for host in self.hosts if host.name == node)
+
+    @contextlib.asynccontextmanager
+    async def csi(self) -> AsyncIterator[CsiClient]:
+        """Connect to CSI's controller service, as the sidecars would."""
+        async with connect(self.csi_socket) as client:
+            yield client
+
+    # ---- programs outside of guests -------------------------------------------------------------------------------
+
+    def start(self, name: str) -> None:
+        """Start a controller or the gateway (again)."""
+        kind = name.partition("-")[0]
+        flags = {"nats-url": self.nats.url, "metrics-port": 0}
+        if kind == "controller":
+            flags |= {"registry": self.directory / "registry.db", "lease-seconds": 3, "rebuild-seconds": 5}
+        else:
+            flags |= {"mode": "controller", "csi-socket": self.csi_socket}
+        argv = [sys.executable, "-m", MODULES[kind], *(f"--{flag}={value}" for flag, value in flags.items())]
+        self._running[name] = processes.start(name, argv, env={}, log=self.directory / f"{name}.log")
+
+    def alive(self, name: str) -> bool:
+        """Tell whether it runs."""
+        return self._running[name].alive
+
+    async def kill(self, name: str) -> None:
+        """End it as a crash would."""
+        await asyncio.to_thread(processes.kill, self._running[name])
+
+    def signal(self, name: str, which: signal.Signals) -> None:
+        """Send a signal to it."""
+        processes.send(self._running[name], which)
+
+    def log(self, name: str) -> str:
+        """Return all that it logged."""
+        return (self.directory / f"{name}.log").read_text(errors="replace")
+
+    async def leader(self) -> str | None:
+        """Return which controller leads, or None if nobody says so."""
+        try:
+            reply = await self.bus.client.request("$SRV.INFO.directpv-controller", b"", timeout=2)
+        except Exception:
+            return None
+        pid = int(json.loads(reply.data)["metadata"]["pid"])
+        return next((name for name in CONTROLLERS if self._running[name].pid == pid), None)
+
+    # ---- machines ---------------------------------------------------------------------------------------------------
+
+    async def add(self, name: str, drives: int, memory: int) -> None:
+        """Boot a guest with new disks, and start agent and gateway on it."""
+        files = [make_disk(self.directory / f"{name}-{index}.img") for index in range(drives)]
+        machine = Uml(name, FIRST_NUMBER + len(self.hosts), self.directory, files, memory=memory)
+        disks = [Disk(machine, index, serial=f"{name}{index:04d}") for index in range(drives)]
+        settings = {"health-interval": 0}
+        node = Node(machine, self.bus, self.nats.url, settings=settings)
+        host = Host(node, machine, disks, bays=[asyncio.Lock() for _ in disks])
+        self.hosts.append(host)
+        await self.boot(host)
+
+    async def boot(self, host: Host) -> None:
+        """Give a guest power, and start what runs on it."""
+        await host.machine.start()
+        await guest_disks.prepare(host.machine.hand)
+        for disk in host.disks:
+            await disk.attach()
+        await asyncio.gather(host.node.start_agent(), host.node.start_gateway())
+
+    async def initialise(self) -> None:
+        """Make every disk a drive, by discover and init."""
+        names = tuple(host.name for host in self.hosts)
+        wanted = sum(len(host.disks) for host in self.hosts)
+
+        async def found() -> discover.Found:
+            found = await discover.find(self.bus, names, 30)
+            assert len([device for _, device in found.devices if not device.denied]) == wanted, found
+            return found
+
+        requests = drives_yaml.parse(drives_yaml.render((await eventually(found, "disks are discovered")).devices))
+        results = await discover.format_all(self.bus, requests, INIT_SECONDS)
+        made = {(node, result.name): result.drive for node, result in results}
+        for host in self.hosts:
+            for disk in host.disks:
+                drive = made[host.name, disk.name]
+                assert drive is not None, results
+                host.drives.append(drive.fsuuid)
+
+    async def close(self) -> None:
+        """End everything; nothing of it is left."""
+        for name, process in self._running.items():
+            processes.send(process, signal.SIGCONT)
+            with contextlib.suppress(TimeoutError):
+                await self.kill(name)
+        for host in self.hosts:
+            host.machine.close()
+
+
+@contextlib.asynccontextmanager
+async def world(directory: Path, *, nodes: int, drives: int, memory: int = 384) -> AsyncIterator[World]:
+    """Run a world of ``nodes`` guests with so many drives each while the block runs, and no longer.
+
+    The calling process must be in a network of its own (:func:`support.guest.network.enter`).
+    """
+    nats = NatsServer(directory / "jetstream", host=network.HOST)
+    nats.start()
+    made = World(directory, nats)
+    try:
+        async with connect_bus(nats.url, name="chaos", prefix="directpv.v1") as made.bus:
+            for name in (*CONTROLLERS, "gateway"):
+                made.start(name)
+            for index in range(nodes):
+                await made.add(f"n{index + 1}", drives, memory)
+            await made.initialise()
+            yield made
+    finally:
+        await made.close()
+        nats.kill()
