@@ -28,7 +28,7 @@ USED: Final = "Used by DirectPV"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stock(request: pytest.FixtureRequest) -> AsyncIterator[Stock]:
+async def every_stock(request: pytest.FixtureRequest) -> AsyncIterator[Stock]:
     with tempfile.TemporaryDirectory(prefix="directpv-vm-") as path:
         directory = Path(path)
         with nats_server(directory / "jetstream", host=network.HOST) as nats:
@@ -38,6 +38,12 @@ async def stock(request: pytest.FixtureRequest) -> AsyncIterator[Stock]:
                     yield Stock(lab)
                 finally:
                     await lab.close(failed=request.session.testsfailed > 0)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stock(every_stock: Stock) -> AsyncIterator[Stock]:
+    yield every_stock
+    await every_stock.put_away()
 
 
 def named(recipe: Recipe) -> str:
@@ -111,8 +117,8 @@ async def test_a_device_that_changed_after_it_was_discovered_is_refused_even_by_
 
 async def test_a_device_that_grew_after_it_was_discovered_is_refused_even_by_force(stock: Stock) -> None:
     disk = await stock.disk()
-    await disk.table(f"0 {600 * 2048} linear {disk.machine.disk_device(disk.index)} 0")
-    await resize(disk, 600)
+    await disk.table(f"0 {520 * 2048} linear {disk.machine.disk_device(disk.index)} 0")
+    await resize(disk, 520)
     device = await stock.device(disk)
     await disk.heal()
     await resize(disk, (await disk.sectors()) // 2048)
@@ -135,9 +141,7 @@ async def resize(disk: Disk, mib: int) -> None:
 
 
 async def test_another_disk_under_the_name_of_the_discovered_one_is_refused_even_by_force(stock: Stock) -> None:
-    first = await stock.disk()
-    second = await stock.unplugged()
-    assert first.machine is second.machine
+    first, second = await stock.pair()
     device = await stock.device(first)
     await first.pull()
 
@@ -164,8 +168,7 @@ class Own:
     pod: Pod
 
 
-async def own_drive(stock: Stock, volume: str) -> Own:
-    disk = await stock.disk()
+async def own_drive(stock: Stock, disk: Disk, volume: str) -> Own:
     node = stock.node(disk)
     made = await stock.order(disk, await stock.device(disk))
     assert made.drive, made.error
@@ -177,15 +180,13 @@ async def own_drive(stock: Stock, volume: str) -> Own:
     return Own(disk, made.drive.fsuuid, pod)
 
 
-async def copy_to_unplugged(stock: Stock, own: Own) -> Disk:
-    """Copy a drive to a disk that is not plugged in yet."""
-    copy = await stock.unplugged()
+def copy_content(own: Own, copy: Disk) -> None:
+    """Let a disk that is not plugged in yet hold what a drive holds."""
     shutil.copyfile(own.disk.machine.disks[own.disk.index], copy.machine.disks[copy.index])
-    return copy
 
 
 async def test_a_drive_with_volumes_is_refused_even_by_force_and_goes_on_serving_them(stock: Stock) -> None:
-    own = await own_drive(stock, "pvc-own")
+    own = await own_drive(stock, await stock.disk(), "pvc-own")
     device = await stock.device(own.disk)
     assert {USED, "Mounted"} <= set(device.denied)
 
@@ -198,8 +199,9 @@ async def test_a_drive_with_volumes_is_refused_even_by_force_and_goes_on_serving
 
 
 async def test_a_copy_of_a_drive_of_this_node_is_refused_even_by_force(stock: Stock) -> None:
-    own = await own_drive(stock, "pvc-copied")
-    copy = await copy_to_unplugged(stock, own)
+    disk, copy = await stock.pair()
+    own = await own_drive(stock, disk, "pvc-copied")
+    copy_content(own, copy)
     await copy.attach()
     device = await stock.device(copy)
     assert device.denied == (USED,)
@@ -215,11 +217,9 @@ async def test_a_copy_of_a_drive_of_this_node_is_refused_even_by_force(stock: St
 async def test_a_drive_of_another_node_needs_force_and_one_that_the_registry_knows_is_refused_even_then(
     stock: Stock,
 ) -> None:
-    own = await own_drive(stock, "pvc-elsewhere")
-    disk = await copy_to_unplugged(stock, own)
-    await own.pod.stop()
-    await own.disk.pull()
-    await give_away(disk, own.fsuuid)
+    there, disk = await stock.pair(apart=True)
+    own = await own_drive(stock, there, "pvc-elsewhere")
+    copy_content(own, disk)
     await disk.attach()
     device = await stock.device(disk)
     assert (device.needs_force, device.denied) == (True, ())
@@ -230,17 +230,3 @@ async def test_a_drive_of_another_node_needs_force_and_one_that_the_registry_kno
         assert USED in (await stock.order(disk, device, force=force, registered=(own.fsuuid,))).error
 
     assert await content_of(disk) == before
-
-
-async def give_away(disk: Disk, fsuuid: str) -> None:
-    """Let a drive that is not plugged in belong to a node called ``elsewhere``."""
-    await disk.hand.sh(
-        f"""
-        mkdir -p /run/given
-        mount -t xfs -o nouuid {disk.machine.disk_device(disk.index)} /run/given
-        test -L /run/given/.FSUUID.{fsuuid}
-        sed -i 's/"node": *"{disk.machine.name}"/"node":"elsewhere"/' /run/given/.directpv/drive.json
-        grep -q elsewhere /run/given/.directpv/drive.json
-        umount /run/given
-        """
-    )

@@ -231,6 +231,24 @@ def test_a_scan_that_cannot_wait_goes_on_without_a_slow_device_until_that_was_gi
     assert not prober.probe_one(slow.name).pending
 
 
+def test_a_device_that_was_slow_when_a_scan_glanced_at_it_is_read_by_who_waits_for_it(loop, bare):
+    slow = loop()
+    released, first = threading.Event(), threading.Lock()
+
+    class Slow(Prober):
+        def read_content(self, facts):
+            if first.acquire(blocking=False):
+                released.wait()
+            return super().read_content(facts)
+
+    prober = Slow((slow.name,), roots=bare, within=3600)
+    try:
+        assert [facts.pending for facts in prober.probe(patience=0.1)] == [True]
+        assert denied(prober.probe_one(slow.name)) == ()
+    finally:
+        released.set()
+
+
 def test_a_device_file_that_leads_to_another_device_is_not_read(loop, tmp_path):
     mine, other = loop(), loop()
     dev = tmp_path / "dev"

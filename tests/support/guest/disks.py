@@ -13,7 +13,7 @@ from support.guest.uml import Uml
 
 _CONFIG: Final = "/sys/kernel/config/target"
 _SECTOR: Final = 512
-_DUST_BLOCK: Final = 1 << 20
+_DUST_BLOCK: Final = 1 << 26
 
 
 async def prepare(hand: Hand) -> None:
@@ -107,6 +107,10 @@ class Disk:
         """Take it out, mounted or not, as by hand."""
         await self.hand.sh(f"echo 1 > /sys/block/{self.name}/device/delete; rm {self._slot}/tpgt_1/lun/lun_0/backstore")
 
+    async def is_in(self) -> bool:
+        """Tell whether it is plugged in."""
+        return await self.hand.exists(f"{self._slot}/tpgt_1/lun/lun_0/backstore")
+
     async def withdraw(self) -> None:
         """After :meth:`pull`, when nothing uses it any more: nothing of the guest holds its file afterwards."""
         await self.hand.sh(f"rmdir {self._backstore}; dmsetup remove --retry {self.mapped}")
@@ -148,7 +152,7 @@ class Disk:
         """Let every read of the disk fail that no page cache answers; a block that is written can be read again."""
         device, sectors = self.machine.disk_device(self.index), await self.sectors()
         await self.table(f"0 {sectors} dust {device} 0 {_DUST_BLOCK}")
-        blocks = sectors * _SECTOR // _DUST_BLOCK
+        blocks = -(-sectors * _SECTOR // _DUST_BLOCK)
         await self.hand.sh(
             f"""
             for block in $(seq 0 {blocks - 1}); do dmsetup message {self.mapped} 0 addbadblock $block; done 2>/dev/null

@@ -21,7 +21,7 @@ ROOT: Final = "/var/lib/directpv"
 SOCKET: Final = "/run/csi.sock"
 AGENT: Final = "nodeagent"
 GATEWAY: Final = "gateway"
-UP_SECONDS: Final = 60.0
+UP_SECONDS: Final = 150.0
 
 
 class Machine(Protocol):
@@ -84,7 +84,8 @@ class Node:
         """Start the gateway, and wait until it answers."""
         options = {"csi-socket": SOCKET, "node-name": self.name, "nats-url": self.nats_url}
         await self._start(GATEWAY, "directpv_csi_gateway", options)
-        await self.hand.sh(f"for i in $(seq 400); do [ -S {SOCKET} ] && exit 0; sleep 0.1; done; exit 1")
+        wait = f"for i in $(seq 1400); do [ -S {SOCKET} ] && exit 0; sleep 0.1; done; exit 1"
+        await self.hand.sh(wait, within=UP_SECONDS)
 
     async def _start(self, name: str, module: str, options: dict[str, Any]) -> None:
         flags = [f"--{option}={value}" for option, value in options.items()]

@@ -1,4 +1,6 @@
-"""What a disk may carry or be used for, each made by the tools that people use. ``$dev`` is the disk, ``$name`` its name.
+"""What a disk may carry or be used for, each made by the tools that people use.
+
+In the scripts, ``$dev`` is the disk and ``$name`` its kernel name.
 
 ZFS and Ceph have no tools in a guest: what identifies them is written as their documentation has it (OpenZFS: on-disk
 format, section 1.2, vdev labels with uberblocks; Ceph: ``bluestore_types``, the label in the first block).
@@ -9,20 +11,26 @@ from typing import Final
 
 from support.guest.disks import Disk
 
+MINOR: Final = 200
+"""Minor number of the device mapper's device that may become a drive."""
 _MODULES: Final = "modprobe -d /run/modules -a"
 _EXT4: Final = "mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 $dev"
 _BTRFS: Final = "mkfs.btrfs -q -f $dev"
 _MOUNT: Final = "mkdir -p /run/m/$name; mount $dev /run/m/$name; echo hello > /run/m/$name/file; sync"
+_MOUNT_ELSEWHERE: Final = """
+mkdir -p /run/m
+unshare -m sh -c "mount $dev /run/m; exec sleep 1000" </dev/null >/dev/null 2>&1 &
+for i in $(seq 400); do [ -e /sys/fs/ext4/$name ] && break; sleep 0.05; done"""
 _HOLD: Final = 'dmsetup create held-$name --table "0 $(blockdev --getsz $dev) linear $dev 0"'
 _TABLE: Final = "echo 'label: gpt' | sfdisk -q $dev"
 _PARTITION: Final = "printf 'label: gpt\\nsize=100M\\n' | sfdisk -q $dev; udevadm settle; test -b ${dev}1"
-_READ_ONLY_MAP: Final = """
-number=$((200 + $(cat /sys/block/$name/dev | cut -d: -f2)))
-dmsetup create -r --minor $number ro-$name --table "0 $(blockdev --getsz $dev) linear $dev 0"
-name=dm-$number"""
+_READ_ONLY_MAP: Final = f"""
+major=$(awk '/device-mapper/ {{ print $1 }}' /proc/devices)
+dmsetup create -r --major $major --minor {MINOR} ro-$name --table "0 $(blockdev --getsz $dev) linear $dev 0"
+name=dm-{MINOR}"""
 
 _LVM: Final = """
-vm() { verb=$1; shift; lvm $verb -qq -y --config 'backup { backup=0 archive=0 }' "$@"; }
+vm() { verb=$1; shift; lvm $verb -qq -y --devices $dev --config 'backup { backup=0 archive=0 }' "$@"; }
 vm pvcreate $dev; vm vgcreate vg-$name $dev"""
 _LVM_ACTIVE: Final = f"{_LVM}; vm lvcreate -Wn -Zn -n lv -l 10 vg-$name"
 _LUKS: Final = f"""{_MODULES} dm-crypt xts
@@ -75,8 +83,7 @@ IN_USE: Final = (
     Recipe("partitioned", _PARTITION, "Partitioned"),
     Recipe("mounted", f"{_EXT4}; {_MOUNT}", "Mounted"),
     Recipe("mounted btrfs", f"{_BTRFS}; {_MOUNT}", "Mounted"),
-    Recipe("mounted out of sight", f"{_EXT4}; mkdir -p /run/m; unshare -m sh -c 'mount '$dev' /run/m; exec sleep 1000' &"
-           " for i in $(seq 400); do [ -e /sys/fs/ext4/$name ] && break; sleep 0.05; done", "Mounted"),
+    Recipe("mounted out of sight", f"{_EXT4}; {_MOUNT_ELSEWHERE}", "Mounted"),
     Recipe("swap", "mkswap $dev; swapon $dev", "Swap"),
     Recipe("held by device mapper", _HOLD, "Held by other device"),
     Recipe("LVM with an active volume", _LVM_ACTIVE, "Held by other device"),

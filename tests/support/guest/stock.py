@@ -9,14 +9,15 @@ from directpv_common.messages import Device, Empty, FormatDevice, FormatDevices,
 from support.guest.disks import Disk
 from support.guest.lab import Lab
 from support.guest.node import Node
+from support.guest.recipes import MINOR
 from support.guest.uml import DISK_SIZE, make_disk
 from support.node_client import FENCE, eventually
 
 DISKS = 15
 """Of one guest: more do not fit."""
 SMALL_SIZE = 511 * 1024 * 1024
-MAPPED = "dm-2??"
-"""Devices of device mapper that the agent may touch, beside SCSI disks: those with a minor number from 200."""
+SCAN_SECONDS = 600
+DEVICES = f"sd*,dm-{MINOR}"
 
 
 class Stock:
@@ -27,28 +28,47 @@ class Stock:
         self._nodes: dict[str, Node] = {}
         self._fresh: list[Disk] = []
         self._small: list[Disk] = []
+        self._lent: list[Disk] = []
 
     async def disk(self, *, small: bool = False) -> Disk:
         """Return a disk that is plugged in; a ``small`` one has less than a drive needs."""
-        disk = await self.unplugged(small=small)
-        await disk.attach()
-        return disk
-
-    async def unplugged(self, *, small: bool = False) -> Disk:
-        """Return a disk that was never plugged in."""
         shelf = self._small if small else self._fresh
         if not shelf:
             await self._boot()
-        return shelf.pop(0)
+        disk = shelf.pop(0)
+        self._lent.append(disk)
+        await disk.attach()
+        return disk
+
+    async def put_away(self) -> None:
+        """Pull all disks that were handed out, so that scans of the devices stay short."""
+        for disk in self._lent:
+            if await disk.is_in():
+                await disk.pull()
+        self._lent.clear()
+
+    async def pair(self, *, apart: bool = False) -> tuple[Disk, Disk]:
+        """Return a disk that is plugged in, and one that never was; both of one node, or of two."""
+        first = await self.disk()
+        while not (others := [disk for disk in self._fresh if (disk.machine is not first.machine) == apart]):
+            if not apart:
+                self._fresh.clear()
+                first = await self.disk()
+            else:
+                await self._boot()
+        self._fresh.remove(others[0])
+        self._lent.append(others[0])
+        return first, others[0]
 
     async def _boot(self) -> None:
         name = f"n{len(self._nodes) + 1}"
         sizes = [DISK_SIZE] * (DISKS - 1) + [SMALL_SIZE]
         files = [make_disk(self.lab.directory / f"{name}-{i}.img", size) for i, size in enumerate(sizes)]
         machine = await self.lab.boot(name, files=files)
-        self._nodes[name] = await self.lab.node(machine, devices=f"sd*,{MAPPED}")
+        self._nodes[name] = await self.lab.node(machine, devices=DEVICES, **{"scan-interval": SCAN_SECONDS})
         disks = [Disk(machine, index) for index in range(DISKS)]
-        self._fresh, self._small = disks[:-1], [*self._small, disks[-1]]
+        self._fresh += disks[:-1]
+        self._small += disks[-1:]
 
     def node(self, disk: Disk) -> Node:
         """Return the node of a disk."""

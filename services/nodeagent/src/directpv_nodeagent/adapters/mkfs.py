@@ -1,10 +1,11 @@
 """Makes a device a drive. The only place of the program that destroys data, and only on the device that was named.
 
     request ─► device with that number ─► same id as discovered ─► no rule forbids it ─► blank, or forced
-            ─► opened exclusively: nothing in the kernel uses it ─► still shows what it showed ─► mkfs.xfs ─► read back
+            ─► opened exclusively: nothing in the kernel uses it ─► still shows what it showed
+            ─► signatures wiped, if forced ─► mkfs.xfs ─► read back
 
-Any step that fails ends it with the device untouched, up to mkfs.xfs itself; a process that is killed in the middle
-of that leaves a device that carries no super block, or a whole XFS that no registry knows, and discover shows it.
+Any step that fails ends it with the device untouched, up to wiping and mkfs.xfs; a process that is killed in the middle
+of these leaves a device that carries no super block, or a whole XFS that no registry knows, and discover shows it.
 Source: upstream's flow and error words.
 """
 
@@ -29,6 +30,7 @@ from directpv_nodeagent.core.xfs_options import mkfs_arguments, parse_version
 
 MKFS_SECONDS: Final = 15 * 60.0
 """Discarding a large drive takes minutes on some."""
+_WIPE_SECONDS: Final = 60.0
 _VERSION_SECONDS: Final = 10.0
 _PROBE_SECONDS: Final = 3 * READ_SECONDS
 """Tables and reads of a probe, each bounded by itself."""
@@ -57,6 +59,18 @@ async def make_xfs(path: str, fsuuid: str, *, force: bool) -> None:
     kernel = parse_version(os.uname().release)
     arguments = mkfs_arguments(fsuuid, force=force, kernel=kernel, mkfs=mkfs)
     await output_of("mkfs.xfs", *arguments, path, within=MKFS_SECONDS)
+
+
+async def wipe(path: str) -> None:
+    """Take away every signature that libblkid knows; refused by wipefs itself if the kernel uses the device.
+
+    mkfs.xfs overwrites both ends of a device only: labels of ZFS, which lie further inside, would stay, and udev would
+    call the new drive's content ambiguous.
+
+    Raises:
+        DriveFault: wipefs failed, is missing, or did not end within a minute.
+    """
+    await output_of("wipefs", "--all", "--quiet", path, within=_WIPE_SECONDS)
 
 
 @contextlib.contextmanager
@@ -166,6 +180,8 @@ async def _format(prober: Prober, facts: DeviceFacts, fsuuid: str) -> Superblock
     run = prober.executors.run
     with await run(facts.name, lambda: _pin(path, facts.major_minor), prober.within, "opening it") as pinned:
         await run(facts.name, lambda: _check_unused(prober, facts), 2 * prober.within, "opening it exclusively")
+        if needs_force(facts):
+            await wipe(path)
         # -f only where there is something to overwrite: mkfs.xfs looks for itself too, and refuses without.
         await make_xfs(path, fsuuid, force=needs_force(facts))
         made = await run(facts.name, lambda: read_superblock(pinned.fileno(), path), prober.within, "reading it back")

@@ -71,6 +71,9 @@ class Prober:
         """Since when devices have not answered, by name."""
         self.executors = DriveExecutors(width=2, stuck_limit=1)
         """Threads that read devices; one that hangs is not tried again before it returns."""
+        self._glances = DriveExecutors(width=2, stuck_limit=1)
+        """The same for probes of little patience, apart: a device that was busy when a scan glanced at it does not
+        hang, and whoever asks for that very device, to format it for instance, waits for it."""
 
     def allows(self, name: str) -> bool:
         """Tell whether the agent may touch device ``name``."""
@@ -119,7 +122,7 @@ class Prober:
         tables = read_tables(self.roots)
         found = [facts for name in sorted(allowed) if (facts := self._look(name, tables))]
         wanted = {facts.name: facts for facts in found if _worth_reading(facts)}
-        contents = self.executors.run_all(
+        contents = (self._glances if patience < self.within else self.executors).run_all(
             {name: lambda facts=facts: self.read_content(facts) for name, facts in wanted.items()},  # type: ignore[misc]
             patience,
             "reading its signatures",

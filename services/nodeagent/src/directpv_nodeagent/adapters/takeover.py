@@ -96,7 +96,10 @@ def take_over(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, st
             seen = _inspect_freed(host, fsuuid, facts)
             xfs.mount_drive(f"/dev/{facts.name}", path, fsuuid, quota_required=host.quota_required)
     except (OSError, DirectPVError, xfs.QuotaMissing) as error:
-        raise TakeOverFailed(Observation.MOUNT_FAILED, _words(error), seen) from error
+        failed = isinstance(error, OSError) and error.errno == errno.EIO
+        raise TakeOverFailed(
+            Observation.IO_ERROR if failed else Observation.MOUNT_FAILED, _words(error), seen
+        ) from error
     try:
         return _take(host, fsuuid, facts, staging or {}, newly=not mounted)
     except BaseException:
