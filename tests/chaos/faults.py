@@ -16,8 +16,13 @@ from support.guest.node import AGENT, GATEWAY
 
 WAIT_SECONDS: Final = 60.0
 """How long a fault waits for an earlier one to end."""
+BAD_BLOCK: Final = 8 * 1024 * 1024
 MEND_SECONDS: Final = 90.0
 RESTART_SECONDS: Final = 90.0
+
+
+class Occupied(Exception):
+    """What shall fail is still busy with an earlier fault."""
 
 
 class Faults:
@@ -29,7 +34,12 @@ class Faults:
         self._bus = asyncio.Lock()
 
     async def run(self, action: Action) -> str:
-        """Let it happen, and return in words what came of it; raises what breaking or mending raised."""
+        """Let it happen, and return in words what came of it.
+
+        Raises:
+            Occupied: An earlier fault takes longer than planned; nothing was done.
+            Exception: Whatever breaking or mending raised.
+        """
         if action.kind in DRIVE_FAULTS:
             return await self._drive(action)
         others: dict[Kind, Callable[[Action], Awaitable[str]]] = {
@@ -50,8 +60,7 @@ class Faults:
     async def _drive(self, action: Action) -> str:
         host = self._world.hosts[action.node]
         disk, drive = host.disks[action.drive], host.drives[action.drive]
-        async with asyncio.timeout(WAIT_SECONDS):
-            await host.bays[action.drive].acquire()
+        await _take(host.bays[action.drive])
         try:
             self._history.begin(drive, action.kind, time.monotonic())
             await _break(disk, action)
@@ -114,16 +123,16 @@ class Faults:
         """Cut the power of a node, and let kubelet mount afterwards what pods of it want mounted."""
         host = self._world.hosts[action.node]
         async with contextlib.AsyncExitStack() as held:
-            async with asyncio.timeout(WAIT_SECONDS):
-                for lock in (host.programs, *host.bays):
-                    await held.enter_async_context(lock)
+            for lock in (host.programs, *host.bays):
+                await _take(lock)
+                held.callback(lock.release)
             await host.keep_logs()
             self._history.begin(host.name, Kind.POWER, time.monotonic())
             try:
                 await asyncio.to_thread(host.machine.kill)
                 affected = [v for v in self._volumes.values() if v.node == host.name and v.exists and v.in_use]
                 for volume in affected:
-                    volume.started = False
+                    volume.started = volume.container = False
                 await asyncio.sleep(action.seconds)
                 await self._world.boot(host)
             finally:
@@ -132,9 +141,10 @@ class Faults:
         return f"{len([v for v in affected if v.started])} of {len(affected)} volumes in use again"
 
     async def _again(self, volume: Volume) -> None:
-        if volume.in_use and volume.exists:
-            with contextlib.suppress(NotAnswered):
-                await self._operations.start(volume, RESTART_SECONDS)
+        with contextlib.suppress(NotAnswered, TimeoutError):
+            async with self._operations.alone(volume):
+                if volume.in_use and volume.exists:
+                    await self._operations.start(volume, RESTART_SECONDS)
 
     # ---- the middle -----------------------------------------------------------------------------------------------
 
@@ -168,14 +178,32 @@ class Faults:
         return "the bus is back"
 
 
+async def _take(lock: asyncio.Lock) -> None:
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await lock.acquire()
+    except TimeoutError:
+        raise Occupied from None
+
+
+async def _fail_reads(disk: Disk) -> None:
+    """As :meth:`Disk.fail_reads`, in larger pieces: adding thousands of bad blocks takes a busy guest minutes."""
+    sectors = await disk.sectors()
+    await disk.table(f"0 {sectors} dust {disk.machine.disk_device(disk.index)} 0 {BAD_BLOCK}")
+    blocks = sectors * 512 // BAD_BLOCK
+    await disk.hand.sh(
+        f"for block in $(seq 0 {blocks - 1}); do dmsetup message {disk.mapped} 0 addbadblock $block; done 2>/dev/null;"
+        f"dmsetup message {disk.mapped} 0 enable"
+    )
+
+
 async def _break(disk: Disk, action: Action) -> None:
-    if action.kind is Kind.SLOW:
-        return await disk.delay(action.amount)
     ways: dict[Kind, Callable[[], Awaitable[None]]] = {
         Kind.PULL: disk.pull,
         Kind.FAIL: disk.fail,
         Kind.FAIL_WRITES: disk.fail_writes,
-        Kind.FAIL_READS: disk.fail_reads,
+        Kind.FAIL_READS: lambda: _fail_reads(disk),
+        Kind.SLOW: lambda: disk.delay(action.amount),
         Kind.HANG: disk.hang,
     }
     await ways[action.kind]()

@@ -38,7 +38,9 @@ class Volume:
     delete_asked: bool = False
     deleted: bool = False
     in_use: bool = False
-    """Whether its user wants it mounted."""
+    """Whether it may be mounted: nobody deletes it before an unstage was acknowledged."""
+    container: bool = False
+    """Whether a container runs that holds the file system, as long as nobody restarts it."""
     started: bool = False
     """Whether stage and publish were acknowledged, and nothing since then."""
     files: dict[str, Written] = field(default_factory=dict)
@@ -72,9 +74,9 @@ class History:
         return self.well(drive, since, HARMLESS)
 
 
-def content(seed: int, volume: str, file: str, size: int) -> bytes:
+def content(key: str, size: int) -> bytes:
     """Return what is written to a file."""
-    return random.Random(f"{seed} {volume} {file}").randbytes(size)
+    return random.Random(key).randbytes(size)
 
 
 def digest(data: bytes) -> str:

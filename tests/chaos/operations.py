@@ -1,9 +1,12 @@
 """Uses volumes as the sidecars, kubelet and a pod would: calls are repeated until they are answered, within limits."""
 
 import asyncio
+import contextlib
 import shlex
+import signal
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from grpclib.const import Status
@@ -20,13 +23,19 @@ from support.guest.kubelet import Kubelet
 
 CALL_SECONDS: Final = 12.0
 PAUSE_SECONDS: Final = 0.5
+TURN_SECONDS: Final = 150.0
+"""How long an operation on a volume waits for earlier ones."""
 WRITE_SECONDS: Final = 20.0
 FAILED: Final = (GRPCError, StreamTerminatedError, AttributeError, *BROKEN)
 """What a call may raise. AttributeError: of grpclib's client, when the connection ends before its first request."""
+CONTAINER: Final = "sleep 100000"
+"""What runs in a container."""
 INTERNAL: Final = "internal error"
 """What our services say when they failed in a way that nobody foresaw."""
 NOT_OURS: Final = 9
 """Exit status: the target does not show an XFS, so a container would not have been started in it."""
+_MAKE: Final = "import random, sys; sys.stdout.buffer.write(random.Random(sys.argv[1]).randbytes(int(sys.argv[2])))"
+"""What :func:`content` makes, made in the guest."""
 _INSIDE: Final = f'cd {{}} || exit {NOT_OURS}; [ "$(stat -f -c %T .)" = xfs ] || exit {NOT_OURS}; '
 
 
@@ -64,6 +73,18 @@ class Operations:
 
     def __init__(self, world: World, history: History, seed: int) -> None:
         self._world, self._history, self._seed = world, history, seed
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    @contextlib.asynccontextmanager
+    async def alone(self, volume: Volume) -> AsyncIterator[None]:
+        """Do one thing with a volume at a time, as kubelet and the sidecars do."""
+        lock = self._locks.setdefault(volume.name, asyncio.Lock())
+        async with asyncio.timeout(TURN_SECONDS):
+            await lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def kubelet(self, volume: Volume) -> Kubelet:
         """Return who mounts it."""
@@ -131,16 +152,37 @@ class Operations:
 
     # ---- node service ---------------------------------------------------------------------------------------------
 
-    async def start(self, volume: Volume, within: float) -> None:
-        """Stage and publish it."""
+    async def start(self, volume: Volume, within: float, *, container: bool = False) -> None:
+        """Stage and publish it; then begin a container that holds it, if there shall be one."""
         volume.in_use = True
         await persist(self.kubelet(volume).start, within)
         volume.started = True
+        if container:
+            volume.container = True
+            target = shlex.quote(self.kubelet(volume).target)
+            script = f"mount --make-rprivate /; mount --bind {target} /mnt; exec {CONTAINER}"
+            hand = self.host(volume).machine.hand
+            async with asyncio.timeout(CALL_SECONDS):
+                await hand.start(f"pod-{volume.name}", "unshare", "--mount", "sh", "-ec", script)
+            volume.container = True  # again: somebody may have tried to end it before it began
+
+    async def end_container(self, volume: Volume) -> None:
+        """End its container, if it has one; one that cannot be ended now is there still."""
+        if not volume.container:
+            return
+        hand = self.host(volume).machine.hand
+        with contextlib.suppress(*FAILED):
+            async with asyncio.timeout(CALL_SECONDS):
+                await hand.signal(f"pod-{volume.name}", signal.SIGKILL)
+                await hand.wait(f"pod-{volume.name}", CALL_SECONDS)
+            volume.container = False
 
     async def stop(self, volume: Volume, within: float) -> None:
         """Unpublish and unstage it."""
-        volume.in_use = volume.started = False
+        volume.started = False
+        await self.end_container(volume)
         await persist(self.kubelet(volume).stop, within)
+        volume.in_use = False
 
     async def stats(self, volume: Volume) -> bool:
         """Ask how it is; tell whether it is well."""
@@ -152,22 +194,22 @@ class Operations:
 
     async def write(self, volume: Volume, file: str, size: int) -> Done:
         """Write a new file, and have it and its name on the disk; what is acknowledged is noted."""
-        began, data = time.monotonic(), content(self._seed, volume.name, file, size)
-        name = shlex.quote(file)
-        script = f"dd of={name} bs=64k conv=fsync status=none && sync ."
-        done = await self._inside(volume, script, data)
+        began, key = time.monotonic(), f"{self._seed} {volume.name} {file}"
+        make = shlex.join((sys.executable, "-I", "-S", "-c", _MAKE, key, str(size)))
+        done = await self._inside(volume, f"{make} | dd of={shlex.quote(file)} bs=64k conv=fsync status=none; sync .")
         if done.code == 0:
-            volume.files[file] = Written(digest(data), self._history.must_keep(volume.drive, began))
+            kept = self._history.must_keep(volume.drive, began)
+            volume.files[file] = Written(digest(content(key, size)), kept)
         return done
 
     async def read(self, volume: Volume) -> tuple[Done, dict[str, str]]:
         """Read all files; return what was said, and the digest of each file that could be read."""
-        done = await self._inside(volume, "[ -z \"$(ls)\" ] || sha256sum -- *")
+        done = await self._inside(volume, '[ -z "$(ls)" ] || sha256sum -- *')
         pairs = (line.split(maxsplit=1) for line in done.out.splitlines())
         return done, {name: found for found, name in pairs}
 
-    async def _inside(self, volume: Volume, script: str, data: bytes = b"") -> Done:
+    async def _inside(self, volume: Volume, script: str) -> Done:
         inside = _INSIDE.format(shlex.quote(self.kubelet(volume).target))
         hand = self.host(volume).machine.hand
         async with asyncio.timeout(WRITE_SECONDS + 5):
-            return await hand.attempt("sh", "-c", inside + script, input=data, within=WRITE_SECONDS)
+            return await hand.attempt("bash", "-eo", "pipefail", "-c", inside + script, within=WRITE_SECONDS)

@@ -21,7 +21,7 @@ class Kind(StrEnum):
     DELETE = "delete"
     EXPAND = "expand"
     START = "start"
-    """Stage and publish."""
+    """Stage and publish; with ``amount`` 1, a container begins that has mounts of its own, as containers have."""
     STOP = "stop"
     """Unpublish and unstage."""
     WRITE = "write"
@@ -135,7 +135,7 @@ class Action:
     seconds: float = 0.0
     """How long it lasts."""
     amount: int = 0
-    """Bytes of a volume or file, seconds of a clock's jump, milliseconds of a slow drive's requests."""
+    """Bytes of a volume or file, seconds of a clock's jump, milliseconds of a slow drive's requests, containers."""
     file: str = ""
 
     def __str__(self) -> str:
@@ -199,6 +199,7 @@ class _Volumes:
             return plans[kind](at, name)
         if kind is Kind.START:
             self._started.append(name)
+            return Action(at, kind, name, amount=self._chance.randint(0, 1))
         elif kind in (Kind.STOP, Kind.DELETE) and name in self._started:
             self._started.remove(name)
         if kind is Kind.DELETE:

@@ -1,14 +1,17 @@
 """Formatting: a device becomes a drive only if it is still what discover showed; otherwise not one byte changes."""
 
 import asyncio
+import functools
 import os
 import subprocess
+import tempfile
 import uuid
 
 import pytest
 
 from directpv_common.errors import Busy, DriveFault, FailedPrecondition, InvalidRequest, NotFound
 from directpv_common.messages import FormatDevice
+from directpv_nodeagent.adapters import inspection
 from directpv_nodeagent.adapters.mkfs import exclusive_open, format_device, make_xfs
 from directpv_nodeagent.adapters.probe import Prober
 from directpv_nodeagent.core.device_id import device_id
@@ -31,7 +34,11 @@ async def discover(prober, device, *, force=False):
 
 
 async def format_it(prober, request, *, registered=(), own=(), fsuuid=FSUUID):
-    return await format_device(prober, NODE, request, registered=registered, own=own, fsuuid=fsuuid)
+    with tempfile.TemporaryDirectory() as root:
+        volumes_on = functools.partial(inspection.volumes_on, root)
+        return await format_device(
+            prober, NODE, request, registered=registered, own=own, fsuuid=fsuuid, volumes_on=volumes_on
+        )
 
 
 def xfs_field(device, field):
@@ -59,6 +66,27 @@ async def test_a_formatted_device_is_not_formatted_again_by_the_same_request(loo
     with pytest.raises(FailedPrecondition, match="device state changed"):
         await format_it(mine, request, fsuuid=str(uuid.uuid4()))
     assert device.fingerprint() == before
+
+
+async def test_no_force_destroys_a_drive_that_holds_volumes_whosever_it_is(loop, prober, mounted):
+    device = loop()
+    mine = prober(device)
+    await format_it(mine, await discover(mine, device))
+    place = mounted(device.path, "-o", "noatime")
+    os.mkdir(f"{place}/pvc-1")
+    subprocess.run(["umount", place], check=True)
+    before = device.fingerprint()
+    with pytest.raises(FailedPrecondition, match=r"holds volumes \(pvc-1\).*wipefs --all"):
+        await format_it(mine, await discover(mine, device, force=True), fsuuid=str(uuid.uuid4()))
+    assert device.fingerprint() == before
+
+
+async def test_a_drive_of_another_installation_that_holds_no_volume_is_formatted_by_force(loop, prober):
+    device = loop()
+    mine = prober(device)
+    await format_it(mine, await discover(mine, device))
+    again = str(uuid.uuid4())
+    assert (await format_it(mine, await discover(mine, device, force=True), fsuuid=again)).fsuuid == again
 
 
 async def test_nothing_foreign_is_overwritten_without_force(loop, prober, left):

@@ -18,9 +18,9 @@ from directpv_nodeagent.adapters import health as adapter
 from directpv_nodeagent.adapters.drives import Drives
 from directpv_nodeagent.adapters.executor import DriveExecutors
 from directpv_nodeagent.adapters.health import HealthWatch, physical_disks
+from directpv_nodeagent.adapters.inspection import Host
 from directpv_nodeagent.adapters.probe import Prober
 from directpv_nodeagent.adapters.probe_sysfs import Roots
-from directpv_nodeagent.adapters.takeover import Host
 from directpv_nodeagent.core.held import Contents, Drive, DriveView
 from support.node_client import eventually
 

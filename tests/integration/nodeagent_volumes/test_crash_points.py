@@ -16,9 +16,10 @@ import pytest
 from directpv_common.messages import DriveRecord, VolumeRecord
 from directpv_common.names import project_id
 from directpv_nodeagent.adapters import disk, quota, remains
+from directpv_nodeagent.adapters.inspection import Host
 from directpv_nodeagent.adapters.layout import open_drive
 from directpv_nodeagent.adapters.probe import Prober
-from directpv_nodeagent.adapters.takeover import Host, lay_out, take_over
+from directpv_nodeagent.adapters.takeover import lay_out, take_over
 from directpv_nodeagent.core.facts import DeviceFacts
 from directpv_nodeagent.core.held import Contents, DriveView
 from integration.nodeagent_volumes.harness import Loops, run

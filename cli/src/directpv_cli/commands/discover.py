@@ -130,7 +130,8 @@ async def format_all(bus: Bus, requests: list[m.InitDevices], timeout: float) ->
 
         async def ask(request: m.InitDevices) -> None:
             try:
-                reply = await bus.call(Controller.DRIVE_INIT, request, within=timeout, attempt=timeout)
+                # Repeated while it waits: a leader that loses its lease meanwhile says nothing, and a repeat joins.
+                reply = await bus.call(Controller.DRIVE_INIT, request, within=timeout)
                 results.extend((request.node, result) for result in reply.results)
                 progress.done(request.node)
             except DirectPVError as error:

@@ -112,8 +112,8 @@ class Dispatcher:
                 if self._in_flight.running > MAX_RUNNING:
                     raise Busy(f"{MAX_RUNNING} calls are running; repeat a little later")
                 reply = encode(await handler(decode(request.data, endpoint.request)))
-            except Unanswered:
-                return
+            except Unanswered as silence:
+                log.info("left unanswered", extra={"endpoint": endpoint.name, "cause": str(silence)})
             except Exception as error:
                 await self._refuse(endpoint, request, error, time.monotonic() - begun)
             else:

@@ -21,6 +21,7 @@ from directpv_nodeagent.adapters.executor import DriveExecutors
 from directpv_nodeagent.adapters.growth import Growth
 from directpv_nodeagent.adapters.health import HealthWatch
 from directpv_nodeagent.adapters.heartbeat import Heartbeat
+from directpv_nodeagent.adapters.inspection import Host
 from directpv_nodeagent.adapters.leader_orders import LeaderOrders
 from directpv_nodeagent.adapters.metrics import NodeCollector, registry_with
 from directpv_nodeagent.adapters.node_volumes import NodeVolumes
@@ -30,7 +31,6 @@ from directpv_nodeagent.adapters.repair import Repairs
 from directpv_nodeagent.adapters.sampler import Sampler
 from directpv_nodeagent.adapters.scanner import Scanner
 from directpv_nodeagent.adapters.staging import Staging
-from directpv_nodeagent.adapters.takeover import Host
 from directpv_nodeagent.adapters.tell import Teller
 from directpv_nodeagent.adapters.turns import Turns
 from directpv_nodeagent.adapters.udev_monitor import UdevMonitor

@@ -1,6 +1,7 @@
 """Answers what is asked about devices and drives: list, format, update."""
 
 import asyncio
+import functools
 import logging
 import uuid
 from typing import Final
@@ -18,12 +19,13 @@ from directpv_common.messages import (
     UpdateDrive,
 )
 from directpv_common.singleflight import SingleFlight
-from directpv_nodeagent.adapters import disk, takeover
+from directpv_nodeagent.adapters import disk, inspection, takeover
 from directpv_nodeagent.adapters.drives import TAKE_OVER_SECONDS
+from directpv_nodeagent.adapters.inspection import NotOurs
 from directpv_nodeagent.adapters.mkfs import format_device
 from directpv_nodeagent.adapters.quota import NO_KERNEL_QUOTA, kernel_lacks_quota
 from directpv_nodeagent.adapters.scanner import PROBE_SECONDS
-from directpv_nodeagent.adapters.takeover import NotOurs, TakeOverFailed
+from directpv_nodeagent.adapters.takeover import TakeOverFailed
 from directpv_nodeagent.adapters.work import Work
 from directpv_nodeagent.core.device_rules import describe
 from directpv_nodeagent.core.held import Drive
@@ -99,7 +101,10 @@ class Devices:
         drives, fsuuid = self._work.drives, str(uuid.uuid4())
         host, prober = drives.host, drives.prober
         own = self._own()
-        await format_device(prober, host.node, device, registered=registered, own=own, fsuuid=fsuuid)
+        await format_device(
+            prober, host.node, device, registered=registered, own=own, fsuuid=fsuuid,
+            volumes_on=functools.partial(inspection.volumes_on, host.root),
+        )  # fmt: skip
         facts = await drives.executors.run(
             "devices", lambda: prober.probe_one(device.name), PROBE_SECONDS, f"probing {device.name}"
         )

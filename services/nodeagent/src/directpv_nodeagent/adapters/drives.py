@@ -12,8 +12,9 @@ from directpv_common.clock import now_rfc3339
 from directpv_common.errors import NotFound
 from directpv_common.messages import Condition, ConditionType, DriveStatus
 from directpv_nodeagent.adapters.executor import DriveExecutors
+from directpv_nodeagent.adapters.inspection import Host, NotOurs
 from directpv_nodeagent.adapters.probe import Prober
-from directpv_nodeagent.adapters.takeover import Host, NotOurs, TakeOverFailed, take_over
+from directpv_nodeagent.adapters.takeover import TakeOverFailed, take_over
 from directpv_nodeagent.core.advice import advice_for
 from directpv_nodeagent.core.drive_states import Observation, Step, step
 from directpv_nodeagent.core.facts import DeviceFacts

@@ -1,8 +1,8 @@
 """Makes a device a drive. The only place of the program that destroys data, and only on the device that was named.
 
     request ─► device with that number ─► same id as discovered ─► no rule forbids it ─► blank, or forced
-            ─► opened exclusively: nothing in the kernel uses it ─► still shows what it showed
-            ─► signatures wiped, if forced ─► mkfs.xfs ─► read back
+            ─► no drive that holds volumes ─► opened exclusively: nothing in the kernel uses it
+            ─► still shows what it showed ─► signatures wiped, if forced ─► mkfs.xfs ─► read back
 
 Any step that fails ends it with the device untouched, up to wiping and mkfs.xfs; a process that is killed in the middle
 of these leaves a device that carries no super block, or a whole XFS that no registry knows, and discover shows it.
@@ -12,7 +12,7 @@ Source: upstream's flow and error words.
 import contextlib
 import errno
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from io import FileIO
 from typing import Final
 
@@ -25,7 +25,9 @@ from directpv_nodeagent.adapters.signature_probe import open_device, read_superb
 from directpv_nodeagent.core.device_id import device_id, number_of
 from directpv_nodeagent.core.device_rules import carries, denials, needs_force
 from directpv_nodeagent.core.facts import DeviceFacts
+from directpv_nodeagent.core.signatures import looks_like_drive
 from directpv_nodeagent.core.superblock import Superblock
+from directpv_nodeagent.core.volumes import describe_paths
 from directpv_nodeagent.core.xfs_options import mkfs_arguments, parse_version
 
 MKFS_SECONDS: Final = 15 * 60.0
@@ -108,6 +110,7 @@ async def format_device(
     registered: Collection[str],
     own: Collection[str],
     fsuuid: str,
+    volumes_on: Callable[[DeviceFacts], Sequence[str]],
 ) -> Superblock:
     """Format one device, if it is still exactly what discover showed, and return its new super block.
 
@@ -120,11 +123,12 @@ async def format_device(
         registered: FSUUIDs that the registry knows as drives, of any node.
         own: FSUUIDs of the drives that this agent serves.
         fsuuid: UUID of the new file system.
+        volumes_on: Returns the volumes on a device that looks like a drive, whosever it is; blocking.
 
     Raises:
         InvalidRequest: ``id`` is no device id.
         NotFound: No device has that number (any more), or the agent may not touch it.
-        FailedPrecondition: It changed, is forbidden, or carries something and ``force`` is not set.
+        FailedPrecondition: It changed, is forbidden, holds volumes, or carries something and ``force`` is not set.
         Busy: It is being formatted at this moment.
         DriveFault: It cannot be read, or mkfs.xfs failed.
     """
@@ -139,6 +143,8 @@ async def format_device(
     try:
         found = await _probe(prober, number)
         facts = check(found, node, request, registered=registered, own=own)
+        if looks_like_drive(facts):
+            await _check_empty(prober, facts, volumes_on)
         return await _format(prober, facts, fsuuid)
     finally:
         _formatting.discard(number)
@@ -172,6 +178,25 @@ async def _probe(prober: Prober, number: str) -> DeviceFacts | None:
     return await prober.executors.run(
         f"probe {number}", lambda: prober.probe_number(number), _PROBE_SECONDS, f"probing device {number}"
     )
+
+
+async def _check_empty(prober: Prober, facts: DeviceFacts, volumes_on: Callable[[DeviceFacts], Sequence[str]]) -> None:
+    """Raise if the drive, of another installation perhaps, holds volumes: no force destroys those."""
+    by_hand = f"if nobody needs them, wipe it by hand: wipefs --all {prober.path_of(facts)}"
+    try:
+        names = await prober.executors.run(
+            facts.name, lambda: volumes_on(facts), _PROBE_SECONDS, "looking for volumes on it"
+        )
+    except OSError as error:
+        raise FailedPrecondition(
+            f"device init not permitted; {facts.name} is a drive of DirectPV, and whether it holds volumes cannot be "
+            f"seen: {error.strerror or error}; {by_hand}"
+        ) from error
+    if names:
+        raise FailedPrecondition(
+            f"device init not permitted; {facts.name} is a drive of DirectPV that holds volumes "
+            f"({describe_paths(sorted(names))}); {by_hand}"
+        )
 
 
 async def _format(prober: Prober, facts: DeviceFacts, fsuuid: str) -> Superblock:

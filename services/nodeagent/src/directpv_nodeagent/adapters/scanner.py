@@ -11,8 +11,9 @@ from directpv_common.messages import ConditionType, DriveStatus
 from directpv_nodeagent.adapters.checkup import Checkup
 from directpv_nodeagent.adapters.drives import Drives
 from directpv_nodeagent.adapters.growth import Growth
+from directpv_nodeagent.adapters.inspection import NotOurs
 from directpv_nodeagent.adapters.mounts import own_mounts
-from directpv_nodeagent.adapters.takeover import NotOurs, TakeOverFailed
+from directpv_nodeagent.adapters.takeover import TakeOverFailed
 from directpv_nodeagent.core.device_changes import changes, present
 from directpv_nodeagent.core.drive_states import Observation
 from directpv_nodeagent.core.drives import candidates, fullness
@@ -32,6 +33,8 @@ PATIENCE_SECONDS: Final = 1.0
 """How long any other does: a drive that hangs must not keep the agent from seeing what becomes of others."""
 DEBOUNCE_SECONDS: Final = 0.1
 """Events of one device come in bursts; a scan looks at all of them."""
+PENDING_SECONDS: Final = 3.0
+"""How soon a device that was still being read is looked at again."""
 _SHUT_DOWN: Final = "its file system was shut down after an I/O error"
 _HANDS_OFF: Final = frozenset({DriveStatus.REPAIRING, DriveStatus.REMOVED})
 """Somebody else works on the drive."""
@@ -102,7 +105,7 @@ class Scanner:
                 return
             self._drives.trouble, self._drives.scanned = "", True
             if any(facts.pending for facts in found):
-                asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self.trigger)
+                asyncio.get_running_loop().call_later(PENDING_SECONDS, self.trigger)
             self._drives.forgive(by_fsuuid)
 
     def _tell_devices(self, found: dict[str, DeviceFacts]) -> None:

@@ -17,18 +17,18 @@ import contextlib
 import errno
 import logging
 import os
-from dataclasses import dataclass
 from typing import Final
 
 from directpv_common.clock import now_rfc3339
 from directpv_common.errors import DirectPVError
-from directpv_common.messages import DriveRecord, Segments
+from directpv_common.messages import DriveRecord
 from directpv_nodeagent.adapters import mounts, renewal, usage, xfs
 from directpv_nodeagent.adapters.contents import read_contents
+from directpv_nodeagent.adapters.inspection import Host, inspect, record_if_ours
 from directpv_nodeagent.adapters.layout import DriveDir, open_drive
 from directpv_nodeagent.core import drives
 from directpv_nodeagent.core.drive_states import Observation
-from directpv_nodeagent.core.drives import Standing, Verdict
+from directpv_nodeagent.core.drives import Standing
 from directpv_nodeagent.core.facts import DeviceFacts
 from directpv_nodeagent.core.growth import check_fits
 from directpv_nodeagent.core.held import Contents, DriveView
@@ -39,28 +39,6 @@ log = logging.getLogger(__name__)
 
 COUNT_SECONDS: Final = 5.0
 """How long counting the files of an adopted drive may take per volume, where quota does not tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """What all drives of this agent have in common."""
-
-    node: str
-    root: str
-    topology: Segments
-    quota_required: bool
-
-
-class NotOurs(Exception):
-    """The device carries no drive of this node; ``foreign`` if DirectPV laid it out all the same.
-
-    ``certain``: it says so in words that can be read, or has nothing of a drive; replaying its log cannot change that.
-    """
-
-    def __init__(self, reason: str, *, foreign: bool, certain: bool = False) -> None:
-        super().__init__(reason)
-        self.foreign = foreign
-        self.certain = certain
 
 
 class TakeOverFailed(Exception):
@@ -134,7 +112,7 @@ def _inspect_freed(host: Host, fsuuid: str, facts: DeviceFacts) -> DriveRecord:
         TakeOverFailed: Others hold the failed file system, or have files open on it.
     """
     try:
-        return _inspect(host, fsuuid, facts)
+        return inspect(host, fsuuid, facts)
     except OSError as error:
         if error.errno != errno.EBUSY:
             raise
@@ -150,7 +128,7 @@ def _inspect_freed(host: Host, fsuuid: str, facts: DeviceFacts) -> DriveRecord:
         )
     renewal.release(device, path)
     try:
-        return _inspect(host, fsuuid, facts)
+        return inspect(host, fsuuid, facts)
     except OSError as error:
         if error.errno != errno.EBUSY:
             raise
@@ -161,60 +139,13 @@ def _inspect_freed(host: Host, fsuuid: str, facts: DeviceFacts) -> DriveRecord:
         ) from error
 
 
-def _inspect(host: Host, fsuuid: str, facts: DeviceFacts) -> DriveRecord:
-    """Return the record on a device that is a drive of this node.
-
-    The first look writes nothing to the device. After a power failure it may see files half written, since the log
-    was not replayed: then, and only if nothing says that the drive is another node's, a second look replays it.
-    A drive that upstream laid out has no record: the one returned says that nothing is free, until more is known.
-    """
-    try:
-        record = _look(host, fsuuid, facts, recover=False)
-    except (OSError, DirectPVError, NotOurs) as error:
-        if isinstance(error, NotOurs) and error.certain:
-            raise
-        record = _look(host, fsuuid, facts, recover=True)
-    assert facts.superblock is not None
-    unknown = facts.superblock.total
-    return record or drives.new_record(facts, host.node, fsuuid, unknown, host.topology, now_rfc3339())
-
-
-def _look(host: Host, fsuuid: str, facts: DeviceFacts, *, recover: bool) -> DriveRecord | None:
-    with (
-        xfs.inspected(f"/dev/{facts.name}", fsuuid, host.root, recover=recover) as path,
-        open_drive(path, fsuuid, proven=False) as drive,
-    ):
-        return _record_if_ours(host, drive)
-
-
-def _record_if_ours(host: Host, drive: DriveDir) -> DriveRecord | None:
-    """Return the drive's record, or None for one that upstream laid out.
-
-    Raises:
-        NotOurs: It is another node's, or no drive.
-    """
-    named = drive.named_fsuuid()
-    try:
-        record = drive.record() if named is not None else None
-    except DirectPVError as error:
-        raise NotOurs(f"{error.message}; restore or remove the file", foreign=True) from error
-    found = drives.verdict(host.node, drive.fsuuid, named, record)
-    if found is Verdict.NO_DRIVE:
-        certain = named is not None or not drive.has_traces()
-        raise NotOurs(f"its meta.info names {named or 'nothing'}", foreign=False, certain=certain)
-    if found is Verdict.FOREIGN:
-        assert record is not None
-        raise NotOurs(f"it belongs to node {record.node}", foreign=True, certain=True)
-    return record
-
-
 def _take(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str], *, newly: bool) -> Contents:
     """Read a mounted drive, and bring its own record up to date."""
     path = drive_path(host.root, fsuuid)
     record: DriveRecord | None = None
     try:
         with open_drive(path, fsuuid, proven=False) as drive:
-            record = _record_if_ours(host, drive)
+            record = record_if_ours(host, drive)
             view = _view(host, drive, facts)
             if os.fstatvfs(drive.root).f_flag & os.ST_RDONLY:
                 raise TakeOverFailed(Observation.READ_ONLY, f"{facts.name} is mounted read-only", record)

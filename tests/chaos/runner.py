@@ -1,0 +1,136 @@
+"""Lets a schedule happen to a world, and notes what came of it."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from chaos.faults import Faults, Occupied
+from chaos.model import History, Volume, missing_files, wrong_content
+from chaos.operations import FAILED, Bug, NotAnswered, Operations
+from chaos.schedule import FAULTS, Action, Kind
+from chaos.world import World
+from support.guest.client import Done
+
+CALL_SECONDS: Final = 30.0
+"""How long a call is repeated during the chaos; kubelet would go on, and the settling does."""
+CREATE_SECONDS: Final = 20.0
+QUIET_SECONDS: Final = 30.0
+"""After a drive and its node were well for so long, volumes that were in use must work."""
+END_SECONDS: Final = 300.0
+"""What has begun ends within so many seconds after the schedule."""
+
+
+class Runner:
+    """One run. ``problems`` says what is wrong, in words."""
+
+    def __init__(self, world: World, seed: int, say: Callable[[str], None]) -> None:
+        self.world, self._say = world, say
+        self.history = History()
+        self.operations = Operations(world, self.history, seed)
+        self.volumes: dict[str, Volume] = {}
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.problems: list[str] = []
+        self._faults = Faults(world, self.history, self.operations, self.volumes)
+        self._began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Print with the seconds since the begin."""
+        self._say(f"{time.monotonic() - self._began:8.2f}  {text}")
+
+    def problem(self, text: str) -> None:
+        """Note that something is wrong."""
+        self.problems.append(f"at {time.monotonic() - self._began:.2f} s: {text}")
+        self.say(f"WRONG: {text}")
+
+    async def run(self, actions: list[Action]) -> None:
+        """Let everything happen at its time; returns when all has ended and is mended."""
+        self._began = time.monotonic()
+        async with asyncio.timeout(actions[-1].at + END_SECONDS), asyncio.TaskGroup() as tasks:
+            for action in actions:
+                await asyncio.sleep(max(0.0, self._began + action.at - time.monotonic()))
+                tasks.create_task(self._do(action), name=str(action))
+
+    async def _do(self, action: Action) -> None:
+        """Let one thing happen; whatever comes of it is noted, and stops nothing else."""
+        began = time.monotonic()
+        if action.kind in FAULTS:
+            self.say(f"{action} ...")
+        try:
+            outcome, words = await self._outcome(action)
+        except Bug as error:
+            outcome, words = "bug", str(error)
+            self.problem(f"{action}: {error}")
+        except Occupied:
+            outcome, words = "skipped", "an earlier fault has not ended"
+        except (NotAnswered, *FAILED) as error:
+            outcome, words = "failed", str(error) or repr(error)
+            if action.kind in FAULTS:
+                self.problem(f"{action}: could not be done or mended: {error!r}")
+        self.counts[action.kind, outcome] += 1
+        self.say(f"{action}: {outcome} after {time.monotonic() - began:.2f} s  {words[:400]}")
+
+    async def _outcome(self, action: Action) -> tuple[str, str]:
+        if action.kind in FAULTS:
+            return "done", await self._faults.run(action)
+        volume = self.volumes.setdefault(action.volume, Volume(action.volume, action.amount))
+        async with self.operations.alone(volume):
+            if action.kind is Kind.CREATE:
+                await self.operations.create(volume, CREATE_SECONDS)
+                return "done", f"on {volume.drive} of {volume.node}"
+            if not volume.exists:
+                return "skipped", "there is no such volume"
+            return await self._with_volume(action, volume)
+
+    async def _with_volume(self, action: Action, volume: Volume) -> tuple[str, str]:
+        if action.kind is Kind.DELETE:
+            if volume.in_use:
+                await self.operations.stop(volume, CALL_SECONDS)
+            await self.operations.delete(volume, CALL_SECONDS)
+        elif action.kind is Kind.EXPAND:
+            done = await self.operations.expand(volume, action.amount, CALL_SECONDS)
+            return ("done", "") if done else ("refused", "no space")
+        elif action.kind is Kind.START:
+            await self.operations.start(volume, CALL_SECONDS, container=bool(action.amount))
+        elif action.kind is Kind.STOP:
+            await self.operations.stop(volume, CALL_SECONDS)
+        elif not volume.started:
+            return "skipped", "it is not in use"
+        else:
+            return await self._with_pod(action, volume)
+        return "done", ""
+
+    async def _with_pod(self, action: Action, volume: Volume) -> tuple[str, str]:
+        if action.kind is Kind.STATS:
+            return ("done", "") if await self.operations.stats(volume) else ("abnormal", "")
+        if action.kind is Kind.WRITE:
+            done, found = await self.operations.write(volume, action.file, action.amount), None
+        else:
+            done, found = await self.operations.read(volume)
+        self._judge(action, volume, done, found)
+        if done.code:
+            await self._restart_pods(volume.drive)
+        return "done" if done.code == 0 else "failed", f"{done.code} {done.err}" if done.code else ""
+
+    async def _restart_pods(self, drive: str) -> None:
+        """End the containers that hold a drive: people restart pods that get errors, as the drive's condition says."""
+        held = [volume for volume in self.volumes.values() if volume.drive == drive and volume.container]
+        if held:
+            self.history.begin(drive, Kind.STOP, time.monotonic())
+            await asyncio.gather(*(self.operations.end_container(volume) for volume in held))
+            self.history.end(drive, time.monotonic())
+
+    def _judge(self, action: Action, volume: Volume, done: Done, found: dict[str, str] | None) -> None:
+        """Note what may not be: other content at any time, and any failure where nothing was broken for a while."""
+        since = time.monotonic() - QUIET_SECONDS
+        quiet = self.history.well(volume.drive, since) and self.history.well(volume.node, since)
+        for text in wrong_content(volume, found or {}):
+            self.problem(f"{action}: {text}")
+        if not quiet or not volume.started:
+            return
+        if done.code:
+            self.problem(f"{action} on {volume.drive}: failed though its drive was well: {done}")
+        elif found is not None:
+            for text in missing_files(volume, found):
+                self.problem(f"{action}: {text}")
