@@ -1,6 +1,7 @@
 """Drives that come, go and come back under a running agent."""
 
 import shutil
+import time
 from pathlib import Path
 
 from directpv_common import api
@@ -45,9 +46,13 @@ async def test_a_new_disk_is_told_of_and_discovered_without_a_scan(lab: Lab, tap
     node = await lab.node(machine, **{"scan-interval": 600})
     disk = Disk(machine, 0, serial="cafe01")
 
+    began = time.monotonic()
     name = await disk.attach()
 
     assert (await tap.one("device.added", name, within=10))["size"] == 600 * MIB
+    print(
+        f"disk wired up to its event on the bus, the guest's work included: {tap.heard('device.added', name) - began:.2f} s"
+    )
     devices = (await node.client.ask(api.Node.DEVICE_LIST, Empty())).devices
     assert [(device.name, device.denied) for device in devices] == [(name, ())]
 
@@ -63,9 +68,11 @@ async def test_a_drive_pulled_while_it_is_written_to_harms_no_other(lab: Lab, ta
     await node.hand.start("flood", "sh", "-c", flood)
     await eventually(lambda: node.hand.exists(f"{pods[0].target}/flood"), "it is written to")
 
+    began = time.monotonic()
     await disks[0].pull()
 
     await tap.one("drive.lost", drives[0], within=10)
+    print(f"disk pulled to drive.lost on the bus: {tap.heard('drive.lost', drives[0]) - began:.2f} s")
     assert await node.hand.wait("flood") == 7
     assert (await pods[0].stats()).abnormal
     assert (await pods[1].write("neighbour", "well")).code == 0

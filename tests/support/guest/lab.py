@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,15 @@ class Tap:
 
     def hear(self, message: Msg) -> None:
         """Take in one message of the bus."""
-        self.seen.append(json.loads(message.data))
+        self.seen.append({**json.loads(message.data), "heard": time.monotonic()})
+
+    def heard(self, kind: str, subject: str) -> float:
+        """Return the monotonic time at which the first such event was heard."""
+        return next(
+            float(event["heard"])
+            for event in self.seen
+            if event["type"].endswith(f".{kind}") and event["subject"] == subject
+        )
 
     def of(self, kind: str, subject: str = "") -> list[dict[str, Any]]:
         """Return the data of events of a kind such as ``drive.lost``, about one object or any."""
