@@ -31,7 +31,7 @@ unit: install ## Tests without I/O
 
 .PHONY: integration
 integration: install ## Tests with real NATS, SQLite, loop devices and processes (root)
-	$(PY) -m pytest -q tests/integration
+	$(PY) -m pytest -q tests/integration --ignore-glob='*/kubernetes_*'
 
 .PHONY: sanity
 sanity: install ## csi-sanity against a running stack (root, Go)
@@ -54,6 +54,26 @@ test-vm: guests ## The node in guests with kernels of their own: quota, hot-plug
 .PHONY: chaos
 chaos: guests ## Random faults on several guests; SEED=7 replays a run, MINUTES=5 (root)
 	PYTHONPATH=tests $(PY) -m chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),5)
+
+.PHONY: kubernetes
+kubernetes: install ## Registry, election and installer against a real API server, and the Helm chart (root, Go)
+	scripts/build-kubernetes etcd kube-apiserver kubectl kube-controller-manager >/dev/null
+	scripts/build-helm >/dev/null
+	$(PY) -m pytest -q --timeout=300 tests/integration/kubernetes_registry tests/integration/kubernetes_install tests/helm
+
+.PHONY: e2e
+e2e: guests ## A cluster of three nodes in guests, built from nothing (root, Go)
+	scripts/build-kubernetes >/dev/null
+	$(PY) -m pytest -q --timeout=900 tests/e2e
+
+.PHONY: bench-k8s
+bench-k8s: install ## CreateVolume against a real API server with 10,000 drives, beside a bare create (root, Go)
+	scripts/build-kubernetes etcd kube-apiserver kubectl >/dev/null
+	PYTHONPATH=tests $(PY) -m bench kubernetes
+
+.PHONY: manifests
+manifests: install ## Generate manifests/ again
+	scripts/manifests
 
 .PHONY: bench
 bench: install ## Figures, each beside its floor measured in the same run (root)

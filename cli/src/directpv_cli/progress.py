@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from directpv_cli.session import settings
 
@@ -48,3 +48,18 @@ def steps(title: str, names: Sequence[str]) -> Iterator[Steps]:
     live = _Live(title, names)
     with live.progress:
         yield live
+
+
+@contextlib.contextmanager
+def bar(title: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Show a bar of ``total`` steps while the block runs; what is yielded counts one step and names it."""
+    if settings.quiet or not sys.stderr.isatty():
+        yield lambda name: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("[yellow]{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda name: progress.update(task, advance=1, description=f"{title} {name}")

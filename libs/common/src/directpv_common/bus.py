@@ -10,6 +10,9 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Final, TypeVar
 
+from directpv_common import lean_nats  # noqa: F401
+
+# isort: split
 import nats
 import nats.errors
 from nats.aio.client import Client

@@ -12,6 +12,10 @@ from collections import deque
 from typing import Any, Final
 
 import msgspec
+
+from directpv_common import lean_nats  # noqa: F401
+
+# isort: split
 import nats.errors
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError

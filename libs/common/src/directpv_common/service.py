@@ -7,6 +7,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
+from directpv_common import lean_nats  # noqa: F401
+
+# isort: split
 import nats.errors
 from nats.micro import add_service
 from nats.micro.request import Request

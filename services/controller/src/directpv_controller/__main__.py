@@ -19,10 +19,11 @@ from directpv_common.events import Events
 from directpv_common.lifecycle import run, stop_on_signal
 from directpv_common.logs import configure_logging
 from directpv_common.monitoring import Monitor, serve_http
+from directpv_controller.adapters import sqlite_registry
 from directpv_controller.adapters.leader import Candidate
 from directpv_controller.adapters.metrics import Figures
-from directpv_controller.adapters.sqlite_registry import open_store
-from directpv_controller.config import Config
+from directpv_controller.config import KUBERNETES, Config
+from directpv_controller.ports import OpenStore
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +34,40 @@ def holder_name() -> str:
     return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
+def store_of(config: Config, holder: str, figures: Figures) -> OpenStore:
+    """Return what opens the registry that ``config`` names."""
+    if config.registry != KUBERNETES:
+        return functools.partial(
+            sqlite_registry.open_store,
+            Path(config.registry),
+            holder=holder,
+            ttl=config.lease_seconds,
+            observe=figures.observe_commit,
+        )
+    from directpv_controller.adapters import kubernetes_store  # its libraries take a fifth of a second to import
+
+    options = kubernetes_store.KubernetesOptions(
+        holder=holder,
+        ttl=config.lease_seconds,
+        namespace=config.namespace,
+        kubeconfig=config.kubeconfig,
+        init_requests=config.init_requests == "on",
+    )
+    return functools.partial(
+        kubernetes_store.open_store,
+        options,
+        observe=figures.observe_commit,
+        observe_call=figures.observe_call,
+        count_conflict=figures.count_conflict,
+    )
+
+
 async def serve(config: Config) -> None:
     """Build the controller from ``config`` and run it until a signal or a fault."""
     holder = holder_name()
     figures = Figures()
     monitor = Monitor(figures.not_ready)
-    store = functools.partial(
-        open_store, Path(config.registry), holder=holder, ttl=config.lease_seconds, observe=figures.observe_commit
-    )
+    store = store_of(config, holder, figures)
     async with AsyncExitStack() as resources:  # opened first, closed last
         await resources.enter_async_context(
             serve_http(monitor, figures.registry, config.metrics_port, host=config.http_host)

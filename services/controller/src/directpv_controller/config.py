@@ -1,11 +1,14 @@
 """Settings of the controller."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from directpv_common.config import option
 from directpv_common.names import ROOT_DIR
 from directpv_common.subjects import DEFAULT_PREFIX
+
+KUBERNETES: Final = "kubernetes"
+"""Setting of ``registry`` that means custom resources; any other is a file."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,12 @@ class Config:
 
     nats_url: str = option("nats://127.0.0.1:4222", "NATS servers, comma-separated")
     subject_prefix: str = option(DEFAULT_PREFIX, "prefix of all subjects of this installation")
-    registry: str = option(f"{ROOT_DIR}/registry.db", "file of the registry; made if it is missing")
+    registry: str = option(f"{ROOT_DIR}/registry.db", "file of the registry, made if it is missing; or kubernetes")
+    kubeconfig: str = option("", "file that says where the API server is; none: the pod's service account")
+    namespace: str = option("directpv", "namespace of the lease by which controllers elect their leader")
+    init_requests: Literal["on", "off"] = option(
+        "on", "off: DirectPVInitRequests are left alone; with on, whoever may create one can format devices"
+    )
     lease_seconds: float = option(3.0, "a leader that is silent for so many seconds is replaced")
     rebuild_seconds: float = option(
         7.0,

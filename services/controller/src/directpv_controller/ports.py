@@ -1,17 +1,23 @@
 """What the controller needs of the world: a durable registry and an election, on one backend or another.
 
-Both stand on a store whose durability is proven, never on the bus. A backend for Kubernetes fits behind the same
-Protocols: it keeps the resource version of every drive that it loaded or wrote, turns :class:`Writes` into one update
-per drive (compare-and-set) plus one create, update or delete per volume, and raises :class:`Fenced` when a drive was
-changed by someone else.
+Both stand on a store whose durability is proven, never on the bus. Two backends fit behind the same Protocols: one
+SQLite file, and custom resources of Kubernetes, which others may change as well.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from directpv_common.errors import DirectPVError, Unavailable
+from directpv_common.messages import FormatResults, InitDevices, VolumeRecord
 from directpv_controller.core.model import Snapshot, Writes
+
+if TYPE_CHECKING:
+    from directpv_controller.adapters.nodes import Nodes
+    from directpv_controller.adapters.term import Term
+
+Format = Callable[[InitDevices], Awaitable[FormatResults]]
+"""Formats devices and registers the drives that they become."""
 
 
 class RegistryDamaged(DirectPVError):
@@ -105,12 +111,20 @@ class Registry(Protocol):
         """
         ...
 
+    def show(self, volumes: Iterable[VolumeRecord]) -> None:
+        """Show, some time later, where these volumes are mounted; for people and other tools, so nobody waits."""
+        ...
+
 
 class Store(Protocol):
     """A registry and its election, opened together."""
 
     registry: Registry
     election: Election
+
+    def attending(self, term: "Term", nodes: "Nodes", init_devices: Format) -> AbstractAsyncContextManager[None]:
+        """Do what the store needs done beside a term of leadership: take in what others write to it."""
+        ...
 
 
 class OpenStore(Protocol):

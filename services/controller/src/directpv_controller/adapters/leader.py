@@ -14,9 +14,9 @@ from directpv_common.errors import DirectPVError, Unavailable
 from directpv_common.events import Events
 from directpv_common.service import Unanswered, serve
 from directpv_controller.adapters.api import Api
+from directpv_controller.adapters.collector import without_collector
 from directpv_controller.adapters.metrics import Figures
 from directpv_controller.adapters.nodes import Nodes
-from directpv_controller.adapters.sqlite_registry import without_collector
 from directpv_controller.adapters.term import Resigned, Term
 from directpv_controller.config import Config
 from directpv_controller.core.invariants import promises
@@ -87,7 +87,7 @@ class Candidate:
                 tasks.create_task(self._until_disconnected(), name="until disconnected")
                 tasks.create_task(self._serve(store, lease), name="serve")
         except* Resigned as resigned:
-            why = str(resigned.exceptions[0])
+            why = _why(resigned)
         finally:
             log.warning("leading no longer", extra={"epoch": lease.epoch, "why": why})
             self._events.emit("leader", "lost", self._holder, epoch=lease.epoch, why=why)
@@ -158,6 +158,7 @@ class Candidate:
         )
         async with contextlib.AsyncExitStack() as resources:  # closed in reverse: no new calls, running ones, orders
             await resources.enter_async_context(nodes.running())
+            await resources.enter_async_context(store.attending(term, nodes, api.init_devices))
             resources.push_async_callback(self._drain, api)
             await resources.enter_async_context(service)
             self._figures.term, self._figures.nodes = term, nodes
@@ -198,3 +199,9 @@ def _build(snapshot: Snapshot) -> Ledger:
         ledger = Ledger.load(snapshot, random.random)
         gc.freeze()
     return ledger
+
+
+def _why(group: BaseExceptionGroup[Resigned]) -> str:
+    """Return the reason that one of several tasks gave, however deep it lies."""
+    first = group.exceptions[0]
+    return _why(first) if isinstance(first, BaseExceptionGroup) else str(first)

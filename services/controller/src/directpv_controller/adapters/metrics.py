@@ -35,6 +35,18 @@ class Figures:
         self._latency = Histogram(
             f"{PREFIX}_commit_seconds", "Seconds per transaction", buckets=SECONDS, registry=self.registry
         )
+        self._calls = Counter(
+            f"{PREFIX}_kubernetes_requests",
+            "Requests to the API server, by verb, resource and outcome",
+            ("verb", "resource", "outcome"),
+            registry=self.registry,
+        )
+        self._conflicts = Counter(
+            f"{PREFIX}_kubernetes_conflicts",
+            "Writes that somebody else's was ahead of, by resource",
+            ("resource",),
+            registry=self.registry,
+        )
         self.term: Term | None = None
         self.nodes: Nodes | None = None
         self.election: Election | None = None
@@ -49,6 +61,14 @@ class Figures:
         """Count one transaction; called from the registry's thread."""
         self._batch.observe(size)
         self._latency.observe(seconds)
+
+    def observe_call(self, verb: str, resource: str, outcome: str) -> None:
+        """Count one request to the API server."""
+        self._calls.labels(verb, resource, outcome).inc()
+
+    def count_conflict(self, resource: str) -> None:
+        """Count one write that was made on an older version of an object."""
+        self._conflicts.labels(resource).inc()
 
     @property
     def dropped(self) -> int:

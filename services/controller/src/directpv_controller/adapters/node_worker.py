@@ -199,3 +199,4 @@ class NodeWorker(NodeOrders):
                 log.info("reconciled", extra={"what": f"{event.noun}.{event.kind}", "id": event.subject, **event.data})
                 self._term.events.emit(event.noun, event.kind, event.subject, **{"node": self.name, **event.data})
             self.order(prepare=outcome.prepare, update=outcome.update, remove=outcome.remove)
+            self._term.show(outcome.used)

@@ -5,9 +5,8 @@ Source: SQLite documentation, "Write-Ahead Logging": with FULL, a transaction is
 
 import asyncio
 import contextlib
-import gc
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,10 +15,13 @@ import msgspec
 from directpv_common.errors import Unavailable
 from directpv_common.messages import DriveRecord, VolumeRecord
 from directpv_common.wire import encode
+from directpv_controller.adapters.collector import without_collector
+from directpv_controller.adapters.nodes import Nodes
 from directpv_controller.adapters.sqlite_election import SqliteElection, SqliteLease
 from directpv_controller.adapters.sqlite_file import REPAIR, Rows, SqliteFile
+from directpv_controller.adapters.term import Term
 from directpv_controller.core.model import Snapshot, Writes
-from directpv_controller.ports import RegistryDamaged
+from directpv_controller.ports import Format, RegistryDamaged
 
 T = TypeVar("T")
 
@@ -89,6 +91,9 @@ class SqliteRegistry:
         volumes += [(record.name, None) for record in writes.removed]
         return self._file.submit(Rows(lease.require, drives, volumes))
 
+    def show(self, volumes: Iterable[VolumeRecord]) -> None:
+        """Nothing to do: only the controller reads the file."""
+
 
 def _rebuilding(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM meta WHERE key = 'rebuilding'").fetchone() is not None
@@ -100,6 +105,10 @@ class SqliteStore:
     def __init__(self, file: SqliteFile, holder: str, ttl: float) -> None:
         self.registry: Any = SqliteRegistry(file)
         self.election: Any = SqliteElection(file, holder, ttl)
+
+    def attending(self, term: Term, nodes: Nodes, init_devices: Format) -> contextlib.AbstractAsyncContextManager[None]:
+        """Nothing to do: nobody else writes the file."""
+        return contextlib.nullcontext()
 
 
 @contextlib.asynccontextmanager
@@ -138,15 +147,3 @@ async def _open(file: SqliteFile) -> None:
                 raise
         await asyncio.sleep(OPEN_PAUSE)
     return None
-
-
-@contextlib.contextmanager
-def without_collector() -> Any:
-    """Keep the garbage collector off during the block: a million new objects would make it run again and again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

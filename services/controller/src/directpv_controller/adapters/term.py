@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Final
 
 import directpv_common.messages as m
@@ -76,22 +77,24 @@ class Term:
         """
         raise Resigned(await self._over)
 
-    async def commit(self, change: Change | None) -> None:
-        """Make a decision durable; on return it is, and this process still leads.
+    def commit(self, change: Change | None) -> Coroutine[None, None, None]:
+        """Queue a decision at once, and return what waits for it to be durable, with this process still leading.
 
         Call it in the same step as the decision, with no await in between: order of commits is order of decisions.
 
         Raises:
-            Unavailable: The registry certainly did not take it; memory is as before.
-            Unanswered: This process leads no longer, or does not know whether it is durable.
+            Unanswered: This process leads no longer, or (when awaited) does not know whether it is durable.
+            Unavailable: When awaited: the registry certainly did not take it; memory is as before.
         """
+        self.require_lead()
         if change is None:
-            self.require_lead()
-            return
+            return _nothing()
+        return self._committed(change, self._registry.commit(change.writes, self._lease))
+
+    async def _committed(self, change: Change, outcome: Awaitable[None]) -> None:
         try:
-            self.require_lead()
             async with asyncio.timeout(COMMIT_SECONDS):
-                await self._registry.commit(change.writes, self._lease)
+                await outcome
         except (Fenced, RegistryLost, RegistryDamaged, OutcomeUnknown, TimeoutError) as error:
             why = str(error) or f"a commit took longer than {COMMIT_SECONDS:g} s"
             self.resign(why)
@@ -105,6 +108,10 @@ class Term:
         change.done()
         self.require_lead()
 
+    def show(self, volumes: Iterable[m.VolumeRecord]) -> None:
+        """Let people see where these volumes are mounted now, if the registry shows such things."""
+        self._registry.show(volumes)
+
     async def idle(self, name: str) -> None:
         """Wait while somebody else's change of volume ``name`` is being committed, for some seconds at most."""
         deadline = time.monotonic() + IDLE_SECONDS
@@ -115,3 +122,7 @@ class Term:
         """Note that the nodes had time to report; the registry needs no rebuilding any more."""
         await self._registry.rebuilt(self._lease)
         self.settled.set()
+
+
+async def _nothing() -> None:
+    """Wait for nothing."""

@@ -197,6 +197,16 @@ class Ledger(DriveBooks):
 
         return self.change(Writes(volumes=(volume.record,)), undo, before.name)
 
+    def relabel(self, volume: Volume, labels: dict[str, str], *, deleting: bool) -> Change:
+        """Take over what people decided about a volume outside of our API: labels, and whether it is deleted."""
+        before = volume.record
+        volume.record = replace(before, labels=labels, deleting=deleting)
+
+        def undo() -> None:
+            volume.record = replace(volume.record, labels=before.labels, deleting=before.deleting)
+
+        return self.change(Writes(volumes=(volume.record,)), undo, before.name)
+
     def mark(self, volume: Volume, *, deleting: bool) -> Change:
         """Set or clear the mark that a volume is being deleted; its space stays reserved."""
         before = volume.record.deleting

@@ -34,6 +34,8 @@ class Outcome:
         self.prepare: list[VolumeRecord] = []
         self.remove: list[VolumeRecord] = []
         self.update: list[DriveRecord] = []
+        self.used: list[VolumeRecord] = []
+        """Volumes that are mounted elsewhere than when their drive was last looked at."""
         self.events: list[Event] = []
         self.unsettled = False
         """Something is left to be done later, of which the node will not remind us: look at the drive again."""
@@ -146,7 +148,10 @@ def _take_in_volume(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Ou
         return 0
     if known.record.fsuuid != drive.fsuuid:
         return _stray(drive, known, record, outcome)
-    known.use, known.seen = (found.use if found.use.staged or found.use.published else None), record.capacity
+    use, before = (found.use if found.use.staged or found.use.published else None), known.use
+    known.use, known.seen = use, record.capacity
+    if use != before:
+        outcome.used.append(known.record)
     if record.name in ledger.busy:
         outcome.unsettled = True
     elif known.record.deleting:
@@ -201,5 +206,6 @@ def _missing(ledger: Ledger, known: Volume, outcome: Outcome) -> None:
         return
     if known.seen:
         outcome.tell("volume", "missing", known.record.name, drive=known.record.fsuuid)
+        outcome.used.append(known.record)
     known.use, known.seen = None, 0
     outcome.prepare.append(known.record)

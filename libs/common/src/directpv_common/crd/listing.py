@@ -1,28 +1,16 @@
-"""Drives and volumes in the shape of upstream's custom resources (group ``directpv.min.io``, version ``v1beta1``).
+"""Drives and volumes as ``list -o json|yaml`` prints them, so that scripts written for upstream keep working."""
 
-What ``list -o json|yaml`` prints, so that scripts written for upstream keep working.
-"""
-
-from typing import Any, Final
+from typing import Final
 
 import directpv_common.messages as m
 from directpv_common import names
+from directpv_common.crd.shape import DATA_PROTECTION, PURGE_PROTECTION, PV_PROTECTION, Object, condition_object
+from directpv_common.crd.volumes import data_path
 
-DATA_PROTECTION: Final = f"{names.GROUP}/data-protection"
-PV_PROTECTION: Final = f"{names.GROUP}/pv-protection"
-PURGE_PROTECTION: Final = f"{names.GROUP}/purge-protection"
-CONDITION_REASONS: Final = {
-    m.ConditionType.MOUNT_ERROR: "DriveHasMountError",
-    m.ConditionType.MULTIPLE_MATCHES: "DriveHasMultipleMatches",
-    m.ConditionType.IO_ERROR: "DriveHasIOError",
-    m.ConditionType.RELABEL_ERROR: "DriveHasRelabelError",
-    m.ConditionType.FAILURE_PREDICTED: "DriveExpectsToFail",
-    m.ConditionType.SLOW: "DriveIsSlow",
-    m.ConditionType.FULL: "DriveIsFull",
-}
+_API: Final = f"{names.GROUP}/{names.API_VERSION}"
 
 
-def drive_object(info: m.DriveInfo) -> dict[str, Any]:
+def drive_object(info: m.DriveInfo) -> Object:
     """Return ``info`` as a DirectPVDrive; capacities in bytes."""
     record = info.record
     labels = {
@@ -44,12 +32,12 @@ def drive_object(info: m.DriveInfo) -> dict[str, Any]:
             "status": record.status,
             "topology": record.topology,
             "make": record.make,
-            "conditions": [_condition(condition) for condition in record.conditions],
+            "conditions": [condition_object(condition) for condition in record.conditions],
         },
     }
 
 
-def volume_object(info: m.VolumeInfo) -> dict[str, Any]:
+def volume_object(info: m.VolumeInfo) -> Object:
     """Return ``info`` as a DirectPVVolume; capacities in bytes."""
     record = info.record
     labels = {
@@ -79,14 +67,9 @@ def volume_object(info: m.VolumeInfo) -> dict[str, Any]:
     }
 
 
-def data_path(record: m.VolumeRecord) -> str:
-    """Return the host path of the volume's directory, under the default root."""
-    return f"{names.ROOT_DIR}/mnt/{record.fsuuid}/{names.fsuuid_link(record.fsuuid)}/{record.name}"
-
-
-def _head(kind: str, name: str, labels: dict[str, str], finalizers: list[str], created: str) -> dict[str, Any]:
+def _head(kind: str, name: str, labels: dict[str, str], finalizers: list[str], created: str) -> Object:
     return {
-        "apiVersion": f"{names.GROUP}/{names.API_VERSION}",
+        "apiVersion": _API,
         "kind": kind,
         "metadata": {
             "name": name,
@@ -94,14 +77,4 @@ def _head(kind: str, name: str, labels: dict[str, str], finalizers: list[str], c
             "finalizers": finalizers,
             "creationTimestamp": created or None,
         },
-    }
-
-
-def _condition(condition: m.Condition) -> dict[str, Any]:
-    return {
-        "type": condition.type,
-        "status": "True",
-        "reason": CONDITION_REASONS[condition.type],
-        "message": condition.message,
-        "lastTransitionTime": condition.since,
     }

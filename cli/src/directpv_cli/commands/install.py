@@ -1,0 +1,151 @@
+"""``install`` and ``uninstall``: from flags to a cluster, and what came of it."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, TypeVar
+
+from directpv_cli.install import apply, manifest, removal
+from directpv_cli.install.audit import audit_file
+from directpv_cli.install.base import Object
+from directpv_cli.install.kube import Cluster, connect
+from directpv_cli.install.options import KUBELET_DIR, NEWEST, Flags, Options, parse
+from directpv_cli.progress import bar
+from directpv_cli.session import checked, fail, say
+from directpv_cli.tables import show
+from directpv_common.errors import DirectPVError
+
+T = TypeVar("T")
+
+FORMATS: Final = {"yaml": manifest.to_yaml, "json": manifest.to_json}
+
+
+@dataclass(frozen=True)
+class How:
+    """How to install, beside what."""
+
+    output: str = ""
+    """``yaml`` or ``json``: print the objects, touch no cluster."""
+    kubeconfig: str = ""
+    wait: float = 0.0
+    """Seconds to wait until everything runs."""
+    alone: bool = False
+    """No number of replicas was chosen: on a cluster of one node, one of each will do."""
+
+
+def kubelet_dir() -> str:
+    """Return kubelet's folder on the nodes, as upstream is told of it."""
+    return os.environ.get("KUBELET_DIR_PATH", "") or KUBELET_DIR
+
+
+def install(flags: Flags, how: How) -> None:
+    """Print the objects, or put them into the cluster; the exit status is 0 only if all of them are in."""
+    options = checked(lambda: parse(flags))
+    if how.output:
+        sys.stdout.write(checked(lambda: _printer(how.output))(manifest.objects(options)))
+        return
+    outcome = _run(how.kubeconfig, lambda cluster: _install(cluster, options, how))
+    _tell(outcome)
+    if not options.nats_url:
+        say("the other verbs reach it through: kubectl -n directpv port-forward service/nats 4222")
+
+
+def _printer(output: str) -> Callable[[Sequence[Object]], str]:
+    if output not in FORMATS:
+        raise ValueError(f"--output: {output!r}; use yaml or json")
+    return FORMATS[output]
+
+
+async def _install(cluster: Cluster, options: Options, how: How) -> apply.Outcome:
+    version = await apply.kube_version(cluster)
+    if warning := apply.unsupported(version):
+        say(f"[yellow]{warning}[/yellow]")
+    options = replace(options, kube_version=version)
+    if how.alone and await apply.count_nodes(cluster) == 1:
+        options = replace(options, nats_replicas=1, controller_replicas=1)
+    items = manifest.objects(options)
+    with bar("Installing", len(items)) as step, audit_file(Path.home()) as audit:
+
+        def done(item: Object) -> None:
+            audit.note(item)
+            step(manifest.name_of(item))
+
+        outcome = await apply.install(cluster, items, done)
+    if audit.problem:
+        outcome.notes.append(f"no audit file: {audit.problem}")
+    if not outcome.failures:
+        await _finish(cluster, items, how, outcome)
+    return outcome
+
+
+async def _finish(cluster: Cluster, items: Sequence[Object], how: How, outcome: apply.Outcome) -> None:
+    """Wait if asked to, and clean up behind upstream."""
+    try:
+        waiting = await apply.rolled_out(cluster, items, how.wait)
+        await apply.remove_leftovers(cluster, waiting, outcome)
+    except DirectPVError as error:
+        outcome.failures.append(error.message)
+        return
+    if how.wait and waiting:
+        late = ", ".join(map(str, waiting))
+        outcome.failures.append(f"not running after {how.wait:g} s: {late}; look at kubectl -n directpv get pods")
+
+
+def _tell(outcome: apply.Outcome) -> None:
+    if outcome.applied and not _quiet():
+        show(["NAME", "KIND"], [[ref.name, ref.kind] for ref in outcome.applied])
+    for note in outcome.notes:
+        say(f"[yellow]{_plain(note)}[/yellow]")
+    for ref in outcome.removed:
+        say(f"removed {ref} of the earlier installation")
+    for failure in outcome.failures:
+        say(f"[red]ERROR[/red] {_plain(failure)}")
+    if outcome.failures:
+        fail(f"{len(outcome.failures)} failed, {len(outcome.applied)} are in; repeat when the cause is gone")
+    say(f"[green]DirectPV is installed[/green]: {len(outcome.changed)} of {len(outcome.applied)} objects changed")
+
+
+def uninstall(*, dangerous: bool, kubeconfig: str, within: float) -> None:
+    """Remove the installation; the exit status is 0 only if nothing of it is left."""
+    if dangerous:
+        say("[yellow]deleting the records of all drives and volumes; their data stay on the drives[/yellow]")
+    result = _run(
+        kubeconfig, lambda cluster: removal.uninstall(cluster, lambda _: None, dangerous=dangerous, within=within)
+    )
+    for failure in result.failures:
+        say(f"[red]ERROR[/red] {_plain(failure)}")
+    if result.failures:
+        fail(f"{len(result.failures)} failed; repeat when the cause is gone")
+    kept = f"{result.records} records deleted" if dangerous else "drives, volumes and their records are kept"
+    say(f"[green]DirectPV is uninstalled[/green]: {len(result.removed)} objects removed, {kept}")
+
+
+def _run(kubeconfig: str, work: Callable[[Cluster], Awaitable[T]]) -> T:
+    async def connected() -> T:
+        async with connect(kubeconfig) as cluster:
+            return await work(cluster)
+
+    try:
+        return asyncio.run(connected())
+    except DirectPVError as error:
+        fail(error.message)
+    except KeyboardInterrupt:
+        fail("interrupted; repeat to finish")
+
+
+def _quiet() -> bool:
+    from directpv_cli.session import settings
+
+    return settings.quiet
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+__all__ = ["NEWEST", "Flags", "How", "install", "kubelet_dir", "uninstall"]

@@ -1,0 +1,207 @@
+"""Puts objects into a cluster: each by server-side apply, in order, over whatever is there."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from directpv_cli.install import takeover
+from directpv_cli.install.base import Object
+from directpv_cli.install.kube import JSON_PATCH, POLL_SECONDS, Cluster
+from directpv_cli.install.manifest import CRD
+from directpv_cli.install.options import NEWEST, OLDEST, KubeVersion, parse_kube_version
+from directpv_cli.install.paths import Ref
+from directpv_common.errors import Conflict, DirectPVError, FailedPrecondition, InvalidRequest, NotFound
+
+ESTABLISH_SECONDS: Final = 30.0
+TERMINATE_SECONDS: Final = 60.0
+REPLACE_SECONDS: Final = 60.0
+ADOPT_TRIES: Final = 5
+WORKLOADS: Final = ("StatefulSet", "DaemonSet", "Deployment")
+
+Note = Callable[[Object], None]
+
+
+@dataclass
+class Outcome:
+    """What an installation did."""
+
+    applied: list[Ref] = field(default_factory=list)
+    changed: list[Ref] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    removed: list[Ref] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """For the administrator: what is left to do, or was kept."""
+
+
+async def kube_version(cluster: Cluster) -> KubeVersion:
+    """Return the server's version; minor versions such as ``29+`` are taken as their number.
+
+    Raises:
+        DirectPVError: No API server, or no version.
+    """
+    reply = await cluster.call("GET", "/version", about="version of Kubernetes")
+    digits = "".join(letter for letter in str(reply.get("minor", "")) if letter.isdigit())
+    return parse_kube_version(f"{reply.get('major', '1')}.{digits}")
+
+
+def unsupported(version: KubeVersion) -> str:
+    """Return a warning about a version that nobody has tried; empty if it is fine."""
+    if OLDEST <= version <= NEWEST:
+        return ""
+    return f"Kubernetes {version} is not among those that are tested, {OLDEST} to {NEWEST}"
+
+
+async def count_nodes(cluster: Cluster) -> int:
+    """Return how many nodes there are that take pods."""
+    count = 0
+    async for page in cluster.pages("Node"):
+        count += sum(not node.get("spec", {}).get("unschedulable") for node in page)
+    return count
+
+
+async def install(cluster: Cluster, items: Sequence[Object], done: Note) -> Outcome:
+    """Apply ``items`` in order; ``done`` is called with each that is in.
+
+    An object that fails is told of, and the rest goes on, unless what follows cannot be without it: a namespace or a
+    definition. Nothing is undone: a repeat goes on where this ended.
+    """
+    outcome = Outcome()
+    for item in items:
+        try:
+            await _apply(cluster, item, outcome)
+        except DirectPVError as error:
+            outcome.failures.append(error.message)
+            if item["kind"] in ("Namespace", CRD):
+                return outcome
+        else:
+            done(item)
+    return outcome
+
+
+async def _apply(cluster: Cluster, item: Object, outcome: Outcome) -> None:
+    ref = Ref.of(item)
+    live = await _settled(cluster, ref)
+    if live is not None and (why := takeover.must_be_replaced(item, live)):
+        await _remove(cluster, ref, why)
+        live = None
+    fitted = takeover.fitted(item, live)
+    if fitted != item:
+        outcome.notes.append(f"{ref} keeps what cannot be changed in it")
+    if live is not None:
+        await _adopt(cluster, ref, live)
+    try:
+        now = await cluster.apply(fitted)
+    except InvalidRequest as error:
+        if live is None:
+            raise
+        raise InvalidRequest(
+            f"{error.message}; what is there cannot be changed into ours: delete {ref} and repeat"
+        ) from error
+    outcome.applied.append(ref)
+    if live is None or now["metadata"].get("resourceVersion") != live["metadata"].get("resourceVersion"):
+        outcome.changed.append(ref)
+    if item["kind"] == CRD:
+        await _established(cluster, ref)
+
+
+async def _settled(cluster: Cluster, ref: Ref) -> Object | None:
+    """Return the live object; one that is being deleted is waited for.
+
+    Raises:
+        FailedPrecondition: It stays; says what holds it.
+    """
+    live = await cluster.get(ref)
+    if live is None or "deletionTimestamp" not in live["metadata"]:
+        return live
+    if not await cluster.gone(ref, TERMINATE_SECONDS):
+        held = ", ".join(live["metadata"].get("finalizers") or []) or "its contents"
+        raise FailedPrecondition(
+            f"{ref} is being deleted, and was not gone within {TERMINATE_SECONDS:.0f} s (held by {held}); repeat later"
+        )
+    return None
+
+
+async def _remove(cluster: Cluster, ref: Ref, why: str) -> None:
+    """Remove a workload that must be replaced; pods that go leave every mount of the node in place."""
+    await cluster.delete(ref)
+    if not await cluster.gone(ref, REPLACE_SECONDS):
+        raise FailedPrecondition(f"{ref} must be replaced ({why}), but does not go away; delete it and repeat")
+
+
+async def _adopt(cluster: Cluster, ref: Ref, live: Object) -> None:
+    """Make ours what earlier installers own in the object."""
+    for _ in range(ADOPT_TRIES):
+        fields = takeover.adopted_fields(live)
+        if fields is None:
+            return
+        patch = [
+            {"op": "replace", "path": "/metadata/managedFields", "value": fields},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
+        ]
+        try:
+            await cluster.patch(ref, patch, JSON_PATCH)
+            return
+        except Conflict:
+            found = await cluster.get(ref)
+            if found is None:
+                return
+            live = found
+        except NotFound:
+            return
+    raise Conflict(f"{ref} is changed by others all the time; repeat")
+
+
+async def _established(cluster: Cluster, ref: Ref) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ESTABLISH_SECONDS):
+            while True:
+                if _is_established(await cluster.get(ref)):
+                    return
+                await asyncio.sleep(POLL_SECONDS)
+    raise FailedPrecondition(f"{ref} is not served after {ESTABLISH_SECONDS:.0f} s; look at its conditions")
+
+
+def _is_established(definition: Object | None) -> bool:
+    conditions = (definition or {}).get("status", {}).get("conditions") or []
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+
+
+async def rolled_out(cluster: Cluster, items: Sequence[Object], within: float) -> list[Ref]:
+    """Wait at most ``within`` seconds until all pods are of the new version and ready; return what is not there yet."""
+    waiting = [Ref.of(item) for item in items if item["kind"] in WORKLOADS]
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within
+    while True:
+        waiting = [ref for ref in waiting if not await _is_rolled_out(cluster, ref)]
+        if not waiting or loop.time() >= end:
+            return waiting
+        await asyncio.sleep(min(1.0, max(0.0, end - loop.time())))
+
+
+async def _is_rolled_out(cluster: Cluster, ref: Ref) -> bool:
+    live = await cluster.get(ref)
+    return live is not None and takeover.is_rolled_out(live)
+
+
+async def remove_leftovers(cluster: Cluster, waiting: Sequence[Ref], outcome: Outcome) -> None:
+    """Remove upstream's account and its wide rights, as soon as no pod uses them any more."""
+    there = [ref for ref in takeover.LEFTOVERS if await cluster.get(ref) is not None]
+    if not there:
+        return
+    legacy = [str(ref) for ref in takeover.LEGACY if await cluster.get(ref) is not None]
+    if legacy:
+        outcome.notes.append(
+            f"{' and '.join(legacy)} still serve volumes of DirectCSI; upstream's rights stay for them"
+        )
+        return
+    if waiting:
+        outcome.notes.append(
+            "upstream's ServiceAccount directpv-min-io, which may read every Secret, stays until all its pods are "
+            "replaced; run install again then, or with --wait"
+        )
+        return
+    for ref in there:
+        if await cluster.delete(ref):
+            outcome.removed.append(ref)

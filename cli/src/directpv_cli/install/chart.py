@@ -1,0 +1,289 @@
+"""The Helm chart, made from the very objects that ``install`` applies: with words in the places of values.
+
+Each object is built once per way of having NATS; where the ways differ, the template has a branch for each. Rendered
+with its default values, the chart is the manifest.
+
+Source: Helm documentation, "Charts" and "Template Functions and Pipelines".
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any, Final
+
+from directpv_cli.install import images, manifest
+from directpv_cli.install.base import Object
+from directpv_cli.install.options import KUBELET_DIR, NEWEST, OLDEST, Options
+from directpv_common import __version__
+from directpv_common.subjects import DEFAULT_PREFIX
+
+WAYS: Final = ("cluster", "single", "external", "leaf")
+"""How NATS is had: three servers, one, the user's own, the user's own with leaf servers on the nodes."""
+
+_VALUES: Final = {
+    "zz-driver:zz-tag": '{{ include "directpv.image" . }}',
+    "zz-tag": '{{ include "directpv.tag" . | quote }}',
+    "zz-node-selector": "{{ toJson .Values.nodeSelector }}",
+    "zz-tolerations": "{{ toJson .Values.tolerations }}",
+    "zz-pull-secrets": "{{ toJson .Values.imagePullSecrets }}",
+    "/zz-kubelet": '{{ trimSuffix "/" .Values.kubeletDir }}',
+    "zz-replicas": "{{ .Values.controller.replicas }}",
+    "zz-predicted": "{{ .Values.controller.onPredictedFailure }}",
+    "zz-init-requests": "{{ .Values.controller.initRequests }}",
+    "zz-prefix": "{{ .Values.subjectPrefix }}",
+    "zz-nats-url": "{{ .Values.nats.url }}",
+    "zz-leaf-url": '{{ join "\\", \\"" (splitList "," .Values.nats.leafUrl) }}',
+    **{f"zz-image-{name}": f'{{{{ include "directpv.sidecar" (list . "{name}") }}}}' for name in images.SIDECARS},
+}
+"""What stands for a value while objects are built, and what takes its place in the template; longer ones first."""
+
+_HELPERS: Final = """\
+{{- define "directpv.nats" -}}
+{{- if and .Values.nats.url .Values.nats.leafUrl }}leaf
+{{- else if .Values.nats.url }}external
+{{- else if eq (int .Values.nats.replicas) 1 }}single
+{{- else }}cluster
+{{- end }}
+{{- end }}
+
+{{- define "directpv.home" -}}
+{{ .Values.registry | default "REGISTRY" }}/{{ .Values.org | default "ORG" }}
+{{- end }}
+
+{{- define "directpv.image" -}}
+{{ include "directpv.home" . }}/{{ .Values.image | default "IMAGE" }}
+{{- end }}
+
+{{- define "directpv.tag" -}}
+{{- $name := include "directpv.image" . | splitList "@" | first | splitList "/" | last -}}
+{{- if contains ":" $name }}{{ splitList ":" $name | last }}{{ else }}dev{{ end }}
+{{- end }}
+
+{{- define "directpv.sidecar" -}}
+{{- $top := index . 0 }}{{ $name := index . 1 -}}
+{{- $official := dict OFFICIAL -}}
+{{- $openshift := dict OPENSHIFT -}}
+{{- $own := $top.Values.sidecarImages | default dict -}}
+{{- if hasKey $own $name }}{{ get $own $name }}
+{{- else if $top.Values.openshift }}{{ get $openshift $name }}
+{{- else if or $top.Values.registry $top.Values.org }}
+{{- include "directpv.home" $top }}/{{ $name }}:{{ get $official $name }}
+{{- else }}HOME/{{ $name }}:{{ get $official $name }}
+{{- end }}
+{{- end }}
+
+{{- if and .Values.apparmorProfile (semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version) }}
+{{- fail "apparmorProfile: needs Kubernetes 1.30; use kubectl directpv install for older ones" }}
+{{- end }}
+{{- if and .Values.nats.leafUrl (not .Values.nats.url) }}
+{{- fail "nats.leafUrl: belongs to a NATS of your own; give its nats.url, too" }}
+{{- end }}
+"""
+
+
+def values() -> Object:
+    """Return the values and their defaults."""
+    return {
+        "createNamespace": True,
+        "registry": "",
+        "org": "",
+        "image": "",
+        "sidecarImages": {},
+        "imagePullSecrets": [],
+        "nodeSelector": {},
+        "tolerations": [],
+        "apparmorProfile": "",
+        "seccompProfile": "",
+        "openshift": False,
+        "kubeletDir": KUBELET_DIR,
+        "subjectPrefix": DEFAULT_PREFIX,
+        "nats": {"url": "", "leafUrl": "", "replicas": 3},
+        "controller": {"replicas": 3, "onPredictedFailure": "report", "initRequests": "on"},
+    }
+
+
+_COMMENTS: Final = {
+    "createNamespace": "false: the namespace directpv exists, labelled pod-security.kubernetes.io/enforce: privileged",
+    "registry": "registry and org of all images; empty: sidecars are the official ones of registry.k8s.io",
+    "image": "name and tag of our image",
+    "sidecarImages": "whole images of sidecars, by name: csi-provisioner, csi-resizer, csi-node-driver-registrar, "
+    "livenessprobe",
+    "imagePullSecrets": "a list such as [{name: registry-key}]",
+    "nodeSelector": "labels of the nodes that have drives",
+    "tolerations": "of all pods",
+    "apparmorProfile": "of the node's containers; Kubernetes 1.30 or later",
+    "seccompProfile": "of the node agent, below kubelet's folder of profiles",
+    "openshift": "Red Hat's sidecars, and bindings to its security context constraints",
+    "kubeletDir": "real path of kubelet's folder on the nodes",
+    "subjectPrefix": "of all NATS subjects of this installation",
+    "nats": "url and leafUrl of a NATS of your own; replicas 3, or 1 on a cluster of one node",
+    "controller": "onPredictedFailure: report or cordon; initRequests: on or off",
+}
+
+
+def schema() -> Object:
+    """Return what Helm checks values against."""
+
+    def choice(*known: Any) -> Object:
+        return {"enum": list(known)}
+
+    text, yes_no = {"type": "string"}, {"type": "boolean"}
+    nested: dict[str, Object] = {
+        "nats": _table(url=text, leafUrl=text, replicas=choice(1, 3)),
+        "controller": _table(
+            replicas={"type": "integer", "minimum": 1, "maximum": 9},
+            onPredictedFailure=choice("report", "cordon"),
+            initRequests=choice("on", "off"),
+        ),
+        "sidecarImages": _table(**dict.fromkeys(images.SIDECARS, text)),
+        "nodeSelector": {"type": "object", "additionalProperties": text},
+        "tolerations": {"type": "array", "items": {"type": "object"}},
+        "imagePullSecrets": {"type": "array", "items": _table(name=text)},
+        "kubeletDir": {"type": "string", "pattern": "^(/[-a-zA-Z0-9_.]+)+/?$"},
+    }
+    kinds = {key: yes_no if isinstance(default, bool) else text for key, default in values().items()}
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **_table(**{**kinds, **nested, "global": {}})}
+
+
+def _table(**properties: Object) -> Object:
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def files() -> dict[str, str]:
+    """Return the chart's files by their paths."""
+    about = {
+        "apiVersion": "v2",
+        "name": "directpv",
+        "description": "CSI driver and volume manager for direct-attached drives",
+        "type": "application",
+        "version": __version__,
+        "appVersion": f"v{__version__}",
+        "kubeVersion": f">={OLDEST}.0-0",
+    }
+    return {
+        "Chart.yaml": manifest.to_yaml([about]).removeprefix("---\n"),
+        "values.yaml": _values_file(),
+        "values.schema.json": json.dumps(schema(), indent=2) + "\n",
+        "templates/_helpers.tpl": _helpers(),
+        "templates/directpv.yaml": _template(),
+        "crds/directpv.yaml": manifest.to_yaml(manifest.definitions()),
+    }
+
+
+def _values_file() -> str:
+    parts = []
+    for key, default in values().items():
+        comment = f"# {_COMMENTS[key]}\n" if key in _COMMENTS else ""
+        parts.append(comment + manifest.to_yaml([{key: default}]).removeprefix("---\n"))
+    return "".join(parts).replace("initRequests: 'on'", 'initRequests: "on"')
+
+
+def _helpers() -> str:
+    def table(entries: dict[str, str]) -> str:
+        return " ".join(f'"{name}" "{value}"' for name, value in entries.items())
+
+    checks = _HELPERS.index("{{- if and .Values.apparmor")
+    words = {
+        "REGISTRY": images.REGISTRY,
+        "ORG": images.ORG,
+        "IMAGE": images.IMAGE,
+        "OFFICIAL": table(dict(images.SIDECARS)),
+        "OPENSHIFT": table(dict(images.OPENSHIFT_SIDECARS)),
+        "HOME": images.SIDECAR_HOME,
+    }
+    text = _HELPERS[:checks]
+    for word, value in words.items():
+        text = re.sub(rf"\b{word}\b", value, text)
+    return text
+
+
+def _template() -> str:
+    checks = _HELPERS[_HELPERS.index("{{- if and .Values.apparmor") :]
+    return checks + "".join(_document(*key) for key in _keys())
+
+
+def _keys() -> list[tuple[str, str]]:
+    """Return kind and name of every object of any way, in order of installation."""
+    found: dict[tuple[str, str], int] = {}
+    for way in WAYS:
+        for index, item in enumerate(_objects(way, openshift=True)):
+            found.setdefault(_key(item), index)
+    return list(found)
+
+
+def _key(item: Object) -> tuple[str, str]:
+    return item["kind"], item["metadata"]["name"]
+
+
+def _document(kind: str, name: str) -> str:
+    """Return the template of one object: its text, or a branch for each of its texts."""
+    texts = [(_text(kind, name, way), way) for way in WAYS]
+    groups = [
+        (text, [way for _, way in same]) for text, same in groupby(sorted(texts), key=lambda pair: pair[0]) if text
+    ]
+    blocks = [
+        text if len(ways) == len(WAYS) else _when(f'has (include "directpv.nats" .) (list {_quoted(ways)})', text)
+        for text, ways in groups
+    ]
+    text = "".join(blocks)
+    if kind == "Namespace":
+        return _when(".Values.createNamespace", text)
+    return _when(".Values.openshift", text) if name.endswith("-scc") else text
+
+
+def _when(condition: str, text: str) -> str:
+    return f"{{{{- if {condition} }}}}\n{text}{{{{- end }}}}\n"
+
+
+def _quoted(words: Sequence[str]) -> str:
+    return " ".join(f'"{word}"' for word in sorted(words, key=WAYS.index))
+
+
+def _text(kind: str, name: str, way: str) -> str:
+    found = [item for item in _objects(way, openshift=True) if _key(item) == (kind, name)]
+    return _templated(manifest.to_yaml(found)) if found else ""
+
+
+def _templated(text: str) -> str:
+    for word, expression in _VALUES.items():
+        text = text.replace(word, expression)
+    text = re.sub(
+        r"^( *)type: Localhost\n *localhostProfile: zz-seccomp\n",
+        r"\1{{- if .Values.seccompProfile }}\n\1type: Localhost\n\1localhostProfile: {{ .Values.seccompProfile }}\n"
+        r"\1{{- else }}\n\1type: Unconfined\n\1{{- end }}\n",
+        text,
+        flags=re.MULTILINE,
+    )
+    return re.sub(
+        r"^( *)appArmorProfile:\n *type: Localhost\n *localhostProfile: zz-apparmor\n",
+        r"\1{{- with .Values.apparmorProfile }}\n\1appArmorProfile:\n\1  type: Localhost\n"
+        r"\1  localhostProfile: {{ . }}\n\1{{- end }}\n",
+        text,
+        flags=re.MULTILINE,
+    )
+
+
+def _objects(way: str, *, openshift: bool) -> list[Object]:
+    """Return the objects of one way, the definitions aside, with words in the places of values."""
+    word: Any = str
+    options = Options(
+        images=images.Images("zz-driver:zz-tag", {name: f"zz-image-{name}" for name in images.SIDECARS}),
+        node_selector=word("zz-node-selector"),
+        tolerations=word("zz-tolerations"),
+        pull_secrets=word("zz-pull-secrets"),
+        apparmor_profile="zz-apparmor",
+        seccomp_profile="zz-seccomp",
+        kube_version=NEWEST,
+        openshift=openshift,
+        kubelet_dir="/zz-kubelet",
+        nats_replicas=1 if way == "single" else 3,
+        controller_replicas=word("zz-replicas"),
+        subject_prefix="zz-prefix",
+        on_predicted_failure=word("zz-predicted"),
+        init_requests=word("zz-init-requests"),
+    )
+    if way in ("external", "leaf"):
+        options = replace(options, nats_url="zz-nats-url", nats_leaf_url="zz-leaf-url" if way == "leaf" else "")
+    return [item for item in manifest.objects(options) if item["kind"] != manifest.CRD]

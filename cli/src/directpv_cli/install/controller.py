@@ -1,0 +1,145 @@
+"""The Deployment ``controller``: one leads, the others stand by, on different nodes.
+
+Gateway, csi-provisioner and csi-resizer talk over a socket in the pod's own memory: no folder of the host is used,
+so two replicas on one node never meet. Nothing here runs as root.
+"""
+
+from typing import Final
+
+from directpv_cli.install.base import NAMESPACE, SELECTOR, Object, disruption_budget, metadata
+from directpv_cli.install.containers import (
+    SOCKET,
+    SOCKET_DIR,
+    USER,
+    confined,
+    container,
+    field_env,
+    gateway,
+    http_probe,
+    mount,
+    pod_security,
+    port,
+    spread,
+)
+from directpv_cli.install.nats import hub_url
+from directpv_cli.install.options import Options
+from directpv_cli.install.rbac import CONTROLLER
+from directpv_common.names import CREATED_BY, IMAGE_TAG
+
+NAME: Final = "controller"
+POD: Final = {SELECTOR: "controller-controller"}
+"""Upstream's selector: a Deployment's cannot be changed."""
+METRICS_PORT: Final = 10444
+
+
+def _controller(options: Options) -> Object:
+    return container(
+        "controller",
+        options.images.driver,
+        command=["directpv-controller"],
+        args=controller_args(options),
+        ports=[port("metrics", METRICS_PORT)],
+        env=[field_env("POD_NAME", "metadata.name"), field_env("POD_NAMESPACE", "metadata.namespace")],
+        readinessProbe=http_probe("/ready", "metrics"),
+        livenessProbe=http_probe("/healthz", "metrics"),
+        startupProbe=http_probe("/healthz", "metrics", period=2, failures=60),
+        volumeMounts=[mount("tmp", "/tmp")],  # noqa: S108 - a folder of the pod's own
+        security=confined(),
+        cpu="50m",
+        memory="128Mi",
+    )
+
+
+def controller_args(options: Options) -> list[str]:
+    """Return the flags of our controller."""
+    return [
+        "--registry=kubernetes",
+        f"--nats-url={hub_url(options)}",
+        f"--subject-prefix={options.subject_prefix}",
+        f"--namespace={NAMESPACE}",
+        f"--on-predicted-failure={options.on_predicted_failure}",
+        f"--init-requests={options.init_requests}",
+        f"--metrics-port={METRICS_PORT}",
+    ]
+
+
+def _provisioner(options: Options) -> Object:
+    return container(
+        "csi-provisioner",
+        options.images.sidecars["csi-provisioner"],
+        args=[
+            "--v=3",
+            "--timeout=300s",
+            f"--csi-address={SOCKET}",
+            "--leader-election",
+            "--feature-gates=Topology=true",
+            "--strict-topology",
+            "--extra-create-metadata",
+            "--enable-capacity",
+            "--capacity-ownerref-level=2",
+        ],
+        env=[field_env("NAMESPACE", "metadata.namespace"), field_env("POD_NAME", "metadata.name")],
+        volumeMounts=[mount("socket-dir", SOCKET_DIR)],
+        security=confined(),
+        cpu="10m",
+        memory="32Mi",
+    )
+
+
+def _resizer(options: Options) -> Object:
+    return container(
+        "csi-resizer",
+        options.images.sidecars["csi-resizer"],
+        args=[
+            "--v=3",
+            "--timeout=300s",
+            f"--csi-address={SOCKET}",
+            "--leader-election",
+            "--handle-volume-inuse-error=false",
+        ],
+        volumeMounts=[mount("socket-dir", SOCKET_DIR)],
+        security=confined(),
+        cpu="10m",
+        memory="32Mi",
+    )
+
+
+def deployment(options: Options) -> Object:
+    """Return the Deployment."""
+    containers = [
+        _provisioner(options),
+        _resizer(options),
+        gateway(options, "controller", hub_url(options), security=confined()),
+        _controller(options),
+    ]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(NAME, annotations={IMAGE_TAG: options.images.tag}),
+        "spec": {
+            "replicas": options.controller_replicas,
+            "selector": {"matchLabels": POD},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}},
+            "template": {
+                "metadata": {"labels": POD, "annotations": {CREATED_BY: "kubectl-directpv"}},
+                "spec": {
+                    "serviceAccountName": CONTROLLER,
+                    "automountServiceAccountToken": True,
+                    "enableServiceLinks": False,
+                    "priorityClassName": "system-cluster-critical",
+                    "affinity": spread(POD),
+                    "tolerations": options.tolerations,
+                    "imagePullSecrets": options.pull_secrets,
+                    "securityContext": pod_security(USER),
+                    "terminationGracePeriodSeconds": 30,
+                    "containers": containers,
+                    "volumes": [{"name": "socket-dir", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}],
+                },
+            },
+        },
+    }
+
+
+def objects(options: Options) -> list[Object]:
+    """Return all objects of the controller."""
+    return [deployment(options), disruption_budget(NAME, POD)]

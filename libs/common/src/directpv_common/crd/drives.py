@@ -1,0 +1,168 @@
+"""DriveRecord ↔ DirectPVDrive. Source: upstream v4.1.6, group ``directpv.min.io``, version ``v1beta1``."""
+
+from collections.abc import Collection, Iterable
+from typing import Final, NamedTuple
+
+import msgspec
+
+import directpv_common.messages as m
+from directpv_common import names
+from directpv_common.crd.labels import VOLUME_FINALIZER, label_value, restored, volume_finalizer
+from directpv_common.crd.shape import (
+    CONDITION_REASONS,
+    DATA_PROTECTION,
+    NOTHING,
+    Object,
+    Rest,
+    condition_object,
+    extra_of,
+    metadata,
+    rest_of,
+    split_labels,
+    understood,
+)
+from directpv_common.names import AccessTier
+
+KIND: Final = "DirectPVDrive"
+CREATED_BY: Final = "directpv-driver"
+
+_FACTS: Final = frozenset({names.NODE, names.DRIVE_NAME, names.ACCESS_TIER, names.VERSION, names.CREATED_BY})
+_KNOWN: Final = frozenset(
+    {"totalCapacity", "allocatedCapacity", "freeCapacity", "fsuuid", "status", "topology", "make", "conditions"}
+)
+_TIERS: Final = {tier.value.lower(): tier.value for tier in AccessTier}
+
+
+class Reservation(NamedTuple):
+    """What one volume takes of its drive."""
+
+    volume: str
+    capacity: int
+    claim: str = ""
+
+
+def claim_label(claim: str) -> str:
+    """Return the label by which upstream keeps a second volume of ``claim`` off a drive."""
+    return f"{names.VOLUME_CLAIM_ID}-{claim}"
+
+
+def drive_to_object(
+    record: m.DriveRecord, reserved: Iterable[Reservation] = (), *, rest: Rest = NOTHING, epoch: int = 0
+) -> Object:
+    """Return the drive as a custom resource.
+
+    Args:
+        record: The drive.
+        reserved: All volumes on it.
+        rest: What else the object held when it was read.
+        epoch: Of the leader that writes it.
+    """
+    reserved = list(reserved)
+    allocated = record.overhead + sum(each.capacity for each in reserved)
+    labels, misfits = split_labels(record.labels)
+    extra: Object = {"overhead": record.overhead, "node": record.node, "device": record.device}
+    extra |= {"created": record.created} if record.created else {}
+    extra |= {"labels": misfits} if misfits else {}
+    return {
+        "apiVersion": f"{names.GROUP}/{names.API_VERSION}",
+        "kind": KIND,
+        "metadata": metadata(
+            record.fsuuid,
+            {**labels, **_claim_labels(reserved), **_facts(record)},
+            [DATA_PROTECTION, *(volume_finalizer(each.volume) for each in reserved)],
+            extra,
+            rest,
+            epoch,
+        ),
+        "spec": {**rest.spec, "unschedulable": record.unschedulable},
+        "status": {
+            **rest.status,
+            "totalCapacity": record.total,
+            "allocatedCapacity": allocated,
+            "freeCapacity": max(0, record.total - allocated),
+            "fsuuid": record.fsuuid,
+            "status": record.status.value,
+            "topology": record.topology,
+            "make": record.make,
+            "conditions": [*map(condition_object, record.conditions), *rest.conditions],
+        },
+    }
+
+
+def _claim_labels(reserved: Iterable[Reservation]) -> dict[str, str]:
+    return split_labels({claim_label(each.claim): "true" for each in reserved if each.claim})[0]
+
+
+def _facts(record: m.DriveRecord) -> dict[str, str]:
+    return {
+        names.NODE: label_value(record.node),
+        names.DRIVE_NAME: label_value(record.device),
+        names.ACCESS_TIER: record.access_tier.value,
+        names.VERSION: names.API_VERSION,
+        names.CREATED_BY: CREATED_BY,
+    }
+
+
+@understood
+def drive_from_object(obj: Object, *, sizes: int = 0, claims: Collection[str] = ()) -> tuple[m.DriveRecord, Rest]:
+    """Return the drive that ``obj`` stands for, and what else it holds.
+
+    An object that upstream wrote says nothing of the file system's overhead: it is what neither volumes nor free
+    space account for. A drive whose deletion was asked for takes no new volumes.
+
+    Args:
+        obj: A DirectPVDrive.
+        sizes: Sum of the capacities of the volumes on it.
+        claims: Claim ids of the volumes on it; their labels are not taken as labels of the drive.
+
+    Raises:
+        InvalidRequest: It cannot be understood; names the object and the field.
+    """
+    meta, spec, status, extra = obj["metadata"], obj.get("spec") or {}, obj["status"], extra_of(obj)
+    labels = meta.get("labels") or {}
+    total, conditions = status["totalCapacity"], status.get("conditions") or ()
+    derived = {claim_label(claim).lower() for claim in claims}
+    values: Object = {
+        "fsuuid": meta["name"],
+        "node": restored(labels.get(names.NODE, ""), extra.get("node", "")),
+        "total": total,
+        "overhead": extra.get("overhead", max(0, total - status["freeCapacity"] - sizes)),
+        "device": restored(labels.get(names.DRIVE_NAME, ""), extra.get("device", "")),
+        "make": status.get("make", ""),
+        "topology": status.get("topology") or {},
+        "status": status["status"],
+        "conditions": [_condition(each) for each in conditions if _is_ours(each)],
+        "unschedulable": bool(spec.get("unschedulable")) or "deletionTimestamp" in meta,
+        "access_tier": _TIERS.get(labels.get(names.ACCESS_TIER, "").lower(), AccessTier.DEFAULT.value),
+        "labels": {
+            **{k: v for k, v in labels.items() if k not in _FACTS and k.lower() not in derived},
+            **extra.get("labels", {}),
+        },
+        "created": extra.get("created", meta.get("creationTimestamp") or ""),
+    }
+    rest = rest_of(
+        obj,
+        (DATA_PROTECTION, VOLUME_FINALIZER),
+        spec={key: value for key, value in spec.items() if key != "unschedulable"},
+        status={key: value for key, value in status.items() if key not in _KNOWN},
+        conditions=tuple(each for each in conditions if each["type"] not in CONDITION_REASONS),
+    )
+    return msgspec.convert(values, m.DriveRecord), rest
+
+
+def _is_ours(condition: Object) -> bool:
+    return condition["type"] in CONDITION_REASONS and condition.get("status") == "True"
+
+
+def _condition(condition: Object) -> Object:
+    return {
+        "type": condition["type"],
+        "message": condition.get("message", ""),
+        "since": condition.get("lastTransitionTime", ""),
+    }
+
+
+def held_volumes(obj: Object) -> frozenset[str]:
+    """Return the finalizers of a DirectPVDrive that stand for volumes."""
+    finalizers = obj["metadata"].get("finalizers") or ()
+    return frozenset(each for each in finalizers if each.startswith(VOLUME_FINALIZER))

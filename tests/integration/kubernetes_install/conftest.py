@@ -1,0 +1,71 @@
+"""A real API server and controller manager, without nodes; and the plugin as people run it."""
+
+import contextlib
+import os
+import ssl
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.kube import programs
+from support.kube.apiserver import ApiServer
+from support.kube.fixtures import apiserver  # noqa: F401
+from support.kube.process import Program
+from support.nats import free_port
+
+Plugin = Callable[..., subprocess.CompletedProcess[str]]
+CONTROLLERS = "namespace-controller,garbage-collector-controller"
+"""Those that delete. Without nodes, the others would only make pods that nobody runs."""
+
+
+@pytest.fixture(scope="session")
+def manager(apiserver: ApiServer) -> Iterator[None]:  # noqa: F811
+    """The controller manager: empties namespaces, and deletes what belongs to deleted objects."""
+    port = free_port()
+    command = [
+        programs.kubernetes("kube-controller-manager") / "kube-controller-manager",
+        f"--kubeconfig={apiserver.admin}",
+        f"--controllers={CONTROLLERS}",
+        "--bind-address=127.0.0.1",
+        f"--secure-port={port}",
+        f"--cert-dir={apiserver.directory}",
+        "--leader-elect=false",
+        "--authentication-skip-lookup=true",
+    ]
+    program = Program("kube-controller-manager", command, apiserver.directory / "manager.log")
+    try:
+        program.start(lambda: _answers(f"https://127.0.0.1:{port}/healthz"), 120)
+        yield
+    finally:
+        program.kill()
+
+
+def _answers(url: str) -> bool:
+    trust = ssl.create_default_context()
+    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE  # it makes itself a certificate at the start
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2, context=trust) as reply:
+        return bool(reply.status == 200)
+    return False
+
+
+@pytest.fixture
+def plugin(apiserver: ApiServer, manager: None, tmp_path: Path) -> Iterator[Plugin]:  # noqa: F811
+    """Runs ``kubectl-directpv`` against the API server; what it installed is gone afterwards."""
+    environment = {**os.environ, "HOME": str(tmp_path), "KUBECONFIG": str(apiserver.admin)}
+    environment.pop("KUBELET_DIR_PATH", None)
+
+    def run(*arguments: str, within: float = 110.0, **more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "directpv_cli", *arguments]
+        return subprocess.run(
+            command, env={**environment, **more}, capture_output=True, text=True, timeout=within, check=False
+        )
+
+    try:
+        yield run
+    finally:
+        done = run("uninstall", "--dangerous")
+        assert done.returncode == 0, done.stderr

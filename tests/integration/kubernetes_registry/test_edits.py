@@ -1,0 +1,229 @@
+"""What people, GitOps and upstream's plugin do to the objects is taken in, or put back."""
+
+import asyncio
+import json
+import urllib.request
+
+import pytest
+
+import directpv_common.messages as m
+from directpv_common import names
+from directpv_common.api import Controller as Api
+from directpv_common.bus import Bus
+from directpv_common.errors import NoCapacity
+from integration.controller.harness import until
+from integration.controller.node import PlayedNode
+from integration.kubernetes_registry.harness import (
+    DRIVES,
+    GIB,
+    VOLUMES,
+    Cluster,
+    create,
+    drives,
+    upstream_drive,
+    upstream_volume,
+    volumes,
+)
+
+pytestmark = pytest.mark.timeout(180)
+
+ONE, TWO = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10", "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f20"
+
+
+async def test_a_cordon_by_hand_closes_the_drive_and_reaches_its_node(cluster: Cluster, bus: Bus) -> None:
+    node = PlayedNode("n1")
+    node.add_drive(fsuuid=ONE)
+    cluster.controller()
+    async with node.running(bus):
+        await until(lambda: cluster.objects.find(DRIVES, ONE), "the drive is registered")
+        await create(bus, "pvc-1")
+
+        def cordon(obj: dict) -> None:  # type: ignore[type-arg]
+            obj["spec"]["unschedulable"] = True
+            obj["metadata"]["labels"]["directpv.min.io/purpose"] = "test"
+            obj["metadata"]["labels"]["directpv.min.io/access-tier"] = "Hot"
+            obj["metadata"].setdefault("annotations", {})["example.com/ticket"] = "42"
+
+        cluster.objects.change(DRIVES, ONE, cordon)
+        await until(lambda: node.drives[ONE].record.unschedulable, "the drive itself is told")
+        with pytest.raises(NoCapacity):
+            await create(bus, "pvc-2")
+        record = (await drives(bus))[ONE].record
+        assert (record.labels, record.access_tier) == ({"directpv.min.io/purpose": "test"}, "Hot")
+
+        change = m.ChangeDrive(fsuuid=ONE, unschedulable=False)
+        await bus.call(Api.DRIVE_CHANGE, change)
+        await create(bus, "pvc-2", parameters={names.ACCESS_TIER: "Hot"})
+        obj = cluster.objects.all(DRIVES)[ONE]
+        assert obj["spec"]["unschedulable"] is False
+        assert obj["metadata"]["annotations"]["example.com/ticket"] == "42"
+        assert obj["metadata"]["labels"]["directpv.min.io/purpose"] == "test"
+        assert cluster.wrong() == []
+
+
+async def test_edits_in_the_middle_of_a_burst_are_neither_lost_nor_in_the_way(cluster: Cluster, bus: Bus) -> None:
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
+    controller = cluster.controller()
+    await create(bus, "pvc-first")
+
+    def edits() -> None:
+        for number in range(30):
+            cluster.objects.change(
+                DRIVES, ONE, lambda obj, n=number: obj["metadata"]["labels"].update({f"example.com/l{n}": "x"})
+            )
+
+    editing = asyncio.create_task(asyncio.to_thread(edits))
+    await asyncio.gather(*(create(bus, f"pvc-{n}", GIB // 4) for n in range(100)))
+    await editing
+
+    labels = {f"example.com/l{number}" for number in range(30)}
+    await until(lambda: labels <= cluster.objects.all(DRIVES)[ONE]["metadata"]["labels"].keys(), "all labels stay")
+
+    async def known() -> bool:
+        return labels <= (await drives(bus))[ONE].record.labels.keys()
+
+    await until(known, "the controller knows them all")
+    conflicts = cluster.metric(controller, "directpv_controller_kubernetes_conflicts_total")
+    print(f"{conflicts:.0f} conflicts")
+    assert cluster.wrong() == []
+
+
+async def test_a_suspended_volume_reaches_its_drive(cluster: Cluster, bus: Bus) -> None:
+    node = PlayedNode("n1")
+    node.add_drive(fsuuid=ONE)
+    cluster.controller()
+    async with node.running(bus):
+        await until(lambda: cluster.objects.find(DRIVES, ONE), "the drive is registered")
+        await create(bus, "pvc-1")
+        await until(lambda: "pvc-1" in node.volumes(), "the node has the volume")
+        cluster.objects.change(
+            VOLUMES, "pvc-1", lambda obj: obj["metadata"]["labels"].update({"directpv.min.io/suspend": "true"})
+        )
+        suspended = {"directpv.min.io/suspend": "true"}
+        await until(lambda: node.volumes()["pvc-1"].labels == suspended, "the drive's record says so")
+
+
+async def test_a_volume_that_upstreams_clean_released_is_purged(cluster: Cluster, bus: Bus) -> None:
+    node = PlayedNode("n1")
+    node.add_drive(fsuuid=ONE)
+    cluster.controller()
+    async with node.running(bus):
+        await until(lambda: cluster.objects.find(DRIVES, ONE), "the drive is registered")
+        await create(bus, "pvc-1")
+        await create(bus, "pvc-2")
+        await until(lambda: len(node.volumes()) == 2, "the node has the volumes")
+
+        cluster.objects.call("DELETE", f"{VOLUMES}/pvc-2")  # its claim still speaks for it
+        cluster.objects.change(
+            VOLUMES, "pvc-1", lambda obj: obj["metadata"].update(finalizers=["directpv.min.io/purge-protection"])
+        )
+        cluster.objects.call("DELETE", f"{VOLUMES}/pvc-1")
+
+        await until(lambda: cluster.objects.find(VOLUMES, "pvc-1") is None, "the object is gone")
+        assert set(node.volumes()) == {"pvc-2"}
+        assert set(await volumes(bus)) == {"pvc-2"}
+        assert cluster.objects.all(DRIVES)[ONE]["status"]["freeCapacity"] == 98 * GIB
+
+
+async def test_objects_that_were_deleted_by_force_are_made_again(cluster: Cluster, bus: Bus) -> None:
+    node = PlayedNode("n1")
+    node.add_drive(fsuuid=ONE)
+    controller = cluster.controller()
+    async with node.running(bus):
+        await until(lambda: cluster.objects.find(DRIVES, ONE), "the drive is registered")
+        made = await create(bus, "pvc-1")
+        for path, name in ((VOLUMES, "pvc-1"), (DRIVES, ONE)):
+            cluster.objects.erase(path, name)
+        await until(lambda: cluster.objects.find(DRIVES, ONE) and cluster.objects.find(VOLUMES, "pvc-1"), "both again")
+        assert (await volumes(bus))["pvc-1"].record == made.record
+        await until(lambda: cluster.wrong() == [], "they tell the truth")
+        assert controller.said("object was deleted; it is made again")
+        with pytest.raises(NoCapacity, match="cordoned"):  # somebody wanted the drive to go: a person must decide
+            await create(bus, "pvc-2")
+        await bus.call(Api.DRIVE_CHANGE, m.ChangeDrive(fsuuid=ONE, unschedulable=False))
+        await create(bus, "pvc-2")
+        assert cluster.wrong() == []
+
+
+@pytest.mark.parametrize(("status", "volumes_on_it"), [("Removed", 0), ("Removed", 1), ("Moving", 1)])
+async def test_a_status_that_upstreams_plugin_wrote_is_put_back(
+    cluster: Cluster, bus: Bus, status: str, volumes_on_it: int
+) -> None:
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
+    cluster.controller()
+    await create(bus, "pvc-1")
+    if not volumes_on_it:
+        cluster.objects.call("POST", DRIVES, upstream_drive(TWO, free=GIB))
+    fsuuid = ONE if volumes_on_it else TWO
+
+    async def there() -> bool:
+        return fsuuid in await drives(bus)
+
+    await until(there, "the drive is known")
+    cluster.objects.change(DRIVES, fsuuid, lambda obj: obj["status"].update(status=status))
+
+    await until(lambda: cluster.objects.all(DRIVES)[fsuuid]["status"]["status"] == "Ready", "it is put back")
+    closed = cluster.objects.all(DRIVES)[fsuuid]["spec"]["unschedulable"]
+    assert closed is (status == "Removed" and not volumes_on_it)
+    assert cluster.wrong() == []
+
+
+async def test_reservations_that_somebody_else_wrote_are_put_back(cluster: Cluster, bus: Bus) -> None:
+    """As upstream's move does in its first two steps; nothing is moved, and nothing is lost."""
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
+    cluster.controller()
+    await create(bus, "pvc-1")
+
+    def taken(obj: dict) -> None:  # type: ignore[type-arg]
+        obj["metadata"]["finalizers"] = ["directpv.min.io/data-protection"]
+        obj["status"]["freeCapacity"] += 5
+
+    cluster.objects.change(DRIVES, ONE, taken)
+    await until(lambda: cluster.wrong() == [], "the drive shows its volume")
+
+
+async def test_a_volume_that_appears_from_nowhere_gets_its_space(cluster: Cluster, bus: Bus) -> None:
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
+    cluster.controller()
+    await create(bus, "pvc-1")
+    cluster.objects.call("POST", VOLUMES, upstream_volume("pvc-restored", ONE, 10 * GIB))
+    await until(lambda: cluster.wrong() == [], "the drive shows it")
+    assert (await drives(bus))[ONE].free == 88 * GIB
+    assert "pvc-restored" in await volumes(bus)
+
+
+async def test_a_volume_that_a_former_leader_made_too_late_goes_if_it_does_not_fit(cluster: Cluster, bus: Bus) -> None:
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE, free=GIB))
+    cluster.controller()
+    await create(bus, "pvc-1")
+    late = upstream_volume("pvc-late", ONE, GIB)
+    late["metadata"]["annotations"] = {"registry.directpv.min.io/epoch": "5"}
+    cluster.objects.call("POST", VOLUMES, late)
+    await until(lambda: cluster.objects.find(VOLUMES, "pvc-late") is None, "it is withdrawn")
+    assert cluster.wrong() == []
+
+
+async def test_a_compacted_history_is_listed_again(cluster: Cluster, bus: Bus) -> None:
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
+    controller = cluster.controller("c1", lease_seconds=60.0)
+    await create(bus, "pvc-1")
+    server = cluster.server
+    server.process.kill()  # watches end; meanwhile history is forgotten, and things change
+    etcd = server.etcd.url
+    body = json.dumps({"key": "AA==", "range_end": "AA==", "keys_only": True}).encode()
+    request = urllib.request.Request(f"{etcd}/v3/kv/range", data=body)
+    revision = json.load(urllib.request.urlopen(request, timeout=5))["header"]["revision"]
+    compact = json.dumps({"revision": revision, "physical": True}).encode()
+    urllib.request.urlopen(urllib.request.Request(f"{etcd}/v3/kv/compaction", data=compact), timeout=5).read()
+    await asyncio.to_thread(server.start_server)
+    for number in range(5):
+        cluster.objects.change(
+            DRIVES, ONE, lambda obj, n=number: obj["metadata"]["labels"].update({"example.com/seen": f"v{n}"})
+        )
+
+    async def seen() -> bool:
+        return (await drives(bus))[ONE].record.labels.get("example.com/seen") == "v4"
+
+    await until(seen, "the last edit is taken in")
+    assert controller.said("listing again")
+    assert cluster.wrong() == []

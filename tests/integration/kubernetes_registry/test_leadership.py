@@ -1,0 +1,167 @@
+"""Election by Lease, fencing by epochs, and an API server that goes away in the middle."""
+
+import asyncio
+import signal
+import time
+
+import pytest
+
+import directpv_common.messages as m
+from directpv_common import crd
+from directpv_common.bus import Bus
+from integration.controller.harness import LEASE_SECONDS, until
+from integration.controller.node import PlayedNode
+from integration.kubernetes_registry.harness import (
+    DRIVES,
+    GIB,
+    VOLUMES,
+    Cluster,
+    create,
+    leads,
+    upstream_drive,
+    volumes,
+)
+
+pytestmark = pytest.mark.timeout(240)
+
+ONE, TWO = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10", "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f20"
+
+
+async def pair(cluster: Cluster, bus: Bus, **settings: object) -> None:
+    """A leader ``c1``, and ``c2`` that stands by."""
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
+    first = cluster.controller("c1", **settings)
+    await leads(first)
+    second = cluster.controller("c2", **settings)
+    await until(lambda: second.said("standing by"), "the second stands by")
+    await create(bus, "pvc-first")
+
+
+async def test_a_killed_leader_is_replaced_within_a_lease_and_a_second(cluster: Cluster, bus: Bus) -> None:
+    ttl = 3.0
+    await pair(cluster, bus, lease_seconds=ttl)
+    first, second = cluster.started
+    await asyncio.sleep(2 * ttl / 3)  # the standby has seen the lease for a while
+    killed = time.monotonic()
+    first.kill()
+    await until(lambda: second.said('"leading"'), "the second leads")
+    seconds = time.monotonic() - killed
+    print(f"take-over after kill -9: {seconds:.2f} s, lease {ttl:g} s")
+    assert seconds < ttl + 1
+    assert (await create(bus, "pvc-second")).record.fsuuid == ONE
+    assert set(await volumes(bus)) == {"pvc-first", "pvc-second"}
+
+
+async def test_a_leader_that_is_asked_to_end_hands_over_at_once(cluster: Cluster, bus: Bus) -> None:
+    ttl = 15.0
+    await pair(cluster, bus, lease_seconds=ttl)
+    first, second = cluster.started
+    asked = time.monotonic()
+    first.send(signal.SIGTERM)
+    await until(lambda: second.said('"leading"'), "the second leads")
+    assert time.monotonic() - asked < ttl / 3
+    assert cluster.lease["spec"]["leaseTransitions"] == 1
+
+
+async def test_a_frozen_leader_writes_nothing_when_it_wakes_up(cluster: Cluster, bus: Bus) -> None:
+    await pair(cluster, bus)
+    first, second = cluster.started
+    first.send(signal.SIGSTOP)
+    await until(lambda: second.said('"leading"'), "the second leads")
+    before = await create(bus, "pvc-while-frozen")
+    calls = [asyncio.create_task(create(bus, f"pvc-{n}")) for n in range(40)]
+    first.send(signal.SIGCONT)
+    made = await asyncio.gather(*calls)
+
+    assert before.record.fsuuid == ONE
+    assert len({info.record.name for info in made}) == 40
+    await until(lambda: first.said("leading no longer"), "the first knows that it was replaced")
+    epoch = int(cluster.lease["metadata"]["annotations"][crd.EPOCH])
+    assert {crd.epoch_of(obj) for obj in cluster.objects.all(DRIVES).values()} == {epoch}
+    assert cluster.wrong() == []
+
+
+async def test_a_write_of_a_later_leader_ends_the_term_of_an_earlier_one(cluster: Cluster, bus: Bus) -> None:
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
+    controller = cluster.controller()
+    made = await create(bus, "pvc-1")
+
+    def by_another(obj: dict) -> None:  # type: ignore[type-arg]
+        later = int(obj["metadata"]["annotations"][crd.EPOCH]) + 7
+        obj["metadata"]["annotations"][crd.EPOCH] = str(later)
+
+    cluster.objects.change(DRIVES, made.record.fsuuid, by_another)
+    await until(lambda: controller.said("leading no longer"), "it steps down")
+    assert (await create(bus, "pvc-2")).record.fsuuid == ONE
+    assert cluster.wrong() == []
+
+
+async def test_a_lease_that_was_made_anew_is_ahead_of_what_was_written_before(cluster: Cluster, bus: Bus) -> None:
+    drive = upstream_drive(ONE)
+    drive["metadata"]["annotations"] = {crd.EPOCH: "9999999999"}
+    cluster.objects.call("POST", DRIVES, drive)
+    cluster.controller()
+    assert (await create(bus, "pvc-1")).record.fsuuid == ONE
+    assert crd.epoch_of(cluster.objects.all(DRIVES)[ONE]) == 10**10
+    assert cluster.lease["metadata"]["annotations"][crd.EPOCH] == str(10**10)
+
+
+async def test_an_api_server_that_restarts_costs_no_volume(cluster: Cluster, bus: Bus) -> None:
+    node = PlayedNode("n1")
+    node.add_drive(fsuuid=ONE)
+    cluster.controller("c1", lease_seconds=5.0)
+    async with node.running(bus):
+        await until(lambda: cluster.objects.find(DRIVES, ONE), "the drive is registered")
+        acknowledged: set[str] = set()
+
+        async def work(number: int) -> None:
+            info = await create(bus, f"pvc-{number}", GIB // 4, within=60)
+            acknowledged.add(info.record.name)
+
+        calls = [asyncio.create_task(work(number)) for number in range(60)]
+        await until(lambda: len(acknowledged) > 5, "some are made")
+        cluster.server.process.kill()
+        await asyncio.sleep(1.0)
+        more = [asyncio.create_task(work(number)) for number in range(60, 80)]
+        await asyncio.to_thread(cluster.server.start_server)
+        await asyncio.gather(*calls, *more)
+
+        assert len(acknowledged) == 80
+        assert set(await volumes(bus)) == acknowledged
+        await until(lambda: set(node.volumes()) == acknowledged, "the node has them all")
+        assert cluster.wrong() == []
+
+
+async def test_without_an_api_server_nobody_leads_for_longer_than_the_lease(cluster: Cluster, bus: Bus) -> None:
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
+    controller = cluster.controller()
+    await create(bus, "pvc-1")
+    cluster.server.process.kill()
+    try:
+        await until(lambda: controller.said("leading no longer"), "it steps down", 3 * LEASE_SECONDS + 2)
+    finally:
+        await asyncio.to_thread(cluster.server.start_server)
+    assert (await create(bus, "pvc-1", within=30)).record.fsuuid == ONE
+
+
+@pytest.mark.parametrize("kind", ["volume missing", "reservation missing"])
+async def test_what_a_crash_between_two_writes_leaves_is_put_right(cluster: Cluster, bus: Bus, kind: str) -> None:
+    """A reservation without volume is given back; a volume without reservation gets one."""
+    held = ["pvc-half"] if kind == "volume missing" else []
+    drive = upstream_drive(ONE, "n1", *held)
+    record = m.DriveRecord(fsuuid=ONE, node="n1", total=100 * GIB, overhead=GIB, device="sdb")
+    ours = crd.drive_to_object(record, [crd.Reservation(name, 10 * GIB) for name in held], epoch=5)
+    drive["metadata"]["annotations"] = ours["metadata"]["annotations"]
+    drive["status"] |= {"freeCapacity": ours["status"]["freeCapacity"]}
+    cluster.objects.call("POST", DRIVES, drive)
+    if not held:
+        volume = m.VolumeRecord(name="pvc-half", fsuuid=ONE, capacity=10 * GIB)
+        cluster.objects.call("POST", VOLUMES, crd.volume_to_object(volume, node="n1", device="sdb", epoch=5))
+    cluster.controller()
+
+    free = 99 * GIB if held else 89 * GIB
+    await until(lambda: cluster.objects.all(DRIVES)[ONE]["status"]["freeCapacity"] == free, "it is put right")
+    assert cluster.wrong() == []
+    again = await create(bus, "pvc-half", 10 * GIB)
+    assert again.record.fsuuid == ONE
+    assert cluster.wrong() == []

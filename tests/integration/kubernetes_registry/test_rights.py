@@ -1,0 +1,82 @@
+"""The controller needs these rights, and no others: no Secrets, no Nodes, no PersistentVolumes."""
+
+from typing import Any
+
+import pytest
+
+import directpv_common.messages as m
+from directpv_common.api import Controller as Api
+from directpv_common.bus import Bus
+from integration.controller.harness import until
+from integration.controller.node import PlayedNode
+from integration.kubernetes_registry.harness import DRIVES, VOLUMES, Cluster, create
+from integration.kubernetes_registry.test_requests import answered, discovered, init
+
+pytestmark = pytest.mark.timeout(180)
+
+KEPT = ["create", "delete", "get", "list", "patch", "update", "watch"]
+ANSWERED = ["get", "list", "update", "watch"]
+CLUSTER_RULES: list[dict[str, Any]] = [
+    {"apiGroups": ["directpv.min.io"], "resources": ["directpvdrives", "directpvvolumes"], "verbs": KEPT},
+    {"apiGroups": ["directpv.min.io"], "resources": ["directpvnodes", "directpvinitrequests"], "verbs": ANSWERED},
+    {
+        "apiGroups": ["apiextensions.k8s.io"],
+        "resources": ["customresourcedefinitions"],
+        "resourceNames": ["directpvdrives.directpv.min.io"],
+        "verbs": ["get"],
+    },
+]
+LEASE_RULES = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"]}]
+
+
+def grant(cluster: Cluster) -> str:
+    """Make a service account with these rights alone; return its kubeconfig."""
+    space, name = cluster.namespace, "controller"
+    subjects = [{"kind": "ServiceAccount", "name": name, "namespace": space}]
+    meta, local = {"name": f"{name}-{space}"}, {"name": name, "namespace": space}
+    rbac, reference = "rbac.authorization.k8s.io/v1", {"apiGroup": "rbac.authorization.k8s.io"}
+    cluster.server.apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": local},
+        {"apiVersion": rbac, "kind": "ClusterRole", "metadata": meta, "rules": CLUSTER_RULES},
+        {"apiVersion": rbac, "kind": "Role", "metadata": local, "rules": LEASE_RULES},
+        {
+            "apiVersion": rbac,
+            "kind": "ClusterRoleBinding",
+            "metadata": meta,
+            "roleRef": {**reference, "kind": "ClusterRole", "name": meta["name"]},
+            "subjects": subjects,
+        },
+        {
+            "apiVersion": rbac,
+            "kind": "RoleBinding",
+            "metadata": local,
+            "roleRef": {**reference, "kind": "Role", "name": name},
+            "subjects": subjects,
+        },
+    )
+    return str(cluster.server.account(space, name))
+
+
+async def test_a_service_account_with_few_rights_is_enough(cluster: Cluster, bus: Bus) -> None:
+    node = PlayedNode("n1")
+    node.devices = {"sdb": m.Device(name="sdb", id="8:16$x", major_minor="8:16", size=10**9)}
+    controller = cluster.controller(kubeconfig=grant(cluster))
+    async with node.running(bus):
+        await until(lambda: controller.said('"leading"'), "it leads")
+        (device,) = await discovered(cluster, "n1")
+        assert (await answered(cluster, init("n1", device)))["status"] == "Processed"
+        assert len(cluster.objects.all(DRIVES)) == 1
+        await create(bus, "pvc-1")
+        await bus.call(Api.VOLUME_EXPAND, m.ExpandVolume(name="pvc-1", required=2 * 1024**3))
+        await until(lambda: node.volumes(), "the node has it")
+        await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="pvc-1"), within=20)
+        await until(lambda: cluster.objects.find(VOLUMES, "pvc-1") is None, "it is gone")
+    assert "forbidden" not in controller.log.read_text()
+
+
+async def test_without_rights_nobody_leads_and_the_reason_is_told(cluster: Cluster) -> None:
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "x", "namespace": cluster.namespace}}
+    cluster.server.apply(account)
+    controller = cluster.controller(kubeconfig=str(cluster.server.account(cluster.namespace, "x")))
+    await until(lambda: controller.said("forbidden"), "the reason is told")
+    assert not controller.said('"leading"')

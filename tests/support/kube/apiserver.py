@@ -1,0 +1,141 @@
+"""A real kube-apiserver over a real etcd: RBAC and Node authorization, certificates and tokens, and no nodes."""
+
+import contextlib
+import json
+import ssl
+import subprocess
+import urllib.request
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from support.kube import programs
+from support.kube.etcd import Etcd
+from support.kube.kubeconfig import Endpoint
+from support.kube.pki import Pair, Pki
+from support.kube.process import Program
+from support.nats import free_port
+
+READY_SECONDS: Final = 120.0
+SERVICES: Final = "10.96.0.0/16"
+"""Addresses of services."""
+SERVICE: Final = "10.96.0.1"
+"""The first of them is the API server's own."""
+NAMES: Final = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+
+
+class ApiServer:
+    """Can be killed and started again on the same port, with everything that it has stored.
+
+    Use :attr:`admin` (a kubeconfig file) with any client, or :meth:`kubectl`.
+    """
+
+    def __init__(self, directory: Path, host: str = "127.0.0.1", port: int = 0, *, durable: bool = False) -> None:
+        """Describe a server that is not started yet.
+
+        Args:
+            directory: For everything that it writes.
+            host: Address by which it is reached.
+            port: 0 takes a free one.
+            durable: Have what etcd acknowledged on the disk.
+        """
+        self.directory = directory
+        self.programs = programs.kubernetes("etcd", "kube-apiserver", "kubectl")
+        self.port = port or free_port()
+        self.pki = Pki(directory / "pki")
+        self.endpoint = Endpoint(f"https://{host}:{self.port}", self.pki.authority.certificate)
+        self.etcd = Etcd(directory, self.programs / "etcd", durable=durable)
+        self.process = Program("kube-apiserver", self._command(host), directory / "kube-apiserver.log")
+
+    def _command(self, host: str) -> list[str | Path]:
+        own = self.pki.server("kube-apiserver", {host, "127.0.0.1", SERVICE}, NAMES)
+        to_kubelets = self.pki.client("kube-apiserver-kubelet-client", "system:masters")
+        loopback = host == "127.0.0.1"
+        options: dict[str, object] = {
+            "etcd-servers": self.etcd.url,
+            "bind-address": host if loopback else "0.0.0.0",
+            "secure-port": self.port,
+            "cert-dir": self.directory,
+            "tls-cert-file": own.certificate,
+            "tls-private-key-file": own.key,
+            "client-ca-file": self.pki.authority.certificate,
+            "kubelet-preferred-address-types": "InternalIP",
+            "kubelet-client-certificate": to_kubelets.certificate,
+            "kubelet-client-key": to_kubelets.key,
+            "kubelet-certificate-authority": self.pki.authority.certificate,
+            "service-account-issuer": "https://kubernetes.default.svc",
+            "service-account-key-file": self.pki.accounts.certificate,
+            "service-account-signing-key-file": self.pki.accounts.key,
+            "service-cluster-ip-range": SERVICES,
+            "authorization-mode": "Node,RBAC",
+            "enable-admission-plugins": "NodeRestriction",
+            "allow-privileged": "true",
+            **({"endpoint-reconciler-type": "none"} if loopback else {"advertise-address": host}),
+        }
+        return [self.programs / "kube-apiserver", *(f"--{name}={value}" for name, value in options.items())]
+
+    # ---- running ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start etcd and the server, and wait until it is ready."""
+        self.etcd.start()
+        self.start_server()
+
+    def start_server(self) -> None:
+        """Start the server alone, and wait until it is ready."""
+        self.process.start(self._ready, READY_SECONDS)
+
+    def _ready(self) -> bool:
+        with contextlib.suppress(OSError):
+            return self.get("/readyz") == b"ok"
+        return False
+
+    def close(self) -> None:
+        """End both."""
+        self.process.kill()
+        self.etcd.kill()
+
+    # ---- use ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        trust = ssl.create_default_context(cafile=str(self.pki.authority.certificate))
+        pair = self._administrator
+        trust.load_cert_chain(pair.certificate, pair.key)
+        return trust
+
+    @cached_property
+    def _administrator(self) -> Pair:
+        return self.pki.client("admin", "system:masters")
+
+    @cached_property
+    def admin(self) -> Path:
+        """Kubeconfig of one who may do everything."""
+        return self.endpoint.write(self.directory / "admin.yaml", self._administrator)
+
+    def get(self, path: str) -> bytes:
+        """Return what the server answers to a GET of the administrator."""
+        with urllib.request.urlopen(f"{self.endpoint.url}{path}", timeout=5, context=self._trust) as reply:
+            return bytes(reply.read())
+
+    def kubectl(self, *arguments: str, input: str = "", within: float = 60.0, config: Path | None = None) -> str:
+        """Run kubectl as the administrator, or as the owner of ``config``; return what it says."""
+        command: list[str | Path] = [self.programs / "kubectl", f"--kubeconfig={config or self.admin}", *arguments]
+        done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=within, check=False)
+        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
+    def objects(self, *arguments: str) -> list[dict[str, Any]]:
+        """Return the items of ``kubectl get`` with these arguments."""
+        items: list[dict[str, Any]] = json.loads(self.kubectl("get", *arguments, "-o", "json"))["items"]
+        return items
+
+    def apply(self, *manifests: dict[str, Any]) -> None:
+        """Apply objects as ``kubectl apply --server-side`` does."""
+        text = "\n---\n".join(json.dumps(manifest) for manifest in manifests)
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text)
+
+    def account(self, namespace: str, name: str) -> Path:
+        """Return a kubeconfig of a service account that exists."""
+        token = self.kubectl("create", "token", name, f"--namespace={namespace}", "--duration=2h").strip()
+        return self.endpoint.write_token(self.directory / f"{namespace}-{name}.yaml", token)

@@ -1,0 +1,79 @@
+"""A test cluster: a control plane, and nodes that are machines of their own."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from support.guest.uml import make_disk
+from support.kube.apiserver import ApiServer
+from support.kube.controlplane import ControlPlane
+from support.kube.images import Store
+from support.kube.node import KubeNode, is_ready
+
+NODE_SECONDS: Final = 180.0
+
+
+class Cluster:
+    """Up after :meth:`start`; ``api`` is how objects are made and looked at, ``nodes`` is how machines are broken."""
+
+    def __init__(self, directory: Path, store: Store) -> None:
+        self.directory, self.store = directory, store
+        self.plane = ControlPlane(directory)
+        self.nodes: list[KubeNode] = []
+
+    @property
+    def api(self) -> ApiServer:
+        """The API server."""
+        return self.plane.api
+
+    async def start(self, nodes: int, drives: int) -> None:
+        """Start everything with so many nodes of so many disks each, and wait until all nodes are ready."""
+        await asyncio.to_thread(self.plane.start)
+        for number in range(1, nodes + 1):
+            files = [make_disk(self.directory / f"node{number}-{index}.img") for index in range(drives)]
+            self.nodes.append(KubeNode(self.plane, self.store, self.directory, number, files))
+        await asyncio.gather(*(node.start() for node in self.nodes))
+        await self.eventually(self.all_ready, "all nodes are ready", NODE_SECONDS)
+
+    def all_ready(self) -> bool:
+        """Tell whether every node is."""
+        return sum(is_ready(node) for node in self.api.objects("nodes")) == len(self.nodes)
+
+    async def eventually(self, condition: Callable[[], Any], what: str, within: float = 60.0) -> Any:
+        """Wait until ``condition()``, which may block for a while, returns something true; return that."""
+        end = time.monotonic() + within
+        while not (found := await asyncio.to_thread(condition)):
+            assert time.monotonic() < end, f"not within {within:.0f} s: {what}\n{self.summary()}"
+            await asyncio.sleep(0.2)
+        return found
+
+    async def pods_ready(
+        self, selector: str, count: int, namespace: str = "default", within: float = 120.0
+    ) -> list[Any]:
+        """Wait until so many pods with these labels are ready; return them."""
+
+        def look() -> list[dict[str, Any]]:
+            pods = self.api.objects("pods", "-n", namespace, "-l", selector)
+            ready = [pod for pod in pods if is_ready(pod) and "deletionTimestamp" not in pod["metadata"]]
+            return ready if len(ready) == count else []
+
+        found: list[dict[str, Any]] = await self.eventually(look, f"{count} pods {selector} are ready", within)
+        return found
+
+    def summary(self) -> str:
+        """Return what a person would look at first when something does not get ready."""
+        pods = self.api.kubectl("get", "pods,pvc", "-A", "-o", "wide")
+        events = self.api.kubectl("get", "events", "-A", "--field-selector=type!=Normal", "--sort-by=.lastTimestamp")
+        return f"{pods}\n{events[-4000:]}"
+
+    async def close(self, *, failed: bool = False) -> None:
+        """End everything; tell what there is to tell if a test failed."""
+        if failed:
+            for node in self.nodes:
+                for name in ("kubelet", "containerd"):
+                    print(f"---- {node.name} {name}", (await node.log(name))[-2000:], sep="\n")
+        for node in self.nodes:
+            node.close()
+        self.plane.close()

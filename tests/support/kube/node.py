@@ -1,0 +1,144 @@
+"""A node of a test cluster: a guest with containerd, kubelet and kube-proxy, and with disks of its own."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from support.guest import disks as guest_disks
+from support.guest import network
+from support.guest.client import Hand
+from support.guest.disks import Disk
+from support.guest.uml import Uml
+from support.kube import runtime
+from support.kube.controlplane import DOMAIN, PODS, ControlPlane
+from support.kube.images import Store
+
+MEMORY: Final = 1536
+_SOCKET: Final = "unix:///run/containerd/containerd.sock"
+
+
+class KubeNode:
+    """One node. Its last disk is its own, with what survives a reboot; the others are for drives."""
+
+    def __init__(self, plane: ControlPlane, store: Store, directory: Path, number: int, drives: list[Path]) -> None:
+        """Describe a node that is not started yet.
+
+        Args:
+            plane: Control plane that it joins.
+            store: Has the images that it starts with.
+            directory: For its own files.
+            number: 1 to 200; gives name and addresses.
+            drives: Files of disks, up to 14.
+        """
+        self.plane, self.number = plane, number
+        self.name = f"node{number}"
+        own = store.copy(directory / f"{self.name}.cow")
+        self.machine = Uml(self.name, number, directory, [*drives, own], memory=MEMORY)
+        self.disks = [Disk(self.machine, index) for index in range(len(drives))]
+        self.subnet = f"10.244.{number}.0/24"
+        network.ip("route", "add", self.subnet, "via", self.address)
+
+    @property
+    def hand(self) -> Hand:
+        """The machine's hand."""
+        return self.machine.hand
+
+    @property
+    def address(self) -> str:
+        """Of the node."""
+        return self.machine.port.address
+
+    # ---- running ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Boot it, plug its disks in, and start what makes it a node."""
+        await self.machine.start()
+        own = self.machine.disk_device(len(self.disks))
+        await runtime.prepare(self.hand, own, self.subnet)
+        await guest_disks.prepare(self.hand)
+        for disk in self.disks:
+            await disk.attach()
+        await runtime.start_containerd(self.hand)
+        await self.start_kubelet()
+        await self.start_proxy()
+
+    async def start_kubelet(self) -> None:
+        """Start the kubelet; it registers the node."""
+        pki = self.plane.api.pki
+        client = pki.client(f"system:node:{self.name}", "system:nodes")
+        config = self.plane.api.endpoint.write(self.machine.directory / f"{self.name}.yaml", client)
+        server = pki.server(self.name, [self.address], [self.name])
+        await self._give("kubelet.kubeconfig", config)
+        await self._give("kubelet.crt", server.certificate)
+        await self._give("kubelet.key", server.key)
+        await self._give("ca.crt", pki.authority.certificate)
+        await self.hand.write("/run/kubelet.yaml", yaml.safe_dump(self._kubelet_config()).encode())
+        await runtime.start(
+            self.hand, "kubelet",
+            "--config=/run/kubelet.yaml", "--kubeconfig=/run/kubelet.kubeconfig",
+            f"--hostname-override={self.name}", f"--node-ip={self.address}",
+        )  # fmt: skip
+
+    async def start_proxy(self) -> None:
+        """Start kube-proxy."""
+        pair = self.plane.api.pki.client("system:kube-proxy")
+        config = self.plane.api.endpoint.write(self.machine.directory / "kube-proxy.yaml", pair)
+        await self._give("proxy.kubeconfig", config)
+        settings = {
+            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+            "kind": "KubeProxyConfiguration",
+            "mode": "iptables",
+            "clusterCIDR": PODS,
+            "hostnameOverride": self.name,
+            "clientConnection": {"kubeconfig": "/run/proxy.kubeconfig"},
+            "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+            "iptables": {"minSyncPeriod": "1s"},
+        }
+        await self.hand.write("/run/proxy.yaml", yaml.safe_dump(settings).encode())
+        await runtime.start(self.hand, "kube-proxy", "--config=/run/proxy.yaml")
+
+    def _kubelet_config(self) -> dict[str, Any]:
+        return {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "containerRuntimeEndpoint": _SOCKET,
+            "authentication": {"x509": {"clientCAFile": "/run/ca.crt"}, "anonymous": {"enabled": False}},
+            "tlsCertFile": "/run/kubelet.crt",
+            "tlsPrivateKeyFile": "/run/kubelet.key",
+            "cgroupDriver": "cgroupfs",
+            "cgroupsPerQOS": False,
+            "enforceNodeAllocatable": [],
+            "clusterDNS": [network.HOST],
+            "clusterDomain": DOMAIN,
+            "resolvConf": "/dev/null",
+            "volumePluginDir": "/var/lib/kubelet/volumeplugins",
+            "evictionHard": {"memory.available": "1Mi"},
+            "imageGCHighThresholdPercent": 100,
+            "nodeStatusUpdateFrequency": "4s",
+            "syncFrequency": "10s",
+            "maxPods": 250,
+        }
+
+    async def _give(self, name: str, file: Path) -> None:
+        await self.hand.write(f"/run/{name}", file.read_bytes())
+
+    # ---- trouble ------------------------------------------------------------------------------------------------
+
+    async def reboot(self) -> None:
+        """Cut its power and boot it again."""
+        self.machine.kill()
+        await self.start()
+
+    def close(self) -> None:
+        """End it."""
+        self.machine.close()
+
+    async def log(self, name: str) -> str:
+        """Return what ``containerd``, ``kubelet`` or ``kube-proxy`` said since it booted."""
+        return (await self.hand.read(f"/run/logs/{name}.log")).decode(errors="replace")
+
+
+def is_ready(node: dict[str, Any]) -> bool:
+    """Tell whether a node object says that it is ready."""
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in node["status"].get("conditions", []))

@@ -1,0 +1,58 @@
+#!/bin/sh
+# Makes a guest a machine that a kubelet can run on; the disk keeps what a node keeps when its power fails.
+set -eu
+disk=$1 subnet=$2 gateway=$3
+
+modprobe -d /run/modules -a overlay veth bridge br_netfilter ip_tables iptable_nat iptable_filter iptable_mangle \
+    xt_MASQUERADE xt_comment xt_statistic xt_conntrack xt_addrtype xt_mark xt_nat xt_recent ipt_REJECT nf_conntrack_netlink
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
+    echo "+$controller" > /sys/fs/cgroup/cgroup.subtree_control
+done
+
+mkdir -p /run/state /run/bin /run/cni
+mount -o noatime "$disk" /run/state
+for place in /var/lib/kubelet /var/lib/containerd /var/lib/cni /var/lib/directpv /var/lib/direct-csi /var/log; do
+    mkdir -p "$place" "/run/state$place"
+    mount --bind "/run/state$place" "$place"
+    mount --make-rshared "$place"
+done
+mkdir -p /var/log/pods /var/log/containers
+
+# cAdvisor wants to know how fast the processor is, which this kernel does not tell.
+{ cat /proc/cpuinfo; echo "cpu MHz		: 2000.000"; } > /run/cpuinfo
+mount --bind /run/cpuinfo /proc/cpuinfo
+
+# This kernel has the older kind of packet filter.
+for name in iptables iptables-save iptables-restore ip6tables ip6tables-save ip6tables-restore; do
+    ln -sf "/usr/sbin/$(echo $name | sed 's/tables/tables-legacy/')" /run/bin/$name
+done
+echo 1 > /proc/sys/net/ipv4/ip_forward
+ip route add default via "$gateway"
+echo "nameserver $gateway" > /run/resolv.conf
+mount --bind /run/resolv.conf /etc/resolv.conf
+
+cat > /run/cni/10-test.conflist <<END
+{
+  "cniVersion": "0.4.0", "name": "test",
+  "plugins": [
+    {"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true,
+     "ipam": {"type": "host-local", "ranges": [[{"subnet": "$subnet"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+    {"type": "portmap", "capabilities": {"portMappings": true}}
+  ]
+}
+END
+cat > /run/containerd.toml <<'END'
+version = 3
+root = "/var/lib/containerd"
+state = "/run/containerd"
+[plugins."io.containerd.cri.v1.runtime".cni]
+  bin_dirs = ["/usr/lib/cni"]
+  conf_dir = "/run/cni"
+[plugins."io.containerd.cri.v1.images".pinned_images]
+  sandbox = "registry.k8s.io/pause:3.10"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "/run/containerd-opt"
+[plugins."io.containerd.metadata.v1.bolt"]
+  no_sync = true
+END
