@@ -63,8 +63,13 @@ kubernetes: install ## Registry, election and installer against a real API serve
 
 .PHONY: e2e
 e2e: guests ## A cluster of three nodes in guests, built from nothing (root, Go)
-	scripts/build-kubernetes >/dev/null
-	$(PY) -m pytest -q --timeout=900 tests/e2e
+	@scripts/setup-system cluster
+	$(PY) -m pytest -q -s --timeout=1800 tests/e2e
+
+.PHONY: images
+images: install ## Container images of all services, as OCI archives in .cache/images (root)
+	@scripts/setup-system cluster
+	scripts/build-images
 
 .PHONY: bench-k8s
 bench-k8s: install ## CreateVolume against a real API server with 10,000 drives, beside a bare create (root, Go)

@@ -12,6 +12,8 @@ SOCKET_DIR: Final = "/csi"
 SOCKET: Final = f"{SOCKET_DIR}/csi.sock"
 GATEWAY_PORT: Final = 10445
 """Metrics and probes of the CSI gateway."""
+TERMINATION_LOG: Final = "/var/log/termination-log"
+"""Not the default below ``/dev``: where that is the host's, read-only, the container could not start."""
 APP_ARMOR_FIELD: Final = KubeVersion(1, 30)
 """The first version with the field; before, an annotation."""
 APP_ARMOR_ANNOTATION: Final = "container.apparmor.security.beta.kubernetes.io"
@@ -31,6 +33,7 @@ def container(
         "args": list(args),
         "resources": {"requests": {"cpu": cpu, "memory": memory}},
         "securityContext": security,
+        "terminationMessagePath": TERMINATION_LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **more,
     }

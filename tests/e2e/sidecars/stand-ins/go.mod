@@ -1,6 +1,6 @@
 // Two small programs for tests in a real cluster; scripts/build-sidecars builds them from here. They take the place of
-// the official node-driver-registrar and livenessprobe, whose versions (v2 without /v2 in the path) the go command cannot
-// take: they have the options that we set, and speak the same protocols with kubelet and driver.
+// the official node-driver-registrar and livenessprobe, whose modules could not be fetched when this was written: they
+// have the options that we set, and speak the same protocols with kubelet and driver.
 module directpv.min.io/tests/e2e/sidecars/stand-ins
 
 go 1.26.0
