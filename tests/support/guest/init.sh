@@ -5,12 +5,21 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/r
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mountpoint -q /dev || mount -t devtmpfs dev /dev
-for dir in /run /tmp /var/lib /var/tmp; do mount -t tmpfs tmpfs $dir; done
+setting() { sed -n "s/.*dpv\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
+project=$(setting hand)
+project=${project%/tests/support/guest/hand.py}
+mount -t tmpfs tmpfs /run
+mkdir /run/project
+mount --bind "$project" /run/project
+for dir in /tmp /var/lib /var/tmp; do mount -t tmpfs tmpfs $dir; done
+if ! [ -d "$project" ]; then # the project lies in a directory that is the guest's own now
+    mkdir -p "$project"
+    mount --bind /run/project "$project"
+fi
 mount --make-rshared /
 mkdir -p /dev/shm /dev/pts /run/modules/lib/modules /run/lock /var/lib/kubelet
 mount -t tmpfs tmpfs /dev/shm
 
-setting() { sed -n "s/.*dpv\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 ip link set lo up
 ip address add "$(setting address)" dev "$(setting interface)"
 ip link set "$(setting interface)" up
