@@ -118,6 +118,11 @@ def wait_until(condition: Callable[[], bool], what: str, within: float = WAIT) -
         time.sleep(0.01)
 
 
+def unmount(path: Path) -> None:
+    """Unmount as a person would, who tries again while the agent is just looking at it."""
+    wait_until(lambda: _succeeds("umount", str(path)), f"{path} is unmounted")
+
+
 class AgentProcess:
     """The agent, as it is run in production, over devices of the test alone."""
 

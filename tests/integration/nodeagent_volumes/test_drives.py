@@ -25,7 +25,7 @@ from directpv_common.messages import (
 from directpv_common.names import project_id
 from directpv_nodeagent.adapters import files, quota
 from directpv_nodeagent.core.layout import meta_text
-from integration.nodeagent_volumes.harness import AgentProcess, Loops, mounts_below, run, wait_until
+from integration.nodeagent_volumes.harness import AgentProcess, Loops, mounts_below, run, unmount, wait_until
 from support.node_client import FENCE, MIB, Client, eventually
 
 _XFS_IOC_GOINGDOWN = 0x8004587D
@@ -73,7 +73,7 @@ class Foreign:
         return self.path
 
     def __exit__(self, *_: object) -> None:
-        run("umount", str(self.path))
+        unmount(self.path)
 
     def lay_out(self, root: Path, **drive: object) -> None:
         """As upstream does; with ``drive`` also a record."""
@@ -164,7 +164,7 @@ async def test_an_existing_drive_on_a_kernel_without_quota_is_shown_with_the_rea
     if Path("/proc/fs/xfs/xqmstat").exists():
         pytest.skip("this kernel has XFS project quota, so nothing is refused")
     agent.kill(signal.SIGTERM)
-    run("umount", str(agent.root / "mnt" / drive))
+    unmount(agent.root / "mnt" / drive)
     agent.quota = "required"
     agent.start(device)
 
@@ -210,7 +210,7 @@ class TestRestart:
     ) -> None:
         await client.make_volume(drive, "pvc-1")
         agent.kill(signal.SIGKILL)
-        run("umount", str(agent.root / "mnt" / drive))
+        unmount(agent.root / "mnt" / drive)
         renamed = loops.attach(loops.detach(device))
         there, agent.port = agent.port, 1
 
@@ -241,12 +241,12 @@ class TestRestart:
         record = root / ".directpv/drive.json"
         whole = record.read_bytes()
         record.write_bytes(whole[:100])
-        run("umount", str(root))
+        unmount(root)
         run("mount", "-t", "xfs", f"/dev/{device}", str(root))
         with files.opened(str(record.parent)) as directory:
             files.write_file(record.name, directory, whole)
         shut_down(root, flush_log=True)
-        run("umount", str(root))
+        unmount(root)
 
         agent.start(device)
 
@@ -269,7 +269,7 @@ class TestLoss:
         agent.start(device, spare)
         fsuuid = await client.make_drive(device)
         await client.make_volume(fsuuid, "pvc-1")
-        run("umount", str(agent.root / "mnt" / fsuuid))
+        unmount(agent.root / "mnt" / fsuuid)
         file, other = loops.detach(device), loops.detach(spare)
         lost = await client.drive_when(fsuuid, lambda held: held.record.status == "Lost", "lost")
         assert not lost.readable
@@ -353,18 +353,20 @@ class TestLoss:
         bad, good = [await client.make_drive(device) for device in devices]
         await client.make_volume(bad, "on-bad")
         await client.stage("on-bad", pods / "b")
-        shut_down(agent.root / "mnt" / bad)
-        await client.drive_when(bad, lambda held: held.record.status == "Error", "error noticed")
+        with (pods / "b/file").open("wb", buffering=0):  # which keeps the failed file system from being mounted anew
+            shut_down(agent.root / "mnt" / bad)
+            await client.drive_when(bad, lambda held: held.record.status == "Error", "error noticed")
 
-        await client.make_volume(good, "on-good")
-        await client.stage("on-good", pods / "g")
+            await client.make_volume(good, "on-good")
+            await client.stage("on-good", pods / "g")
 
-        assert is_ready(await client.held(good))
+            assert is_ready(await client.held(good))
+            assert (await client.held(bad)).record.status == "Error"
 
     async def test_a_drive_unmounted_by_hand_is_mounted_again(
         self, agent: AgentProcess, drive: str, client: Client
     ) -> None:
-        run("umount", str(agent.root / "mnt" / drive))
+        unmount(agent.root / "mnt" / drive)
 
         wait_until(lambda: mounts_below(agent.root / "mnt" / drive) != [], "mounted again")
         await client.drive_when(drive, is_ready, "ready")

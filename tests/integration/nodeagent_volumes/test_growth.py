@@ -10,7 +10,7 @@ from directpv_common.bus import Bus
 from directpv_common.events import CloudEvent
 from directpv_common.messages import DriveStatus, VolumeRecord
 from directpv_common.wire import decode
-from integration.nodeagent_volumes.harness import AgentProcess, Loops, mounts_below, run, wait_until
+from integration.nodeagent_volumes.harness import AgentProcess, Loops, mounts_below, run, unmount, wait_until
 from integration.nodeagent_volumes.test_telling import get, metric
 from support.node_client import MIB, Client, eventually
 
@@ -70,6 +70,7 @@ async def test_a_device_that_grows_is_used_at_once_and_all_that_is_promised_exis
     assert (pods / "s/file").read_bytes() == b"before"
     more = before.record.total - was
     assert await client.prepare(VolumeRecord(name="pvc-2", fsuuid=drive, capacity=more)) == {}
+    await eventually(lambda: _nonempty(of_kind(events, "expanded")), "told")
     expanded = of_kind(events, "expanded")
     assert [(data["was"], data["total"]) for data in expanded] == [(before.record.total, 1500 * MIB)]
 
@@ -79,7 +80,7 @@ async def test_a_drive_that_grew_while_the_agent_was_away_is_grown_when_it_is_ba
 ) -> None:
     (device,) = loops.attached
     agent.kill()
-    run("umount", str(agent.root / "mnt" / drive))
+    unmount(agent.root / "mnt" / drive)
     resize(loops, device, 1000)
     events = await told(client.bus)
 
@@ -191,7 +192,7 @@ async def test_a_device_that_shrank_while_nobody_looked_is_not_mounted(
 ) -> None:
     (device,) = loops.attached
     agent.kill()
-    run("umount", str(agent.root / "mnt" / drive))
+    unmount(agent.root / "mnt" / drive)
     reattach(loops, device, 400)
 
     agent.start(device)

@@ -26,7 +26,7 @@ from directpv_common.messages import (
     VolumeRecord,
 )
 from directpv_common.wire import decode
-from integration.nodeagent_volumes.harness import AgentProcess, Loops, mounts_below, run, wait_until
+from integration.nodeagent_volumes.harness import AgentProcess, Loops, mounts_below, run, unmount, wait_until
 from integration.nodeagent_volumes.test_drives import shut_down
 from support.node_client import FENCE, MIB, Client, eventually
 
@@ -100,7 +100,7 @@ def damage_unseen(device: str) -> None:
 
 
 def unmounted(agent: AgentProcess, fsuuid: str) -> None:
-    run("umount", str(agent.root / "mnt" / fsuuid))
+    unmount(agent.root / "mnt" / fsuuid)
 
 
 async def has_status(client: Client, fsuuid: str, status: DriveStatus) -> None:

@@ -13,7 +13,7 @@ from directpv_common.events import CloudEvent
 from directpv_common.messages import Empty, NodeMetrics, NodeState, VolumeRecord
 from directpv_common.names import TENANT
 from directpv_common.wire import decode
-from integration.nodeagent_volumes.harness import AgentProcess, Loops, run, wait_until
+from integration.nodeagent_volumes.harness import AgentProcess, Loops, unmount, wait_until
 from support.nats import free_port, nats_server
 from support.node_client import MIB, Client, eventually
 
@@ -138,7 +138,7 @@ async def test_metrics_have_upstreams_names_and_follow_the_facts(
 async def test_a_drive_whose_device_is_gone_is_shown_as_not_ready(
     agent: AgentProcess, loops: Loops, device: str, drive: str, client: Client
 ) -> None:
-    run("umount", str(agent.root / "mnt" / drive))
+    unmount(agent.root / "mnt" / drive)
     loops.detach(device)
     await client.drive_when(drive, lambda held: held.record.status == "Lost", "lost")
 
