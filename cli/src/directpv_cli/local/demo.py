@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 from grpclib.exceptions import GRPCError
@@ -59,27 +60,54 @@ def demo(*, keep: bool) -> None:
     """
     directory = Path(tempfile.mkdtemp(prefix="directpv-demo-"))
     clock = Clock()
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        directory.rmdir()
-        with clock.step("start nats-server, controller, node agent and CSI gateway") as done:
-            running = stack.up(stack.Options(directory=str(directory), nats_port=0))
-            done(f"{len(running.running)} processes, {len(running.nodes[0].devices)} drives of 1 GiB")
-        if running.quota == "best-effort":
-            say(ENFORCED_NOT)
-        settings.nats_url = running.nats_url
-        prepare(clock, running)
-        asyncio.run(serve_volume(clock, running))
+        with _interrupts() as check:
+            directory.rmdir()
+            with clock.step("start nats-server, controller, node agent and CSI gateway") as done:
+                running = stack.up(stack.Options(directory=str(directory), nats_port=0))
+                done(f"{len(running.running)} processes, {len(running.nodes[0].devices)} drives of 1 GiB")
+            if running.quota == "best-effort":
+                say(ENFORCED_NOT)
+            settings.nats_url = running.nats_url
+            check()
+            prepare(clock, running)
+            check()
+            asyncio.run(serve_volume(clock, running))
+            check()
     except KeyboardInterrupt:
         raise DemoError("interrupted") from None
     finally:
-        signal.signal(signal.SIGTERM, previous)
         if not keep and directory.exists():
             with clock.step("remove everything") as done:
                 stack.down(directory)
                 done("no process, mount, loop device or file is left")
     say("")
     tables.show(["#", "STEP", "DONE", "TIME"], clock.rows)
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[Callable[[], None]]:
+    """Let SIGINT and SIGTERM raise KeyboardInterrupt while the block runs.
+
+    The callable raises it again if there was one: a library may swallow it, and asyncio turns one that it takes itself
+    into a cancellation, which nats-py loses while it flushes.
+    """
+    seen: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if seen:
+            raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield check
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def prepare(clock: Clock, running: stack.Stack) -> None:
