@@ -54,9 +54,21 @@ def _shown(drive: DriveDir, stale: Stale) -> Iterator[int]:
 
 
 def _swap(directory: int, stale: Stale) -> None:
-    """Take the dead mount away and mount ``directory`` in its place, one right after the other."""
+    """Take the dead mount away and mount ``directory`` in its place, one right after the other.
+
+    A place that cannot get it is covered: left bare, it would let a container write to the disk of the host.
+    """
     syscalls.umount(stale.path, syscalls.MNT_DETACH)
-    mounts.bind(directory, stale.path, stale.flags)
+    try:
+        mounts.bind(directory, stale.path, stale.flags)
+    except OSError:
+        _cover(stale)
+        raise
+
+
+def _cover(stale: Stale) -> None:
+    flags = syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+    syscalls.mount(renewal.cover_source(stale), stale.path, "tmpfs", flags, "size=4k,mode=0755")
 
 
 def release(device: str, place: str) -> None:
@@ -70,8 +82,7 @@ def release(device: str, place: str) -> None:
     for stale in renewal.mounts_to_release(table, device, place):
         log.warning("dead mount covered", extra={"path": stale.path, "shows": stale.root})
         syscalls.umount(stale.path, syscalls.MNT_DETACH)
-        flags = syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
-        syscalls.mount(renewal.cover_source(stale), stale.path, "tmpfs", flags, "size=4k,mode=0755")
+        _cover(stale)
 
 
 def foreign_holders(device: str) -> list[str]:

@@ -14,6 +14,7 @@ A drive that was mounted here and turns out not to be ours, or cannot be read, i
 """
 
 import contextlib
+import dataclasses
 import errno
 import logging
 import os
@@ -23,7 +24,7 @@ from directpv_common.clock import now_rfc3339
 from directpv_common.errors import DirectPVError
 from directpv_common.messages import DriveRecord
 from directpv_nodeagent.adapters import mounts, renewal, usage, xfs
-from directpv_nodeagent.adapters.contents import read_contents
+from directpv_nodeagent.adapters.contents import read_contents, uses_in
 from directpv_nodeagent.adapters.inspection import Host, inspect, record_if_ours
 from directpv_nodeagent.adapters.layout import DriveDir, open_drive
 from directpv_nodeagent.core import drives
@@ -153,10 +154,13 @@ def _take(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str], 
             _relabel(drive, record)
             xfs.fail_fast(facts.name)
             fresh = _fresh_record(host, drive, view, facts, record)
-            renewal.renew(drive)
             contents = read_contents(view, drive, fresh, mounts.own_mounts(), staging)
             if fresh != record or not newly:
                 drive.write_record(fresh)
+            # Last: a take-over that fails unmounts the drive again, which renewed places would keep half mounted.
+            if renewal.renew(drive):
+                uses = uses_in(mounts.own_mounts(), view, contents.volumes, staging)
+                contents = dataclasses.replace(contents, uses=uses)
             return contents
     except OSError as error:
         observation = Observation.IO_ERROR if error.errno in xfs.DEAD else Observation.MOUNT_FAILED

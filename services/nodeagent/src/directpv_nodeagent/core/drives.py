@@ -10,7 +10,7 @@ from directpv_common.messages import DriveRecord, DriveStatus, Segments
 from directpv_common.names import FS_LABEL, LEGACY_FS_LABEL
 from directpv_common.units import MIB, format_bytes
 from directpv_nodeagent.core.facts import DeviceFacts
-from directpv_nodeagent.core.mountinfo import Mount, MountTable
+from directpv_nodeagent.core.mountinfo import MountTable
 from directpv_nodeagent.core.signatures import xfs_uuid
 
 LEAST_FREE: Final = 16 * MIB
@@ -113,11 +113,6 @@ def standing(table: MountTable, path: str, device: str, *, alive: bool) -> Stand
     if alive:
         return Standing.RIGHT if top.device == device else Standing.OTHER
     return Standing.DEAD
-
-
-def users(table: MountTable, drive: Mount) -> list[str]:
-    """Return where else the file system of ``drive`` is mounted, in whole or in part, sorted."""
-    return sorted({mount.path for mount in table.of(drive.device)} - {drive.path})
 
 
 def fullness(free_on_disk: int, free: int, total: int) -> str:
