@@ -10,14 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from directpv_cli.local.ports import free_port
+
 READY_SECONDS = 10
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class NatsServer:

@@ -8,10 +8,10 @@ import urllib.request
 import grpc
 import pytest
 
+from directpv_cli.local.ports import free_port
 from directpv_common.api import Controller
 from directpv_csi_gateway.pb import csi_pb2 as pb
 from integration.gateway.harness import client_of, peer, placed, serving, until
-from support.nats import free_port
 from unit.gateway import requests as r
 
 

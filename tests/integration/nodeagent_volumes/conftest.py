@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.api import Node
+from directpv_cli.local.ports import free_port
 from directpv_common.bus import Bus, connect_bus
-from directpv_common.messages import Empty
 from integration.nodeagent_volumes.harness import AgentProcess, Loops, scratch
-from support.nats import free_port, nats_server
+from support.nats import nats_server
 from support.node_client import Client
 
 
@@ -61,7 +60,7 @@ async def device(loops: Loops, agent: AgentProcess, client: Client) -> str:
     """A blank device, under a running agent."""
     name = loops.make()
     agent.start(name)
-    await client.ask(Node.NODE_GET, Empty())
+    await agent.answers(client)
     return name
 
 

@@ -15,8 +15,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from support.nats import free_port
-from support.node_client import MIB, WAIT
+from directpv_cli.local.ports import free_port
+from directpv_common.api import Node
+from directpv_common.messages import Empty
+from support.node_client import MIB, WAIT, Client, eventually
 
 
 def run(*argv: str) -> str:
@@ -160,6 +162,16 @@ class AgentProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
+
+    async def answers(self, client: Client) -> None:
+        """Wait until it serves; a process that has ended will not, and its log says why."""
+
+        async def look() -> object:
+            assert self.process is not None, "the agent was not started"
+            assert self.process.poll() is None, f"the agent ended with {self.process.returncode}:\n{self.log_text()}"
+            return await client.ask(Node.NODE_GET, Empty(), within=1)
+
+        await eventually(look, "the agent answers", 2 * WAIT)
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> int:
         assert self.process is not None

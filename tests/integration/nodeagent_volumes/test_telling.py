@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from directpv_cli.local.ports import free_port
 from directpv_common.api import Node
 from directpv_common.bus import Bus, connect_bus
 from directpv_common.events import CloudEvent
@@ -14,7 +15,7 @@ from directpv_common.messages import Empty, NodeMetrics, NodeState, VolumeRecord
 from directpv_common.names import TENANT
 from directpv_common.wire import decode
 from integration.nodeagent_volumes.harness import AgentProcess, Loops, unmount, wait_until
-from support.nats import free_port, nats_server
+from support.nats import nats_server
 from support.node_client import MIB, Client, eventually
 
 

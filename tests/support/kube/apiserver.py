@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from directpv_cli.local.ports import free_port
 from support.kube import programs
 from support.kube.etcd import Etcd
 from support.kube.kubeconfig import Endpoint
 from support.kube.pki import Pair, Pki
 from support.kube.process import Program
-from support.nats import free_port
 
 READY_SECONDS: Final = 120.0
 SERVICES: Final = "10.96.0.0/16"

@@ -18,6 +18,7 @@ import msgspec
 
 import directpv_common.messages as m
 from directpv_cli.local import disks, processes
+from directpv_cli.local.ports import free_port
 from directpv_cli.local.processes import MARK, Process, wait_until
 from directpv_common.api import Controller, Endpoint, Node
 from directpv_common.bus import connect_bus
@@ -157,7 +158,7 @@ def up(options: Options) -> Stack:
         _make_nodes(stack)
         disks.command("udevadm", "settle", "--timeout=20")  # what udev still adds to a device would change its id
         stack.quota = "required" if disks.quota_supported(directory) else "best-effort"
-        stack.nats_url = f"nats://127.0.0.1:{options.nats_port or _free_port()}"
+        stack.nats_url = f"nats://127.0.0.1:{options.nats_port or free_port()}"
         stack.save()
         for name in stack.services():
             stack.start(name)
@@ -232,12 +233,6 @@ def _wait(stack: Stack, name: str, condition: Callable[[], bool]) -> None:
 def _tail(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()[-8:] if log.exists() else []
     return "\n".join(lines) or "it said nothing"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def _all_answer(stack: Stack) -> None:
