@@ -1,6 +1,8 @@
 """A cluster of three nodes, for all tests of a run, with the images of our services on every node."""
 
 import asyncio
+import os
+import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,23 +11,26 @@ import pytest
 import pytest_asyncio
 
 from support.guest import network
-from support.kube import images
-from support.kube.cluster import Cluster
+from support.kube import images, programs
+from support.kube.api import OwnApi
+from support.kube.cluster import Cluster, OwnCluster
+from support.kube.driver import Driver
+from support.kube.workloads import Space
 
 NODES = 3
 DRIVES = 4
 """Of each node."""
 
 
+LENT = os.environ.get("KUBECONFIG", "")
+"""A cluster that somebody lends, with DirectPV and free drives in it: what breaks machines does not run there."""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_network() -> None:
     """All that these tests start lives in a network namespace of theirs."""
-    network.enter()
-
-
-@pytest.fixture(scope="session")
-def archives() -> list[Path]:
-    return images.build()
+    if not LENT:
+        network.enter()
 
 
 _failed = pytest.StashKey[bool]()
@@ -40,10 +45,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def cluster(_own_network: None, archives: list[Path], request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
+async def cluster(_own_network: None, request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
+    """A cluster of three nodes in guests, or the one that ``KUBECONFIG`` names."""
     with tempfile.TemporaryDirectory(prefix="directpv-e2e-") as path:
-        store = await images.store(archives)
-        cluster = Cluster(Path(path), store)
+        if LENT:
+            yield Cluster(Path(path), OwnApi(programs.kubernetes("kubectl"), Path(LENT)))
+            return
+        cluster = OwnCluster(Path(path), await images.store(images.build()))
         up = False
         try:
             await asyncio.wait_for(cluster.start(NODES, DRIVES), 900)
@@ -51,3 +59,43 @@ async def cluster(_own_network: None, archives: list[Path], request: pytest.Fixt
             yield cluster
         finally:
             await cluster.close(failed=not up or request.session.stash.get(_failed, False))
+
+
+@pytest.fixture(scope="session")
+def machines(cluster: Cluster) -> OwnCluster:
+    """The cluster, for tests that break its machines."""
+    if not isinstance(cluster, OwnCluster):
+        pytest.skip("breaks nodes and API server, which are somebody's that KUBECONFIG names")
+    return cluster
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def driver(cluster: Cluster) -> Driver:
+    """DirectPV installed by its plugin, and all disks made drives."""
+    driver = Driver(cluster)
+    if isinstance(cluster, OwnCluster):
+        await driver.install()
+        await driver.make_drives(cluster.disks())
+    assert driver.drives("Ready"), "the cluster has no drives that are Ready"
+    return driver
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def space(driver: Driver, request: pytest.FixtureRequest) -> AsyncIterator[Space]:
+    """A namespace for one test; volumes that it leaves are deleted afterwards, and the books must be right then."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:50].strip("-")
+    space = Space(driver.cluster, name)
+    await space.make()
+    yield space
+    await space.clear()
+    await driver.cluster.eventually(lambda: _right(driver), "drives and volumes agree")
+
+
+def _right(driver: Driver) -> bool:
+    """Two lists are read one after the other, so that they may differ for a moment."""
+    try:
+        driver.check_books()
+    except AssertionError as error:
+        print(error)
+        return False
+    return True

@@ -32,7 +32,8 @@ async def test_a_pod_runs_on_every_node_and_reaches_the_api_server_by_its_name(c
     known = "nslookup kubernetes.default.svc.cluster.local | grep $KUBERNETES_SERVICE_HOST"
     reached = "nc -w 3 $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT </dev/null"
     script = f"until {known} && {reached}; do sleep 1; done; touch /ready; exec tail -f /dev/null"
+    nodes = cluster.api.objects("nodes")
     cluster.api.apply(_pods("reach", script))
-    pods = await cluster.pods_ready("app=reach", len(cluster.nodes))
-    assert {pod["spec"]["nodeName"] for pod in pods} == {node.name for node in cluster.nodes}
+    pods = await cluster.pods_ready("app=reach", len(nodes))
+    assert {pod["spec"]["nodeName"] for pod in pods} == {node["metadata"]["name"] for node in nodes}
     cluster.api.kubectl("delete", "daemonset", "reach", "--wait=false")

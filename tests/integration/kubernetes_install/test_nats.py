@@ -156,6 +156,7 @@ async def test_events_of_a_node_are_kept_by_the_servers_behind(servers: Servers)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
         assert info.state.messages == 1
+        assert info.config.num_replicas == servers.count
 
 
 async def test_programs_of_a_node_find_each_other_while_all_servers_behind_are_gone(servers: Servers) -> None:

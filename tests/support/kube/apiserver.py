@@ -1,16 +1,15 @@
 """A real kube-apiserver over a real etcd: RBAC and Node authorization, certificates and tokens, and no nodes."""
 
 import contextlib
-import json
 import ssl
-import subprocess
 import urllib.request
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from directpv_cli.local.ports import free_port
 from support.kube import programs
+from support.kube.api import Api
 from support.kube.etcd import Etcd
 from support.kube.kubeconfig import Endpoint
 from support.kube.pki import Pair, Pki
@@ -24,7 +23,7 @@ SERVICE: Final = "10.96.0.1"
 NAMES: Final = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 
 
-class ApiServer:
+class ApiServer(Api):
     """Can be killed and started again on the same port, with everything that it has stored.
 
     Use :attr:`admin` (a kubeconfig file) with any client, or :meth:`kubectl`.
@@ -39,8 +38,8 @@ class ApiServer:
             port: 0 takes a free one.
             durable: Have what etcd acknowledged on the disk.
         """
+        super().__init__(programs.kubernetes("etcd", "kube-apiserver", "kubectl"))
         self.directory = directory
-        self.programs = programs.kubernetes("etcd", "kube-apiserver", "kubectl")
         self.port = port or free_port()
         self.pki = Pki(directory / "pki")
         self.endpoint = Endpoint(f"https://{host}:{self.port}", self.pki.authority.certificate)
@@ -117,23 +116,6 @@ class ApiServer:
         """Return what the server answers to a GET of the administrator."""
         with urllib.request.urlopen(f"{self.endpoint.url}{path}", timeout=5, context=self._trust) as reply:
             return bytes(reply.read())
-
-    def kubectl(self, *arguments: str, input: str = "", within: float = 60.0, config: Path | None = None) -> str:
-        """Run kubectl as the administrator, or as the owner of ``config``; return what it says."""
-        command: list[str | Path] = [self.programs / "kubectl", f"--kubeconfig={config or self.admin}", *arguments]
-        done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=within, check=False)
-        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
-        return done.stdout
-
-    def objects(self, *arguments: str) -> list[dict[str, Any]]:
-        """Return the items of ``kubectl get`` with these arguments."""
-        items: list[dict[str, Any]] = json.loads(self.kubectl("get", *arguments, "-o", "json"))["items"]
-        return items
-
-    def apply(self, *manifests: dict[str, Any]) -> None:
-        """Apply objects as ``kubectl apply --server-side`` does."""
-        text = "\n---\n".join(json.dumps(manifest) for manifest in manifests)
-        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text)
 
     def account(self, namespace: str, name: str) -> Path:
         """Return a kubeconfig of a service account that exists."""

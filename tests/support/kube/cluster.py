@@ -1,13 +1,14 @@
-"""A test cluster: a control plane, and nodes that are machines of their own."""
+"""Clusters that tests run in: one of their own, whose machines can be broken, or one that somebody lends."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from support.guest.uml import make_disk
-from support.kube.apiserver import ApiServer
+from support.kube.api import Api
 from support.kube.controlplane import ControlPlane
 from support.kube.images import Store
 from support.kube.node import KubeNode, is_ready
@@ -16,30 +17,10 @@ NODE_SECONDS: Final = 180.0
 
 
 class Cluster:
-    """Up after :meth:`start`; ``api`` is how objects are made and looked at, ``nodes`` is how machines are broken."""
+    """What any test needs; ``api`` is how objects are made and looked at."""
 
-    def __init__(self, directory: Path, store: Store) -> None:
-        self.directory, self.store = directory, store
-        self.plane = ControlPlane(directory)
-        self.nodes: list[KubeNode] = []
-
-    @property
-    def api(self) -> ApiServer:
-        """The API server."""
-        return self.plane.api
-
-    async def start(self, nodes: int, drives: int) -> None:
-        """Start everything with so many nodes of so many disks each, and wait until all nodes are ready."""
-        await asyncio.to_thread(self.plane.start)
-        for number in range(1, nodes + 1):
-            files = [make_disk(self.directory / f"node{number}-{index}.img") for index in range(drives)]
-            self.nodes.append(KubeNode(self.plane, self.store, self.directory, number, files))
-        await asyncio.gather(*(node.start() for node in self.nodes))
-        await self.eventually(self.all_ready, "all nodes are ready", NODE_SECONDS)
-
-    def all_ready(self) -> bool:
-        """Tell whether every node is."""
-        return sum(is_ready(node) for node in self.api.objects("nodes")) == len(self.nodes)
+    def __init__(self, directory: Path, api: Api) -> None:
+        self.directory, self.api = directory, api
 
     async def eventually(self, condition: Callable[[], Any], what: str, within: float = 60.0) -> Any:
         """Wait until ``condition()``, which may block for a while, returns something true; return that."""
@@ -68,12 +49,40 @@ class Cluster:
         events = self.api.kubectl("get", "events", "-A", "--field-selector=type!=Normal", "--sort-by=.lastTimestamp")
         return f"{pods}\n{events[-4000:]}"
 
+
+class OwnCluster(Cluster):
+    """Up after :meth:`start`: a control plane, and ``nodes`` that are machines of their own."""
+
+    def __init__(self, directory: Path, store: Store) -> None:
+        self.plane = ControlPlane(directory)
+        super().__init__(directory, self.plane.api)
+        self.store = store
+        self.nodes: list[KubeNode] = []
+
+    async def start(self, nodes: int, drives: int) -> None:
+        """Start everything with so many nodes of so many disks each, and wait until all nodes are ready."""
+        await asyncio.to_thread(self.plane.start)
+        for number in range(1, nodes + 1):
+            files = [make_disk(self.directory / f"node{number}-{index}.img") for index in range(drives)]
+            self.nodes.append(KubeNode(self.plane, self.store, self.directory, number, files))
+        await asyncio.gather(*(node.start() for node in self.nodes))
+        await self.eventually(self.all_ready, "all nodes are ready", NODE_SECONDS)
+
+    def all_ready(self) -> bool:
+        """Tell whether every node is."""
+        return sum(is_ready(node) for node in self.api.objects("nodes")) == len(self.nodes)
+
+    def disks(self) -> set[tuple[str, str]]:
+        """Return all disks that are meant for drives: name of the node, kernel name."""
+        return {(node.name, drive) for node in self.nodes for drive in node.drives}
+
     async def close(self, *, failed: bool = False) -> None:
         """End everything; tell what there is to tell if a test failed."""
         if failed:
             for node in self.nodes:
                 for name in ("kubelet", "containerd"):
-                    print(f"---- {node.name} {name}", (await node.log(name))[-2000:], sep="\n")
+                    with contextlib.suppress(Exception):
+                        print(f"---- {node.name} {name}", (await node.log(name))[-2000:], sep="\n")
         for node in self.nodes:
             node.close()
         self.plane.close()

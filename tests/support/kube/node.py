@@ -5,10 +5,8 @@ from typing import Any, Final
 
 import yaml
 
-from support.guest import disks as guest_disks
 from support.guest import network
 from support.guest.client import Hand
-from support.guest.disks import Disk
 from support.guest.uml import Uml
 from support.kube import runtime
 from support.kube.controlplane import DOMAIN, PODS, ControlPlane
@@ -19,7 +17,7 @@ _SOCKET: Final = "unix:///run/containerd/containerd.sock"
 
 
 class KubeNode:
-    """One node. Its last disk is its own, with what survives a reboot; the others are for drives."""
+    """One node. Its last disk is its own, with what survives a reboot; the others, ``drives``, become drives."""
 
     def __init__(self, plane: ControlPlane, store: Store, directory: Path, number: int, drives: list[Path]) -> None:
         """Describe a node that is not started yet.
@@ -35,7 +33,7 @@ class KubeNode:
         self.name = f"node{number}"
         own = store.copy(directory / f"{self.name}.cow")
         self.machine = Uml(self.name, number, directory, [*drives, own], memory=MEMORY)
-        self.disks = [Disk(self.machine, index) for index in range(len(drives))]
+        self.drives = [self.machine.disk_device(index).removeprefix("/dev/") for index in range(len(drives))]
         self.subnet = f"10.244.{number}.0/24"
         network.ip("route", "add", self.subnet, "via", self.address)
 
@@ -52,13 +50,10 @@ class KubeNode:
     # ---- running ------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Boot it, plug its disks in, and start what makes it a node."""
+        """Boot it, and start what makes it a node."""
         await self.machine.start()
-        own = self.machine.disk_device(len(self.disks))
+        own = self.machine.disk_device(len(self.drives))
         await runtime.prepare(self.hand, own, self.subnet)
-        await guest_disks.prepare(self.hand)
-        for disk in self.disks:
-            await disk.attach()
         await runtime.start_containerd(self.hand)
         await self.start_kubelet()
         await self.start_proxy()

@@ -30,6 +30,10 @@ NAME: Final = "controller"
 POD: Final = {SELECTOR: "controller-controller"}
 """Upstream's selector: a Deployment's cannot be changed."""
 METRICS_PORT: Final = 10444
+LEASE_SECONDS: Final = 10
+"""Longer than on one machine: an API server that is slow for some seconds should not cost leadership."""
+CALLS: Final = ("--kube-api-qps=100", "--kube-api-burst=200")
+"""The sidecars' own limit of five calls a second would make a burst of claims wait for them, not for us."""
 
 
 def _controller(options: Options) -> Object:
@@ -60,6 +64,7 @@ def controller_args(options: Options) -> list[str]:
         f"--on-predicted-failure={options.on_predicted_failure}",
         f"--init-requests={options.init_requests}",
         f"--metrics-port={METRICS_PORT}",
+        f"--lease-seconds={LEASE_SECONDS}",
     ]
 
 
@@ -77,6 +82,9 @@ def _provisioner(options: Options) -> Object:
             "--extra-create-metadata",
             "--enable-capacity",
             "--capacity-ownerref-level=2",
+            "--default-fstype=xfs",
+            "--retry-interval-max=1m",
+            *CALLS,
         ],
         env=[field_env("NAMESPACE", "metadata.namespace"), field_env("POD_NAME", "metadata.name")],
         volumeMounts=[mount("socket-dir", SOCKET_DIR)],
@@ -96,6 +104,7 @@ def _resizer(options: Options) -> Object:
             f"--csi-address={SOCKET}",
             "--leader-election",
             "--handle-volume-inuse-error=false",
+            *CALLS,
         ],
         volumeMounts=[mount("socket-dir", SOCKET_DIR)],
         security=confined(),

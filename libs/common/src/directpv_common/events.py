@@ -31,6 +31,9 @@ TYPE_PREFIX: Final = "io.min.directpv."
 BUFFER: Final = 10_000
 MAX_AGE_SECONDS: Final = 7 * 24 * 3600
 MAX_BYTES: Final = 256 * 1024 * 1024
+REPLICAS: Final = 3
+NO_CLUSTER: Final = 10074
+"""JetStream's error code for replicas on a server that has no others (nats-server, server/errors.json)."""
 ACK_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 0.5
 LINGER_SECONDS: Final = 0.01
@@ -124,7 +127,23 @@ class Events:
 
 
 async def ensure_stream(bus: Bus) -> None:
-    """Make the event stream if there is none; an operator's own settings are left alone."""
+    """Make the event stream if there is none; an operator's own settings are left alone.
+
+    A cluster of servers keeps it three times, so that it outlives one of them; a server by itself keeps it once.
+    """
+    try:
+        with cancellation_heeded():
+            try:
+                await _add_stream(bus, REPLICAS)
+            except APIError as error:
+                if error.err_code != NO_CLUSTER:
+                    raise
+                await _add_stream(bus, 1)
+    except (nats.errors.Error, APIError, OSError) as error:
+        log.debug("event stream not made", extra={"error": str(error) or type(error).__name__})
+
+
+async def _add_stream(bus: Bus, replicas: int) -> None:
     config = StreamConfig(
         name=bus.subjects.stream,
         description="DirectPV events (CloudEvents 1.0); deleting it loses history only",
@@ -133,9 +152,6 @@ async def ensure_stream(bus: Bus) -> None:
         storage=StorageType.FILE,
         max_age=MAX_AGE_SECONDS,
         max_bytes=MAX_BYTES,
+        num_replicas=replicas,
     )
-    try:
-        with cancellation_heeded():
-            await bus.client.jetstream(timeout=ACK_SECONDS).add_stream(config)
-    except (nats.errors.Error, APIError, OSError) as error:
-        log.debug("event stream not made", extra={"error": str(error) or type(error).__name__})
+    await bus.client.jetstream(timeout=ACK_SECONDS).add_stream(config)

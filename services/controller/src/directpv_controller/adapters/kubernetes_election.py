@@ -27,7 +27,7 @@ REBUILT: Final = f"{OWN}/rebuilt"
 """Annotation: id of the registry to which all nodes have had the time to report."""
 MARGIN: Final = 0.1
 """Part of the lease that its holder does not use: covers clocks that run at different speeds."""
-POLL_SECONDS: Final = 0.25
+POLL_SECONDS: Final = 0.5
 RETRY_SECONDS: Final = 0.5
 """A renewal that failed is tried again after so long, at most."""
 

@@ -1,0 +1,168 @@
+"""Objects that use volumes, with the defaults of these tests; and a namespace of one test."""
+
+import asyncio
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from support.kube.cluster import Cluster
+
+IMAGE: Final = "docker.io/library/busybox:stable"
+CLASS: Final = "directpv-min-io"
+DRIVER: Final = "directpv-min-io"
+KEY: Final = "directpv.min.io"
+IDLE: Final = "exec tail -f /dev/null"
+Object = dict[str, Any]
+
+
+def claim_spec(size: str = "16Mi", storage_class: str = CLASS, mode: str = "ReadWriteOnce") -> Object:
+    """Return the ``spec`` of a claim."""
+    return {
+        "accessModes": [mode],
+        "storageClassName": storage_class,
+        "resources": {"requests": {"storage": size}},
+    }
+
+
+def claim(name: str, size: str = "16Mi", storage_class: str = CLASS, mode: str = "ReadWriteOnce") -> Object:
+    """Return a PersistentVolumeClaim."""
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name},
+        "spec": claim_spec(size, storage_class, mode),
+    }
+
+
+def pod_spec(claims: Sequence[str] = (), script: str = IDLE, *, read_only: bool = False, **more: Any) -> Object:
+    """Return the ``spec`` of a pod that runs a shell script; claim ``x`` is mounted at ``/x``."""
+    mounts = [{"name": name, "mountPath": f"/{name}", "readOnly": read_only} for name in claims]
+    container = {
+        "name": "main",
+        "image": IMAGE,
+        "imagePullPolicy": "Never",
+        "command": ["sh", "-c", script],
+        "volumeMounts": mounts,
+    }
+    volumes = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
+    return {"terminationGracePeriodSeconds": 0, "containers": [container], "volumes": volumes, **more}
+
+
+def pod(
+    name: str, claims: Sequence[str] = (), script: str = IDLE, labels: Mapping[str, str] | None = None, **more: Any
+) -> Object:
+    """Return a pod; see :func:`pod_spec`."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": name, **(labels or {})}},
+        "spec": pod_spec(claims, script, **more),
+    }
+
+
+def stateful_set(
+    name: str,
+    replicas: int,
+    claims: Sequence[str],
+    *,
+    size: str = "16Mi",
+    storage_class: str = CLASS,
+    labels: Mapping[str, str] | None = None,
+    script: str = IDLE,
+    **more: Any,
+) -> Object:
+    """Return a StatefulSet whose pods start at once; each has the claims, mounted at their names."""
+    every = {"app": name, **(labels or {})}
+    spec = pod_spec(claims, script, **more)
+    templates = [{"metadata": {"name": each}, "spec": claim_spec(size, storage_class)} for each in claims]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas,
+            "serviceName": name,
+            "podManagementPolicy": "Parallel",
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": every}, "spec": {**spec, "volumes": []}},
+            "volumeClaimTemplates": templates,
+        },
+    }
+
+
+def storage_class(name: str, *, binding: str = "WaitForFirstConsumer", **parameters: str) -> Object:
+    """Return a class of ours; ``parameters`` are keys of our group, with ``_`` for ``-``."""
+    chosen = {f"{KEY}/{key.replace('_', '-')}": value for key, value in parameters.items()}
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name},
+        "provisioner": DRIVER,
+        "parameters": {"csi.storage.k8s.io/fstype": "xfs", **chosen},
+        "allowVolumeExpansion": True,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": binding,
+    }
+
+
+class Space:
+    """A namespace; :meth:`clear` deletes what is in it and waits until its volumes are gone."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.cluster, self.name = cluster, name
+
+    async def make(self) -> None:
+        """Create it."""
+        await self.kubectl("create", "namespace", self.name, namespaced=False)
+
+    async def kubectl(self, *arguments: str, within: float = 60.0, namespaced: bool = True) -> str:
+        """Run kubectl in it."""
+        where = ("-n", self.name) if namespaced else ()
+        return await asyncio.to_thread(lambda: self.cluster.api.kubectl(*where, *arguments, within=within))
+
+    async def apply(self, *objects: Object) -> None:
+        """Create or change objects in it; those that belong to no namespace are taken as they are."""
+        placed = [
+            each
+            if each["kind"] in ("StorageClass", "PersistentVolume")
+            else {**each, "metadata": {**each["metadata"], "namespace": self.name}}
+            for each in objects
+        ]
+        await asyncio.to_thread(lambda: self.cluster.api.apply(*placed))
+
+    async def objects(self, *arguments: str) -> list[Object]:
+        """Return the items of ``kubectl get``."""
+        return await asyncio.to_thread(lambda: self.cluster.api.objects("-n", self.name, *arguments))
+
+    async def ready(self, selector: str, count: int, within: float = 180.0) -> list[Object]:
+        """Wait until so many pods are ready; return them by name."""
+        pods = await self.cluster.pods_ready(selector, count, self.name, within)
+        return sorted(pods, key=lambda each: str(each["metadata"]["name"]))
+
+    async def sh(self, pod: str, script: str, within: float = 60.0) -> str:
+        """Run a shell script in a pod; return what it says."""
+        return (await self.kubectl("exec", pod, "--", "sh", "-ec", script, within=within)).strip()
+
+    async def attempt(self, pod: str, script: str) -> "subprocess.CompletedProcess[str]":
+        """Run a shell script in a pod, whatever comes of it."""
+        return await asyncio.to_thread(
+            self.cluster.api.attempt, "-n", self.name, "exec", pod, "--", "sh", "-ec", script
+        )
+
+    async def volumes(self) -> dict[str, Object]:
+        """Return the volumes' objects by the names of their claims."""
+        claims = {each["spec"].get("volumeName"): each["metadata"]["name"] for each in await self.objects("pvc")}
+        volumes = await asyncio.to_thread(lambda: self.cluster.api.objects("directpvvolumes"))
+        return {claims[each["metadata"]["name"]]: each for each in volumes if each["metadata"]["name"] in claims}
+
+    async def clear(self) -> None:
+        """Delete everything in it."""
+        mine = {each["spec"].get("volumeName") for each in await self.objects("pvc")}
+        await self.kubectl("delete", "namespace", self.name, "--wait=false", namespaced=False)
+
+        def gone() -> bool:
+            left = {each["metadata"]["name"] for each in self.cluster.api.objects("directpvvolumes")}
+            spaces = {each["metadata"]["name"] for each in self.cluster.api.objects("namespaces")}
+            return not left & mine and self.name not in spaces
+
+        await self.cluster.eventually(gone, f"{self.name} is gone with its volumes", 240)
