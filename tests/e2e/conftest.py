@@ -27,10 +27,14 @@ LENT = os.environ.get("KUBECONFIG", "")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_network() -> None:
-    """All that these tests start lives in a network namespace of theirs."""
-    if not LENT:
-        network.enter()
+def archives() -> list[Path]:
+    """The images; afterwards all that these tests start lives in a network namespace of theirs, without registries."""
+    if LENT:
+        return []
+    programs.kubernetes()
+    archives = images.build()
+    network.enter()
+    return archives
 
 
 _failed = pytest.StashKey[bool]()
@@ -45,13 +49,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def cluster(_own_network: None, request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
+async def cluster(archives: list[Path], request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
     """A cluster of three nodes in guests, or the one that ``KUBECONFIG`` names."""
     with tempfile.TemporaryDirectory(prefix="directpv-e2e-") as path:
         if LENT:
             yield Cluster(Path(path), OwnApi(programs.kubernetes("kubectl"), Path(LENT)))
             return
-        cluster = OwnCluster(Path(path), await images.store(images.build()))
+        cluster = OwnCluster(Path(path), await images.store(archives))
         up = False
         try:
             await asyncio.wait_for(cluster.start(NODES, DRIVES), 900)

@@ -29,6 +29,8 @@ from directpv_common.messages import (
 MIB = 1024 * 1024
 FENCE = Fence(registry="test", epoch=1)
 WAIT = 20.0
+ATTEMPT = 3.0
+"""Longer than the agent itself waits before it answers (two seconds at most), or a repeat may miss every answer."""
 
 
 async def eventually(condition: Callable[[], Awaitable[Any]], what: str, within: float = WAIT) -> Any:
@@ -54,7 +56,7 @@ class Client:
         self.node = node
 
     async def ask(self, endpoint: Any, request: Any, within: float = WAIT) -> Any:
-        return await self.bus.call(endpoint, request, node=self.node, within=within, attempt=1.0)
+        return await self.bus.call(endpoint, request, node=self.node, within=within, attempt=ATTEMPT)
 
     async def inventory(self) -> Inventory:
         return await self.ask(Node.INVENTORY_GET, GetInventory())  # type: ignore[no-any-return]

@@ -7,14 +7,13 @@ import tempfile
 from pathlib import Path
 
 from support.guest import network
-from support.kube import images
+from support.kube import images, programs
 from support.kube.cluster import OwnCluster
 from support.kube.driver import Driver
 
 
-async def main(nodes: int, drives: int) -> None:
+async def main(archives: list[Path], nodes: int, drives: int) -> None:
     """Start everything, say how to reach it, and wait for a signal."""
-    archives = images.build()
     with tempfile.TemporaryDirectory(prefix="directpv-cluster-") as path:
         cluster = OwnCluster(Path(path), await images.store(archives))
         stop = asyncio.Event()
@@ -40,5 +39,7 @@ async def main(nodes: int, drives: int) -> None:
 
 
 if __name__ == "__main__":
-    network.enter()
-    asyncio.run(main(nodes=int(os.environ.get("NODES", "3")), drives=int(os.environ.get("DRIVES", "4"))))
+    programs.kubernetes()
+    built = images.build()
+    network.enter()  # no registry is in reach from here on
+    asyncio.run(main(built, nodes=int(os.environ.get("NODES", "3")), drives=int(os.environ.get("DRIVES", "4"))))
