@@ -1,4 +1,4 @@
-// Helm, for the test of the chart; scripts/build-helm builds it from here.
+// Helm, for the test of the chart; scripts/build-tool builds it from here.
 module directpv.min.io/tests/helm
 
 go 1.26.0

@@ -20,7 +20,7 @@ KUBE = "1.37.0"
 
 @cache
 def helm() -> str:
-    build = [TOP / "scripts/build-helm"]
+    build = [TOP / "scripts/build-tool", "helm"]
     return subprocess.run(build, check=True, stdout=subprocess.PIPE, text=True, timeout=1700).stdout.strip()
 
 
