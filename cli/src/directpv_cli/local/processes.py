@@ -31,12 +31,16 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def start_time(pid: int) -> int | None:
-    """Return field 22 of /proc/<pid>/stat, or None if there is no such process or it is a zombie."""
+    """Return field 22 of /proc/<pid>/stat, or None if there is no such process or it is a zombie.
+
+    The first thread of a process that was killed can be a zombie while others still hold its files and ports; their
+    number is field 20.
+    """
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):
         return None
-    return None if state in "ZX" else int(fields[18])
+    return None if state in "ZX" and int(fields[16]) <= 1 else int(fields[18])
 
 
 def start(name: str, argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> Process:
