@@ -4,7 +4,7 @@ PY := .venv/bin/python
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: ## Install what is missing: Debian packages, virtual environment, workspace
@@ -16,7 +16,7 @@ demo: install ## The main job from end to end, on drives that it creates and rem
 	@.venv/bin/directpv demo
 
 .PHONY: test
-test: install check unit integration sanity crash test-vm ## Every check and every test
+test: install check unit integration sanity crash test-vm kubernetes e2e ## Every check and every test
 
 .PHONY: check
 check: install ## Formatting, lint, types, architecture
@@ -58,13 +58,19 @@ chaos: guests ## Random faults on several guests; SEED=7 replays a run, MINUTES=
 .PHONY: kubernetes
 kubernetes: install ## Registry, election and installer against a real API server, and the Helm chart (root, Go)
 	scripts/build-kubernetes etcd kube-apiserver kubectl kube-controller-manager >/dev/null
-	scripts/build-helm >/dev/null
+	scripts/build-tool helm >/dev/null
+	scripts/build-tool krew >/dev/null
 	$(PY) -m pytest -q --timeout=300 tests/integration/kubernetes_registry tests/integration/kubernetes_install tests/helm
 
 .PHONY: e2e
-e2e: guests ## A cluster of three nodes in guests, built from nothing (root, Go)
-	@scripts/setup-system cluster
-	$(PY) -m pytest -q -s --timeout=1800 tests/e2e
+e2e: images guests ## Kubernetes on three nodes in guests, with the official sidecars; or on KUBECONFIG's cluster (root, Go)
+	scripts/build-kubernetes >/dev/null
+	$(PY) -m pytest -q -s --timeout=1200 tests/e2e
+
+.PHONY: cluster
+cluster: images guests ## The same cluster with DirectPV in it, to play with, until Ctrl-C; NODES=3 DRIVES=4 (root, Go)
+	scripts/build-kubernetes >/dev/null
+	PYTHONPATH=tests $(PY) -m support.kube
 
 .PHONY: images
 images: install ## Container images of all services, as OCI archives in .cache/images (root)
