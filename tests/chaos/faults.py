@@ -63,7 +63,8 @@ class Faults:
         await _take(host.bays[action.drive])
         try:
             self._history.begin(drive, action.kind, time.monotonic())
-            await _break(disk, action)
+            async with host.cable:  # what breaks the drive is told over the network
+                await _break(disk, action)
             await asyncio.sleep(action.seconds)
         finally:
             await self._mended(host, action)
@@ -93,31 +94,38 @@ class Faults:
     async def _kill_agent(self, action: Action) -> str:
         host = self._world.hosts[action.node]
         async with host.programs:
-            await host.node.end(AGENT)
+            async with host.cable:
+                await host.node.end(AGENT)
             await asyncio.sleep(action.seconds)
-            await host.node.start_agent()
+            async with host.cable:
+                await host.node.start_agent()
         return "serves again"
 
     async def _kill_gateway(self, action: Action) -> str:
         host = self._world.hosts[action.node]
         async with host.programs:
-            await host.node.end(GATEWAY)
+            async with host.cable:
+                await host.node.end(GATEWAY)
             await asyncio.sleep(action.seconds)
-            await host.node.start_gateway()
+            async with host.cable:
+                await host.node.start_gateway()
         return "serves again"
 
     async def _cut(self, action: Action) -> str:
-        port = self._world.hosts[action.node].machine.port
-        port.cut()
-        try:
-            await asyncio.sleep(action.seconds)
-        finally:
-            port.mend()
+        host = self._world.hosts[action.node]
+        port = host.machine.port
+        async with host.cable:
+            port.cut()
+            try:
+                await asyncio.sleep(action.seconds)
+            finally:
+                port.mend()
         return "cable is back"
 
     async def _clock(self, action: Action) -> str:
         host = self._world.hosts[action.node]
-        return await host.node.hand.run("date", "-s", f"{action.amount} seconds", within=10)
+        async with host.cable:
+            return await host.node.hand.run("date", "-s", f"{action.amount} seconds", within=10)
 
     async def _power(self, action: Action) -> str:
         """Cut the power of a node, and let kubelet mount afterwards what pods of it want mounted."""
