@@ -22,7 +22,9 @@ CONNECT_SECONDS: Final = 5.0
 class Settings:
     """Global flags."""
 
-    nats_url: str = "nats://127.0.0.1:4222"
+    nats_url: str = ""
+    """Empty: see :mod:`.reach`."""
+    kubeconfig: str = ""
     prefix: str = "directpv.v1"
     quiet: bool = False
 
@@ -52,27 +54,31 @@ def _escaped(text: str) -> str:
 
 
 def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
-    """Connect to the bus, await ``work(bus)`` and return its result; any error ends the program with status 1."""
+    """Reach the bus, await ``work(bus)`` and return its result; any error ends the program with status 1."""
     import asyncio
+    import contextlib
     import logging
 
-    from directpv_common.bus import connect_bus
+    from directpv_cli.reach import reached
+    from directpv_common.bus import cancellation_heeded, connect_bus
     from directpv_common.errors import DirectPVError
 
     logging.getLogger("directpv_common").setLevel(logging.CRITICAL)
     logging.getLogger("nats").setLevel(logging.CRITICAL)
 
     async def connected() -> T:
-        async with connect_bus(
-            settings.nats_url, name="kubectl-directpv", prefix=settings.prefix, within=CONNECT_SECONDS
-        ) as bus:
-            return await work(bus)
+        async with contextlib.AsyncExitStack() as stack:
+            url = await stack.enter_async_context(reached(settings.nats_url, settings.kubeconfig))
+            bus = connect_bus(url, name="kubectl-directpv", prefix=settings.prefix, within=CONNECT_SECONDS)
+            with cancellation_heeded():  # Ctrl-C just while the server greets
+                entered = await stack.enter_async_context(bus)
+            return await work(entered)
 
     try:
         return asyncio.run(connected())
     except DirectPVError as error:
         fail(f"{error.message}")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         fail("interrupted")
 
 

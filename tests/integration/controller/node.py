@@ -18,6 +18,11 @@ GIB = 1024**3
 BEAT_SECONDS = 0.2
 
 
+def pod_of(record: m.VolumeRecord) -> dict[str, str]:
+    """What only the node knows of a volume."""
+    return {"pod_name": record.pod_name, "pod_namespace": record.pod_namespace, "pod_uid": record.pod_uid}
+
+
 class PlayedDrive:
     """One drive: its record and what is on it."""
 
@@ -78,6 +83,19 @@ class PlayedNode:
     def volumes(self) -> dict[str, m.VolumeRecord]:
         return {name: record for drive in self.drives.values() for name, record in drive.volumes.items()}
 
+    def publish(self, name: str, target: str, **pod: str) -> None:
+        """Mount a volume for a pod, and note on the drive which it is."""
+        fsuuid = next(fsuuid for fsuuid, drive in self.drives.items() if name in drive.volumes)
+        with self._changing(fsuuid) as drive:
+            drive.volumes[name] = msgspec.structs.replace(drive.volumes[name], **pod)
+            drive.uses[name] = m.VolumeUse(staged=f"/staging/{name}", published=(target,))
+
+    def unpublish(self, name: str) -> None:
+        """Unmount a volume everywhere."""
+        for fsuuid in [fsuuid for fsuuid, drive in self.drives.items() if name in drive.uses]:
+            with self._changing(fsuuid) as drive:
+                del drive.uses[name]
+
     @contextlib.asynccontextmanager
     async def running(self, bus: Bus) -> AsyncIterator["PlayedNode"]:
         handlers = {
@@ -132,7 +150,8 @@ class PlayedNode:
         for record in request.records:
             try:
                 with self._changing(record.fsuuid) as drive:
-                    drive.volumes[record.name] = record
+                    known = drive.volumes.get(record.name, record)
+                    drive.volumes[record.name] = msgspec.structs.replace(record, **pod_of(known))
                     self.prepared.append(record.name)
             except NotFound as error:
                 failed[record.name] = error.message

@@ -105,6 +105,7 @@ def test_accounts_may_do_what_their_programs_call_and_no_more(apiserver: ApiServ
         assert not may(apiserver, "directpv-controller", "update", what), what
     for what in ("directpvdrives.directpv.min.io", "persistentvolumes"):
         assert may(apiserver, "directpv-controller", "create", what)
+    assert may(apiserver, "directpv-controller", "get", "pods", "default"), "labels of pods go onto their volumes"
     assert may(apiserver, "directpv-controller", "update", "leases.coordination.k8s.io")
     assert not may(apiserver, "directpv-controller", "update", "leases.coordination.k8s.io", "kube-system")
     for account in ("directpv-node", "directpv-nats"):

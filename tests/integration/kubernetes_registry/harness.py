@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -19,6 +20,7 @@ from support.kube.apiserver import ApiServer
 from support.nats import NatsServer
 
 GIB = 1024**3
+TRIES = 20
 GROUP = f"/apis/{names.GROUP}/{names.API_VERSION}"
 DRIVES, VOLUMES = f"{GROUP}/directpvdrives", f"{GROUP}/directpvvolumes"
 NODES, REQUESTS = f"{GROUP}/directpvnodes", f"{GROUP}/directpvinitrequests"
@@ -40,9 +42,16 @@ class Objects:
         request = urllib.request.Request(
             f"{self.server.endpoint.url}{path}", data=data, method=verb, headers={"Content-Type": kind}
         )
-        with urllib.request.urlopen(request, timeout=10, context=self._trust) as reply:
-            answer: dict[str, Any] = json.load(reply)
-        return answer
+        for left in reversed(range(TRIES)):
+            try:
+                with urllib.request.urlopen(request, timeout=10, context=self._trust) as reply:
+                    answer: dict[str, Any] = json.load(reply)
+                return answer
+            except urllib.error.HTTPError as error:
+                if error.code != 429 or not left:  # a server that has just started says so of custom resources
+                    raise
+            time.sleep(0.5)
+        raise AssertionError("unreachable")
 
     def all(self, path: str) -> dict[str, dict[str, Any]]:
         return {item["metadata"]["name"]: item for item in self.call("GET", path)["items"]}

@@ -148,7 +148,9 @@ async def test_a_real_agent_is_discovered_formatted_and_shown(cluster: Cluster, 
 
             await until(lambda: status()["targetPath"] == target, "the object shows where it is published")
             assert (status()["stagingTargetPath"], status()["status"]) == (staging, "Ready")
-            assert cluster.objects.all(VOLUMES)["pvc-1"]["metadata"]["labels"]["directpv.min.io/pod.name"] == "web-0"
+            pod_name = "directpv.min.io/pod.name"
+            labels = lambda: cluster.objects.all(VOLUMES)["pvc-1"]["metadata"]["labels"]  # noqa: E731
+            await until(lambda: labels().get(pod_name) == "web-0", "the object shows the pod, though it is gone")
             await client.ask(Node.VOLUME_UNPUBLISH, m.UnpublishVolume(name="pvc-1", target_path=target))
             await client.ask(Node.VOLUME_UNSTAGE, m.UnstageVolume(name="pvc-1", staging_path=staging))
             await until(lambda: status()["stagingTargetPath"] == "", "the object shows that it is not mounted")

@@ -1,4 +1,4 @@
-"""The controller needs these rights, and no others: no Secrets, no Nodes, no PersistentVolumes."""
+"""The controller needs these rights, and no others: no Secrets, no Nodes, no PersistentVolumes; of pods only `get`."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from directpv_common.bus import Bus
 from integration.controller.harness import until
 from integration.controller.node import PlayedNode
 from integration.kubernetes_registry.harness import DRIVES, VOLUMES, Cluster, create
+from integration.kubernetes_registry.pods import G, Pods, labels_of
 from integration.kubernetes_registry.test_requests import answered, discovered, init
 
 pytestmark = pytest.mark.timeout(180)
@@ -26,18 +27,19 @@ CLUSTER_RULES: list[dict[str, Any]] = [
         "verbs": ["get"],
     },
 ]
+PODS: dict[str, Any] = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 LEASE_RULES = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"]}]
 
 
-def grant(cluster: Cluster) -> str:
-    """Make a service account with these rights alone; return its kubeconfig."""
+def grant(cluster: Cluster, *more: dict[str, Any]) -> str:
+    """Make a service account with these rights alone, and ``more``; return its kubeconfig."""
     space, name = cluster.namespace, "controller"
     subjects = [{"kind": "ServiceAccount", "name": name, "namespace": space}]
     meta, local = {"name": f"{name}-{space}"}, {"name": name, "namespace": space}
     rbac, reference = "rbac.authorization.k8s.io/v1", {"apiGroup": "rbac.authorization.k8s.io"}
     cluster.server.apply(
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": local},
-        {"apiVersion": rbac, "kind": "ClusterRole", "metadata": meta, "rules": CLUSTER_RULES},
+        {"apiVersion": rbac, "kind": "ClusterRole", "metadata": meta, "rules": [*CLUSTER_RULES, *more]},
         {"apiVersion": rbac, "kind": "Role", "metadata": local, "rules": LEASE_RULES},
         {
             "apiVersion": rbac,
@@ -60,7 +62,7 @@ def grant(cluster: Cluster) -> str:
 async def test_a_service_account_with_few_rights_is_enough(cluster: Cluster, bus: Bus) -> None:
     node = PlayedNode("n1")
     node.devices = {"sdb": m.Device(name="sdb", id="8:16$x", major_minor="8:16", size=10**9)}
-    controller = cluster.controller(kubeconfig=grant(cluster))
+    controller = cluster.controller(kubeconfig=grant(cluster, PODS))
     async with node.running(bus):
         await until(lambda: controller.said('"leading"'), "it leads")
         (device,) = await discovered(cluster, "n1")
@@ -69,9 +71,28 @@ async def test_a_service_account_with_few_rights_is_enough(cluster: Cluster, bus
         await create(bus, "pvc-1")
         await bus.call(Api.VOLUME_EXPAND, m.ExpandVolume(name="pvc-1", required=2 * 1024**3))
         await until(lambda: node.volumes(), "the node has it")
+        node.publish("pvc-1", "/t", **Pods(cluster).make("web-0", {f"{G}tenant": "acme"}))
+        await until(lambda: node.volumes()["pvc-1"].labels == {f"{G}tenant": "acme"}, "the pod's label is there")
+        node.unpublish("pvc-1")
         await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="pvc-1"), within=20)
         await until(lambda: cluster.objects.find(VOLUMES, "pvc-1") is None, "it is gone")
     assert "forbidden" not in controller.log.read_text()
+
+
+async def test_without_the_right_to_read_pods_their_names_are_known_and_the_reason_is_told(
+    cluster: Cluster, bus: Bus
+) -> None:
+    node = PlayedNode("n1")
+    node.add_drive()
+    controller = cluster.controller(kubeconfig=grant(cluster))
+    async with node.running(bus):
+        await until(lambda: cluster.objects.all(DRIVES), "the drive is registered")
+        await create(bus, "pvc-1")
+        await until(lambda: node.volumes(), "the node has it")
+        node.publish("pvc-1", "/t", **Pods(cluster).make("web-0", {f"{G}tenant": "acme"}))
+        await until(lambda: labels_of(cluster, "pvc-1").get(f"{G}pod.name") == "web-0", "the pod is known")
+        assert f"{G}tenant" not in labels_of(cluster, "pvc-1")
+        await until(lambda: controller.said("pod cannot be read"), "the reason is told")
 
 
 async def test_without_rights_nobody_leads_and_the_reason_is_told(cluster: Cluster) -> None:

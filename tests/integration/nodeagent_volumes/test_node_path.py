@@ -269,11 +269,12 @@ class TestSuspended:
             await client.stage("pvc-1", staging)
             await client.publish("pvc-1", staging, target)
 
-        assert mounts_below(pods) == [str(target)]
-        assert list(target.iterdir()) == []
+        assert mounts_below(pods) == [str(target), str(staging)]
+        assert list(target.iterdir()) == list(staging.iterdir()) == []
         with pytest.raises(OSError):
             (target / "x").touch()
         await client.unpublish("pvc-1", target)
+        await client.unstage("pvc-1", staging)
         assert mounts_below(pods) == []
 
     async def test_a_resumed_volume_shows_its_data_to_the_next_pod(
@@ -360,11 +361,12 @@ async def test_the_pod_that_mounts_a_volume_is_kept_on_the_drive_and_survives_ne
     volume: str, drive: str, client: Client, pods: Path
 ) -> None:
     await client.stage(volume, pods / "s")
-    await client.publish(volume, pods / "s", pods / "t", pod_name="minio-0", pod_namespace="default")
+    await client.publish(volume, pods / "s", pods / "t", pod_name="minio-0", pod_namespace="default", pod_uid="u1")
     record = (await client.held(drive)).volumes[0].record
-    assert (record.pod_name, record.pod_namespace) == ("minio-0", "default")
+    assert (record.pod_name, record.pod_namespace, record.pod_uid) == ("minio-0", "default", "u1")
 
-    await client.prepare(replace(record, pod_name="", pod_namespace=""))
-    assert (await client.held(drive)).volumes[0].record == record
+    labelled = replace(record, labels={"directpv.min.io/tenant": "acme"})
+    await client.prepare(replace(labelled, pod_name="", pod_namespace="", pod_uid=""))
+    assert (await client.held(drive)).volumes[0].record == labelled
     await client.unpublish(volume, pods / "t")
     await client.unstage(volume, pods / "s")

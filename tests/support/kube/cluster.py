@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,8 +24,12 @@ class Cluster:
 
     async def eventually(self, condition: Callable[[], Any], what: str, within: float = 60.0) -> Any:
         """Wait until ``condition()``, which may block for a while, returns something true; return that."""
+        return await self.until(lambda: asyncio.to_thread(condition), what, within)
+
+    async def until(self, condition: Callable[[], Awaitable[Any]], what: str, within: float = 60.0) -> Any:
+        """Wait until ``await condition()`` is something true; return that."""
         end = time.monotonic() + within
-        while not (found := await asyncio.to_thread(condition)):
+        while not (found := await condition()):
             assert time.monotonic() < end, f"not within {within:.0f} s: {what}\n{self.summary()}"
             await asyncio.sleep(0.2)
         return found
@@ -67,6 +71,10 @@ class OwnCluster(Cluster):
             self.nodes.append(KubeNode(self.plane, self.store, self.directory, number, files))
         await asyncio.gather(*(node.start() for node in self.nodes))
         await self.eventually(self.all_ready, "all nodes are ready", NODE_SECONDS)
+
+    def node(self, name: str) -> KubeNode:
+        """Return the node of that name."""
+        return next(node for node in self.nodes if node.name == name)
 
     def all_ready(self) -> bool:
         """Tell whether every node is."""

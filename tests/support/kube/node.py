@@ -1,5 +1,8 @@
 """A node of a test cluster: a guest with containerd, kubelet and kube-proxy, and with disks of its own."""
 
+import asyncio
+import socket
+import struct
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +17,11 @@ from support.kube.images import Store
 
 MEMORY: Final = 1536
 _SOCKET: Final = "unix:///run/containerd/containerd.sock"
+_SPARE: Final = 14
+"""Index of the disk that :meth:`KubeNode.plug` puts in; no guest has so many from the beginning."""
+_MCONSOLE: Final = struct.Struct("=III512s")
+_MCONSOLE_MAGIC: Final = 0xCAFEBABE
+_MCONSOLE_VERSION: Final = 2
 
 
 class KubeNode:
@@ -122,8 +130,40 @@ class KubeNode:
 
     async def reboot(self) -> None:
         """Cut its power and boot it again."""
-        self.machine.kill()
+        await self.fail()
         await self.start()
+
+    async def fail(self) -> None:
+        """Cut its power.
+
+        What containerd and kubelet keep on the node's own disk is synced before, for they do not sync it themselves
+        here, and are not what is tested. Drives are not.
+        """
+        await self.hand.run("sync", "-f", "/run/state")
+        self.machine.kill()
+
+    async def plug(self, file: Path) -> str:
+        """Put a further disk in, and return its kernel name; it is gone with the next boot."""
+        device = self.machine.disk_device(_SPARE)
+        name = device.removeprefix("/dev/")
+        await asyncio.to_thread(_mconsole, next(self.machine.directory.glob(f"{self.name}-*/mconsole")), name, file)
+        await self.hand.sh(f"udevadm settle && test -b {device}")
+        return name
+
+    async def processes(self, argument: str, environment: str = "") -> list[int]:
+        """Return the ids of processes that have these texts in one of their arguments, and in their environment."""
+        found = await self._that_have(argument, "cmdline")
+        return sorted(found & await self._that_have(environment, "environ") if environment else found)
+
+    async def _that_have(self, text: str, where: str) -> set[int]:
+        """Look for ``text`` in a file of every process; it comes by standard input, lest the search find itself."""
+        script = f"grep -slaF -f - /proc/[0-9]*/{where} || true"
+        paths = await self.hand.run("sh", "-c", script, input=text.encode())
+        return {int(path.split("/")[2]) for path in paths.split()}
+
+    async def tag_image(self, image: str, further: str) -> None:
+        """Let an image that the node has be known by a further name."""
+        await self.hand.run(f"{self.plane.programs}/ctr", "-n", "k8s.io", "images", "tag", "--force", image, further)
 
     def close(self) -> None:
         """End it."""
@@ -132,6 +172,20 @@ class KubeNode:
     async def log(self, name: str) -> str:
         """Return what ``containerd``, ``kubelet`` or ``kube-proxy`` said since it booted."""
         return (await self.hand.read(f"/run/logs/{name}.log")).decode(errors="replace")
+
+
+def _mconsole(path: Path, device: str, file: Path) -> None:
+    """Tell a guest's kernel of a disk.
+
+    Source: Linux, arch/um/drivers/mconsole.h, and Documentation/virt/uml: ``config <device>=<configuration>``.
+    """
+    command = f"config {device}={file}".encode()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as console:
+        console.settimeout(30)
+        console.bind("")  # any name, for the reply
+        console.sendto(_MCONSOLE.pack(_MCONSOLE_MAGIC, _MCONSOLE_VERSION, len(command), command), str(path))
+        failed, _, length, said = _MCONSOLE.unpack(console.recv(_MCONSOLE.size))
+        assert not failed, f"{device} was not put in: {said[:length].decode(errors='replace')}"
 
 
 def is_ready(node: dict[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from support.kube.cluster import Cluster
@@ -12,6 +12,8 @@ CLASS: Final = "directpv-min-io"
 DRIVER: Final = "directpv-min-io"
 KEY: Final = "directpv.min.io"
 IDLE: Final = "exec tail -f /dev/null"
+_SPACE: Final = "space"
+"""Label of the storage classes that one test made."""
 Object = dict[str, Any]
 
 
@@ -35,8 +37,11 @@ def claim(name: str, size: str = "16Mi", storage_class: str = CLASS, mode: str =
 
 
 def pod_spec(claims: Sequence[str] = (), script: str = IDLE, *, read_only: bool = False, **more: Any) -> Object:
-    """Return the ``spec`` of a pod that runs a shell script; claim ``x`` is mounted at ``/x``."""
-    mounts = [{"name": name, "mountPath": f"/{name}", "readOnly": read_only} for name in claims]
+    """Return the ``spec`` of a pod that runs a shell script; claim ``x`` is mounted at ``/x``.
+
+    ``read_only`` is said of the claims, not of the container's mounts: so the driver is asked for it.
+    """
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in claims]
     container = {
         "name": "main",
         "image": IMAGE,
@@ -44,7 +49,7 @@ def pod_spec(claims: Sequence[str] = (), script: str = IDLE, *, read_only: bool 
         "command": ["sh", "-c", script],
         "volumeMounts": mounts,
     }
-    volumes = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
+    volumes = [{"name": name, "persistentVolumeClaim": {"claimName": name, "readOnly": read_only}} for name in claims]
     return {"terminationGracePeriodSeconds": 0, "containers": [container], "volumes": volumes, **more}
 
 
@@ -105,8 +110,18 @@ def storage_class(name: str, *, binding: str = "WaitForFirstConsumer", **paramet
     }
 
 
+def drive_of(volume: Object) -> str:
+    """Return the id of the drive that a volume's object names."""
+    return str(volume["status"]["fsuuid"])
+
+
+def node_of(volume: Object) -> str:
+    """Return the node that a volume's object names."""
+    return str(volume["metadata"]["labels"][f"{KEY}/node"])
+
+
 class Space:
-    """A namespace; :meth:`clear` deletes what is in it and waits until its volumes are gone."""
+    """A namespace; :meth:`clear` deletes it with its storage classes, and waits until its volumes are gone."""
 
     def __init__(self, cluster: Cluster, name: str) -> None:
         self.cluster, self.name = cluster, name
@@ -122,13 +137,14 @@ class Space:
 
     async def apply(self, *objects: Object) -> None:
         """Create or change objects in it; those that belong to no namespace are taken as they are."""
-        placed = [
-            each
-            if each["kind"] in ("StorageClass", "PersistentVolume")
-            else {**each, "metadata": {**each["metadata"], "namespace": self.name}}
-            for each in objects
-        ]
+        placed = [self._placed(each) for each in objects]
         await asyncio.to_thread(lambda: self.cluster.api.apply(*placed))
+
+    def _placed(self, each: Object) -> Object:
+        if each["kind"] == "PersistentVolume":
+            return each
+        mine = {"labels": {_SPACE: self.name}} if each["kind"] == "StorageClass" else {"namespace": self.name}
+        return {**each, "metadata": {**each["metadata"], **mine}}
 
     async def objects(self, *arguments: str) -> list[Object]:
         """Return the items of ``kubectl get``."""
@@ -155,14 +171,38 @@ class Space:
         volumes = await asyncio.to_thread(lambda: self.cluster.api.objects("directpvvolumes"))
         return {claims[each["metadata"]["name"]]: each for each in volumes if each["metadata"]["name"] in claims}
 
+    async def bound(self, names: Collection[str], within: float = 120.0) -> dict[str, Object]:
+        """Wait until these claims are bound; return their volumes' objects."""
+        wanted = set(names)
+
+        def look() -> bool:
+            claims = self.cluster.api.objects("-n", self.name, "pvc")
+            bound = {each["metadata"]["name"] for each in claims if each["status"].get("phase") == "Bound"}
+            return wanted <= bound
+
+        await self.cluster.eventually(look, f"{len(wanted)} claims are bound", within)
+        return {name: volume for name, volume in (await self.volumes()).items() if name in wanted}
+
+    async def told(self, name: str, *words: str, within: float = 60.0) -> str:
+        """Wait until an event about the object of this name has all these words; return its message."""
+
+        def look() -> str:
+            about = self.cluster.api.objects("-n", self.name, "events", f"--field-selector=involvedObject.name={name}")
+            said = (f"{each['reason']}: {each['message']}" for each in about)
+            return next((message for message in said if all(word in message for word in words)), "")
+
+        found: str = await self.cluster.eventually(look, f"an event about {name} says {', '.join(words)}", within)
+        return found
+
     async def clear(self) -> None:
         """Delete everything in it."""
         mine = {each["spec"].get("volumeName") for each in await self.objects("pvc")}
         await self.kubectl("delete", "namespace", self.name, "--wait=false", namespaced=False)
+        await self.kubectl("delete", "storageclass", "-l", f"{_SPACE}={self.name}", namespaced=False)
 
         def gone() -> bool:
             left = {each["metadata"]["name"] for each in self.cluster.api.objects("directpvvolumes")}
             spaces = {each["metadata"]["name"] for each in self.cluster.api.objects("namespaces")}
             return not left & mine and self.name not in spaces
 
-        await self.cluster.eventually(gone, f"{self.name} is gone with its volumes", 240)
+        await self.cluster.eventually(gone, f"{self.name} is gone with its volumes", 600)

@@ -72,7 +72,11 @@ def test_nobody_may_escalate_through_rbac_pods_or_tokens(items: list[Object]) ->
             assert "serviceaccounts/token" not in rule["resources"]
             if "pods" in rule["resources"]:
                 assert rule["verbs"] == ["get"]
-                assert role["kind"] == "Role"
+
+
+def test_pods_that_use_volumes_are_read_in_every_namespace(items: list[Object]) -> None:
+    allowed = [role["kind"] for role in items for rule in role.get("rules", []) if "pods" in rule["resources"]]
+    assert allowed == ["ClusterRole"]
 
 
 def test_only_the_controllers_pod_has_a_token_and_only_its_account_has_rights(items: list[Object]) -> None:

@@ -71,3 +71,22 @@ def test_bad_flags_end_with_255_and_say_what_is_wrong(flags, named, capsys):
 
     assert ended.value.exit_code == 255
     assert named in capsys.readouterr().err
+
+
+def test_what_is_suspended_must_be_selected_and_all_states_are_meant(capsys):
+    assert selection.some_drives(["n{1...2}"], ["/dev/sda"], None) == m.ListDrives(nodes=("n1", "n2"), devices=("sda",))
+    assert selection.some_volumes(None, None, ["pvc-1", "pvc-1"]) == m.ListVolumes(names=("pvc-1",))
+    with pytest.raises(typer.Exit) as no_drives:
+        selection.some_drives(None, None, None)
+    with pytest.raises(typer.Exit) as no_volumes:
+        selection.some_volumes(None, [], None, None, [])
+
+    assert (no_drives.value.exit_code, no_volumes.value.exit_code) == (255, 255)
+    said = capsys.readouterr().err
+    assert "--drives" in said
+    assert "--pod-names" in said
+    assert "--all" not in said
+
+
+def test_pods_alone_select_volumes():
+    assert selection.some_volumes(None, None, None, ["minio-0"], None) == m.ListVolumes()

@@ -63,6 +63,7 @@ VOLUME_RECORDS = st.builds(
     deleting=st.booleans(),
     pod_name=st.one_of(st.just(""), NODES),
     pod_namespace=st.one_of(st.just(""), NODES),
+    pod_uid=st.sampled_from(("", "0e5f6ab7-6d5d-4a5b-8f61-5d9e4b0c1a2b")),
 )
 RESERVATIONS = st.lists(st.builds(crd.Reservation, VOLUMES, SIZES, st.one_of(st.just(""), UUIDS)), max_size=4)
 LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")

@@ -1,6 +1,7 @@
 """Commits that wait go together; each learns what became of its own objects."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -64,3 +65,14 @@ async def test_a_commit_that_holds_in_part_is_not_said_to_be_undone() -> None:
     assert isinstance(outcome_of(two, {"v1": Unavailable("no")}), OutcomeUnknown)
     with_drive = entry(volume_record("v1", DRIVE), drive=DRIVE)
     assert isinstance(outcome_of(with_drive, {"v1": Unavailable("no")}), OutcomeUnknown)
+
+
+async def test_a_failure_that_nobody_waits_for_is_not_logged_as_lost(caplog: pytest.LogCaptureFixture) -> None:
+    entry().settle(Fenced("the lease is over"))
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+    waiting = entry()
+    waiting.settle(Fenced("the lease is over"))
+    with pytest.raises(Fenced):
+        await waiting.future

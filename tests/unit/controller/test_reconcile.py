@@ -312,6 +312,50 @@ def test_the_pod_that_uses_a_volume_is_taken_over_from_its_node() -> None:
     assert ledger.check() == []
 
 
+@pytest.mark.parametrize("facts", [{"pod_name": "b"}, {"pod_namespace": "b"}, {"pod_uid": "b"}])
+def test_where_pods_have_labels_a_pod_is_left_to_the_caller_until_it_was_taken_over(facts: dict[str, str]) -> None:
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    before = place(ledger, "v1").record
+    first = replace(before, pod_name="a", pod_namespace="a", pod_uid="a")
+    outcome = take_in(ledger, "n1", BOOT, held(drive, first), read_pods=True)
+    assert (outcome.pods, outcome.changes, outcome.prepare) == ([first], [], [])
+    assert ledger.volumes["v1"].record == before
+    assert take_in(ledger, "n1", BOOT, held(drive, first), read_pods=True).pods == [first], (
+        "it is told until it is done"
+    )
+
+    committed(ledger.note_pod(ledger.volumes["v1"], first, {"directpv.min.io/tenant": "acme"}))
+    labelled = replace(first, labels={"directpv.min.io/tenant": "acme"})
+    assert ledger.volumes["v1"].record == labelled
+    after = take_in(ledger, "n1", BOOT, held(drive, first), read_pods=True)
+    assert (after.pods, after.prepare) == ([], [labelled]), "the drive is told of the labels"
+
+    assert take_in(ledger, "n1", BOOT, held(drive, replace(labelled, **facts)), read_pods=True).pods
+
+
+def test_a_volume_that_no_pod_is_known_of_has_no_labels_to_read() -> None:
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    volume = place(ledger, "v1")
+    bare = volume.record
+    committed(ledger.note_pod(volume, replace(bare, pod_name="a", pod_namespace="a"), {"x": "y"}))
+    outcome = take_in(ledger, "n1", BOOT, held(drive, bare), read_pods=True)
+    assert (outcome.pods, len(outcome.changes)) == ([], 1)
+    assert volume.record == replace(bare, labels={"x": "y"})
+
+
+def test_a_pod_whose_commit_failed_is_told_again_with_the_labels_as_they_were() -> None:
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    volume = place(ledger, "v1")
+    before = volume.record
+    used = replace(before, pod_name="a", pod_namespace="a", pod_uid="a")
+    ledger.note_pod(volume, used, {"x": "y"}).undo()
+    assert volume.record == before
+    assert take_in(ledger, "n1", BOOT, held(drive, used), read_pods=True).pods == [used]
+
+
 def test_a_pod_and_a_larger_size_are_taken_over_together() -> None:
     drive = drive_record()
     ledger = ledger_of(drive)

@@ -5,7 +5,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from directpv_common.names import CONTEXT_POD_NAME, CONTEXT_POD_NAMESPACE, DRIVE, VOLUME_SIZE
+from directpv_common.names import CONTEXT_POD_NAME, CONTEXT_POD_NAMESPACE, CONTEXT_POD_UID, DRIVE, VOLUME_SIZE
 from directpv_csi_gateway.pb import csi_pb2 as pb
 
 GIB = 1024**3
@@ -70,7 +70,11 @@ def publish(**changes: Any) -> pb.NodePublishVolumeRequest:
         "staging_target_path": "/stage/pvc-1",
         "target_path": "/pods/1/mount",
         "volume_capability": capability(),
-        "volume_context": {CONTEXT_POD_NAME: "web-0", CONTEXT_POD_NAMESPACE: "shop"},
+        "volume_context": {
+            CONTEXT_POD_NAME: "web-0",
+            CONTEXT_POD_NAMESPACE: "shop",
+            CONTEXT_POD_UID: "0e5f6ab7-6d5d-4a5b-8f61-5d9e4b0c1a2b",
+        },
     }
     return pb.NodePublishVolumeRequest(**(fields | changes))
 

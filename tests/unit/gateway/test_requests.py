@@ -111,6 +111,7 @@ def test_publishing_passes_on_the_pod():
         target_path="/pods/1/mount",
         pod_name="web-0",
         pod_namespace="shop",
+        pod_uid="0e5f6ab7-6d5d-4a5b-8f61-5d9e4b0c1a2b",
     )
 
 

@@ -44,6 +44,13 @@ def test_records_are_sorted_to_their_drives_and_the_last_of_a_name_counts() -> N
     assert grouped == {A: [volume("a", capacity=20)], B: [volume("b", B)]}
 
 
+def test_which_pod_uses_a_volume_is_the_nodes_to_say_and_its_labels_are_not() -> None:
+    pod = {"pod_name": "web-0", "pod_namespace": "shop", "pod_uid": "u"}
+    kept = merged(volume(**pod), volume(pod_name="x", pod_namespace="y", pod_uid="z", labels={"a": "b"}))
+
+    assert kept == volume(**pod, labels={"a": "b"})
+
+
 def test_a_record_never_shrinks_and_keeps_its_birthday() -> None:
     kept = merged(volume(capacity=50, created="then"), volume(capacity=10, pvc_name="data"))
 

@@ -50,7 +50,7 @@ def install(flags: Flags, how: How) -> None:
     outcome = _run(how.kubeconfig, lambda cluster: _install(cluster, options, how))
     _tell(outcome)
     if not options.nats_url:
-        say("the other verbs reach it through: kubectl -n directpv port-forward service/nats 4222")
+        say("the other verbs reach it by themselves, with the same kubeconfig; next: kubectl directpv discover")
 
 
 def _printer(output: str) -> Callable[[Sequence[Object]], str]:

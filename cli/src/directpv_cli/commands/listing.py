@@ -14,19 +14,32 @@ from directpv_cli.session import checked, fail, run
 from directpv_common import crd, names
 from directpv_common.api import Controller, Endpoint
 from directpv_common.bus import Bus
+from directpv_common.errors import NotFound
 
 Q = TypeVar("Q", m.ListDrives, m.ListVolumes)
 P = TypeVar("P", m.DrivePage, m.VolumePage)
 
 
 async def all_drives(bus: Bus, selection: m.ListDrives) -> list[m.DriveInfo]:
-    """Return every drive that ``selection`` means, page by page."""
-    return [drive async for page in _pages(bus, Controller.DRIVE_LIST, selection) for drive in page.drives]
+    """Return every drive that ``selection`` means, page by page.
+
+    Raises:
+        NotFound: There is no drive of an id that it names.
+    """
+    found = [drive async for page in _pages(bus, Controller.DRIVE_LIST, selection) for drive in page.drives]
+    _require("drive", selection.ids, {drive.record.fsuuid for drive in found})
+    return found
 
 
 async def all_volumes(bus: Bus, selection: m.ListVolumes) -> list[m.VolumeInfo]:
-    """Return every volume that ``selection`` means, page by page."""
-    return [volume async for page in _pages(bus, Controller.VOLUME_LIST, selection) for volume in page.volumes]
+    """Return every volume that ``selection`` means, page by page.
+
+    Raises:
+        NotFound: There is no volume of a name that it has.
+    """
+    found = [volume async for page in _pages(bus, Controller.VOLUME_LIST, selection) for volume in page.volumes]
+    _require("volume", selection.names, {volume.record.name for volume in found})
+    return found
 
 
 async def _pages(bus: Bus, endpoint: Endpoint[Q, P], selection: Q) -> AsyncIterator[P]:
@@ -43,7 +56,6 @@ def drives(selection: m.ListDrives, *, output: str, headers: bool, show_labels: 
     printer = output_format(output)
     found = run(lambda bus: all_drives(bus, selection))
     found.sort(key=lambda d: (d.record.node, d.record.status, d.record.total, d.free, d.record.device))
-    _missing("drive", selection.ids, {drive.record.fsuuid for drive in found})
     if printer:
         printer(tables.object_list(map(crd.drive_object, found)))
         return
@@ -70,7 +82,7 @@ def _drive_row(drive: m.DriveInfo, *, labels: bool) -> list[str]:
 
 def drive_state(record: m.DriveRecord) -> str:
     """Return the status with its suffixes, as upstream shows it."""
-    suspended = record.labels.get(names.SUSPEND) == "true"
+    suspended = names.is_suspended(record.labels)
     return f"{record.status}{',SchedulingDisabled' * record.unschedulable}{',Suspended' * suspended}"
 
 
@@ -108,7 +120,6 @@ def volumes(selection: m.ListVolumes, pods: Pods, *, output: str, headers: bool,
     printer = output_format(output)
     found = [volume for volume in run(lambda bus: all_volumes(bus, selection)) if pods.match(volume)]
     found.sort(key=lambda v: (pod_of(v)[1], v.node, v.status, v.record.capacity, v.device, v.record.name))
-    _missing("volume", selection.names, {volume.record.name for volume in found})
     if printer:
         printer(tables.object_list(map(crd.volume_object, found)))
         return
@@ -130,14 +141,14 @@ def _volume_row(volume: m.VolumeInfo, *, wide: bool, pvc: bool, labels: bool) ->
         volume.node,
         volume.device,
         *pod_of(volume),
-        volume.status,
+        f"{volume.status}{',Suspended' * names.is_suspended(record.labels)}",
         *([record.fsuuid] if wide else []),
         *([claim] if pvc else []),
         *([label_text(record.labels)] if labels else []),
     ]
 
 
-def _missing(noun: str, asked: tuple[str, ...], found: set[str]) -> None:
+def _require(noun: str, asked: tuple[str, ...], found: set[str]) -> None:
     missing = [name for name in asked if name not in found]
     if missing:
-        fail(f"{noun} not found: {', '.join(missing)}")
+        raise NotFound(f"{noun} not found: {', '.join(missing)}")

@@ -72,6 +72,35 @@ def volume_selection(
     return checked(parse)
 
 
+def some_drives(nodes: Words, devices: Words, ids: Words) -> m.ListDrives:
+    """Return the filters of a command that wants to be told which drives; without selector the program ends."""
+
+    def parse() -> m.ListDrives:
+        selection = m.ListDrives(nodes=expand_all(nodes or ()), devices=device_names(devices), ids=uuids(ids))
+        if selection == m.ListDrives():
+            raise ValueError("select drives: give ids, --nodes, or --drives")
+        return selection
+
+    return checked(parse)
+
+
+def some_volumes(nodes: Words, devices: Words, ids: Words, *pods: Words) -> m.ListVolumes:
+    """Return the filters of a command that wants to be told which volumes; without any, nor ``pods``, the program ends.
+
+    Pods are not among the filters: whoever lists the volumes looks at theirs.
+    """
+
+    def parse() -> m.ListVolumes:
+        selection = m.ListVolumes(
+            nodes=expand_all(nodes or ()), devices=device_names(devices), names=tuple(dict.fromkeys(ids or ()))
+        )
+        if selection == m.ListVolumes() and not any(pods):
+            raise ValueError("select volumes: give names, --nodes, --drives, --pod-names, or --pod-namespaces")
+        return selection
+
+    return checked(parse)
+
+
 def device_names(words: Words) -> tuple[str, ...]:
     """Expand ranges and strip ``/dev/``."""
     return tuple(word.removeprefix("/dev/") for word in expand_all(words or ()))

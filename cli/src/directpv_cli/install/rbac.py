@@ -31,12 +31,17 @@ def _rule(group: str, resources: Sequence[str], verbs: Sequence[str]) -> Object:
 
 
 def cluster_rules() -> list[Object]:
-    """Return what the controller's pods may do in the whole cluster."""
+    """Return what the controller's pods may do in the whole cluster.
+
+    Pods of any namespace use volumes, and their labels go onto these: the controller gets the metadata of one pod that
+    a node names. It cannot list pods. csi-provisioner gets the pod that it runs in, to own its CSIStorageCapacities.
+    """
     return [
         _rule("", ["persistentvolumes"], [*_READ, "create", "patch", "delete"]),
         _rule("", ["persistentvolumeclaims"], [*_READ, "update"]),
         _rule("", ["persistentvolumeclaims/status"], ["patch"]),
         _rule("", ["nodes"], _READ),
+        _rule("", ["pods"], ["get"]),
         _rule("", ["events"], ["list", "watch", "create", "update", "patch"]),
         _rule("storage.k8s.io", ["storageclasses", "csinodes", "volumeattributesclasses"], _READ),
         _rule(
@@ -53,7 +58,6 @@ def namespace_rules() -> list[Object]:
     return [
         _rule("coordination.k8s.io", ["leases"], [*_READ, "create", "update", "patch", "delete"]),
         _rule("storage.k8s.io", ["csistoragecapacities"], [*_READ, "create", "update", "patch", "delete"]),
-        _rule("", ["pods"], ["get"]),
         _rule("apps", ["replicasets"], ["get"]),
     ]
 

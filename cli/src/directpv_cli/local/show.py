@@ -23,9 +23,9 @@ def show(stack: Stack) -> None:
     )
     if stack.quota == "best-effort":
         say(ENFORCED_NOT)
-    url = "" if stack.nats_url.endswith(":4222") else f"export DIRECTPV_NATS_URL={stack.nats_url}\n"
     say(
-        f"Bus: [bold]{stack.nats_url}[/bold], logs: {stack.directory / 'logs'}\n\nTry:\n{url}"
+        f"Bus: [bold]{stack.nats_url}[/bold], logs: {stack.directory / 'logs'}\n\nTry:\n"
+        f"export DIRECTPV_NATS_URL={stack.nats_url}\n"
         "kubectl-directpv discover && kubectl-directpv init drives.yaml --dangerous\n"
         "kubectl-directpv info; kubectl-directpv list drives; kubectl-directpv events --watch\n"
         f"nats --server {stack.nats_url} sub 'directpv.v1.evt.>'; nats --server {stack.nats_url} micro ls"

@@ -30,6 +30,7 @@ class Controller:
     VOLUME_CREATE = Endpoint("volume", "create", m.CreateVolume, m.VolumeInfo)
     VOLUME_DELETE = Endpoint("volume", "delete", m.VolumeId, m.Done)
     VOLUME_EXPAND = Endpoint("volume", "expand", m.ExpandVolume, m.VolumeExpanded)
+    VOLUME_CHANGE = Endpoint("volume", "change", m.ChangeVolume, m.VolumeInfo)
     VOLUME_GET = Endpoint("volume", "get", m.VolumeId, m.VolumeInfo)
     VOLUME_LIST = Endpoint("volume", "list", m.ListVolumes, m.VolumePage)
     CAPACITY_GET = Endpoint("capacity", "get", m.GetCapacity, m.Capacity)

@@ -5,6 +5,7 @@ dashboards refer to. Nothing here may change its value.
 """
 
 import hashlib
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -68,6 +69,7 @@ PVC_NAME: Final = "csi.storage.k8s.io/pvc/name"
 PVC_NAMESPACE: Final = "csi.storage.k8s.io/pvc/namespace"
 CONTEXT_POD_NAME: Final = "csi.storage.k8s.io/pod.name"
 CONTEXT_POD_NAMESPACE: Final = "csi.storage.k8s.io/pod.namespace"
+CONTEXT_POD_UID: Final = "csi.storage.k8s.io/pod.uid"
 
 
 class AccessTier(StrEnum):
@@ -77,6 +79,22 @@ class AccessTier(StrEnum):
     WARM = "Warm"
     HOT = "Hot"
     COLD = "Cold"
+
+
+def is_suspended(labels: Mapping[str, str]) -> bool:
+    """Tell whether the labels of a drive or volume say that people suspended it."""
+    return labels.get(SUSPEND) == "true"
+
+
+def with_suspended(labels: Mapping[str, str], suspended: bool | None) -> dict[str, str]:
+    """Return the labels of a drive or volume that people suspend or resume; None: as they are.
+
+    Source: upstream's ``suspend`` sets the label to ``true``, its ``resume`` removes it.
+    """
+    if suspended is None or suspended == is_suspended(labels):
+        return dict(labels)
+    kept = {key: value for key, value in labels.items() if key != SUSPEND}
+    return {**kept, SUSPEND: "true"} if suspended else kept
 
 
 def is_reserved(label: str) -> bool:

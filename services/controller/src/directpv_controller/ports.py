@@ -20,6 +20,15 @@ Format = Callable[[InitDevices], Awaitable[FormatResults]]
 """Formats devices and registers the drives that they become."""
 
 
+ReadPod = Callable[[VolumeRecord], Awaitable[dict[str, str]]]
+"""Returns all labels of the pod that a volume's record names; none if that pod is gone.
+
+Raises:
+    Unavailable: It could not be asked now.
+    DirectPVError: It will not tell, however often it is asked.
+"""
+
+
 class RegistryDamaged(DirectPVError):
     """The registry is there and cannot be understood; nothing was written to it. People must decide."""
 
@@ -121,6 +130,11 @@ class Store(Protocol):
 
     registry: Registry
     election: Election
+
+    @property
+    def read_pod(self) -> ReadPod | None:
+        """What reads the labels of pods; None: there are no pods."""
+        ...
 
     def attending(self, term: "Term", nodes: "Nodes", init_devices: Format) -> AbstractAsyncContextManager[None]:
         """Do what the store needs done beside a term of leadership: take in what others write to it."""

@@ -46,7 +46,7 @@ _FRESH: Final[Object] = {
     "conditions": [],
 }
 """Status of a volume that no node has touched yet."""
-_PLAIN: Final = ("pvc_name", "pvc_namespace", "created", "parameters")
+_PLAIN: Final = ("pvc_name", "pvc_namespace", "created", "parameters", "pod_uid")
 _IN_LABELS: Final = {"claim_id": names.CLAIM_ID, "pod_name": names.POD_NAME, "pod_namespace": names.POD_NAMESPACE}
 
 
@@ -157,6 +157,7 @@ def volume_from_object(obj: Object) -> tuple[m.VolumeRecord, Rest]:
         **{field: restored(labels.get(key, ""), extra.get(field, "")) for field, key in _IN_LABELS.items()},
         "pvc_name": extra.get("pvc_name", ""),
         "pvc_namespace": extra.get("pvc_namespace", ""),
+        "pod_uid": extra.get("pod_uid", ""),
         "created": extra.get("created", meta.get("creationTimestamp") or ""),
         "deleting": bool(extra.get("deleting")) or released,
     }

@@ -111,6 +111,8 @@ class ChangeDrive(Message, frozen=True, kw_only=True):
 
     fsuuid: FsUuid
     unschedulable: bool | None = None
+    suspended: bool | None = None
+    """Its volumes show an empty read-only directory from their next stage and publish on."""
     set_labels: dict[str, str] = {}
     remove_labels: tuple[str, ...] = ()
 

@@ -38,6 +38,8 @@ class VolumeRecord(Message, frozen=True, kw_only=True):
     pod_name: str = ""
     """Pod that mounted the volume last. Only the node writes it; the registry takes it from there."""
     pod_namespace: str = ""
+    pod_uid: str = ""
+    """Tells the pod from an earlier one of the same name, as a StatefulSet makes them; empty: not known."""
 
 
 class VolumeUse(Message, frozen=True, kw_only=True):
@@ -112,6 +114,14 @@ class VolumeExpanded(Message, frozen=True, kw_only=True):
 
     capacity: Size
     node_expansion_required: bool = True
+
+
+class ChangeVolume(Message, frozen=True, kw_only=True):
+    """Change what people decide about one volume; None means: leave as it is."""
+
+    name: VolumeName
+    suspended: bool | None = None
+    """It shows an empty read-only directory from its next stage and publish on."""
 
 
 class ListVolumes(Message, frozen=True, kw_only=True):
@@ -205,6 +215,7 @@ class PublishVolume(Message, frozen=True, kw_only=True):
     mount_flags: tuple[str, ...] = ()
     pod_name: str = ""
     pod_namespace: str = ""
+    pod_uid: str = ""
 
 
 class UnpublishVolume(Message, frozen=True, kw_only=True):

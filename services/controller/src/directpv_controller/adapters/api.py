@@ -19,6 +19,7 @@ from directpv_common.context import remaining
 from directpv_common.errors import Conflict, DirectPVError, FailedPrecondition, NotFound, Unavailable
 from directpv_common.service import Handler, Handlers, Unanswered
 from directpv_common.singleflight import SingleFlight
+from directpv_controller.adapters.changes import Changes
 from directpv_controller.adapters.metrics import Figures
 from directpv_controller.adapters.nodes import Nodes
 from directpv_controller.adapters.repairs import Repairs
@@ -46,6 +47,7 @@ class Api:
         self._nodes = nodes
         self._figures = figures
         self._flights: SingleFlight[Any] = SingleFlight()
+        self._changes = Changes(term, nodes, self._flights)
         self._repairs = Repairs(term)
 
     def handlers(self) -> Handlers:
@@ -54,11 +56,12 @@ class Api:
             Controller.VOLUME_CREATE: self.create_volume,
             Controller.VOLUME_DELETE: self.delete_volume,
             Controller.VOLUME_EXPAND: self.expand_volume,
+            Controller.VOLUME_CHANGE: self._changes.volume,
             Controller.VOLUME_GET: self.get_volume,
             Controller.VOLUME_LIST: self.list_volumes,
             Controller.CAPACITY_GET: self.get_capacity,
             Controller.DRIVE_LIST: self.list_drives,
-            Controller.DRIVE_CHANGE: self.change_drive,
+            Controller.DRIVE_CHANGE: self._changes.drive,
             Controller.DRIVE_INIT: self.init_devices,
             Controller.DRIVE_REPAIR: self._repairs.begin,
             Controller.DRIVE_REPAIR_STATUS: self._repairs.status,
@@ -210,27 +213,6 @@ class Api:
     async def list_nodes(self, request: m.Empty) -> m.NodePage:
         """Return all nodes."""
         return self._nodes.page()
-
-    async def change_drive(self, request: m.ChangeDrive) -> m.DriveInfo:
-        """Cordon, uncordon or label one drive; the drive itself is told in the background."""
-        info: m.DriveInfo = await self._flights.run(f"drive {request.fsuuid}", request, lambda: self._change(request))
-        return info
-
-    async def _change(self, request: m.ChangeDrive) -> m.DriveInfo:
-        drive, change = self._ledger.change_drive(request)
-        await self._term.commit(change)
-        if change is not None:
-            record = drive.record
-            self._nodes.worker(record.node).order(update=(record,))
-            self._term.events.emit(
-                "drive",
-                "changed",
-                record.fsuuid,
-                node=record.node,
-                unschedulable=record.unschedulable,
-                labels=record.labels,
-            )
-        return listing.drive_info(drive)
 
     async def init_devices(self, request: m.InitDevices) -> m.FormatResults:
         """Let a node format devices, and register the drives that they became."""

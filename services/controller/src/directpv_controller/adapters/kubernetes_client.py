@@ -35,6 +35,8 @@ class Resource(NamedTuple):
     """For instance ``/apis/directpv.min.io/v1beta1/directpvdrives``."""
     name: str
     """For metrics."""
+    accept: str = "application/json"
+    """Form in which objects are sent."""
 
 
 class Page(NamedTuple):
@@ -198,7 +200,7 @@ class Client:
     ) -> tuple[int, aiohttp.ClientResponse, bytes]:
         url = f"{self._access.url}{resource.path}{'/' if name else ''}{name}"
         kind = "application/merge-patch+json" if verb == "PATCH" else "application/json"
-        headers = {**headers, "Content-Type": kind}
+        headers = {**headers, "Content-Type": kind, "Accept": resource.accept}
         limit = aiohttp.ClientTimeout(total=within, sock_connect=min(within, CONNECT_SECONDS))
         async with self._session.request(verb, url, params=query, data=data, headers=headers, timeout=limit) as reply:
             return reply.status, reply, await reply.read()

@@ -60,7 +60,7 @@ def ours(what: str) -> Iterator[None]:
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
         raise Unsent(f"{what}: the API server cannot be reached: {error}") from error
     except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as error:
-        raise Unclear(f"{what}: {error or type(error).__name__}") from error
+        raise Unclear(f"{what}: {str(error) or type(error).__name__}") from error
 
 
 def error_of(reply: aiohttp.ClientResponse, body: bytes, what: str) -> Exception:

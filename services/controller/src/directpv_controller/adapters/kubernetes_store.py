@@ -13,6 +13,7 @@ from directpv_controller.adapters.kubernetes_client import Client, Observe, Reso
 from directpv_controller.adapters.kubernetes_edits import Edits
 from directpv_controller.adapters.kubernetes_election import KubernetesElection
 from directpv_controller.adapters.kubernetes_errors import Missing, Refused
+from directpv_controller.adapters.kubernetes_pods import pod_reader
 from directpv_controller.adapters.kubernetes_registry import KubernetesRegistry
 from directpv_controller.adapters.kubernetes_requests import Requests
 from directpv_controller.adapters.nodes import Nodes
@@ -44,6 +45,7 @@ class KubernetesStore:
     def __init__(self, registry: KubernetesRegistry, election: KubernetesElection, *, init_requests: bool) -> None:
         self.registry: Any = registry
         self.election: Any = election
+        self.read_pod = pod_reader(registry.client)
         self._init_requests = init_requests
 
     @contextlib.asynccontextmanager

@@ -13,6 +13,7 @@ from directpv_common.api import Node
 from directpv_common.errors import DeadlineExceeded, DirectPVError
 from directpv_common.service import Unanswered
 from directpv_controller.adapters.node_orders import NodeOrders, Spawn
+from directpv_controller.adapters.pod_labels import PodLabels
 from directpv_controller.adapters.term import Term
 from directpv_controller.core.model import UNKNOWN, Drive
 from directpv_controller.core.reconcile import Outcome, change_of, lost, take_in
@@ -35,7 +36,9 @@ MISSED_AT_MOST: Final = 2
 class NodeWorker(NodeOrders):
     """What is known of one node, and what it must be told."""
 
-    def __init__(self, name: str, term: Term, spawn: Spawn, pulls: asyncio.Semaphore) -> None:
+    def __init__(
+        self, name: str, term: Term, spawn: Spawn, pulls: asyncio.Semaphore, pods: PodLabels | None = None
+    ) -> None:
         super().__init__(name, term, spawn)
         self.state: m.NodeState | None = None
         self.seen = 0.0
@@ -43,6 +46,8 @@ class NodeWorker(NodeOrders):
         self.seen_at = ""
         self.pulling = False
         self._pulls = pulls
+        self._pods = pods
+        """Takes in pods together with their labels; None: pods have none to read."""
         self._pulled = 0.0
         self._again = False
         self._conflicts: dict[str, int] = {}
@@ -173,10 +178,13 @@ class NodeWorker(NodeOrders):
             log.info("inventory ignored", extra={"node": self.name, "boot": inventory.boot})
             return
         self._term.require_lead()
+        policy = {"cordon_predicted": self._term.cordon_predicted, "read_pods": self._pods is not None}
         outcomes = []
         for held in inventory.drives:
-            outcome = take_in(self._ledger, self.name, state.boot, held, cordon_predicted=self._term.cordon_predicted)
+            outcome = take_in(self._ledger, self.name, state.boot, held, **policy)
             outcomes.append(outcome)
+            if self._pods is not None:
+                self._pods.take_in(outcome.pods, self)
             drive = self._ledger.drives[held.record.fsuuid]
             if drive.record.node != self.name:
                 self._conflicts[drive.fsuuid] = held.generation
@@ -199,4 +207,5 @@ class NodeWorker(NodeOrders):
                 log.info("reconciled", extra={"what": f"{event.noun}.{event.kind}", "id": event.subject, **event.data})
                 self._term.events.emit(event.noun, event.kind, event.subject, **{"node": self.name, **event.data})
             self.order(prepare=outcome.prepare, update=outcome.update, remove=outcome.remove)
-            self._term.show(outcome.used)
+            pods_come = {record.name for record in outcome.pods}
+            self._term.show(record for record in outcome.used if record.name not in pods_come)

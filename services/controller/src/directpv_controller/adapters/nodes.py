@@ -14,9 +14,11 @@ from directpv_common.clock import now_rfc3339
 from directpv_common.errors import DirectPVError
 from directpv_common.wire import decode
 from directpv_controller.adapters.node_worker import NodeWorker
+from directpv_controller.adapters.pod_labels import PodLabels
 from directpv_controller.adapters.term import Term
 from directpv_controller.core.books import UNKNOWN_NODE
 from directpv_controller.core.model import Node
+from directpv_controller.ports import ReadPod
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +30,14 @@ WAIT_SECONDS: Final = 0.05
 class Nodes:
     """The workers of all nodes that were heard or must be told something."""
 
-    def __init__(self, term: Term, *, online_seconds: float) -> None:
+    def __init__(self, term: Term, *, online_seconds: float, read_pod: ReadPod | None = None) -> None:
         self.resyncs = 0
         """How often all inventories were asked for again because messages may have been lost."""
         self._term = term
         self._online_seconds = online_seconds
         self._workers: dict[str, NodeWorker] = {}
         self._pulls = asyncio.Semaphore(PULLS_AT_ONCE)
+        self._pods = PodLabels(term, read_pod, self._spawn) if read_pod is not None else None
         self._group = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -65,7 +68,7 @@ class Nodes:
         """Return the worker of a node, whether or not the node was heard."""
         worker = self._workers.get(name)
         if worker is None:
-            worker = self._workers[name] = NodeWorker(name, self._term, self._spawn, self._pulls)
+            worker = self._workers[name] = NodeWorker(name, self._term, self._spawn, self._pulls, self._pods)
         return worker
 
     def _heard(self, message: Msg) -> None:

@@ -102,6 +102,8 @@ def _rebuilding(connection: sqlite3.Connection) -> bool:
 class SqliteStore:
     """Registry and election on one open file."""
 
+    read_pod: None = None
+
     def __init__(self, file: SqliteFile, holder: str, ttl: float) -> None:
         self.registry: Any = SqliteRegistry(file)
         self.election: Any = SqliteElection(file, holder, ttl)

@@ -103,7 +103,7 @@ class DriveBooks(Books):
         return self.change(Writes(drives=(record,)), undo)
 
     def change_drive(self, request: ChangeDrive) -> tuple[Drive, Change | None]:
-        """Cordon, uncordon or label a drive; a request that changes nothing needs no commit.
+        """Cordon, suspend or label a drive, or take that back; a request that changes nothing needs no commit.
 
         Raises:
             NotFound: No such drive.

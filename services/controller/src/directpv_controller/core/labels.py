@@ -56,9 +56,10 @@ def check(request: ChangeDrive) -> None:
 
 def applied(record: DriveRecord, request: ChangeDrive) -> DriveRecord:
     """Return ``record`` as ``request`` wants it; a label that is both set and removed is set."""
-    labels = {key: value for key, value in record.labels.items() if key not in request.remove_labels}
+    kept = {key: value for key, value in record.labels.items() if key not in request.remove_labels}
+    labels = names.with_suspended({**kept, **request.set_labels}, request.suspended)
     unschedulable = record.unschedulable if request.unschedulable is None else request.unschedulable
-    return msgspec.structs.replace(record, unschedulable=unschedulable, labels={**labels, **request.set_labels})
+    return msgspec.structs.replace(record, unschedulable=unschedulable, labels=labels)
 
 
 def without_claim(record: DriveRecord, claim: str, claims: Mapping[str, int]) -> DriveRecord:

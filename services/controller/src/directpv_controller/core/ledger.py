@@ -5,13 +5,13 @@ caller awaits the commit and calls ``done`` or ``undo``. Commits happen in the o
 of a volume is not committed, its name is busy and nobody else may decide about it.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from directpv_common import names
 from directpv_common.errors import Busy, Conflict, NoCapacity, NotFound, OutOfRange
-from directpv_common.messages import ExpandVolume, VolumeRecord
+from directpv_common.messages import ChangeVolume, ExpandVolume, VolumeRecord
 from directpv_common.units import format_bytes
 from directpv_controller.core import invariants, labels
 from directpv_controller.core.drives import DriveBooks
@@ -187,35 +187,40 @@ class Ledger(DriveBooks):
 
         return self.change(Writes(volumes=(volume.record,)), undo, record.name)
 
-    def note_pod(self, volume: Volume, name: str, namespace: str) -> Change:
-        """Take over from the node which pod mounted the volume last."""
-        before = volume.record
-        volume.record = replace(before, pod_name=name, pod_namespace=namespace)
+    def note_pod(self, volume: Volume, seen: VolumeRecord, labels: dict[str, str] | None = None) -> Change:
+        """Take over from the node's record which pod mounted the volume last, and the labels that it led to, if any."""
+        fields: dict[str, Any] = {name: getattr(seen, name) for name in ("pod_name", "pod_namespace", "pod_uid")}
+        return self._amend(volume, **fields if labels is None else {**fields, "labels": labels})
 
-        def undo() -> None:
-            volume.record = replace(volume.record, pod_name=before.pod_name, pod_namespace=before.pod_namespace)
+    def change_volume(self, request: ChangeVolume) -> tuple[Volume, Change | None]:
+        """Suspend or resume a volume; a request that changes nothing needs no commit.
 
-        return self.change(Writes(volumes=(volume.record,)), undo, before.name)
+        Raises:
+            NotFound: No such volume.
+            Busy: The volume is being changed.
+        """
+        self.require_idle(request.name)
+        volume = self.volume(request.name)
+        wanted = names.with_suspended(volume.record.labels, request.suspended)
+        return volume, None if wanted == volume.record.labels else self.relabel(volume, wanted, deleting=False)
 
     def relabel(self, volume: Volume, labels: dict[str, str], *, deleting: bool) -> Change:
-        """Take over what people decided about a volume outside of our API: labels, and whether it is deleted."""
-        before = volume.record
-        volume.record = replace(before, labels=labels, deleting=deleting)
-
-        def undo() -> None:
-            volume.record = replace(volume.record, labels=before.labels, deleting=before.deleting)
-
-        return self.change(Writes(volumes=(volume.record,)), undo, before.name)
+        """Take over what people decided about a volume: labels, and whether it is deleted."""
+        return self._amend(volume, labels=labels, deleting=deleting)
 
     def mark(self, volume: Volume, *, deleting: bool) -> Change:
         """Set or clear the mark that a volume is being deleted; its space stays reserved."""
-        before = volume.record.deleting
-        volume.record = replace(volume.record, deleting=deleting)
+        return self._amend(volume, deleting=deleting)
+
+    def _amend(self, volume: Volume, **fields: Any) -> Change:
+        """Set fields that no sum depends on; undo takes back these fields, and no others."""
+        before = volume.record
+        volume.record = replace(before, **fields)
 
         def undo() -> None:
-            volume.record = replace(volume.record, deleting=before)
+            volume.record = replace(volume.record, **{name: getattr(before, name) for name in fields})
 
-        return self.change(Writes(volumes=(volume.record,)), undo, volume.record.name)
+        return self.change(Writes(volumes=(volume.record,)), undo, before.name)
 
     def remove(self, volume: Volume) -> Change:
         """Forget a volume whose data is gone, and free its space."""

@@ -188,7 +188,7 @@ def is_full(record: DriveRecord) -> bool:
 
 def is_suspended(record: DriveRecord) -> bool:
     """Tell whether people suspended the drive; its volumes are served empty, so it takes no new ones."""
-    return record.labels.get(names.SUSPEND) == "true"
+    return names.is_suspended(record.labels)
 
 
 def label_of(record: DriveRecord, key: str) -> str | None:

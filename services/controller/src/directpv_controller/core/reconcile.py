@@ -13,6 +13,7 @@ from directpv_common.messages import DriveRecord, DriveStatus, HeldDrive, HeldVo
 from directpv_controller.core import labels, prediction
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Change, Drive, Volume, merged
+from directpv_controller.core.pods import pod_of
 
 replace = msgspec.structs.replace
 
@@ -36,6 +37,8 @@ class Outcome:
         self.update: list[DriveRecord] = []
         self.used: list[VolumeRecord] = []
         """Volumes that are mounted elsewhere than when their drive was last looked at."""
+        self.pods: list[VolumeRecord] = []
+        """Volumes, as their node records them, whose pod is news; its labels are to be read first."""
         self.events: list[Event] = []
         self.unsettled = False
         """Something is left to be done later, of which the node will not remind us: look at the drive again."""
@@ -45,7 +48,9 @@ class Outcome:
         self.events.append(Event(noun, kind, subject, data))
 
 
-def take_in(ledger: Ledger, node: str, boot: str, held: HeldDrive, *, cordon_predicted: bool = False) -> Outcome:
+def take_in(
+    ledger: Ledger, node: str, boot: str, held: HeldDrive, *, cordon_predicted: bool = False, read_pods: bool = False
+) -> Outcome:
     """Compare one drive of ``node`` with the ledger; memory shows the result at once.
 
     Args:
@@ -54,6 +59,7 @@ def take_in(ledger: Ledger, node: str, boot: str, held: HeldDrive, *, cordon_pre
         boot: Run of the node's agent; generations of one run can be compared.
         held: The drive as its node sees it.
         cordon_predicted: Whether a drive whose disk expects to fail takes no more volumes.
+        read_pods: Whether the caller reads the labels of new pods, and takes them over together with the pod.
     """
     outcome = Outcome()
     drive = ledger.drives.get(held.record.fsuuid)
@@ -69,6 +75,7 @@ def take_in(ledger: Ledger, node: str, boot: str, held: HeldDrive, *, cordon_pre
     drive.boot, drive.generation, drive.missed = boot, held.generation, 0
     if held.readable:
         _take_in_volumes(ledger, drive, held, outcome)
+    _take_in_pods(ledger, outcome, read_pods)
     if drive.overcommitted and not over:
         outcome.tell("drive", "overcommitted", drive.fsuuid, allocated=drive.allocated, total=drive.record.total)
     return outcome
@@ -184,8 +191,8 @@ def _stray(drive: Drive, known: Volume, record: VolumeRecord, outcome: Outcome) 
 
 def _compare(ledger: Ledger, drive: Drive, known: Volume, record: VolumeRecord, outcome: Outcome) -> None:
     """Take over what only the node knows, and bring the sizes together: the larger one was promised to somebody."""
-    if (record.pod_name, record.pod_namespace) != (known.record.pod_name, known.record.pod_namespace):
-        outcome.changes.append(ledger.note_pod(known, record.pod_name, record.pod_namespace))
+    if pod_of(record) != pod_of(known.record):
+        outcome.pods.append(record)
     name, more = record.name, record.capacity - known.record.capacity
     if 0 < more <= drive.free:
         outcome.changes.append(ledger.resize(known, record.capacity))
@@ -194,6 +201,16 @@ def _compare(ledger: Ledger, drive: Drive, known: Volume, record: VolumeRecord, 
         outcome.tell("volume", "oversized", name, drive=drive.fsuuid, capacity=record.capacity, free=drive.free)
     elif more < 0 or record.labels != known.record.labels or record.claim_id != known.record.claim_id:
         outcome.prepare.append(known.record)
+
+
+def _take_in_pods(ledger: Ledger, outcome: Outcome, read_pods: bool) -> None:
+    """Take over which pods use volumes; those whose labels are to be read first stay in the outcome."""
+    news, outcome.pods = outcome.pods, []
+    for seen in news:
+        if read_pods and seen.pod_name:
+            outcome.pods.append(seen)
+        else:
+            outcome.changes.append(ledger.note_pod(ledger.volumes[seen.name], seen))
 
 
 def _missing(ledger: Ledger, known: Volume, outcome: Outcome) -> None:

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 import directpv_common.messages as m
 from directpv_common.errors import FailedPrecondition, NotFound
 from directpv_common.messages import MAX_INT64
-from directpv_common.names import CONTEXT_POD_NAME, CONTEXT_POD_NAMESPACE, DRIVE, VOLUME_SIZE
+from directpv_common.names import CONTEXT_POD_NAME, CONTEXT_POD_NAMESPACE, CONTEXT_POD_UID, DRIVE, VOLUME_SIZE
 from directpv_csi_gateway.core.capability import Access, access_of
 from directpv_csi_gateway.core.checks import path, refused, shown, sizes, text, volume_name
 from directpv_csi_gateway.pb import csi_pb2 as pb
@@ -95,6 +95,7 @@ def publish_volume(request: pb.NodePublishVolumeRequest) -> m.PublishVolume:
         mount_flags=access.flags,
         pod_name=_pod(CONTEXT_POD_NAME, context.get(CONTEXT_POD_NAME, "")),
         pod_namespace=_pod(CONTEXT_POD_NAMESPACE, context.get(CONTEXT_POD_NAMESPACE, "")),
+        pod_uid=_pod(CONTEXT_POD_UID, context.get(CONTEXT_POD_UID, "")),
     )
 
 

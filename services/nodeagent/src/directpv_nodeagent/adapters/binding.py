@@ -39,6 +39,7 @@ def stage(
     flags: frozenset[str],
     known: Mapping[str, int],
     *,
+    stand_in: str = "",
     whole_tree: bool = False,
 ) -> Outcome:
     """Mount a volume at its staging path.
@@ -49,6 +50,7 @@ def stage(
         path: The staging path.
         flags: Mount flags.
         known: Project ids in use on the drive.
+        stand_in: ``major:minor`` of what suspended volumes show; it makes way.
         whole_tree: Whether a volume with content but without project id is given one, file by file, before.
 
     Raises:
@@ -66,6 +68,8 @@ def stage(
         project = disk.secure(view, directory, record, known, whole_tree=whole_tree)
         with about(STAGING):
             mounts.ensure_directory(path, STAGING)
+            if shows_stand_in(path, stand_in):
+                mounts.unmount(path)
         table = mounts.own_mounts(view.device, path)
         drive = table.at(view.path)
         inherited = drive.flags if drive is not None else frozenset()
@@ -134,24 +138,34 @@ def _check_published(top: Mount | None, place: Place, target: str, flags: frozen
     raise DriveFault(f"{place.name} could not be mounted at {target} with {', '.join(sorted(flags)) or 'no flags'}")
 
 
-def publish_stand_in(view: DriveView, name: str, target: str, stand_in: str) -> Outcome:
-    """Mount an empty read-only directory at the target path of a suspended volume; what is mounted there stays.
+def shows_stand_in(path: str, stand_in: str) -> bool:
+    """Tell whether what stands in for suspended volumes is mounted at ``path``.
+
+    At a staging path it says that a volume was staged while it was suspended. Kubelet does not stage it again for a
+    pod that starts before its predecessor's volumes are all gone: then the next publish does.
+    """
+    top = mounts.own_mounts(path).at(path)
+    return bool(stand_in) and top is not None and top.device == stand_in
+
+
+def show_stand_in(view: DriveView, name: str, target: str, stand_in: str, field: str = TARGET) -> Outcome:
+    """Mount an empty read-only directory at a path of a suspended volume; what is mounted there stays.
 
     Raises:
-        FailedPrecondition: The target is occupied, or there is no stand-in.
+        FailedPrecondition: The path is occupied, or there is no stand-in.
     """
-    target = safe_path(view.root, target, TARGET)
+    target = safe_path(view.root, target, field)
     place = view.place(name)
     table = mounts.own_mounts(view.device, target)
     top = table.at(target)
     if place.is_at(top) or (top is not None and top.device == stand_in):
         return Outcome(False, target, volumes.use_of(table, place))
     if top is not None:
-        raise FailedPrecondition(f"{TARGET}: {top.source} ({top.fs_type}) is mounted at {target}", field=TARGET)
+        raise FailedPrecondition(f"{field}: {top.source} ({top.fs_type}) is mounted at {target}", field=field)
     if not stand_in:
         raise FailedPrecondition(f"{name} is suspended, and {view.root}/{TMP_DIR} could not be mounted; see the log")
-    with about(TARGET):
-        mounts.ensure_directory(target, TARGET)
+    with about(field):
+        mounts.ensure_directory(target, field)
         with mounts.directory(f"{view.root}/{TMP_DIR}") as source:
             mounts.bind(source, target, frozenset({"ro"}))
     return Outcome(True, target, volumes.use_of(table, place))

@@ -10,6 +10,7 @@ from directpv_common.errors import DirectPVError, FailedPrecondition
 from directpv_common.messages import (
     DeviceList,
     Done,
+    DriveRecord,
     DriveStatus,
     Empty,
     FormatDevice,
@@ -132,12 +133,21 @@ class Devices:
         self._fences.check(request.fence)
         drive = self._work.drives.get(request.record.fsuuid)
         async with self._work.turns.take(f"drive {drive.fsuuid}", kind="prepare") as turn:
-            drive.check_usable()
             view, record = drive.view, decided(drive.record, request.record)
+            try:
+                drive.check_usable()
+            except FailedPrecondition:
+                # Whoever suspends a drive that has failed wants pods to start now. It is forgotten when the drive is
+                # read again, and ordered again by the leader, which compares.
+                self._decide(drive, record)
+                raise
             if record != drive.record:
                 await self._work.on(
                     turn, drive, lambda: disk.write_drive_record(view, record), f"updating {drive.fsuuid}"
                 )
-                drive.change(unschedulable=record.unschedulable, access_tier=record.access_tier, labels=record.labels)
-                self._work.drives.on_change()
+                self._decide(drive, record)
         return Done()
+
+    def _decide(self, drive: Drive, record: DriveRecord) -> None:
+        if drive.change(unschedulable=record.unschedulable, access_tier=record.access_tier, labels=record.labels):
+            self._work.drives.on_change()

@@ -59,6 +59,7 @@ class LeaderOrders:
         """Prepare volumes of one drive; return those that failed."""
         try:
             drive = self._work.drives.get(fsuuid)
+            self._note_labels(drive, records)
             drive.check_usable()
             async with self._work.turns.take(*(record.name for record in records), kind="prepare") as turn:
                 wanted, failed = self._reserve(drive, records)
@@ -69,6 +70,15 @@ class LeaderOrders:
                         drive.release(record.name)
         except DirectPVError as error:
             return {record.name: error.message for record in records}
+
+    def _note_labels(self, drive: Drive, records: list[VolumeRecord]) -> None:
+        """On a drive that has failed, let labels count at once: whoever suspends its volumes wants pods to start now.
+
+        They are forgotten when the drive is read again, and ordered again by the leader, which compares.
+        """
+        news = [drive.relabel(record.name, record.labels) for record in records] if drive.trouble() else []
+        if any(news):
+            self._work.drives.on_change()
 
     def _reserve(self, drive: Drive, records: list[VolumeRecord]) -> tuple[list[VolumeRecord], dict[str, str]]:
         """Promise space to what has to be made or changed, and say what cannot be."""

@@ -6,6 +6,7 @@ would lose has a say; a repeat finds what was done, whoever did it.
 
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
@@ -57,16 +58,13 @@ class NodeVolumes:
         wanted = Publication(request.staging_path, request.target_path, flags, request.single_writer)
         async with self._work.turns.take(name, kind="publish", target=request.target_path) as turn:
             drive = self._work.holder(name)
-            drive.check_usable()
-            view, stand_in = drive.view, self._work.stand_in
             suspended = drive.suspended(name)
-
-            def work() -> Outcome:
-                if suspended:
-                    return binding.publish_stand_in(view, name, request.target_path, stand_in)
-                return binding.publish(view, name, wanted, stand_in)
-
-            outcome = await self._work.on(turn, drive, work, f"publishing {name}")
+            if suspended:
+                outcome = await self._work.stand_in_at(turn, drive, name, request.target_path, binding.TARGET)
+            else:
+                drive.check_usable()
+                work = self._work_of(drive, wanted, request)
+                outcome = await self._work.on(turn, drive, work, f"publishing {name}")
             if outcome.use.staged:
                 drive.staging_paths[name] = outcome.use.staged
             pod = {"pod": request.pod_name, "namespace": request.pod_namespace} if request.pod_name else {}
@@ -78,10 +76,23 @@ class NodeVolumes:
             )  # fmt: skip
         return Done()
 
+    def _work_of(self, drive: Drive, wanted: Publication, request: PublishVolume) -> Callable[[], Outcome]:
+        """Return what publishes a volume; one that was staged while it was suspended is staged first."""
+        name, view, stand_in = request.name, drive.view, self._work.stand_in
+        record, known, flags = drive.volumes[name], dict(drive.projects), mount_flags(request.mount_flags)
+
+        def work() -> Outcome:
+            if binding.shows_stand_in(wanted.staging, stand_in):
+                binding.stage(view, record, wanted.staging, flags, known, stand_in=stand_in, whole_tree=True)
+            return binding.publish(view, name, wanted, stand_in)
+
+        return work
+
     async def _note_pod(self, turn: Turn, drive: Drive, request: PublishVolume) -> None:
-        """Keep on the drive which pod uses the volume, for people; the volume is mounted already, with or without."""
+        """Keep on the drive which pod uses the volume; the volume is mounted already, with or without."""
         record = drive.volumes[request.name]
-        used = replace(record, pod_name=request.pod_name, pod_namespace=request.pod_namespace)
+        pod = {"pod_name": request.pod_name, "pod_namespace": request.pod_namespace, "pod_uid": request.pod_uid}
+        used = replace(record, **pod)
         if used == record:
             return
         view = drive.view

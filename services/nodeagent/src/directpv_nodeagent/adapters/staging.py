@@ -37,13 +37,15 @@ class Staging:
         flags = mount_flags(request.mount_flags)
         async with self._work.turns.take(name, kind="stage") as turn:
             drive = self._work.drives.holder(name) or await self._restore(turn, request)
-            drive.check_usable()
-            if drive.suspended(name):
+            if drive.suspended(name):  # also, and above all, on a drive that has failed
+                await self._work.stand_in_at(turn, drive, name, request.staging_path, binding.STAGING)
                 return Done()
+            drive.check_usable()
             view, record, known = drive.view, drive.volumes[name], dict(drive.projects)
+            path, stand_in = request.staging_path, self._work.stand_in
 
             def work(whole_tree: bool) -> Outcome:
-                return binding.stage(view, record, request.staging_path, flags, known, whole_tree=whole_tree)
+                return binding.stage(view, record, path, flags, known, stand_in=stand_in, whole_tree=whole_tree)
 
             try:
                 outcome = await self._work.on(turn, drive, lambda: work(False), f"staging {name}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from directpv_common.errors import DriveFault, FailedPrecondition, NotFound
+from directpv_nodeagent.adapters import binding
 from directpv_nodeagent.adapters.binding import Outcome
 from directpv_nodeagent.adapters.drives import Drives, Emit
 from directpv_nodeagent.adapters.turns import Turn, Turns
@@ -66,6 +67,24 @@ class Work:
             return await turn.run(drive.fsuuid, fn, within, what)
         except OSError as error:
             raise self.explained(drive, what, error) from error
+
+    async def stand_in_at(self, turn: Turn, drive: Drive, name: str, path: str, field: str) -> Outcome:
+        """Show an empty directory for a suspended volume; the drive, which may have failed or hang, is not touched.
+
+        Raises:
+            DriveFault: It cannot be mounted there.
+            FailedPrecondition: The path is occupied, or there is no such directory.
+        """
+        view, stand_in = drive.view, self.stand_in
+        try:
+            return await turn.run(
+                f"stand-ins of {drive.fsuuid}",
+                lambda: binding.show_stand_in(view, name, path, stand_in, field),
+                WORK_SECONDS,
+                f"showing nothing for {name}",
+            )
+        except OSError as error:
+            raise DriveFault(f"{name}: {path}: {error.strerror or error}") from error
 
     def explained(self, drive: Drive, what: str, error: OSError) -> DriveFault | FailedPrecondition:
         """Return the error for what the kernel said; a drive that failed is noted as such."""

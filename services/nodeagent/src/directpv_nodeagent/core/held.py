@@ -208,6 +208,15 @@ class Drive:
         self._changed()
         return True
 
+    def relabel(self, name: str, labels: dict[str, str]) -> bool:
+        """Change the labels of a volume in memory; tell whether that is news."""
+        record = self._volumes.get(name)
+        if record is None or record.labels == labels:
+            return False
+        self._volumes[name] = replace(record, labels=labels)
+        self._changed()
+        return True
+
     def retire(self, name: str, remains: bool) -> None:
         """Forget a volume, whose data waits to be purged if there are ``remains``."""
         record = self._volumes.pop(name, None)

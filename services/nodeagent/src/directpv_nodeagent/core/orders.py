@@ -45,6 +45,7 @@ def merged(known: VolumeRecord | None, wanted: VolumeRecord) -> VolumeRecord:
         created=known.created or wanted.created,
         pod_name=known.pod_name,
         pod_namespace=known.pod_namespace,
+        pod_uid=known.pod_uid,
     )
 
 

@@ -1,0 +1,66 @@
+"""How a verb reaches the installation's NATS: at a URL that was given, or through ``kubectl port-forward``.
+
+    --nats-url, DIRECTPV_NATS_URL ───────────────────────────────────► that URL
+    --kubeconfig, KUBECONFIG, ~/.kube/config ─► kubectl port-forward ─► a port of loopback, while the verb runs
+    nothing of these ────────────────────────────────────────────────► the local stack's usual URL
+
+kubectl finds cluster, user and credentials as it always does, plugins for credentials included.
+"""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final, NamedTuple
+
+from directpv_common.errors import FailedPrecondition
+
+LOCAL_URL: Final = "nats://127.0.0.1:4222"
+"""Where ``directpv up`` has its bus unless told otherwise."""
+
+
+class Tunnel(NamedTuple):
+    """Through kubectl; ``kubeconfig`` is what a flag named, empty if kubectl finds one by itself."""
+
+    kubeconfig: str
+
+
+def way(url: str, kubeconfig: str, environment: Mapping[str, str], exists: Callable[[str], bool]) -> str | Tunnel:
+    """Return the URL to connect to, or the tunnel to make.
+
+    Args:
+        url: What ``--nats-url`` or DIRECTPV_NATS_URL gave; empty if nothing.
+        kubeconfig: What ``--kubeconfig`` gave; empty if nothing.
+        environment: HOME and KUBECONFIG (one path or several, as kubectl takes them) are looked at.
+        exists: Tells whether there is a file.
+
+    Raises:
+        FailedPrecondition: A kubeconfig was named, and there is no such file.
+    """
+    if url:
+        return url
+    named = [kubeconfig] if kubeconfig else environment.get("KUBECONFIG", "").split(os.pathsep)
+    files = list(filter(None, named))
+    if files and not any(map(exists, files)):
+        raise FailedPrecondition(f"no cluster: there is no file {', '.join(files)}; give --kubeconfig, or --nats-url")
+    home = environment.get("HOME", "")
+    if files or (home and exists(os.path.join(home, ".kube", "config"))):
+        return Tunnel(kubeconfig)
+    return LOCAL_URL
+
+
+@contextlib.asynccontextmanager
+async def reached(url: str, kubeconfig: str) -> AsyncIterator[str]:
+    """Yield the URL of the installation's NATS; what leads there ends with the block. Args as of :func:`way`.
+
+    Raises:
+        FailedPrecondition: A kubeconfig was named, and there is no such file.
+        Unavailable: There is no way into the cluster, or it was lost meanwhile; says why.
+    """
+    chosen = way(url, kubeconfig, os.environ, os.path.exists)
+    if isinstance(chosen, str):
+        yield chosen
+        return
+    from directpv_cli.port_forward import HOST, command, port_forward  # late: a URL that was given needs none of it
+
+    async with port_forward(command(chosen.kubeconfig)) as port:
+        yield f"nats://{HOST}:{port}"

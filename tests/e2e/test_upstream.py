@@ -1,0 +1,128 @@
+"""Upstream's drives, volumes and workloads are there already when DirectPV is installed."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from integration.kubernetes_install import upstream
+from support.guest.uml import make_disk
+from support.kube.cluster import OwnCluster
+from support.kube.driver import NAMESPACE, Driver
+from support.kube.node import KubeNode
+from support.kube.upstream_layout import CONTENT, UpstreamDrive
+from support.kube.workloads import DRIVER, IMAGE, Object, Space, claim, pod, storage_class
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
+
+MIB = 1 << 20
+SIZE, LARGER = 32 * MIB, 64 * MIB
+SLACK = 64 * 1024
+"""Bytes that the directory itself may take of the limit."""
+
+
+def stand_in(item: dict[str, Any]) -> dict[str, Any]:
+    """Let the pods of upstream's workloads do nothing, in place of what we do not have."""
+    if item["kind"] not in ("DaemonSet", "Deployment"):
+        return item
+    item = json.loads(json.dumps(item))
+    pods = item["spec"]["template"]["spec"]
+    pods["volumes"][0]["hostPath"]["path"] = "/var/lib/direct-csi"
+    for container in pods["containers"]:
+        container |= {"image": IMAGE, "imagePullPolicy": "Never", "command": ["tail", "-f", "/dev/null"]}
+    return item
+
+
+async def used_under_upstream(space: Space, node: KubeNode) -> UpstreamDrive:
+    """Lay out an installation of upstream with a drive on a disk of its own, and a claim with a file."""
+    api = space.cluster.api
+    for item in upstream.objects():
+        text = json.dumps(stand_in(item))
+        api.kubectl("create", "--field-manager=kubectl-directpv", "-f", "-", input=text)
+    device = await node.plug(make_disk(space.cluster.directory / "upstream.img"))
+    wanted = claim("old", f"{SIZE // MIB}Mi")
+    provisioner = {f"volume.{group}kubernetes.io/storage-provisioner": DRIVER for group in ("beta.", "")}
+    wanted["metadata"]["annotations"] = {**provisioner, "volume.kubernetes.io/selected-node": node.name}
+    await space.apply(wanted)
+    (made,) = await space.objects("pvc")
+    drive = UpstreamDrive(node, device, str(uuid.uuid4()), f"pvc-{made['metadata']['uid']}", SIZE)
+    geometry = await drive.lay_out()
+    for item in (drive.drive_object(geometry), drive.volume_object("former", space.name)):
+        api.kubectl("create", "-f", "-", input=json.dumps(item))
+    await space.apply(drive.persistent_volume(made))
+    await space.bound(["old"])
+    return drive
+
+
+async def fills(space: Space, size: int) -> None:
+    """Write until nothing more goes in, and assert that this is as much as the volume's size; clean up."""
+    filled = await space.attempt("user", "dd if=/dev/zero of=/old/fill bs=64k")
+    assert "No space left on device" in filled.stderr
+    used = int(await space.sh("user", "sync /old/fill; du -sk /old | cut -f 1")) * 1024
+    assert size - SLACK <= used <= size
+    await space.sh("user", "rm /old/fill; sync /old")
+
+
+async def expand(space: Space, size: int) -> None:
+    wanted = f"{size // MIB}Mi"
+    patch = json.dumps({"spec": {"resources": {"requests": {"storage": wanted}}}})
+    await space.kubectl("patch", "pvc", "old", f"--patch={patch}")
+
+    async def is_larger() -> bool:
+        (found,) = await space.objects("pvc", "--field-selector=metadata.name=old")
+        return bool(found["status"]["capacity"]["storage"] == wanted)
+
+    await space.cluster.until(is_larger, f"the claim has {wanted}", 180)
+
+
+async def test_what_upstream_made_is_adopted_served_expanded_and_deleted_when_directpv_is_installed_over_it(
+    machines: OwnCluster, driver: Driver, space: Space
+) -> None:
+    node = machines.nodes[0]
+    await driver.uninstall()
+    try:
+        old = await used_under_upstream(space, node)
+    finally:
+        await driver.install()
+
+    def drive() -> Object:
+        return next(each for each in driver.drives() if each["metadata"]["name"] == old.fsuuid)
+
+    def is_adopted() -> bool:
+        """Our books count the overhead; upstream's do not."""
+        status = drive()["status"]
+        in_books = status["allocatedCapacity"] + status["freeCapacity"] == status["totalCapacity"]
+        return bool(in_books and status["status"] == "Ready")
+
+    await machines.eventually(is_adopted, "the drive is adopted")
+    overhead = drive()["status"]["allocatedCapacity"] - SIZE
+    mounts = [line.split()[:2] for line in (await node.hand.read("/proc/mounts")).decode().splitlines()]
+    assert mounts.count([f"/dev/{old.device}", old.place]) == 1
+    running = machines.api.objects("pods", "-n", NAMESPACE)
+    assert IMAGE not in {container["image"] for each in running for container in each["spec"]["containers"]}
+
+    await space.apply(pod("user", ["old"]))
+    await space.ready("app=user", 1)
+    assert await space.sh("user", "cat /old/file") == CONTENT
+    await fills(space, SIZE)
+    await expand(space, LARGER)
+    await fills(space, LARGER)
+    assert drive()["status"]["allocatedCapacity"] == overhead + LARGER
+
+    # A drive that was adopted takes new volumes, beside the old one.
+    await space.apply(storage_class("adopted", drive_name=old.device), claim("new", storage_class="adopted"))
+    await space.apply(pod("other", ["new"]))
+    await space.ready("app=other", 1)
+    assert (await space.volumes())["new"]["status"]["fsuuid"] == old.fsuuid
+
+    await space.kubectl("delete", "pod", "user", "other")
+    await space.kubectl("delete", "pvc", "old", "new")
+
+    def is_gone() -> bool:
+        volumes = {each["metadata"]["name"] for each in machines.api.objects("pv")} | driver.volumes().keys()
+        return old.volume not in volumes and drive()["status"]["allocatedCapacity"] == overhead
+
+    await machines.eventually(is_gone, "the volume is deleted and its space is free", 180)
+    assert "pvc-" not in await node.hand.run("ls", "-A", old.place)
+    assert drive()["metadata"]["finalizers"] == ["directpv.min.io/data-protection"]

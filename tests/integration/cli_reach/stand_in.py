@@ -1,0 +1,62 @@
+"""Stands in for ``kubectl port-forward`` in front of a real server: its words, its exit status, its forwarding.
+
+STAND_IN says how it goes (``forward``, ``missing``, ``refused``, ``silent``, ``broken``), STAND_IN_TARGET which port of
+loopback it forwards to, STAND_IN_LOG where it notes that it was started, and each connection.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+
+MISSING = 'Error from server (NotFound): services "nats" not found'
+REFUSED = (
+    'E1126 12:53:27.5 1 memcache.go:265] "Unhandled Error" err="couldn\'t get current server API group list"\n'
+    "The connection to the server 127.0.0.1:9 was refused - did you specify the right host or port?"
+)
+NOTICES = 3000
+"""Lines about one connection: more than a pipe holds, for whoever does not read."""
+
+
+def main() -> None:
+    note(pid=os.getpid(), argv=sys.argv[1:])
+    how = os.environ["STAND_IN"]
+    if how == "missing":
+        sys.exit(MISSING)
+    if how == "refused":
+        sys.exit(REFUSED)
+    if how == "silent":
+        signal.pause()
+    forward(broken=how == "broken")
+
+
+def note(**facts: object) -> None:
+    with open(os.environ["STAND_IN_LOG"], "a") as log:
+        log.write(json.dumps(facts) + "\n")
+
+
+def forward(*, broken: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        print(f"Forwarding from 127.0.0.1:{port} -> 4222", flush=True)
+        while True:
+            client, _ = server.accept()
+            print(f"Handling connection for {port}\n" * NOTICES, end="", flush=True)
+            if broken:
+                sys.exit("error: lost connection to pod")
+            target = socket.create_connection(("127.0.0.1", int(os.environ["STAND_IN_TARGET"])))
+            note(connected=port)
+            for pair in ((client, target), (target, client)):
+                threading.Thread(target=pump, args=pair, daemon=True).start()
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    while data := source.recv(65536):
+        sink.sendall(data)
+    sink.shutdown(socket.SHUT_WR)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""A flush that is given up, on a real nats-server."""
+
+import asyncio
+from pathlib import Path
+
+import directpv_common.messages as m
+from directpv_common.api import Controller
+from directpv_common.bus import connect_bus
+from directpv_common.service import serve
+from support.nats import nats_server
+
+
+async def test_a_bus_goes_on_listening_when_a_flush_was_given_up(tmp_path: Path) -> None:
+    async def found(_: object) -> m.Done:
+        return m.Done()
+
+    with nats_server(tmp_path / "store") as server:
+        async with connect_bus(server.url, name="test", prefix="directpv.v1") as bus:
+            flush = asyncio.create_task(bus.client.flush())
+            async with asyncio.timeout(5):
+                while not bus.client._pongs:  # to be cancelled only when the server has been asked
+                    await asyncio.sleep(0)
+            flush.cancel()
+            await bus.client.flush(timeout=2)
+            serving = serve(
+                bus, name="one", description="test", handlers={Controller.VOLUME_DELETE: found}, queue="one"
+            )
+            async with serving:
+                assert await bus.call(Controller.VOLUME_DELETE, m.VolumeId(name="pvc-1"), within=2) == m.Done()

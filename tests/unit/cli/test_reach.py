@@ -1,0 +1,70 @@
+"""Which way a verb takes to the bus, and what kubectl's words mean."""
+
+import pytest
+
+from directpv_cli.port_forward import command, port_in, trouble
+from directpv_cli.reach import LOCAL_URL, Tunnel, way
+from directpv_common.errors import FailedPrecondition
+
+HOME = {"HOME": "/home/me"}
+USUAL = "/home/me/.kube/config"
+
+
+@pytest.mark.parametrize(
+    ("url", "kubeconfig", "environment", "files", "chosen"),
+    [
+        pytest.param("nats://n:1", "/k", {"KUBECONFIG": "/e"}, {"/k", "/e", USUAL}, "nats://n:1", id="a URL wins"),
+        pytest.param("nats://n:1", "/gone", {}, set(), "nats://n:1", id="a URL needs no kubeconfig"),
+        pytest.param("", "/k", {"KUBECONFIG": "/e"}, {"/k", "/e", USUAL}, Tunnel("/k"), id="a flag before all files"),
+        pytest.param("", "", {"KUBECONFIG": "/e"}, {"/e"}, Tunnel(""), id="KUBECONFIG, which kubectl reads itself"),
+        pytest.param("", "", {"KUBECONFIG": "/a:/b"}, {"/b"}, Tunnel(""), id="one of several files is enough"),
+        pytest.param("", "", {"KUBECONFIG": ""}, {USUAL}, Tunnel(""), id="the usual file"),
+        pytest.param("", "", {}, set(), LOCAL_URL, id="nothing: the local stack"),
+    ],
+)
+def test_the_way_is_the_first_that_there_is(url, kubeconfig, environment, files, chosen):
+    assert way(url, kubeconfig, {**HOME, **environment}, files.__contains__) == chosen
+
+
+def test_without_a_home_there_is_no_usual_kubeconfig():
+    assert way("", "", {}, lambda path: True) == LOCAL_URL
+
+
+@pytest.mark.parametrize(
+    ("kubeconfig", "environment"), [("/gone", {"KUBECONFIG": USUAL}), ("", {"KUBECONFIG": "/gone"})]
+)
+def test_a_kubeconfig_that_was_named_and_is_not_there_is_no_reason_to_take_another(kubeconfig, environment):
+    with pytest.raises(FailedPrecondition, match=r"no file /gone.*--nats-url"):
+        way("", kubeconfig, {**HOME, **environment}, {USUAL}.__contains__)
+
+
+def test_kubectl_forwards_a_port_of_loopback_that_the_kernel_chooses():
+    forward = ["-n", "directpv", "port-forward", "--address", "127.0.0.1", "service/nats", ":4222"]
+
+    assert command("") == ["kubectl", *forward]
+    assert command("/k") == ["kubectl", "--kubeconfig=/k", *forward]
+
+
+@pytest.mark.parametrize(
+    ("line", "port"),
+    [
+        ("Forwarding from 127.0.0.1:40123 -> 4222", 40123),
+        ("Forwarding from [::1]:40123 -> 4222", None),
+        ("Handling connection for 40123", None),
+        ("error: unable to forward port because pod is not running. Current status=Pending", None),
+        ("", None),
+    ],
+)
+def test_the_port_is_known_from_the_line_that_tells_it(line, port):
+    assert port_in(line) == port
+
+
+def test_a_cluster_without_our_nats_is_told_from_one_that_cannot_be_reached():
+    absent = trouble('Error from server (NotFound): services "nats" not found')
+    refused = trouble("The connection to the server was refused")
+
+    assert "kubectl directpv install" in absent
+    assert "--nats-url" in absent
+    assert refused.endswith("The connection to the server was refused")
+    assert "install" not in refused
+    assert trouble("").endswith("nothing")
