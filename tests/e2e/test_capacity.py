@@ -16,7 +16,7 @@ from support.kube.workloads import CLASS, KEY, Object, Space, claim, drive_of, n
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
 
 MIB: Final = 1 << 20
-POLL_SECONDS: Final = 150.0
+POLL_SECONDS: Final = 240.0
 """Within which the provisioner has asked for capacity again; it does so each minute, and when it made a volume."""
 NO_ROOM: Final = "did not have enough free storage"
 _UNITS: Final = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}

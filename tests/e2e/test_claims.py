@@ -75,7 +75,7 @@ async def test_a_generic_ephemeral_volume_lives_as_long_as_its_pod(
         held = [each for drive in driver.drives() for each in drive["metadata"]["finalizers"] if name in each]
         return name not in driver.volumes() and not held
 
-    await cluster.eventually(gone, "the volume is gone with its reservation")
+    await cluster.eventually(gone, "the volume is gone with its reservation", within=240)
     assert _not_volumes(driver, drive_of(volume)) == overhead
 
 
@@ -150,7 +150,7 @@ async def test_labels_of_a_pod_reach_its_volume_but_never_those_that_direct_it(
         assert _reserved(volume) == _reserved(plain)
         return volume if volume["metadata"]["labels"].get(f"{KEY}/tenant") == "acme" else None
 
-    volume = await cluster.eventually(copied, "the volume has its pod's tenant")
+    volume = await cluster.eventually(copied, "the volume has its pod's tenant", within=180)
     assert node_of(volume) == node_of(plain)
 
     await space.kubectl("delete", "pod", "main")

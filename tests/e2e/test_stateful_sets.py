@@ -101,5 +101,5 @@ async def test_a_claim_id_gives_each_volume_a_drive_of_its_own_and_one_too_many_
     given = f"{claims[0]}-minio-{replicas - 1}"
     await space.kubectl("delete", "pvc", given, within=120)
     # The provisioner asks again after as long as it has tried already, and at least that.
-    found = await space.bound(["spare"], within=240)
+    found = await space.bound(["spare"], within=300)
     assert drive_of(found["spare"]) == drive_of(volumes[given])

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from support.kube.driver import NAMESPACE, Driver
-from support.kube.workloads import KEY, Object, Space, drive_of, node_of, stateful_set
+from support.kube.workloads import KEY, Object, Space, claim, drive_of, node_of, pod, stateful_set
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
 
@@ -125,3 +125,27 @@ async def test_a_suspended_drive_hides_all_its_volumes_is_shown_so_and_serves_th
     for name in volumes:
         await is_served(space, name)
     assert "Suspended" not in (await driver.plugin("list", "drives", drive)).stdout
+
+
+async def test_a_pod_that_starts_after_the_resume_finds_the_data_beside_one_that_still_has_the_empty_directory(
+    driver: Driver, space: Space
+) -> None:
+    await space.apply(claim("data"), pod("writer", ["data"]))
+    await space.ready("app=writer", 1)
+    await space.sh("writer", "echo old > /data/file; sync /data/file")
+    name = (await space.volumes())["data"]["metadata"]["name"]
+    await driver.plugin("suspend", "volumes", name, "--dangerous")
+    await space.kubectl("delete", "pod", "writer")
+    await driver.cluster.eventually(
+        lambda: not driver.volumes()[name]["status"]["stagingTargetPath"], "the volume is mounted nowhere on its node"
+    )
+
+    await space.apply(pod("early", ["data"]))
+    await space.ready("app=early", 1)
+    await driver.plugin("resume", "volumes", name)
+    await space.apply(pod("late", ["data"]))
+    await space.ready("app=late", 1)
+
+    assert await space.sh("early", "ls -A /data") == ""
+    assert await space.sh("late", "cat /data/file") == "old"
+    await space.sh("late", "echo new > /data/file")

@@ -171,7 +171,7 @@ class Space:
         volumes = await asyncio.to_thread(lambda: self.cluster.api.objects("directpvvolumes"))
         return {claims[each["metadata"]["name"]]: each for each in volumes if each["metadata"]["name"] in claims}
 
-    async def bound(self, names: Collection[str], within: float = 120.0) -> dict[str, Object]:
+    async def bound(self, names: Collection[str], within: float = 300.0) -> dict[str, Object]:
         """Wait until these claims are bound; return their volumes' objects."""
         wanted = set(names)
 
@@ -183,7 +183,7 @@ class Space:
         await self.cluster.eventually(look, f"{len(wanted)} claims are bound", within)
         return {name: volume for name, volume in (await self.volumes()).items() if name in wanted}
 
-    async def told(self, name: str, *words: str, within: float = 60.0) -> str:
+    async def told(self, name: str, *words: str, within: float = 180.0) -> str:
         """Wait until an event about the object of this name has all these words; return its message."""
 
         def look() -> str:
