@@ -49,7 +49,7 @@ guests: install
 
 .PHONY: test-vm
 test-vm: guests ## The node in guests with kernels of their own: quota, hot-plug, faults, reboot, SMART (root)
-	$(PY) -m pytest -q --timeout=300 tests/vm
+	$(PY) -m pytest -q -n 2 --dist worksteal --timeout=300 tests/vm
 
 .PHONY: chaos
 chaos: guests ## Random faults on several guests; SEED=7 replays a run, MINUTES=5 (root)
