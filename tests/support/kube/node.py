@@ -20,6 +20,7 @@ _SOCKET: Final = "unix:///run/containerd/containerd.sock"
 _SPARE: Final = 14
 """Index of the disk that :meth:`KubeNode.plug` puts in; no guest has so many from the beginning."""
 _MCONSOLE: Final = struct.Struct("=III512s")
+_MCONSOLE_REPLY: Final = struct.Struct("=III")
 _MCONSOLE_MAGIC: Final = 0xCAFEBABE
 _MCONSOLE_VERSION: Final = 2
 
@@ -184,8 +185,10 @@ def _mconsole(path: Path, device: str, file: Path) -> None:
         console.settimeout(30)
         console.bind("")  # any name, for the reply
         console.sendto(_MCONSOLE.pack(_MCONSOLE_MAGIC, _MCONSOLE_VERSION, len(command), command), str(path))
-        failed, _, length, said = _MCONSOLE.unpack(console.recv(_MCONSOLE.size))
-        assert not failed, f"{device} was not put in: {said[:length].decode(errors='replace')}"
+        reply = console.recv(_MCONSOLE.size)
+        failed, _, length = _MCONSOLE_REPLY.unpack_from(reply)
+        said = reply[_MCONSOLE_REPLY.size :][:length]
+        assert not failed, f"{device} was not put in: {said.decode(errors='replace')}"
 
 
 def is_ready(node: dict[str, Any]) -> bool:
