@@ -10,7 +10,7 @@ import pytest
 from support.kube.cluster import NODE_SECONDS, OwnCluster
 from support.kube.driver import NAMESPACE, Driver
 from support.kube.node import KubeNode
-from support.kube.workloads import KEY, Object, Space, claim, drive_of, node_of, stateful_set, storage_class
+from support.kube.workloads import DRIVER, KEY, Object, Space, claim, drive_of, node_of, stateful_set, storage_class
 from support.kube.writer import Writer, on
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
@@ -110,6 +110,12 @@ class Volume:
         return not await self.has_pv() and await self.object() is None
 
 
+async def home_of_leader(driver: Driver) -> str:
+    """Return the node on which the controller that leads runs."""
+    leader = await driver.controller_leader()
+    return homes(driver.cluster.api.objects("pods", "-n", NAMESPACE, "-l", CONTROLLERS))[leader]
+
+
 async def is_online(driver: Driver, node: str) -> bool | None:
     """Return what is told of a node; None: nothing, as the way in leads through a node that is not known to be gone."""
     done = await driver.plugin("info", "--output=json", check=False)
@@ -117,32 +123,27 @@ async def is_online(driver: Driver, node: str) -> bool | None:
     return told.get(node)
 
 
-async def check_no_new_volumes(space: Space, node: str) -> None:
-    """Let volumes be placed wherever we like: none of them comes to lie on ``node``."""
-    anywhere = {**storage_class("anywhere", binding="Immediate"), "allowedTopologies": [
-        {"matchLabelExpressions": [{"key": f"{KEY}/identity", "values": ["directpv-min-io"]}]}
-    ]}  # fmt: skip
-    names = [f"new{number}" for number in range(8)]
-    await space.apply(anywhere, *(claim(name, storage_class="anywhere") for name in names))
-    assert node not in {node_of(volume) for volume in (await space.bound(names)).values()}
-
-
 @contextlib.asynccontextmanager
-async def deleted(machines: OwnCluster, node: KubeNode) -> AsyncIterator[None]:
-    """Have the node off in the block, and Kubernetes not know it; boot it again after the block."""
+async def off(machines: OwnCluster, driver: Driver, node: KubeNode) -> AsyncIterator[None]:
+    """Have the node without power in the block, and told to be offline; boot it again after the block."""
+
+    async def is_offline() -> bool:
+        return await is_online(driver, node.name) is False
+
     await node.fail()
     try:
-        machines.api.kubectl("delete", "node", node.name)
+        await machines.until(is_offline, f"{node.name} is told to be offline", 180)
         yield
     finally:
         await node.start()
         await machines.eventually(machines.all_ready, "all nodes are ready", NODE_SECONDS)
 
 
-async def test_a_node_that_was_deleted_gets_no_volumes_and_serves_those_that_it_has_when_it_is_back(
+async def test_volumes_of_a_deleted_node_can_be_given_up_if_nobody_uses_them_and_are_served_when_it_is_back(
     machines: OwnCluster, driver: Driver, space: Space
 ) -> None:
-    node = machines.nodes[1]
+    leading = await home_of_leader(driver)  # a new leader would not know who used what before
+    node = next(node for node in machines.nodes if node.name != leading)
     kept, used, unused = volumes = [Volume(space, name) for name in ("kept", "used", "unused")]
     for volume in volumes:
         await volume.start(node.name)
@@ -150,16 +151,12 @@ async def test_a_node_that_was_deleted_gets_no_volumes_and_serves_those_that_it_
     await machines.until(unused.is_unused, "it is known that nobody uses the volume")
     written = await kept.writer.written()
 
-    async def is_offline() -> bool:
-        return await is_online(driver, node.name) is False
-
     async def has_no_pods() -> bool:
         return not await space.objects("pods")
 
-    async with deleted(machines, node):
-        await machines.until(is_offline, f"{node.name} is told to be offline", 120)
+    async with off(machines, driver, node):
+        await space.kubectl("delete", "node", node.name, namespaced=False)
         await machines.until(has_no_pods, "Kubernetes has cleared the pods of the node away", 240)
-        await check_no_new_volumes(space, node.name)
 
         # A volume that nobody uses is given back at once; its space is not, for its data is still there.
         await space.kubectl("delete", "pvc", "unused")
@@ -178,3 +175,16 @@ async def test_a_node_that_was_deleted_gets_no_volumes_and_serves_those_that_it_
     for volume in (used, unused):
         await machines.until(volume.is_gone, f"{volume.claim} is gone", 180)
     await Writer(space, "new").start(**on(node.name))
+
+
+async def test_no_volume_comes_to_lie_on_a_node_that_is_offline(
+    machines: OwnCluster, driver: Driver, space: Space
+) -> None:
+    topology = {"matchLabelExpressions": [{"key": f"{KEY}/identity", "values": [DRIVER]}]}
+    anywhere = storage_class("anywhere", binding="Immediate") | {"allowedTopologies": [topology]}
+    names = [f"new{number}" for number in range(8)]
+    node = machines.node(await home_of_leader(driver))  # whoever leads next has never heard of it
+    async with off(machines, driver, node):
+        await space.apply(anywhere, *(claim(name, storage_class="anywhere") for name in names))
+        homes = {node_of(volume) for volume in (await space.bound(names)).values()}
+    assert homes == {other.name for other in machines.nodes} - {node.name}
