@@ -177,13 +177,16 @@ async def test_volumes_of_a_deleted_node_can_be_given_up_if_nobody_uses_them_and
     await Writer(space, "new").start(**on(node.name))
 
 
+@pytest.mark.parametrize("leads", [False, True], ids=["another-node", "the-node-of-the-leader"])
 async def test_no_volume_comes_to_lie_on_a_node_that_is_offline(
-    machines: OwnCluster, driver: Driver, space: Space
+    machines: OwnCluster, driver: Driver, space: Space, leads: bool
 ) -> None:
+    """Nor if whoever leads has never heard of that node, because the leader before was lost with it."""
     topology = {"matchLabelExpressions": [{"key": f"{KEY}/identity", "values": [DRIVER]}]}
     anywhere = storage_class("anywhere", binding="Immediate") | {"allowedTopologies": [topology]}
     names = [f"new{number}" for number in range(8)]
-    node = machines.node(await home_of_leader(driver))  # whoever leads next has never heard of it
+    leading = await home_of_leader(driver)
+    node = next(node for node in machines.nodes if (node.name == leading) is leads)
     async with off(machines, driver, node):
         await space.apply(anywhere, *(claim(name, storage_class="anywhere") for name in names))
         homes = {node_of(volume) for volume in (await space.bound(names)).values()}
