@@ -49,12 +49,17 @@ class Driver:
     async def make_drives(self, meant: set[tuple[str, str]]) -> None:
         """Make drives of these disks, each with its node's name, as discover offers them."""
         file = self.home / "drives.yaml"
-        await self.plugin("discover", f"--output-file={file}")
-        found = yaml.safe_load(file.read_text())
-        for node in found["nodes"]:
-            node["drives"] = [each for each in node.get("drives", []) if (node["name"], each["name"]) in meant]
-        offered = {(node["name"], each["name"]) for node in found["nodes"] for each in node["drives"]}
-        assert offered == meant, f"not offered as drives: {sorted(meant - offered)}"
+
+        async def offered() -> Any:
+            """A node that was installed just now may not have been heard yet."""
+            await self.plugin("discover", f"--output-file={file}", check=False)
+            found = yaml.safe_load(file.read_text()) if file.exists() else {"nodes": []}
+            for node in found["nodes"]:
+                node["drives"] = [each for each in node.get("drives", []) if (node["name"], each["name"]) in meant]
+            names = {(node["name"], each["name"]) for node in found["nodes"] for each in node["drives"]}
+            return found if names == meant else None
+
+        found = await self.cluster.until(offered, f"offered as drives: {sorted(meant)}", 180)
         file.write_text(yaml.safe_dump(found))
         before = len(self.drives("Ready"))
         await self.plugin("init", str(file), "--dangerous", within=300)
