@@ -62,8 +62,9 @@ async def chain(work: Path, url: str, drives: int) -> AsyncIterator[Create]:
     common = {"DIRECTPV_NATS_URL": url, "DIRECTPV_SUBJECT_PREFIX": f"bench-{name}", "DIRECTPV_METRICS_PORT": "0"}
     controller, gateway = programs.python("directpv_controller"), programs.python("directpv_csi_gateway")
     settings = {"DIRECTPV_CSI_SOCKET": socket, "DIRECTPV_MODE": "controller"}
+    own = {"DIRECTPV_REGISTRY": str(file), "DIRECTPV_ONLINE_SECONDS": "0"}  # nodes of the drives do not run
     with (
-        programs.program(*controller, env={**common, "DIRECTPV_REGISTRY": str(file)}, log=work / "controller.log"),
+        programs.program(*controller, env={**common, **own}, log=work / "controller.log"),
         programs.program(*gateway, env={**common, **settings}, log=work / "gateway.log"),
     ):
         programs.wait_for(lambda: programs.listens(socket), "the gateway")

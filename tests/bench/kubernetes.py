@@ -81,6 +81,7 @@ async def chain(work: Path, url: str, server: ApiServer, port: int) -> AsyncIter
         "DIRECTPV_NAMESPACE": "default",
         "DIRECTPV_LEASE_SECONDS": LEASE_SECONDS,
         "DIRECTPV_METRICS_PORT": str(port),
+        "DIRECTPV_ONLINE_SECONDS": "0",  # nodes of the drives do not run
         "DIRECTPV_HTTP_HOST": "127.0.0.1",
     }
     gateway = {"DIRECTPV_CSI_SOCKET": socket, "DIRECTPV_MODE": "controller", "DIRECTPV_METRICS_PORT": "0"}

@@ -46,8 +46,9 @@ class PlayedDrive:
 class PlayedNode:
     """Answers the orders of the leader, and refuses those of an older epoch."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, beat_seconds: float = BEAT_SECONDS) -> None:
         self.name = name
+        self.beat_seconds = beat_seconds
         self.boot = str(uuid.uuid4())
         self.sequence = 0
         self.drives: dict[str, PlayedDrive] = {}
@@ -56,6 +57,7 @@ class PlayedNode:
         self.formats: list[m.FormatDevices] = []
         self.prepared: list[str] = []
         self.repairs: list[m.OrderRepair] = []
+        self._called = asyncio.Event()
         self.failing = 0
         """So many orders to prepare fail."""
 
@@ -111,17 +113,21 @@ class PlayedNode:
         async with serve(
             bus, name="directpv-nodeagent", description="played", handlers=handlers, queue=self.boot, node=self.name
         ):
+            called = await bus.subscribe(bus.subjects.roll_call, lambda _: self._called.set())
             beating = asyncio.create_task(self._beat(bus))
             try:
                 yield self
             finally:
+                await called()
                 beating.cancel()
                 await asyncio.gather(beating, return_exceptions=True)
 
     async def _beat(self, bus: Bus) -> None:
         while True:
+            self._called.clear()
             await bus.publish(bus.subjects.state(self.name), self.state)
-            await asyncio.sleep(BEAT_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._called.wait(), self.beat_seconds)
 
     def _obey(self, fence: m.Fence) -> None:
         if fence.epoch < self.epochs.get(fence.registry, 0):

@@ -4,12 +4,14 @@ import asyncio
 import signal
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import directpv_common.messages as m
+from directpv_common import names
 from directpv_common.api import Controller as Api
 from directpv_common.bus import Bus
 from directpv_common.errors import FailedPrecondition, InvalidRequest, NoCapacity, NotFound, Unavailable
@@ -216,7 +218,7 @@ async def test_a_restarted_agent_is_asked_for_everything_again(bus: Bus, control
 
 
 async def test_nodes_are_listed_with_their_sums_and_whether_they_are_heard(bus: Bus, controllers: Start) -> None:
-    controllers()
+    controllers(online_seconds=1.0)
     node, empty = PlayedNode("n1"), PlayedNode("n2")
     fsuuid = node.add_drive()
     async with empty.running(bus):
@@ -228,6 +230,74 @@ async def test_nodes_are_listed_with_their_sums_and_whether_they_are_heard(bus: 
             assert (first.total, first.allocated) == (100 * GIB, 2 * GIB)
             assert (second.info.name, second.drives) == ("n2", 0)
         await until(lambda: _is_offline(bus, "n1"), "n1 is shown as offline")
+
+
+async def test_a_node_that_is_not_heard_gets_no_volumes_until_it_is_heard_again(bus: Bus, controllers: Start) -> None:
+    controllers(online_seconds=1.0)
+    gone, there = PlayedNode("n1"), PlayedNode("n2")
+    larger, smaller = gone.add_drive(200 * GIB), there.add_drive(100 * GIB)
+    async with there.running(bus):
+        async with gone.running(bus):
+            for fsuuid in (larger, smaller):
+                await until(lambda fsuuid=fsuuid: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+        await until(lambda: _is_offline(bus, "n1"), "n1 is shown as offline")
+        await until(lambda: _goes_to(bus, "n2"), "n1 gets no volumes")
+        with pytest.raises(NoCapacity, match="1 drive on n1: 1 offline"):
+            await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="there", requisite=({names.NODE: "n1"},)))
+        async with gone.running(bus):
+            await until(lambda: _goes_to(bus, "n1"), "n1 gets volumes again")
+
+
+async def test_a_new_leader_puts_no_volume_on_a_node_that_does_not_answer_it(bus: Bus, controllers: Start) -> None:
+    first = controllers("c1", online_seconds=600)
+    gone, there = PlayedNode("n1"), PlayedNode("n2")
+    larger, smaller = gone.add_drive(200 * GIB), there.add_drive(100 * GIB)
+    async with there.running(bus):
+        async with gone.running(bus):
+            for fsuuid in (larger, smaller):
+                await until(lambda fsuuid=fsuuid: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+        first.kill()
+        controllers("c2", online_seconds=600)
+
+        assert await _goes_to(bus, "n2")
+        with pytest.raises(NoCapacity, match="1 drive on n1: 1 offline"):
+            await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="there", requisite=({names.NODE: "n1"},)))
+        assert (await bus.call(Api.CAPACITY_GET, m.GetCapacity(accessible={names.NODE: "n1"}))).available == 0
+        shown = (await bus.call(Api.DRIVE_LIST, m.ListDrives())).drives
+        assert {drive.record.node: drive.online for drive in shown} == {"n1": False, "n2": True}
+
+
+async def test_nodes_answer_a_new_leader_although_their_heartbeats_are_rare(bus: Bus, controllers: Start) -> None:
+    first = controllers("c1", online_seconds=600)
+    node = PlayedNode("n1", beat_seconds=600)
+    node.add_drive()
+    async with node.running(bus):
+        assert await _goes_to(bus, "n1")
+        first.kill()
+        controllers("c2", online_seconds=600)
+
+        assert await _goes_to(bus, "n1")
+
+
+async def test_a_leader_whose_bus_was_away_takes_no_node_for_offline(
+    bus: Bus, controllers: Start, nats: NatsServer
+) -> None:
+    controller = controllers(online_seconds=1.0, lease_seconds=60)
+    node = PlayedNode("n1")
+    node.add_drive()
+    async with node.running(bus):
+        assert await _goes_to(bus, "n1")
+        nats.kill()
+        await asyncio.sleep(1.5)  # longer than a node may be silent
+        nats.start()
+        await until(lambda: controller.said("bus reconnected"), "the leader is back on the bus")
+
+        assert await _goes_to(bus, "n1")
+
+
+async def _goes_to(bus: Bus, node: str) -> bool:
+    name = f"v-{uuid.uuid4()}"
+    return (await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name=name, required=GIB), within=30)).node == node
 
 
 async def _is_offline(bus: Bus, name: str) -> bool:

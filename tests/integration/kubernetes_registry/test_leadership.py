@@ -8,7 +8,9 @@ import pytest
 
 import directpv_common.messages as m
 from directpv_common import crd
+from directpv_common.api import Controller as Api
 from directpv_common.bus import Bus
+from directpv_common.errors import FailedPrecondition
 from integration.controller.harness import LEASE_SECONDS, until
 from integration.controller.node import PlayedNode
 from integration.kubernetes_registry.harness import (
@@ -19,6 +21,7 @@ from integration.kubernetes_registry.harness import (
     create,
     leads,
     upstream_drive,
+    upstream_volume,
     volumes,
 )
 
@@ -50,6 +53,30 @@ async def test_a_killed_leader_is_replaced_within_a_lease_and_a_second(cluster: 
     assert seconds < ttl + 1
     assert (await create(bus, "pvc-second")).record.fsuuid == ONE
     assert set(await volumes(bus)) == {"pvc-first", "pvc-second"}
+
+
+async def test_a_new_leader_deletes_no_volume_that_was_in_use_on_a_node_that_is_silent(
+    cluster: Cluster, bus: Bus
+) -> None:
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE, "n1", "pvc-used", free=98 * GIB))
+    cluster.objects.call("POST", VOLUMES, upstream_volume("pvc-used", ONE, GIB))
+    await leads(cluster.controller("c1"))
+
+    with pytest.raises(FailedPrecondition, match="staged on node n1"):
+        await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="pvc-used"), within=20)
+
+    assert (await volumes(bus))["pvc-used"].use.staged == "/var/lib/kubelet/plugins/staging/pvc-used"
+
+
+async def test_a_node_that_says_that_a_volume_is_unused_is_believed_at_once(cluster: Cluster, bus: Bus) -> None:
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE, "n1", "pvc-used", free=98 * GIB))
+    cluster.objects.call("POST", VOLUMES, upstream_volume("pvc-used", ONE, GIB))
+    node = PlayedNode("n1")
+    node.add_drive(fsuuid=ONE)
+    node.drives[ONE].volumes["pvc-used"] = m.VolumeRecord(name="pvc-used", fsuuid=ONE, capacity=GIB)
+    await leads(cluster.controller("c1"))
+    async with node.running(bus):
+        await until(lambda: not cluster.objects.all(VOLUMES)["pvc-used"]["status"]["stagingTargetPath"], "it is shown")
 
 
 async def test_a_leader_that_is_asked_to_end_hands_over_at_once(cluster: Cluster, bus: Bus) -> None:

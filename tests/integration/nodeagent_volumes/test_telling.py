@@ -74,6 +74,23 @@ async def test_heartbeats_come_without_any_change(agent: AgentProcess, drive: st
     assert len({state.boot for state in states}) == 1
 
 
+async def test_a_node_answers_the_roll_call_of_a_leader_at_once(
+    agent: AgentProcess, loops: Loops, client: Client
+) -> None:
+    agent.extra = ("--heartbeat-interval=1000",)
+    agent.start(loops.make())
+    states: list[NodeState] = await gather(client.bus, client.bus.subjects.state("n1"), NodeState)
+
+    for calls in range(10):  # more than the changes of a start that are told without being asked
+        heard = len(states)
+
+        async def answered(heard: int = heard) -> bool:
+            await client.bus.publish(client.bus.subjects.roll_call, Empty())
+            return len(states) > heard
+
+        await eventually(answered, f"an answer to call {calls}", 10)
+
+
 async def _at_least(found: list[Any], count: int) -> bool:
     return len(found) >= count
 

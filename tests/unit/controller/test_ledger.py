@@ -284,6 +284,29 @@ def test_what_was_written_is_what_is_loaded() -> None:
     assert loaded.check() == []
 
 
+def test_what_was_shown_of_mounts_is_believed_until_the_node_says_otherwise() -> None:
+    drive = drive_record()
+    used, unused = (m.VolumeRecord(name=name, fsuuid=drive.fsuuid, capacity=GIB) for name in ("used", "unused"))
+    use = m.VolumeUse(staged="/staging/used", published=("/pods/used",))
+    ledger = Ledger.load(Snapshot([drive], [used, unused], {"used": use}), random.Random(2).random)
+
+    assert ledger.volumes["used"].use == use
+    assert ledger.volumes["unused"].use is None
+
+
+def test_drives_that_are_found_on_a_node_that_is_offline_are_offline_too() -> None:
+    lost, new, known = drive_record(), drive_record(), drive_record()
+    volume = m.VolumeRecord(name="v1", fsuuid=lost.fsuuid, capacity=GIB)
+    ledger = Ledger.load(Snapshot([known], [volume]), random.Random(2).random)
+    ledger.set_offline(known.node, True)
+
+    committed(ledger.register(lost))
+    committed(ledger.register(new))
+
+    assert {drive.offline for drive in ledger.drives.values()} == {True}
+    assert ledger.check() == []
+
+
 def test_volumes_whose_drive_is_not_in_the_registry_are_kept_and_complained_about() -> None:
     record = drive_record()
     volume = m.VolumeRecord(name="v1", fsuuid=record.fsuuid, capacity=GIB)

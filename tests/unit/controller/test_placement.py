@@ -38,6 +38,22 @@ def test_equal_drives_are_chosen_at_random() -> None:
     assert min(chosen.values()) > 20
 
 
+@pytest.mark.parametrize("term", [pytest.param((), id="anywhere"), pytest.param(on("n1"), id="on its node")])
+def test_a_drive_takes_no_volume_while_its_node_is_offline(term: tuple[dict[str, str], ...]) -> None:
+    ledger = ledger_of(drive_record(node="n1"), drive_record(node="n2"))
+    ledger.set_offline("n2", True)
+    ledger.set_offline("n1", True)
+    with pytest.raises(NoCapacity, match="offline"):
+        place(ledger, requisite=term)
+    assert capacity(ledger, m.GetCapacity()).available == 0
+    assert not ledger.check()
+
+    ledger.set_offline("n1", False)
+
+    assert place(ledger, requisite=term).record.fsuuid in ledger.nodes["n1"].drives
+    assert not ledger.check()
+
+
 def test_a_volume_may_take_the_last_byte_but_not_one_more() -> None:
     drive = drive_record(5 * GIB)
 

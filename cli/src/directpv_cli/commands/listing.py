@@ -75,7 +75,7 @@ def _drive_row(drive: m.DriveInfo, *, labels: bool) -> list[str]:
         tables.size(record.total),
         tables.size(drive.free),
         str(drive.volumes) if drive.volumes else "",
-        drive_state(record),
+        drive_state(record) + ",Offline" * (not drive.online),
         *([label_text(record.labels)] if labels else []),
     ]
 

@@ -7,6 +7,7 @@
 | ``<prefix>.evt.<node>.<noun>.<kind>``  | events, kept in a JetStream stream         |
 | ``<prefix>.metrics.<node>``          | sampled drive and volume metrics            |
 | ``<prefix>.state.<node>``            | heartbeat of a node agent                   |
+| ``<prefix>.rollcall``                | a new leader's call to all nodes: each sends its heartbeat at once |
 """
 
 import re
@@ -58,6 +59,11 @@ class Subjects:
     def state(self, node: str) -> str:
         """Return the subject of the heartbeat of ``node``."""
         return f"{self.prefix}.state.{node_token(node)}"
+
+    @property
+    def roll_call(self) -> str:
+        """The subject on which a leader calls all nodes."""
+        return f"{self.prefix}.rollcall"
 
     @property
     def all_events(self) -> str:

@@ -28,7 +28,11 @@ class Config:
         7.0,
         "with a new registry, new volumes wait so many seconds for nodes to report their drives; more than a heartbeat",
     )
-    online_seconds: float = option(15.0, "a node that was not heard for so many seconds is shown as offline")
+    online_seconds: float = option(
+        15.0,
+        "a node that was not heard for so many seconds, or does not answer a new leader, is offline and gets no new "
+        "volumes; 0: all nodes are taken to be there",
+    )
     on_predicted_failure: Literal["report", "cordon"] = option(
         "report", "cordon: a drive whose disk expects to fail takes no new volumes, until a person uncordons it"
     )
@@ -38,7 +42,7 @@ class Config:
     def __post_init__(self) -> None:
         if not 0.5 <= self.lease_seconds <= 300:
             raise ValueError("lease-seconds must be between 0.5 and 300")
-        if self.rebuild_seconds < 0 or self.online_seconds <= 0:
-            raise ValueError("rebuild-seconds must not be negative, and online-seconds positive")
+        if self.rebuild_seconds < 0 or self.online_seconds < 0:
+            raise ValueError("rebuild-seconds and online-seconds must not be negative")
         if not 0 <= self.metrics_port <= 65535:
             raise ValueError("metrics-port must be between 0 and 65535")

@@ -22,7 +22,14 @@ from directpv_common.crd.shape import (
     Rest,
     epoch_of,
 )
-from directpv_common.crd.volumes import data_path, shows_use, volume_from_object, volume_name, volume_to_object
+from directpv_common.crd.volumes import (
+    data_path,
+    shown_use,
+    shows_use,
+    volume_from_object,
+    volume_name,
+    volume_to_object,
+)
 
 __all__ = [
     "CONDITION_REASONS",
@@ -51,6 +58,7 @@ __all__ = [
     "is_label_value",
     "label_value",
     "object_name",
+    "shown_use",
     "shows_use",
     "volume_finalizer",
     "volume_from_object",

@@ -135,6 +135,14 @@ def shows_use(rest: Rest, record: m.VolumeRecord, use: m.VolumeUse) -> bool:
     return _mounted(record, use).items() <= {**_FRESH, **rest.status}.items()
 
 
+def shown_use(rest: Rest) -> m.VolumeUse | None:
+    """Return where an object with ``rest`` says that its volume is mounted; None: nowhere."""
+    staged, published = rest.status.get("stagingTargetPath"), rest.status.get("targetPath")
+    if not staged and not published:
+        return None
+    return m.VolumeUse(staged=str(staged or ""), published=(str(published),) if published else ())
+
+
 @understood
 def volume_from_object(obj: Object) -> tuple[m.VolumeRecord, Rest]:
     """Return the volume that ``obj`` stands for, and what else it holds.

@@ -83,6 +83,8 @@ class DriveInfo(Message, frozen=True, kw_only=True):
     allocated: Bytes
     """``record.overhead`` plus the sum of the volumes' capacities; ``free + allocated == record.total``."""
     volumes: Count
+    online: bool = True
+    """Whether its node is there; what is shown of the drive is what was last heard."""
 
 
 class ListDrives(Message, frozen=True, kw_only=True):

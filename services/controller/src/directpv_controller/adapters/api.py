@@ -125,16 +125,15 @@ class Api:
         return info
 
     async def _settled(self) -> None:
-        """With a new registry, wait for nodes to report the drives and volumes that they have."""
-        if self._term.settled.is_set():
+        """Wait until it is known which nodes are there, and with a new registry what they have."""
+        if self._term.settled.is_set() and self._nodes.roll_call.over.is_set():
             return
         try:
             async with asyncio.timeout(remaining(LIST_SECONDS)):
                 await self._term.settled.wait()
+                await self._nodes.roll_call.over.wait()
         except TimeoutError:
-            raise Unavailable(
-                "the registry is new: nodes are still reporting their drives; repeat a little later"
-            ) from None
+            raise Unavailable("nodes are still reporting their drives; repeat a little later") from None
 
     async def delete_volume(self, request: m.VolumeId) -> m.Done:
         """Delete a volume; one that does not exist is deleted already. Source: CSI DeleteVolume."""
@@ -202,6 +201,7 @@ class Api:
 
     async def get_capacity(self, request: m.GetCapacity) -> m.Capacity:
         """Return the free space for volumes with these parameters."""
+        await self._settled()
         return listing.capacity(self._ledger, request)
 
     # ---- drives and nodes

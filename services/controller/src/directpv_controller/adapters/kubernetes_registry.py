@@ -93,9 +93,11 @@ class KubernetesRegistry:
         except Fenced as error:
             raise Unavailable(error.message) from error
         self.shelf, self._lanes = shelf, {}
+        shown = ((name, crd.shown_use(held.rest)) for name, held in shelf.volumes.items())
         return Snapshot(
             drives=[held.record for held in shelf.drives.values()],
             volumes=[held.record for held in shelf.volumes.values()],
+            uses={name: use for name, use in shown if use is not None},
         )
 
     async def rebuilding(self) -> bool:

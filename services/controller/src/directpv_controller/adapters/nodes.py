@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from directpv_common.errors import DirectPVError
 from directpv_common.wire import decode
 from directpv_controller.adapters.node_worker import NodeWorker
 from directpv_controller.adapters.pod_labels import PodLabels
+from directpv_controller.adapters.roll_call import RollCall
 from directpv_controller.adapters.term import Term
 from directpv_controller.core.books import UNKNOWN_NODE
 from directpv_controller.core.model import Node
@@ -34,7 +36,8 @@ class Nodes:
         self.resyncs = 0
         """How often all inventories were asked for again because messages may have been lost."""
         self._term = term
-        self._online_seconds = online_seconds
+        self._online_seconds = online_seconds or math.inf
+        self.roll_call = RollCall(term, online_seconds, self._last_heard)
         self._workers: dict[str, NodeWorker] = {}
         self._pulls = asyncio.Semaphore(PULLS_AT_ONCE)
         self._pods = PodLabels(term, read_pod, self._spawn) if read_pod is not None else None
@@ -47,6 +50,7 @@ class Nodes:
         """Hear heartbeats and give orders while the block runs."""
         async with self._group:
             unsubscribe = await self._term.bus.subscribe(self._term.bus.subjects.all_states, self._heard)
+            self._spawn(self.roll_call.run())
             try:
                 yield
             finally:
@@ -83,6 +87,11 @@ class Nodes:
             )
             return
         self.worker(state.info.name).heard(state, now_rfc3339())
+        self._term.ledger.set_offline(state.info.name, False)
+
+    def _last_heard(self, name: str) -> float:
+        worker = self._workers.get(name)
+        return worker.seen if worker is not None and worker.state is not None else -math.inf
 
     def resync(self) -> None:
         """Messages may have been lost: compare everything again with the next heartbeats."""
@@ -90,11 +99,12 @@ class Nodes:
         for worker in self._workers.values():
             worker.forget()
             worker.pull()
+        self.roll_call.begin()
 
     def online(self, name: str) -> bool:
         """Tell whether the node was heard lately."""
-        worker = self._workers.get(name)
-        return worker is not None and worker.state is not None and time.monotonic() - worker.seen < self._online_seconds
+        heard = self._last_heard(name)
+        return math.isfinite(heard) and time.monotonic() - heard < self._online_seconds
 
     def knows(self, name: str) -> bool:
         """Tell whether the node was heard in this term, or has drives."""

@@ -28,10 +28,10 @@ class Books:
     def enter(self, record: DriveRecord) -> Drive:
         """Add a drive without volumes; the caller tells the index."""
         key = (0, 0.0, record.fsuuid)
-        drive = Drive(record, key, record.overhead, volumes={}, claims={}, views=[])
+        node = self.nodes.setdefault(record.node, Node({}))
+        drive = Drive(record, key, record.overhead, volumes={}, claims={}, views=[], offline=node.offline)
         self.drives[record.fsuuid] = drive
         self.drive_ids.add(record.fsuuid)
-        node = self.nodes.setdefault(record.node, Node({}))
         node.drives[record.fsuuid] = drive
         self._count(drive, +1)
         return drive
@@ -125,6 +125,16 @@ class Books:
         self._count(drive, +1)
         self.index.changed(drive)
 
+    def set_offline(self, node: str, offline: bool) -> None:
+        """Note whether a node with drives is not there. Not recorded."""
+        held = self.nodes.get(node)
+        if held is None or held.offline is offline:
+            return
+        held.offline = offline
+        for drive in held.drives.values():
+            drive.offline = offline
+            self.index.changed(drive)
+
     def set_strays(self, drive: Drive, size: int) -> None:
         """Count ``size`` bytes as taken by volumes that the registry says live on another drive. Not recorded."""
         if size != drive.strays:
@@ -137,7 +147,9 @@ class Books:
         del self.nodes[drive.record.node].drives[drive.fsuuid]
         drive.allocated += record.overhead - drive.record.overhead
         drive.record = record
-        self.nodes.setdefault(record.node, Node({})).drives[record.fsuuid] = drive
+        node = self.nodes.setdefault(record.node, Node({}))
+        node.drives[record.fsuuid] = drive
+        drive.offline = node.offline
         self._count(drive, +1)
         self.index.changed(drive)
 

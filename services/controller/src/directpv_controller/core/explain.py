@@ -70,6 +70,8 @@ def _reason(wanted: Wanted, drive: Drive) -> str:
     record, need = drive.record, wanted.need
     if record.status is not DriveStatus.READY:
         return record.status.value.lower()
+    if drive.offline:
+        return "offline"
     if record.unschedulable:
         return "cordoned"
     if is_suspended(record):

@@ -51,7 +51,7 @@ class Ledger(DriveBooks):
         for volume in snapshot.volumes:
             drive = ledger.drives.get(volume.fsuuid) or ledger.enter_placeholder(volume.fsuuid)
             _share(volume, drive)
-            ledger.attach(drive, Volume(volume))
+            ledger.attach(drive, Volume(volume, snapshot.uses.get(volume.name)))
         ledger.volume_names.update(ledger.volumes)
         for drive in ledger.drives.values():
             ledger.sum_up(drive, drive.allocated - drive.record.overhead, len(drive.volumes))

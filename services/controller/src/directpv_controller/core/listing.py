@@ -36,7 +36,13 @@ _NO_USE: Final = VolumeUse()
 
 def drive_info(drive: Drive) -> DriveInfo:
     """Return the drive as others see it."""
-    return DriveInfo(record=drive.record, free=drive.free, allocated=drive.allocated, volumes=len(drive.volumes))
+    return DriveInfo(
+        record=drive.record,
+        free=drive.free,
+        allocated=drive.allocated,
+        volumes=len(drive.volumes),
+        online=not drive.offline,
+    )
 
 
 def volume_info(ledger: Ledger, volume: Volume) -> VolumeInfo:
@@ -74,6 +80,8 @@ def condition_of(drive: Drive, volume: Volume) -> str:
     if record.status is not DriveStatus.READY:
         why = "; ".join(condition.message for condition in record.conditions)
         return f"drive {record.fsuuid} on node {record.node} is {record.status.value}{f': {why}' if why else ''}"
+    if drive.offline:
+        return f"node {record.node} of drive {record.fsuuid} is offline: its agent is not heard"
     if drive.overcommitted:
         return f"drive {record.fsuuid} on node {record.node} has less space than its volumes were promised"
     if record.conditions:

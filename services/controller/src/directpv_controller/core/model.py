@@ -54,6 +54,8 @@ class Drive(Struct, gc=False, eq=False):
     """Its registration is not yet committed: takes no volumes."""
     known: bool = True
     """False: the registry has volumes of this drive, but not the drive."""
+    offline: bool = False
+    """Its node is not there: takes no volumes, for nobody knows when they could be used."""
 
     @property
     def fsuuid(self) -> str:
@@ -81,6 +83,7 @@ class Drive(Struct, gc=False, eq=False):
             and not is_full(record)
             and self.known
             and not self.pending
+            and not self.offline
             and not self.overcommitted
         )
 
@@ -92,6 +95,8 @@ class Node(Struct, gc=False, eq=False):
     total: int = 0
     allocated: int = 0
     volumes: int = 0
+    offline: bool = False
+    """It is not there: it was not heard for long, or did not answer when it was called."""
 
 
 class Totals(Struct, gc=False, eq=False):
@@ -121,6 +126,8 @@ class Snapshot(Struct, frozen=True, gc=False):
 
     drives: list[DriveRecord]
     volumes: list[VolumeRecord]
+    uses: dict[str, VolumeUse] = {}
+    """Where volumes were last seen mounted, by name; none of those that were not, or if nobody noted it."""
 
 
 class Change:

@@ -58,7 +58,8 @@ class Heartbeat:
         return Inventory(info=self.info(), boot=self.boot, drives=tuple(held))
 
     async def run(self, bus: Bus, interval: float) -> None:
-        """Publish at once after each change, and every ``interval`` seconds, until cancelled."""
+        """Publish at once after each change, when a leader calls, and every ``interval`` seconds, until cancelled."""
+        await bus.subscribe(bus.subjects.roll_call, lambda _: self.poke())
         while True:
             self._changed.clear()
             if self._drives.scanned:
