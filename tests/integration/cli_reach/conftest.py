@@ -56,12 +56,12 @@ class Kubectl:
 
     @property
     def pid(self) -> int:
-        (pid,) = self._notes("pid")
-        return int(pid)
+        """Of the last that was started."""
+        return int(self._notes("pid")[-1])
 
     @property
     def is_gone(self) -> bool:
-        return start_time(self.pid) is None
+        return not any(map(start_time, self._notes("pid")))
 
     def run(self, *argv: str, **more: str) -> "subprocess.CompletedProcess[str]":
         """Run a verb of the plugin to its end."""
@@ -69,11 +69,11 @@ class Kubectl:
         return subprocess.run([*PLUGIN, *argv], env=env, capture_output=True, text=True, timeout=60, check=False)
 
     def begin(self, *argv: str) -> "subprocess.Popen[str]":
-        """Start a verb, and wait until it is connected."""
+        """Start a verb, and wait until it is connected, after it has made sure that a server is there."""
         pipe = subprocess.PIPE
         verb = subprocess.Popen([*PLUGIN, *argv], env=self.environment, stdout=pipe, stderr=pipe, text=True)
         self._begun.append(verb)
-        assert wait_until(lambda: bool(self._notes("connected")), WITHIN)
+        assert wait_until(lambda: len(self._notes("connected")) > 1, WITHIN)
         return verb
 
     def end(self) -> None:

@@ -1,7 +1,8 @@
 """Stands in for ``kubectl port-forward`` in front of a real server: its words, its exit status, its forwarding.
 
-STAND_IN says how it goes (``forward``, ``missing``, ``refused``, ``silent``, ``broken``), STAND_IN_TARGET which port of
-loopback it forwards to, STAND_IN_LOG where it notes that it was started, and each connection.
+STAND_IN says how it goes (``forward``, ``missing``, ``refused``, ``silent``, ``broken``, or what alone is not broken,
+as ``pod/nats-1``), STAND_IN_TARGET which port of loopback it forwards to, STAND_IN_LOG where it notes that it was
+started, and each connection.
 """
 
 import json
@@ -29,7 +30,7 @@ def main() -> None:
         sys.exit(REFUSED)
     if how == "silent":
         signal.pause()
-    forward(broken=how == "broken")
+    forward(broken=how != "forward" and how not in sys.argv)
 
 
 def note(**facts: object) -> None:

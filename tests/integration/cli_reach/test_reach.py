@@ -97,6 +97,15 @@ def test_a_way_that_leads_nowhere_is_an_error_with_what_kubectl_says_of_it(
     assert kubectl.is_gone
 
 
+@pytest.mark.usefixtures("controller")
+def test_a_server_on_a_node_that_is_dead_is_passed_by(kubectl: Kubectl) -> None:
+    done = kubectl.run("list", "drives", STAND_IN="pod/nats-1")
+
+    assert "no drives match" in done.stderr, done.stderr
+    assert [argv[-2] for argv in kubectl.started] == ["service/nats", "pod/nats-0", "pod/nats-1"]
+    assert kubectl.is_gone
+
+
 def test_without_kubectl_the_error_says_what_to_do(kubectl: Kubectl) -> None:
     kubectl.program.unlink()
 

@@ -41,8 +41,8 @@ def test_a_kubeconfig_that_was_named_and_is_not_there_is_no_reason_to_take_anoth
 def test_kubectl_forwards_a_port_of_loopback_that_the_kernel_chooses():
     forward = ["-n", "directpv", "port-forward", "--address", "127.0.0.1", "service/nats", ":4222"]
 
-    assert command("") == ["kubectl", *forward]
-    assert command("/k") == ["kubectl", "--kubeconfig=/k", *forward]
+    assert command("", "service/nats") == ["kubectl", *forward]
+    assert command("/k", "service/nats") == ["kubectl", "--kubeconfig=/k", *forward]
 
 
 @pytest.mark.parametrize(

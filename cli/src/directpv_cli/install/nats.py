@@ -27,6 +27,8 @@ from directpv_cli.install.rbac import NATS as ACCOUNT
 from directpv_common.names import CREATED_BY, GROUP
 
 NAME: Final = "nats"
+SERVERS: Final = 3
+"""At most."""
 HEADLESS: Final = "nats-headless"
 LEAF: Final = "nats-leaf"
 POD: Final = {SELECTOR: "nats"}
