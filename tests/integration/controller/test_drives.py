@@ -366,3 +366,15 @@ async def test_leader_and_standby_are_ready_and_only_the_leader_shows_drives(
     await until(is_unready, "without bus nobody is ready")
     assert (await asyncio.to_thread(fetch, first.port, "/healthz"))[0] == 200
     nats.start()
+
+
+async def test_a_controller_that_finds_no_bus_waits_for_it(nats: NatsServer, bus: Bus, controllers: Start) -> None:
+    nats.kill()
+    controller = controllers("c1")
+    await until(lambda: controller.said("no NATS server answers yet"), "it says so")
+    assert (await asyncio.to_thread(fetch, controller.port, "/ready"))[0] == 503
+    assert (await asyncio.to_thread(fetch, controller.port, "/healthz"))[0] == 200
+
+    nats.start()
+
+    assert (await bus.call(Api.DRIVE_LIST, m.ListDrives(), within=20)).drives == ()

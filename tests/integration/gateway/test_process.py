@@ -12,6 +12,7 @@ from directpv_cli.local.ports import free_port
 from directpv_common.api import Controller
 from directpv_csi_gateway.pb import csi_pb2 as pb
 from integration.gateway.harness import client_of, peer, placed, serving, until
+from support.nats import nats_server
 from unit.gateway import requests as r
 
 
@@ -119,12 +120,26 @@ async def test_a_socket_path_may_have_107_bytes(start, tmp_path, length):
         assert "longer than 107 bytes" in gateway.log
 
 
-async def test_without_a_bus_the_gateway_says_so_and_ends(start):
-    gateway = start("--connect-seconds", "1", NATS_URL=f"nats://127.0.0.1:{free_port()}")
+async def test_without_a_bus_the_gateway_waits_for_it_and_says_so(start, tmp_path):
+    port, bus_port = free_port(), free_port()
+    gateway = start(NATS_URL=f"nats://127.0.0.1:{bus_port}", METRICS_PORT=str(port), HTTP_HOST="127.0.0.1")
 
-    assert await gateway.ended() == 1
-    assert "no NATS server answers" in gateway.log
+    await until(lambda: "no NATS server answers yet" in gateway.log, "it says so")
     assert not gateway.socket.exists()
+    assert await asyncio.to_thread(fetched, port, "/ready") == (503, "the bus is not connected\n")
+    assert (await asyncio.to_thread(fetched, port, "/healthz"))[0] == 200
+    with nats_server(tmp_path / "late", bus_port):
+        await serving(gateway)
+        assert await asyncio.to_thread(fetched, port, "/ready") == (200, "ok\n")
+
+
+async def test_a_gateway_that_waits_for_the_bus_ends_when_it_is_told_to(start):
+    gateway = start(NATS_URL=f"nats://127.0.0.1:{free_port()}")
+    await until(lambda: "no NATS server answers yet" in gateway.log, "it waits")
+
+    gateway.process.send_signal(signal.SIGTERM)
+
+    assert await gateway.ended() == 0
 
 
 async def test_while_the_bus_is_away_probe_says_not_ready_and_calls_are_unavailable(server, start):

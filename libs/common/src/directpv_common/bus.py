@@ -35,6 +35,7 @@ FIRST_PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 0.25
 CONNECT_SECONDS: Final = 2
 PING_SECONDS: Final = 5
+COMPLAIN_SECONDS: Final = 5.0
 
 
 class _Client(Client):
@@ -189,14 +190,14 @@ def _who(subject: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def connect_bus(urls: str, *, name: str, prefix: str, within: float = 30.0) -> AsyncIterator[Bus]:
+async def connect_bus(urls: str, *, name: str, prefix: str, within: float | None = 30.0) -> AsyncIterator[Bus]:
     """Connect to the first of the comma-separated ``urls`` that answers; drain and close at the end.
 
     Args:
         urls: For instance ``nats://127.0.0.1:4222``.
         name: Shown by ``nats server report connections``.
         prefix: Subject prefix of the installation.
-        within: Seconds to wait for a server at the start.
+        within: Seconds to wait for a server at the start; None: as long as it takes.
 
     Raises:
         Unavailable: No server answered in time, or it refused the connection; names the URLs.
@@ -214,7 +215,7 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float = 30.0
         log.log(level, "bus error", extra={"error": str(error) or type(error).__name__})
 
     try:
-        async with asyncio.timeout(within):  # the client itself would try for ever
+        async with _impatient(urls), asyncio.timeout(within):  # the client itself would try for ever
             await client.connect(
                 [url.strip() for url in urls.split(",")],
                 name=name,
@@ -230,11 +231,27 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float = 30.0
             )
     except (nats.errors.Error, OSError, TimeoutError) as error:
         await _close(client)
-        raise Unavailable(f"no NATS server answers at {urls} within {within:g} s") from error
+        raise Unavailable(f"no NATS server answers at {urls} within {within or 0:g} s") from error
     try:
         yield bus
     finally:
         await _close(client)
+
+
+@contextlib.asynccontextmanager
+async def _impatient(urls: str) -> AsyncIterator[None]:
+    """Say now and then that the block still waits for a server."""
+
+    async def complain() -> None:
+        while True:
+            await asyncio.sleep(COMPLAIN_SECONDS)
+            log.warning("no NATS server answers yet", extra={"urls": urls})
+
+    complaining = asyncio.create_task(complain())
+    try:
+        yield
+    finally:
+        complaining.cancel()
 
 
 async def _close(client: Client) -> None:

@@ -54,6 +54,15 @@ def run(service: Callable[[], Coroutine[None, None, None]]) -> None:
         log.info("stopped", extra={"reason": str(stopped.exceptions[0])})
 
 
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Yield what a group holds, in groups of its own or not."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error
+
+
 class InFlight:
     """Counts running calls, so that a server can be closed when there are none."""
 

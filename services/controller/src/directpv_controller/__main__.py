@@ -8,15 +8,13 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 from directpv_common.bus import connect_bus
 from directpv_common.config import load
 from directpv_common.errors import DirectPVError
 from directpv_common.events import Events
-from directpv_common.lifecycle import run, stop_on_signal
+from directpv_common.lifecycle import background, leaves, run, stop_on_signal
 from directpv_common.logs import configure_logging
 from directpv_common.monitoring import Monitor, serve_http
 from directpv_controller.adapters import sqlite_registry
@@ -68,22 +66,17 @@ async def serve(config: Config) -> None:
     figures = Figures()
     monitor = Monitor(figures.not_ready)
     store = store_of(config, holder, figures)
-    async with AsyncExitStack() as resources:  # opened first, closed last
-        await resources.enter_async_context(
-            serve_http(monitor, figures.registry, config.metrics_port, host=config.http_host)
-        )
-        bus = await resources.enter_async_context(
-            connect_bus(config.nats_url, name="directpv-controller", prefix=config.subject_prefix)
-        )
+    async with (
+        serve_http(monitor, figures.registry, config.metrics_port, host=config.http_host),
+        background(monitor.run(), stop_on_signal(signal.SIGTERM, signal.SIGINT)),
+        connect_bus(config.nats_url, name="directpv-controller", prefix=config.subject_prefix, within=None) as bus,
+    ):
         events = Events(bus, "controller")
         figures.bus, figures.events = bus, events
         candidate = Candidate(config, holder=holder, bus=bus, events=events, figures=figures, open_store=store)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, candidate.report)
-        async with asyncio.TaskGroup() as tasks:  # activities: all end before a resource closes
-            tasks.create_task(monitor.run(), name="monitor")
-            tasks.create_task(events.run(), name="events")
-            tasks.create_task(candidate.run(), name="candidate")
-            tasks.create_task(stop_on_signal(signal.SIGTERM, signal.SIGINT), name="signals")
+        async with background(events.run()):
+            await candidate.run()
 
 
 def main() -> None:
@@ -94,18 +87,10 @@ def main() -> None:
     try:
         run(lambda: serve(config))
     except* (DirectPVError, OSError) as group:
-        failures.extend(str(error) for error in _leaves(group))
+        failures.extend(str(error) for error in leaves(group))
     for failure in failures:
         log.critical("controller ends: %s", failure)
     sys.exit(1 if failures else 0)
-
-
-def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
 """Composition root of the CSI gateway: everything is built here, once."""
 
-import asyncio
 import logging
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 
 from prometheus_client import CollectorRegistry
 
 from directpv_common.bus import Bus, connect_bus
 from directpv_common.config import load
 from directpv_common.errors import DirectPVError
-from directpv_common.lifecycle import run, stop_on_signal
+from directpv_common.lifecycle import background, leaves, run, stop_on_signal
 from directpv_common.logs import configure_logging
 from directpv_common.monitoring import Monitor, serve_http
 from directpv_csi_gateway.adapters.calls import Calls
@@ -39,35 +37,53 @@ def services(config: Config, bus: Bus, calls: Calls) -> Sequence[Guard]:
     return guards
 
 
-async def serve(config: Config) -> None:
-    """Build the gateway from ``config`` and run it until a signal or a fault."""
-    registry = CollectorRegistry()
-    calls = Calls(registry)
-    async with AsyncExitStack() as resources:  # opened first, closed last
-        name = f"directpv-csi-gateway {config.node_name}".strip()
-        bus = await resources.enter_async_context(
-            connect_bus(config.nats_url, name=name, prefix=config.subject_prefix, within=config.connect_seconds)
-        )
-        monitor = Monitor(lambda: "" if bus.connected else "the bus is not connected")
+class Gateway:
+    """The gateway that ``config`` describes."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._registry = CollectorRegistry()
+        self._calls = Calls(self._registry)
+        self._bus: Bus | None = None
+
+    def not_ready(self) -> str:
+        """Return why calls cannot be answered now, or an empty string."""
+        return "" if self._bus is not None and self._bus.connected else "the bus is not connected"
+
+    async def run(self) -> None:
+        """Run it until a signal or a fault."""
+        config, monitor = self._config, Monitor(self.not_ready)
         ports = (config.metrics_port, config.readiness_port)
-        await resources.enter_async_context(serve_http(monitor, registry, *ports, host=config.http_host))
-        listening = await resources.enter_async_context(bound_socket(config.socket_path))
-        guards = services(config, bus, calls)
-        async with asyncio.TaskGroup() as tasks:  # activities: all end before a resource closes
-            tasks.create_task(monitor.run(), name="monitor")
-            tasks.create_task(serve_csi(listening, guards, calls, config.drain_seconds), name="csi")
-            tasks.create_task(stop_on_signal(signal.SIGTERM, signal.SIGINT), name="signals")
+        async with (
+            serve_http(monitor, self._registry, *ports, host=config.http_host),
+            background(monitor.run(), stop_on_signal(signal.SIGTERM, signal.SIGINT)),
+        ):
+            await self._answer()
+
+    async def _answer(self) -> None:
+        """Wait for the bus, then answer calls until cancelled; the bus is there until the last is answered."""
+        config = self._config
+        name = f"directpv-csi-gateway {config.node_name}".strip()
+        async with (
+            connect_bus(config.nats_url, name=name, prefix=config.subject_prefix, within=None) as self._bus,
+            bound_socket(config.socket_path) as listening,
+        ):
+            guards = services(config, self._bus, self._calls)
+            await serve_csi(listening, guards, self._calls, config.drain_seconds)
 
 
 def main() -> None:
     """Console script ``directpv-csi-gateway``; status 1 when it cannot start or fails."""
     configure_logging()
     config = load(Config, sys.argv[1:], os.environ, prog="directpv-csi-gateway")
+    errors: list[BaseException] = []
     try:
-        run(lambda: serve(config))
-    except (DirectPVError, OSError) as error:
+        run(lambda: Gateway(config).run())
+    except* (DirectPVError, OSError) as group:
+        errors.extend(leaves(group))
+    for error in errors:
         log.error("cannot run: %s", error)
-        sys.exit(1)
+    sys.exit(1 if errors else 0)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,6 @@ class Config:
     node_name: str = option("", "name of this node; needed unless the mode is controller")
     nats_url: str = option("nats://127.0.0.1:4222", "NATS servers, comma-separated")
     subject_prefix: str = option(DEFAULT_PREFIX, "subject prefix of the installation")
-    connect_seconds: float = option(30.0, "how long to wait for NATS at the start, before giving up")
     drain_seconds: float = option(20.0, "how long running calls may go on after SIGTERM")
     http_host: str = option("0.0.0.0", "address to serve metrics and probes on")  # noqa: S104 - pods are probed from outside
     metrics_port: int = option(0, "port of /metrics, /ready and /healthz; 0: none")
@@ -43,9 +42,8 @@ class Config:
         for name in ("metrics_port", "readiness_port"):
             if not 0 <= getattr(self, name) <= 65535:
                 raise ValueError(f"{name}: use 1 to 65535, or 0 for none")
-        for name in ("connect_seconds", "drain_seconds"):
-            if not 0 <= getattr(self, name) <= 3600:
-                raise ValueError(f"{name}: use 0 to 3600")
+        if not 0 <= self.drain_seconds <= 3600:
+            raise ValueError("drain_seconds: use 0 to 3600")
 
     @property
     def socket_path(self) -> str:
