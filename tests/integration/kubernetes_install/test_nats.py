@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -63,6 +64,10 @@ class Servers:
                 [SERVER, f"--config={path}", f"--name={name}"], env={**os.environ, **env}, stdout=log, stderr=log
             )
 
+    def freeze(self, name: str) -> None:
+        """Let a server be as one whose machine lost its power: its connections stay, and nothing comes from them."""
+        self.running[name].send_signal(signal.SIGSTOP)
+
     def kill(self, name: str) -> None:
         process = self.running.pop(name)
         process.kill()
@@ -112,9 +117,9 @@ async def _patiently(servers: Servers, key: str) -> Client:
             await asyncio.sleep(0.1)
 
 
-async def _answer(client: Client, subject: str) -> bytes:
+async def _answer(client: Client, subject: str, within: float = 20.0) -> bytes:
     """Ask until somebody answers: connections between servers come up one after another."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(within):
         while True:
             with contextlib.suppress(nats.errors.Error):
                 return (await client.request(subject, b"", timeout=1)).data
@@ -178,3 +183,17 @@ async def test_a_node_joins_again_when_the_servers_come_back(servers: Servers) -
         for index in range(servers.count):
             servers.start_hub(index)
         assert await _answer(controller, "t.node.n1") == b"here"
+
+
+@pytest.mark.parametrize("servers", [3], indirect=True)
+async def test_a_node_whose_server_fell_silent_goes_to_another_within_a_minute(servers: Servers) -> None:
+    servers.kill("nats-2")
+    async with connected(servers, "leaf", "client-0") as (node, controller):
+        await _serve(node, "t.node.n1")
+        await _answer(controller, "t.node.n1")  # through one of the two
+        servers.start_hub(2)
+        async with connected(servers, "client-2") as (other,):
+            await _answer(other, "t.node.n1")
+            servers.freeze("nats-0")
+            servers.freeze("nats-1")
+            assert await _answer(other, "t.node.n1", within=60) == b"here"

@@ -40,16 +40,21 @@ CONFIG_HASH: Final = f"{GROUP}/config-hash"
 STORE: Final = "1Gi"
 LOCAL_URL: Final = f"nats://127.0.0.1:{CLIENT_PORT}"
 
-LEAF_CONFIG: Final = """\
-# The node's own server: only this pod reaches it; the rest of the cluster is behind the leaf connection.
+PING: Final = """\
+# A server whose machine lost its power says nothing any more: noticed after 15 s, not after four minutes.
+ping_interval: 5s
+ping_max: 2
+"""
+LEAF_CONFIG: Final = f"""\
+{PING}# The node's own server: only this pod reaches it; the rest of the cluster is behind the leaf connection.
 host: 127.0.0.1
 port: 4222
-leafnodes {
+leafnodes {{
   reconnect: 2s
-  remotes: [{ urls: $LEAF_URLS }]
-}
+  remotes: [{{ urls: $LEAF_URLS }}]
+}}
 # A leaf keeps no streams; what is asked of JetStream goes to the servers that do.
-mappings { "$JS.API.>": "$JS.directpv.API.>" }
+mappings {{ "$JS.API.>": "$JS.directpv.API.>" }}
 """
 
 
@@ -82,6 +87,7 @@ def server_config(replicas: int) -> str:
     return (
         f"port: {CLIENT_PORT}\n"
         f"http_port: {MONITOR_PORT}\n"
+        f"{PING}"
         "# Events only: losing them loses history, nothing else.\n"
         "jetstream { domain: directpv, store_dir: /data, max_memory_store: 64MiB, max_file_store: 768MiB }\n"
         f"leafnodes {{ port: {LEAF_PORT}, no_advertise: true }}\n"
