@@ -116,23 +116,25 @@ async def home_of_leader(driver: Driver) -> str:
     return homes(driver.cluster.api.objects("pods", "-n", NAMESPACE, "-l", CONTROLLERS))[leader]
 
 
-async def is_online(driver: Driver, node: str) -> bool | None:
-    """Return what is told of a node; None: nothing, as the way in leads through a node that is not known to be gone."""
+async def online(driver: Driver) -> set[str] | None:
+    """Return which nodes are told to be online; None: nobody leads yet who could tell."""
     done = await driver.plugin("info", "--output=json", check=False)
-    told = {each["info"]["name"]: bool(each["online"]) for each in json.loads(done.stdout or "[]")}
-    return told.get(node)
+    return {each["info"]["name"] for each in json.loads(done.stdout) if each["online"]} if done.stdout else None
 
 
 @contextlib.asynccontextmanager
 async def off(machines: OwnCluster, driver: Driver, node: KubeNode) -> AsyncIterator[None]:
-    """Have the node without power in the block, and told to be offline; boot it again after the block."""
+    """Have the node without power in the block, and told to be offline, it alone; boot it again after the block."""
+    others = {each.name for each in machines.nodes} - {node.name}
 
     async def is_offline() -> bool:
-        return await is_online(driver, node.name) is False
+        return await online(driver) == others
 
+    began = time.monotonic()
     await node.fail()
     try:
-        await machines.until(is_offline, f"{node.name} is told to be offline", 180)
+        await machines.until(is_offline, f"{node.name} alone is told to be offline", 180)
+        print(f"told to be offline {time.monotonic() - began:.0f} s after its power was cut")
         yield
     finally:
         await node.start()
@@ -171,7 +173,7 @@ async def test_volumes_of_a_deleted_node_can_be_given_up_if_nobody_uses_them_and
     await kept.writer.start_pod(within=300)
     print(f"node booted, its volume is served {time.monotonic() - began:.0f} s after the power was back")
     assert await kept.writer.written() >= written
-    assert await is_online(driver, node.name)
+    assert node.name in (await online(driver) or ())
     for volume in (used, unused):
         await machines.until(volume.is_gone, f"{volume.claim} is gone", 180)
     await Writer(space, "new").start(**on(node.name))
