@@ -1,4 +1,4 @@
-"""A flush that is given up, on a real nats-server."""
+"""A flush, or a connection in the making, that is given up, on a real nats-server."""
 
 import asyncio
 from pathlib import Path
@@ -27,3 +27,20 @@ async def test_a_bus_goes_on_listening_when_a_flush_was_given_up(tmp_path: Path)
             )
             async with serving:
                 assert await bus.call(Controller.VOLUME_DELETE, m.VolumeId(name="pvc-1"), within=2) == m.Done()
+
+
+async def test_a_connection_in_the_making_is_given_up_when_it_is_told_so(tmp_path: Path) -> None:
+    """At whatever moment: the cancellations fall on one after the other of the steps in which it is made."""
+    with nats_server(tmp_path / "store") as server:
+
+        async def connected() -> None:
+            async with connect_bus(server.url, name="test", prefix="directpv.v1"):
+                await asyncio.Event().wait()
+
+        for steps in range(600):
+            connecting = asyncio.create_task(connected())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            connecting.cancel()
+            done, _ = await asyncio.wait({connecting}, timeout=10)
+            assert done, f"cancelled after {steps} steps, it goes on"

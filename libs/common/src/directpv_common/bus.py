@@ -170,7 +170,7 @@ class Bus:
 
 @contextlib.contextmanager
 def cancellation_heeded() -> Iterator[None]:
-    """Raise a cancellation again that the client swallowed: it does so while it flushes (nats-py 2.16)."""
+    """Raise a cancellation again that the client swallowed: it does so while it connects and flushes (nats-py 2.16)."""
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
     try:
@@ -216,22 +216,26 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float | None
 
     try:
         async with _impatient(urls), asyncio.timeout(within):  # the client itself would try for ever
-            await client.connect(
-                [url.strip() for url in urls.split(",")],
-                name=name,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.1,  # type: ignore[arg-type]
-                connect_timeout=CONNECT_SECONDS,
-                ping_interval=PING_SECONDS,
-                max_outstanding_pings=2,
-                allow_reconnect=True,
-                error_cb=failed,
-                disconnected_cb=disconnected,
-                reconnected_cb=bus.reconnected,
-            )
+            with cancellation_heeded():
+                await client.connect(
+                    [url.strip() for url in urls.split(",")],
+                    name=name,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.1,  # type: ignore[arg-type]
+                    connect_timeout=CONNECT_SECONDS,
+                    ping_interval=PING_SECONDS,
+                    max_outstanding_pings=2,
+                    allow_reconnect=True,
+                    error_cb=failed,
+                    disconnected_cb=disconnected,
+                    reconnected_cb=bus.reconnected,
+                )
     except (nats.errors.Error, OSError, TimeoutError) as error:
         await _close(client)
         raise Unavailable(f"no NATS server answers at {urls} within {within or 0:g} s") from error
+    except asyncio.CancelledError:
+        await _close(client)
+        raise
     try:
         yield bus
     finally:
