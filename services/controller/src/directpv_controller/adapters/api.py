@@ -5,21 +5,18 @@ away leaves no half-done work, and a repeat of a running call joins it. A reply 
 while this process certainly leads.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
-import msgspec
-
 import directpv_common.messages as m
-from directpv_common.api import Controller, Endpoint, Node
+from directpv_common.api import Controller, Endpoint
 from directpv_common.clock import now_rfc3339
-from directpv_common.context import remaining
-from directpv_common.errors import Conflict, DirectPVError, FailedPrecondition, NotFound, Unavailable
+from directpv_common.errors import DirectPVError, FailedPrecondition
 from directpv_common.service import Handler, Handlers, Unanswered
 from directpv_common.singleflight import SingleFlight
 from directpv_controller.adapters.changes import Changes
+from directpv_controller.adapters.formats import Formats
 from directpv_controller.adapters.metrics import Figures
 from directpv_controller.adapters.nodes import Nodes
 from directpv_controller.adapters.repairs import Repairs
@@ -33,9 +30,6 @@ R = TypeVar("R")
 
 REMOVE_SECONDS: Final = 3.0
 """How long a delete waits for the node; after that it is acknowledged, and finished in the background."""
-INIT_SECONDS: Final = 600.0
-"""Formatting when the caller sets no deadline."""
-LIST_SECONDS: Final = 15.0
 
 
 class Api:
@@ -49,6 +43,7 @@ class Api:
         self._flights: SingleFlight[Any] = SingleFlight()
         self._changes = Changes(term, nodes, self._flights)
         self._repairs = Repairs(term)
+        self.init_devices = Formats(term, nodes, self._flights).init
 
     def handlers(self) -> Handlers:
         """Return what to serve."""
@@ -111,7 +106,7 @@ class Api:
 
     async def _create(self, wanted: Wanted) -> m.VolumeInfo:
         if wanted.name not in self._ledger.volumes:
-            await self._settled()
+            await self._nodes.reported()
         await self._term.idle(wanted.name)
         volume, change = self._ledger.place(wanted, now=now_rfc3339())
         await self._term.commit(change)
@@ -124,24 +119,13 @@ class Api:
             )
         return info
 
-    async def _settled(self) -> None:
-        """Wait until it is known which nodes are there, and with a new registry what they have."""
-        if self._term.settled.is_set() and self._nodes.roll_call.over.is_set():
-            return
-        try:
-            async with asyncio.timeout(remaining(LIST_SECONDS)):
-                await self._term.settled.wait()
-                await self._nodes.roll_call.over.wait()
-        except TimeoutError:
-            raise Unavailable("nodes are still reporting their drives; repeat a little later") from None
-
     async def delete_volume(self, request: m.VolumeId) -> m.Done:
         """Delete a volume; one that does not exist is deleted already. Source: CSI DeleteVolume."""
         return await self._one_at_a_time(request.name, request, lambda: self._delete(request.name))
 
     async def _delete(self, name: str) -> m.Done:
         if name not in self._ledger.volumes:
-            await self._settled()
+            await self._nodes.reported()
         await self._term.idle(name)
         volume = self._ledger.volumes.get(name)
         if volume is None:
@@ -201,7 +185,7 @@ class Api:
 
     async def get_capacity(self, request: m.GetCapacity) -> m.Capacity:
         """Return the free space for volumes with these parameters."""
-        await self._settled()
+        await self._nodes.reported()
         return listing.capacity(self._ledger, request)
 
     # ---- drives and nodes
@@ -213,51 +197,3 @@ class Api:
     async def list_nodes(self, request: m.Empty) -> m.NodePage:
         """Return all nodes."""
         return self._nodes.page()
-
-    async def init_devices(self, request: m.InitDevices) -> m.FormatResults:
-        """Let a node format devices, and register the drives that they became."""
-        results: m.FormatResults = await self._flights.run(f"init {request.node}", request, lambda: self._init(request))
-        return results
-
-    async def _init(self, request: m.InitDevices) -> m.FormatResults:
-        await self._settled()
-        order = m.FormatDevices(
-            devices=request.devices, registered=await self._registered(request), fence=self._term.fence
-        )
-        self._term.require_lead()
-        limit = remaining(INIT_SECONDS)
-        results = await self._term.bus.call(
-            Node.DEVICE_FORMAT, order, node=request.node, within=limit, attempt=limit, patient=False
-        )
-        registered = [await self._register(request.node, result) for result in results.results]
-        return m.FormatResults(node=request.node, results=tuple(registered))
-
-    async def _registered(self, request: m.InitDevices) -> tuple[str, ...]:
-        """Return which file systems among the devices asked belong to registered drives, of whatever node."""
-        try:
-            devices = await self._term.bus.call(
-                Node.DEVICE_LIST, m.Empty(), node=request.node, within=remaining(LIST_SECONDS), patient=False
-            )
-        except Unavailable as error:
-            if not self._nodes.knows(request.node):
-                raise NotFound(f"node {request.node} is unknown: its agent was never heard", field="node") from error
-            raise FailedPrecondition(f"node {request.node} does not answer; start its agent first") from error
-        asked = {device.name for device in request.devices}
-        found = {device.fsuuid.lower() for device in devices.devices if device.name in asked and device.fsuuid}
-        return tuple(sorted(found & self._ledger.drives.keys()))
-
-    async def _register(self, node: str, result: m.FormatResult) -> m.FormatResult:
-        if result.drive is None:
-            return result
-        record = msgspec.structs.replace(result.drive, node=node)
-        news = record.fsuuid not in self._ledger.drives  # the node's heartbeat may have been quicker
-        try:
-            change = self._ledger.register(record)
-        except Conflict as error:
-            self._term.events.emit("drive", "conflict", record.fsuuid, node=node)
-            return m.FormatResult(name=result.name, error=error.message)
-        await self._term.commit(change)
-        if news:
-            facts = {"node": node, "device": record.device, "total": record.total}
-            self._term.events.emit("drive", "registered", record.fsuuid, **facts)
-        return m.FormatResult(name=result.name, drive=self._ledger.drives[record.fsuuid].record)

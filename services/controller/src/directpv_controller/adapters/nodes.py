@@ -12,7 +12,8 @@ from nats.aio.msg import Msg
 
 import directpv_common.messages as m
 from directpv_common.clock import now_rfc3339
-from directpv_common.errors import DirectPVError
+from directpv_common.context import remaining
+from directpv_common.errors import DirectPVError, Unavailable
 from directpv_common.wire import decode
 from directpv_controller.adapters.node_worker import NodeWorker
 from directpv_controller.adapters.pod_labels import PodLabels
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 PULLS_AT_ONCE: Final = 32
 """Inventories asked for at the same time, over all nodes."""
 WAIT_SECONDS: Final = 0.05
+REPORT_SECONDS: Final = 15.0
 
 
 class Nodes:
@@ -110,6 +112,21 @@ class Nodes:
         """Tell whether the node was heard in this term, or has drives."""
         worker, node = self._workers.get(name), self._term.ledger.nodes.get(name)
         return (worker is not None and worker.state is not None) or (node is not None and bool(node.drives))
+
+    async def reported(self) -> None:
+        """Wait until it is known which nodes are there, and with a new registry what they have.
+
+        Raises:
+            Unavailable: That takes longer than the caller can wait.
+        """
+        if self._term.settled.is_set() and self.roll_call.over.is_set():
+            return
+        try:
+            async with asyncio.timeout(remaining(REPORT_SECONDS)):
+                await self._term.settled.wait()
+                await self.roll_call.over.wait()
+        except TimeoutError:
+            raise Unavailable("nodes are still reporting their drives; repeat a little later") from None
 
     async def quiet(self) -> None:
         """Wait until no inventory is being taken in."""
