@@ -22,14 +22,14 @@ CONTROLLERS = "namespace-controller,garbage-collector-controller"
 """Those that delete. Without nodes, the others would only make pods that nobody runs."""
 
 
-@pytest.fixture(scope="session")
-def manager(apiserver: ApiServer) -> Iterator[None]:  # noqa: F811
-    """The controller manager: empties namespaces, and deletes what belongs to deleted objects."""
+@contextlib.contextmanager
+def controller_manager(apiserver: ApiServer, controllers: str) -> Iterator[None]:  # noqa: F811
+    """Run a controller manager that has only these controllers."""
     port = free_port()
     command = [
         programs.kubernetes("kube-controller-manager") / "kube-controller-manager",
         f"--kubeconfig={apiserver.admin}",
-        f"--controllers={CONTROLLERS}",
+        f"--controllers={controllers}",
         "--bind-address=127.0.0.1",
         f"--secure-port={port}",
         f"--cert-dir={apiserver.directory}",
@@ -42,6 +42,13 @@ def manager(apiserver: ApiServer) -> Iterator[None]:  # noqa: F811
         yield
     finally:
         program.kill()
+
+
+@pytest.fixture(scope="session")
+def manager(apiserver: ApiServer) -> Iterator[None]:  # noqa: F811
+    """The controller manager: empties namespaces, and deletes what belongs to deleted objects."""
+    with controller_manager(apiserver, CONTROLLERS):
+        yield
 
 
 def _answers(url: str) -> bool:

@@ -145,7 +145,9 @@ def _stateful_set(options: Options) -> Object:
             "serviceName": HEADLESS,
             "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": POD},
-            "updateStrategy": {"type": "RollingUpdate"},
+            # Without a partition named, a server that is not ready when an upgrade begins is made anew from the
+            # template before, and deleted for that, over and over (Kubernetes 1.37, newVersionedStatefulSetPod).
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
             "template": {
                 "metadata": {
                     "labels": POD,
