@@ -95,8 +95,9 @@ class Loop:
             sleep(0.01)
 
     def attach(self, *options: str) -> None:
-        """Bring it under its name."""
+        """Bring it under its name; return when udev has found out what it can."""
         sh("losetup", *options, self.path, str(self.file))
+        sh("udevadm", "settle", "--timeout=20")
 
     def remove(self) -> None:
         """Take the device off the machine, whatever state it is in."""

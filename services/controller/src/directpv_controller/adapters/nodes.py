@@ -104,9 +104,11 @@ class Nodes:
         self.roll_call.begin()
 
     def online(self, name: str) -> bool:
-        """Tell whether the node was heard lately."""
-        heard = self._last_heard(name)
-        return math.isfinite(heard) and time.monotonic() - heard < self._online_seconds
+        """Tell whether the node was heard lately; with drives, whether these are open to new volumes."""
+        heard, node = self._last_heard(name), self._term.ledger.nodes.get(name)
+        if node is not None and node.drives:
+            return math.isfinite(heard) and not node.offline
+        return time.monotonic() - heard < self._online_seconds
 
     def knows(self, name: str) -> bool:
         """Tell whether the node was heard in this term, or has drives."""
