@@ -66,7 +66,7 @@ class Disk:
         return self.length or int(await self.hand.run("blockdev", "--getsz", self.machine.disk_device(self.index)))
 
     async def attach(self) -> str:
-        """Wire it up for the first time, and return its kernel name."""
+        """Wire it up for the first time, and return its kernel name once udev knows it: its id does not change then."""
         serial = self.serial or f"{abs(hash((self.machine.name, self.index))):032x}"[:32]
         device, sectors = self.machine.disk_device(self.index), await self.sectors()
         await self.hand.sh(
@@ -79,7 +79,9 @@ class Disk:
             echo 1 > {self._backstore}/enable
             """
         )
-        return await self.put_back()
+        name = await self.put_back()
+        await self.hand.run("udevadm", "settle", "--timeout=20")
+        return name
 
     async def put_back(self) -> str:
         """Put it in (again), and return its kernel name, which may be another one than before."""

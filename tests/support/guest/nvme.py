@@ -24,7 +24,8 @@ async def boot(lab: Lab, name: str = "n1", drives: int = 0, devices: tuple[str, 
 
 
 async def init(node: Node, *names: str) -> list[str]:
-    """Make drives of these devices, and return their ids."""
+    """Make drives of these devices once udev knows them, and return their ids."""
+    await node.hand.run("udevadm", "settle", "--timeout=20")
     results = await node.client.format(*names)
     assert [result.error for result in results] == [""] * len(names)
     return [result.drive.fsuuid for result in results if result.drive]
