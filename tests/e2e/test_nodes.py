@@ -1,22 +1,18 @@
 """Nodes are drained and deleted: volumes stay where they are, and are served again when their node is back."""
 
-import contextlib
-import json
 import time
-from collections.abc import AsyncIterator
-from datetime import datetime
 
 import pytest
 
-from support.kube.cluster import NODE_SECONDS, OwnCluster
+from support.kube.cluster import OwnCluster
 from support.kube.driver import NAMESPACE, Driver
-from support.kube.node import KubeNode
-from support.kube.workloads import DRIVER, KEY, Object, Space, claim, drive_of, node_of, stateful_set, storage_class
+from support.kube.outage import CONTROLLERS, check_new_volumes_avoid, node_of_leader, off, online
+from support.kube.workloads import KEY, Object, Space, drive_of, stateful_set
 from support.kube.writer import Writer, on
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
 
-CONTROLLERS, SERVERS = f"selector.{KEY}=controller-controller", f"selector.{KEY}=nats"
+SERVERS = f"selector.{KEY}=nats"
 SPREAD = {
     "maxSkew": 1,
     "topologyKey": "kubernetes.io/hostname",
@@ -111,47 +107,10 @@ class Volume:
         return not await self.has_pv() and await self.object() is None
 
 
-async def home_of_leader(driver: Driver) -> str:
-    """Return the node on which the controller that leads runs."""
-    leader = await driver.controller_leader()
-    return homes(driver.cluster.api.objects("pods", "-n", NAMESPACE, "-l", CONTROLLERS))[leader]
-
-
-async def online(driver: Driver) -> dict[str, float]:
-    """Return which nodes are told to be online, and when they were last heard; none if nobody leads who could tell."""
-    done = await driver.plugin("info", "--output=json", check=False)
-    told = json.loads(done.stdout or "[]")
-    return {
-        each["info"]["name"]: datetime.fromisoformat(each["last_seen"]).timestamp() for each in told if each["online"]
-    }
-
-
-@contextlib.asynccontextmanager
-async def off(machines: OwnCluster, driver: Driver, node: KubeNode) -> AsyncIterator[None]:
-    """Have the node without power in the block, and told to be offline, it alone; boot it again after the block."""
-    others = {each.name for each in machines.nodes} - {node.name}
-
-    async def is_offline() -> bool:
-        # One that was connected to the NATS server of the dead node is silent too, until it has found another server.
-        heard = await online(driver)
-        return heard.keys() == others and min(heard.values()) > cut + 5
-
-    began, cut = time.monotonic(), time.time()
-    await node.fail()
-    try:
-        await machines.until(is_offline, f"{node.name} alone is told to be offline", 180)
-        print(f"told to be offline {time.monotonic() - began:.0f} s after its power was cut")
-        yield
-    finally:
-        await node.start()
-        await machines.eventually(machines.all_ready, "all nodes are ready", NODE_SECONDS)
-
-
-async def test_volumes_of_a_deleted_node_can_be_given_up_if_nobody_uses_them_and_are_served_when_it_is_back(
+async def test_a_deleted_node_gets_no_volumes_and_its_own_are_given_up_if_unused_or_served_when_it_is_back(
     machines: OwnCluster, driver: Driver, space: Space
 ) -> None:
-    leading = await home_of_leader(driver)  # a new leader would not know who used what before
-    node = next(node for node in machines.nodes if node.name != leading)
+    node = await node_of_leader(machines, driver)  # who leads then has never heard of it, nor of who uses what there
     kept, used, unused = volumes = [Volume(space, name) for name in ("kept", "used", "unused")]
     for volume in volumes:
         await volume.start(node.name)
@@ -164,6 +123,7 @@ async def test_volumes_of_a_deleted_node_can_be_given_up_if_nobody_uses_them_and
 
     async with off(machines, driver, node):
         await space.kubectl("delete", "node", node.name, namespaced=False)
+        await check_new_volumes_avoid(node, machines, space)
         await machines.until(has_no_pods, "Kubernetes has cleared the pods of the node away", 240)
 
         # A volume that nobody uses is given back at once; its space is not, for its data is still there.
@@ -183,19 +143,3 @@ async def test_volumes_of_a_deleted_node_can_be_given_up_if_nobody_uses_them_and
     for volume in (used, unused):
         await machines.until(volume.is_gone, f"{volume.claim} is gone", 180)
     await Writer(space, "new").start(**on(node.name))
-
-
-@pytest.mark.parametrize("leads", [False, True], ids=["another-node", "the-node-of-the-leader"])
-async def test_no_volume_comes_to_lie_on_a_node_that_is_offline(
-    machines: OwnCluster, driver: Driver, space: Space, leads: bool
-) -> None:
-    """Nor if whoever leads has never heard of that node, because the leader before was lost with it."""
-    topology = {"matchLabelExpressions": [{"key": f"{KEY}/identity", "values": [DRIVER]}]}
-    anywhere = storage_class("anywhere", binding="Immediate") | {"allowedTopologies": [topology]}
-    names = [f"new{number}" for number in range(8)]
-    leading = await home_of_leader(driver)
-    node = next(node for node in machines.nodes if (node.name == leading) is leads)
-    async with off(machines, driver, node):
-        await space.apply(anywhere, *(claim(name, storage_class="anywhere") for name in names))
-        homes = {node_of(volume) for volume in (await space.bound(names)).values()}
-    assert homes == {other.name for other in machines.nodes} - {node.name}

@@ -8,14 +8,14 @@ import pytest
 from support.kube.cluster import OwnCluster
 from support.kube.driver import NAMESPACE, Driver
 from support.kube.node import KubeNode, is_ready
-from support.kube.workloads import KEY, Space, drive_of, node_of, stateful_set
+from support.kube.outage import CONTROLLERS, check_new_volumes_avoid, node_of_leader, off
+from support.kube.workloads import Space, drive_of, node_of, stateful_set
 from support.kube.writer import MARK, Writer, checked, on, restarts
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
 
 MOUNTS = "/var/lib/directpv/mnt"
 CLAIMS = [f"c{number}" for number in range(10)]
-CONTROLLERS = f"selector.{KEY}=controller-controller"
 
 
 async def check_served(node: KubeNode, driver: Driver) -> None:
@@ -28,22 +28,24 @@ async def check_served(node: KubeNode, driver: Driver) -> None:
         assert f" {MOUNTS}/{drive_of(drive)} xfs " in mounts
 
 
-async def test_a_pod_runs_on_its_node_again_with_what_it_wrote_when_that_node_lost_its_power(
+async def test_a_node_that_lost_its_power_gets_no_volumes_and_runs_its_pods_again_with_what_they_wrote(
     machines: OwnCluster, driver: Driver, space: Space
 ) -> None:
+    leading = await node_of_leader(machines, driver)
+    node = next(node for node in machines.nodes if node is not leading)
     writer = Writer(space, "kept")
-    node = machines.node((await writer.start())["spec"]["nodeName"])
+    await writer.start(**on(node.name))
     written, before = await writer.written(), await writer.restarts()
 
     async def is_again() -> bool:
         pod = await writer.pod()
         return restarts(pod) > before and is_ready(pod)
 
-    began = time.monotonic()
-    await node.reboot()
+    async with off(machines, driver, node):
+        await check_new_volumes_avoid(node, machines, space)
     booted = time.monotonic()
     await machines.until(is_again, "the pod is ready again", 300)
-    print(f"node booted in {booted - began:.0f} s, pod ready again {time.monotonic() - booted:.0f} s later")
+    print(f"pod ready again {time.monotonic() - booted:.0f} s after the node")
 
     assert await writer.written() >= written
     await writer.goes_on()
@@ -87,10 +89,7 @@ async def test_pods_write_on_and_containers_restart_with_their_mounts_while_ther
 
 async def kill_leader(machines: OwnCluster, driver: Driver) -> None:
     """Kill the process of the controller that leads."""
-    leader = await driver.controller_leader()
-    pods = machines.api.objects("pods", "-n", NAMESPACE, "-l", CONTROLLERS)
-    (name,) = (pod["spec"]["nodeName"] for pod in pods if pod["metadata"]["name"] == leader)
-    node = machines.node(name)
+    node, leader = await node_of_leader(machines, driver), await driver.controller_leader()
     (process,) = await node.processes("--registry=kubernetes", f"POD_NAME={leader}")
     await node.hand.run("kill", "-9", str(process))
 
