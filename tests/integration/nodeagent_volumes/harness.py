@@ -114,6 +114,20 @@ def _removed(name: str) -> bool:
     return True
 
 
+def _stopped(pid: int) -> bool:
+    """Tell whether all threads of a process have stopped."""
+    states = [task.joinpath("stat").read_text().rpartition(")")[2].split()[0] for task in _tasks(pid)]
+    return all(state == "T" for state in states)
+
+
+def _tasks(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").iterdir())
+
+
+def _open_files(pid: int) -> list[str]:
+    return [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+
+
 def wait_until(condition: Callable[[], bool], what: str, within: float = WAIT) -> None:
     end = time.monotonic() + within
     while not condition():
@@ -185,6 +199,26 @@ class AgentProcess:
         if self.process is not None:
             self.kill()
         unmount_below(self.root)
+
+    def freeze(self) -> None:
+        """Stop it in its tracks, at a moment when it has nothing open on its drives: they can be unmounted then."""
+        assert self.process is not None
+        process = self.process
+
+        def frozen() -> bool:
+            process.send_signal(signal.SIGSTOP)
+            wait_until(lambda: _stopped(process.pid), "the agent stands still")
+            if any(str(target).startswith(f"{self.root}/mnt/") for target in _open_files(process.pid)):
+                process.send_signal(signal.SIGCONT)
+                return False
+            return True
+
+        wait_until(frozen, "the agent stands still with nothing open")
+
+    def go_on(self) -> None:
+        """Let it run on after :meth:`freeze`."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
     def log_text(self) -> str:
         return self.log.read_text(encoding="utf-8")

@@ -1,7 +1,6 @@
 """Asks for repairs, and damages drives so that they need one."""
 
 import os
-import signal
 import uuid
 from typing import Any
 
@@ -98,11 +97,10 @@ async def has_status(client: Client, fsuuid: str, status: DriveStatus) -> None:
 async def break_drive(agent: AgentProcess, loops: Loops, client: Client, fsuuid: str) -> str:
     """Damage the drive so that it cannot be mounted any more, while the agent is stopped in its tracks."""
     (device,) = loops.attached
-    assert agent.process is not None
-    agent.process.send_signal(signal.SIGSTOP)
+    agent.freeze()
     unmounted(agent, fsuuid)
     damage_root(device)
-    agent.process.send_signal(signal.SIGCONT)
+    agent.go_on()
     await has_status(client, fsuuid, DriveStatus.ERROR)
     return device
 

@@ -1,7 +1,6 @@
 """Repair: real xfs_repair on real damage, and what happens to the drive whatever becomes of it."""
 
 import os
-import signal
 import subprocess
 import uuid
 from pathlib import Path
@@ -83,11 +82,10 @@ class TestRepair:
         root = agent.root / "mnt" / drive
         (root / "pvc-1/file").write_bytes(b"precious" * 1000)
         (device,) = loops.attached
-        assert agent.process is not None
-        agent.process.send_signal(signal.SIGSTOP)
+        agent.freeze()
         unmounted(agent, drive)
         damage_unseen(device)
-        agent.process.send_signal(signal.SIGCONT)
+        agent.go_on()
         await has_status(client, drive, DriveStatus.ERROR)
 
         outcome = await repaired(client, drive)
@@ -100,11 +98,10 @@ class TestRepair:
     ) -> None:
         (device,) = loops.attached
         await client.make_volume(drive, "pvc-1")
-        assert agent.process is not None
-        agent.process.send_signal(signal.SIGSTOP)
+        agent.freeze()
         unmounted(agent, drive)
         write(device, 0, bytes(SECTOR))
-        agent.process.send_signal(signal.SIGCONT)
+        agent.go_on()
         await has_status(client, drive, DriveStatus.ERROR)
         (shown,) = (await client.ask(Node.DEVICE_LIST, Empty())).devices
         assert "Used by DirectPV" in shown.denied
@@ -147,8 +144,7 @@ class TestRepair:
 
 async def make_unreplayable(agent: AgentProcess, device: str, drive: str, client: Client) -> None:
     root = agent.root / "mnt" / drive
-    assert agent.process is not None
-    agent.process.send_signal(signal.SIGSTOP)
+    agent.freeze()
     for number in range(200):
         (root / f"file-{number}").write_bytes(b"x" * 5000)
     os.sync()
@@ -158,7 +154,7 @@ async def make_unreplayable(agent: AgentProcess, device: str, drive: str, client
     unmounted(agent, drive)
     for group in range(4):
         write(device, group * geometry(device)["agblocks"] * BLOCK + SECTOR, b"\xa5" * SECTOR)
-    agent.process.send_signal(signal.SIGCONT)
+    agent.go_on()
     await has_status(client, drive, DriveStatus.ERROR)
 
 
@@ -217,11 +213,10 @@ class TestRefusals:
             await status_of(client, drive)
         unmounted(agent, drive)
         wait_until(lambda: mounts_below(agent.root / "mnt") != [], "mounted again")
-        assert agent.process is not None
-        agent.process.send_signal(signal.SIGSTOP)
+        agent.freeze()
         unmounted(agent, drive)
         loops.detach(device)
-        agent.process.send_signal(signal.SIGCONT)
+        agent.go_on()
         await has_status(client, drive, DriveStatus.LOST)
 
         with pytest.raises(FailedPrecondition, match="plug it in"):
