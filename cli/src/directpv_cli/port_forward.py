@@ -90,11 +90,9 @@ async def way_in(kubeconfig: str) -> AsyncIterator[int]:
                 yield port
                 return
         except Unavailable as error:
-            if reached:
+            if reached or (first is None and not listened):
                 raise
             first = first or error
-            if not listened:
-                break
     assert first is not None
     raise first
 

@@ -1,8 +1,8 @@
 """Stands in for ``kubectl port-forward`` in front of a real server: its words, its exit status, its forwarding.
 
-STAND_IN says how it goes (``forward``, ``missing``, ``refused``, ``silent``, ``broken``, or what alone is not broken,
-as ``pod/nats-1``), STAND_IN_TARGET which port of loopback it forwards to, STAND_IN_LOG where it notes that it was
-started, and each connection.
+STAND_IN says how it goes (``forward``, ``missing``, ``refused``, ``silent``, ``broken``, or what alone works, as
+``pod/nats-1``: pod/nats-0 does not run then, and the service is broken), STAND_IN_TARGET which port of loopback it
+forwards to, STAND_IN_LOG where it notes that it was started, and each connection.
 """
 
 import json
@@ -17,6 +17,7 @@ REFUSED = (
     'E1126 12:53:27.5 1 memcache.go:265] "Unhandled Error" err="couldn\'t get current server API group list"\n'
     "The connection to the server 127.0.0.1:9 was refused - did you specify the right host or port?"
 )
+PENDING = "error: unable to forward port because pod is not running. Current status=Pending"
 NOTICES = 3000
 """Lines about one connection: more than a pipe holds, for whoever does not read."""
 
@@ -30,6 +31,8 @@ def main() -> None:
         sys.exit(REFUSED)
     if how == "silent":
         signal.pause()
+    if how.startswith("pod/") and "pod/nats-0" in sys.argv:
+        sys.exit(PENDING)
     forward(broken=how != "forward" and how not in sys.argv)
 
 

@@ -58,6 +58,8 @@ class PlayedNode:
         self.prepared: list[str] = []
         self.repairs: list[m.OrderRepair] = []
         self._called = asyncio.Event()
+        self.silent = False
+        """It lives, but nothing is heard of it."""
         self.failing = 0
         """So many orders to prepare fail."""
 
@@ -125,7 +127,8 @@ class PlayedNode:
     async def _beat(self, bus: Bus) -> None:
         while True:
             self._called.clear()
-            await bus.publish(bus.subjects.state(self.name), self.state)
+            if not self.silent:
+                await bus.publish(bus.subjects.state(self.name), self.state)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._called.wait(), self.beat_seconds)
 

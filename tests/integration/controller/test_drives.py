@@ -238,8 +238,7 @@ async def test_a_node_that_is_not_heard_gets_no_volumes_until_it_is_heard_again(
     larger, smaller = gone.add_drive(200 * GIB), there.add_drive(100 * GIB)
     async with there.running(bus):
         async with gone.running(bus):
-            for fsuuid in (larger, smaller):
-                await until(lambda fsuuid=fsuuid: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+            await _registered(bus, larger, smaller)
         await until(lambda: _is_offline(bus, "n1"), "n1 is shown as offline")
         assert await _goes_to(bus, "n2")
         with pytest.raises(NoCapacity, match="1 drive on n1: 1 offline"):
@@ -254,8 +253,7 @@ async def test_a_new_leader_puts_no_volume_on_a_node_that_does_not_answer_it(bus
     larger, smaller = gone.add_drive(200 * GIB), there.add_drive(100 * GIB)
     async with there.running(bus):
         async with gone.running(bus):
-            for fsuuid in (larger, smaller):
-                await until(lambda fsuuid=fsuuid: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+            await _registered(bus, larger, smaller)
         first.kill()
         controllers("c2", online_seconds=600)
 
@@ -293,6 +291,27 @@ async def test_a_leader_whose_bus_was_away_takes_no_node_for_offline(
         await until(lambda: controller.said("bus reconnected"), "the leader is back on the bus")
 
         assert await _goes_to(bus, "n1")
+
+
+async def test_a_node_that_went_while_the_leaders_bus_was_away_gets_no_volumes(
+    bus: Bus, controllers: Start, nats: NatsServer
+) -> None:
+    controller = controllers(online_seconds=600, lease_seconds=60)
+    gone, there = PlayedNode("n1"), PlayedNode("n2")
+    larger, smaller = gone.add_drive(200 * GIB), there.add_drive(100 * GIB)
+    async with there.running(bus), gone.running(bus):
+        await _registered(bus, larger, smaller)
+        nats.kill()
+        gone.silent = True
+        nats.start()
+        await until(lambda: controller.said("bus reconnected"), "the leader is back on the bus")
+
+        assert [await _goes_to(bus, "n2") for _ in range(3)] == [True] * 3
+
+
+async def _registered(bus: Bus, *fsuuids: str) -> None:
+    for fsuuid in fsuuids:
+        await until(lambda fsuuid=fsuuid: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
 
 
 async def _goes_to(bus: Bus, node: str) -> bool:

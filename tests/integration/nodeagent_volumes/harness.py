@@ -116,12 +116,11 @@ def _removed(name: str) -> bool:
 
 def _stopped(pid: int) -> bool:
     """Tell whether all threads of a process have stopped."""
-    states = [task.joinpath("stat").read_text().rpartition(")")[2].split()[0] for task in _tasks(pid)]
-    return all(state == "T" for state in states)
-
-
-def _tasks(pid: int) -> list[Path]:
-    return list(Path(f"/proc/{pid}/task").iterdir())
+    try:
+        stats = [task.joinpath("stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except (FileNotFoundError, ProcessLookupError):  # a thread has ended just now
+        return False
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
 def _open_files(pid: int) -> list[str]:

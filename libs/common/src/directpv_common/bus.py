@@ -232,7 +232,8 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float | None
                 )
     except (nats.errors.Error, OSError, TimeoutError) as error:
         await _close(client)
-        raise Unavailable(f"no NATS server answers at {urls} within {within or 0:g} s") from error
+        waited = "" if within is None else f" within {within:g} s"
+        raise Unavailable(f"no NATS server answers at {urls}{waited}") from error
     except asyncio.CancelledError:
         await _close(client)
         raise

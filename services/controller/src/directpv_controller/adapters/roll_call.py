@@ -37,6 +37,7 @@ class RollCall:
         self._online_seconds = online_seconds
         self._heard = heard
         self._called = 0.0
+        """Monotonic time of the last call; whoever was heard only before it is away, however short the silence."""
         self._again = asyncio.Event()
 
     def begin(self) -> None:
@@ -55,12 +56,12 @@ class RollCall:
                 self.over.set()
             while not self._again.is_set():
                 if self._online_seconds:
-                    self._note(time.monotonic() - self._online_seconds)
+                    self._note(max(self._called, time.monotonic() - self._online_seconds))
                 await self._pause(WATCH_SECONDS)
 
     async def _call(self) -> None:
         bus = self._term.bus
-        since = now = called = time.monotonic()
+        since = now = called = self._called = time.monotonic()
         await bus.publish(bus.subjects.roll_call, Empty())
         missing = self._missing(since)
         while missing and now < since + CALL_SECONDS and not self._again.is_set():
