@@ -16,7 +16,7 @@ demo: install ## The main job from end to end, on drives that it creates and rem
 	@.venv/bin/directpv demo
 
 .PHONY: test
-test: install check unit integration sanity crash test-vm kubernetes e2e-short ## What CI runs: all but the scenarios that break a cluster
+test: install check unit integration sanity crash test-vm kubernetes e2e ## What CI runs: all tests
 
 .PHONY: check
 check: install ## Formatting, lint, types, architecture
@@ -66,11 +66,6 @@ kubernetes: install ## Registry, election and installer against a real API serve
 e2e: images guests ## Kubernetes on three nodes in guests, with the official sidecars; or on KUBECONFIG's cluster (root, Go)
 	scripts/build-kubernetes >/dev/null
 	$(PY) -m pytest -q -s --timeout=1200 tests/e2e
-
-.PHONY: e2e-short
-e2e-short: images guests ## Those of them that break no node: claims, StatefulSets (root, Go)
-	scripts/build-kubernetes >/dev/null
-	$(PY) -m pytest -q -s --timeout=1200 tests/e2e/test_cluster.py tests/e2e/test_claims.py tests/e2e/test_stateful_sets.py
 
 .PHONY: cluster
 cluster: images guests ## The same cluster with DirectPV in it, to play with, until Ctrl-C; NODES=3 DRIVES=4 (root, Go)
