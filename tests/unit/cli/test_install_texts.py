@@ -1,6 +1,7 @@
 """What is written to files and to standard output: manifests, chart, audit."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from directpv_cli.install import chart, manifest
 from directpv_cli.install.audit import audit_file
 from directpv_cli.install.base import csi_driver, storage_class
 from directpv_cli.install.generate import files
+from directpv_cli.install.images import SIDECARS
 from directpv_cli.install.options import Options
 
 TOP = Path(__file__).resolve().parents[3]
@@ -75,3 +77,13 @@ def test_an_audit_that_cannot_be_written_is_told_of_and_hurts_nobody(tmp_path: P
     with audit_file(tmp_path) as audit:
         audit.note(csi_driver())
     assert audit.problem
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "module"),
+    [("csi-provisioner", "external-provisioner"), ("csi-resizer", "external-resizer")],
+)
+def test_the_sidecars_that_are_shipped_are_those_that_tests_run(sidecar: str, module: str) -> None:
+    text = (TOP / "tests/e2e/sidecars" / module / "go.mod").read_text()
+    pinned = re.findall(rf"^\tgithub\.com/kubernetes-csi/{module}/v\d+ (\S+)", text, flags=re.MULTILINE)
+    assert pinned == [SIDECARS[sidecar]]

@@ -18,13 +18,13 @@ IMAGE: Final = f"directpv:v{__version__}"
 SIDECAR_HOME: Final = "registry.k8s.io/sig-storage"
 SIDECARS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "csi-provisioner": "v6.2.0",
-        "csi-resizer": "v2.1.0",
+        "csi-provisioner": "v6.3.0",
+        "csi-resizer": "v2.3.0",
         "csi-node-driver-registrar": "v2.16.0",
         "livenessprobe": "v2.18.0",
     }
 )
-"""The official sidecars and their versions."""
+"""The official sidecars and their versions; provisioner and resizer as tests/e2e/sidecars pins them."""
 OPENSHIFT_SIDECARS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "csi-provisioner": "registry.redhat.io/openshift4/ose-csi-external-provisioner-rhel8:v4.15",

@@ -21,7 +21,7 @@
 
 {{- define "directpv.sidecar" -}}
 {{- $top := index . 0 }}{{ $name := index . 1 -}}
-{{- $official := dict "csi-provisioner" "v6.2.0" "csi-resizer" "v2.1.0" "csi-node-driver-registrar" "v2.16.0" "livenessprobe" "v2.18.0" -}}
+{{- $official := dict "csi-provisioner" "v6.3.0" "csi-resizer" "v2.3.0" "csi-node-driver-registrar" "v2.16.0" "livenessprobe" "v2.18.0" -}}
 {{- $openshift := dict "csi-provisioner" "registry.redhat.io/openshift4/ose-csi-external-provisioner-rhel8:v4.15" "csi-resizer" "registry.redhat.io/openshift4/ose-csi-external-resizer-rhel8:v4.15" "csi-node-driver-registrar" "registry.redhat.io/openshift4/ose-csi-node-driver-registrar-rhel8:v4.15" "livenessprobe" "registry.redhat.io/openshift4/ose-csi-livenessprobe-rhel8:v4.15" -}}
 {{- $own := $top.Values.sidecarImages | default dict -}}
 {{- if hasKey $own $name }}{{ get $own $name }}
