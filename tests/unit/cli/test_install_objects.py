@@ -247,11 +247,19 @@ def test_only_our_pods_reach_nats() -> None:
 
 def test_selectors_choose_nodes_for_drives_and_tolerations_hold_for_all() -> None:
     found = pods(built(node_selector=["drives=yes"], tolerations=["drives:NoSchedule"], image_pull_secrets=["key"]))
-    assert found["node-server"]["spec"]["nodeSelector"] == {"drives": "yes"}
+    assert found["node-server"]["spec"]["nodeSelector"]["drives"] == "yes"
     for name, pod in found.items():
         assert pod["spec"]["tolerations"][0]["key"] == "drives"
         assert pod["spec"]["imagePullSecrets"] == [{"name": "key"}]
-        assert "nodeSelector" not in pod["spec"] or name == "node-server"
+        assert "drives" not in pod["spec"].get("nodeSelector", {}) or name == "node-server"
+
+
+@pytest.mark.parametrize("given", [[], ["drives:NoSchedule"]], ids=str)
+def test_a_taint_that_evicts_workloads_leaves_the_agent_that_unmounts_for_them(given: list[str]) -> None:
+    stay = {"operator": "Exists", "effect": "NoExecute"}
+    found = pods(built(tolerations=given))
+    assert {name for name, pod in found.items() if stay in pod["spec"]["tolerations"]} == {"node-server"}
+    assert len(found["node-server"]["spec"]["tolerations"]) == len(given) + 1
 
 
 def test_kubelets_folder_is_the_same_wherever_it_is_named() -> None:

@@ -26,7 +26,6 @@ _VALUES: Final = {
     "zz-driver:zz-tag": '{{ include "directpv.image" . }}',
     "zz-tag": '{{ include "directpv.tag" . | quote }}',
     "zz-node-selector": "{{ toJson .Values.nodeSelector }}",
-    "zz-tolerations": "{{ toJson .Values.tolerations }}",
     "zz-pull-secrets": "{{ toJson .Values.imagePullSecrets }}",
     "/zz-kubelet": '{{ trimSuffix "/" .Values.kubeletDir }}',
     "zz-replicas": "{{ .Values.controller.replicas }}",
@@ -112,7 +111,7 @@ _COMMENTS: Final = {
     "livenessprobe",
     "imagePullSecrets": "a list such as [{name: registry-key}]",
     "nodeSelector": "labels of the nodes that have drives",
-    "tolerations": "of all pods",
+    "tolerations": "of all pods; those of the nodes stay for every NoExecute anyway",
     "apparmorProfile": "of the node's containers; Kubernetes 1.30 or later",
     "seccompProfile": "of the node agent, below kubelet's folder of profiles",
     "openshift": "Red Hat's sidecars, and bindings to its security context constraints",
@@ -256,10 +255,22 @@ def _templated(text: str) -> str:
         text,
         flags=re.MULTILINE,
     )
+    text = _listed(text)
     return re.sub(
         r"^( *)appArmorProfile:\n *type: Localhost\n *localhostProfile: zz-apparmor\n",
         r"\1{{- with .Values.apparmorProfile }}\n\1appArmorProfile:\n\1  type: Localhost\n"
         r"\1  localhostProfile: {{ . }}\n\1{{- end }}\n",
+        text,
+        flags=re.MULTILINE,
+    )
+
+
+def _listed(text: str) -> str:
+    """Put the user's tolerations where one word stands for them, alone or before ours."""
+    text = re.sub(r"tolerations:\n *- zz-toleration\n(?! *- )", "tolerations: {{ toJson .Values.tolerations }}\n", text)
+    return re.sub(
+        r"^( *)- zz-toleration\n",
+        r"\1{{- range .Values.tolerations }}\n\1- {{ toJson . }}\n\1{{- end }}\n",
         text,
         flags=re.MULTILINE,
     )
@@ -271,7 +282,7 @@ def _objects(way: str, *, openshift: bool) -> list[Object]:
     options = Options(
         images=images.Images("zz-driver:zz-tag", {name: f"zz-image-{name}" for name in images.SIDECARS}),
         node_selector=word("zz-node-selector"),
-        tolerations=word("zz-tolerations"),
+        tolerations=[word("zz-toleration")],
         pull_secrets=word("zz-pull-secrets"),
         apparmor_profile="zz-apparmor",
         seccomp_profile="zz-seccomp",

@@ -29,6 +29,11 @@ from directpv_common.names import CREATED_BY, DRIVER_NAME, IMAGE_TAG, ROOT_DIR
 NAME: Final = "node-server"
 POD: Final = {SELECTOR: f"{DRIVER_NAME}-node-server"}
 """Upstream's selector: a DaemonSet's cannot be changed."""
+STAY: Final = {"operator": "Exists", "effect": "NoExecute"}
+"""An agent evicted together with the workloads could not unmount for them: their pods would never be gone.
+
+Taints of the node's condition, and that of a cordon, the DaemonSet controller has tolerated by itself.
+"""
 LEGACY_DIR: Final = "/var/lib/direct-csi"
 METRICS_PORT: Final = 10443
 READINESS_PORT: Final = 30443
@@ -191,7 +196,7 @@ def daemon_set(options: Options) -> Object:
                     "hostPID": True,
                     "priorityClassName": "system-node-critical",
                     "nodeSelector": options.node_selector,
-                    "tolerations": options.tolerations,
+                    "tolerations": [*options.tolerations, STAY],
                     "imagePullSecrets": options.pull_secrets,
                     "securityContext": pod_security(0),
                     "terminationGracePeriodSeconds": 30,
