@@ -106,6 +106,11 @@ def test_the_default_is_the_manifest_in_the_repository(tmp_path: Path) -> None:
     assert rendered({}, tmp_path) == by_name(list(yaml.safe_load_all(text)))
 
 
+@pytest.mark.parametrize("version", ["1.26", "1.27"])
+def test_the_chart_asks_old_clusters_for_what_install_asks_them(version: str, tmp_path: Path) -> None:
+    assert rendered({}, tmp_path, f"{version}.3") == printed(kube_version=version)
+
+
 def test_the_namespace_can_be_somebody_elses(tmp_path: Path) -> None:
     found = rendered({"createNamespace": False}, tmp_path)
     assert set(rendered({}, tmp_path)) - set(found) == {("Namespace", "directpv")}

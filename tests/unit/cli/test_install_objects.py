@@ -286,6 +286,13 @@ def test_old_clusters_get_no_label_that_they_do_not_know() -> None:
     assert ["pod-security.kubernetes.io/enforce" in each for each in labels] == [False, True]
 
 
+@pytest.mark.parametrize(("version", "always"), [("1.24", False), ("1.26", False), ("1.27", True), ("1.37", True)])
+def test_a_pod_that_is_not_ready_holds_up_no_drain_from_the_version_that_can_say_so(version: str, always: bool) -> None:
+    budgets = [item["spec"] for item in built(kube_version=version) if item["kind"] == "PodDisruptionBudget"]
+    expected = "AlwaysAllow" if always else None
+    assert [budget.get("unhealthyPodEvictionPolicy") for budget in budgets] == [expected] * 2
+
+
 def test_openshift_admits_the_pods() -> None:
     bindings = {
         item["subjects"][0]["name"]: item["roleRef"]["name"]

@@ -19,6 +19,8 @@ LABELS: Final = {
     VERSION: API_VERSION,
 }
 SELECTOR: Final = f"selector.{GROUP}"
+UNHEALTHY_POLICY: Final = KubeVersion(1, 27)
+"""The first version that has the field of budgets by default; older ones refuse what they do not know."""
 
 
 def metadata(name: str, *, namespace: str | None = NAMESPACE, **more: Any) -> Object:
@@ -70,11 +72,16 @@ def storage_class() -> Object:
     }
 
 
-def disruption_budget(name: str, selector: dict[str, str]) -> Object:
-    """Let evictions take one pod at a time; a single replica may be moved, too."""
+def disruption_budget(name: str, selector: dict[str, str], options: Options) -> Object:
+    """Let evictions take one pod at a time; a single replica may be moved, too.
+
+    Always one that is not ready: it serves nobody, and a drain must not wait for what makes it ready, such as NATS for
+    a controller. That holds for a server of NATS as well: one that is not ready is part of no quorum that answers.
+    """
+    policy = {"unhealthyPodEvictionPolicy": "AlwaysAllow"} if options.kube_version >= UNHEALTHY_POLICY else {}
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": metadata(name),
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
+        "spec": {"maxUnavailable": 1, **policy, "selector": {"matchLabels": selector}},
     }

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from directpv_cli.install import images, manifest
-from directpv_cli.install.base import Object
+from directpv_cli.install.base import UNHEALTHY_POLICY, Object
 from directpv_cli.install.options import KUBELET_DIR, NEWEST, OLDEST, Options
 from directpv_common import __version__
 from directpv_common.subjects import DEFAULT_PREFIX
@@ -37,6 +37,30 @@ _VALUES: Final = {
     **{f"zz-image-{name}": f'{{{{ include "directpv.sidecar" (list . "{name}") }}}}' for name in images.SIDECARS},
 }
 """What stands for a value while objects are built, and what takes its place in the template; longer ones first."""
+
+_PASSAGES: Final = (
+    (
+        r"^( *)type: Localhost\n *localhostProfile: zz-seccomp\n",
+        r"\1{{- if .Values.seccompProfile }}\n\1type: Localhost\n\1localhostProfile: {{ .Values.seccompProfile }}\n"
+        r"\1{{- else }}\n\1type: Unconfined\n\1{{- end }}\n",
+    ),
+    (
+        r"^( *)appArmorProfile:\n *type: Localhost\n *localhostProfile: zz-apparmor\n",
+        r"\1{{- with .Values.apparmorProfile }}\n\1appArmorProfile:\n\1  type: Localhost\n"
+        r"\1  localhostProfile: {{ . }}\n\1{{- end }}\n",
+    ),
+    (r"tolerations:\n *- zz-toleration\n(?! *- )", r"tolerations: {{ toJson .Values.tolerations }}\n"),
+    (
+        r"^( *)- zz-toleration\n",
+        r"\1{{- range .Values.tolerations }}\n\1- {{ toJson . }}\n\1{{- end }}\n",
+    ),
+    (
+        r"^( *)(unhealthyPodEvictionPolicy: .*\n)",
+        rf'\1{{{{- if semverCompare ">={UNHEALTHY_POLICY}.0-0" .Capabilities.KubeVersion.Version }}}}\n'
+        r"\1\2\1{{- end }}\n",
+    ),
+)
+"""What of an object depends on a value or on the cluster, and what takes its place in the template, in this order."""
 
 _HELPERS: Final = """\
 {{- define "directpv.nats" -}}
@@ -248,32 +272,9 @@ def _text(kind: str, name: str, way: str) -> str:
 def _templated(text: str) -> str:
     for word, expression in _VALUES.items():
         text = text.replace(word, expression)
-    text = re.sub(
-        r"^( *)type: Localhost\n *localhostProfile: zz-seccomp\n",
-        r"\1{{- if .Values.seccompProfile }}\n\1type: Localhost\n\1localhostProfile: {{ .Values.seccompProfile }}\n"
-        r"\1{{- else }}\n\1type: Unconfined\n\1{{- end }}\n",
-        text,
-        flags=re.MULTILINE,
-    )
-    text = _listed(text)
-    return re.sub(
-        r"^( *)appArmorProfile:\n *type: Localhost\n *localhostProfile: zz-apparmor\n",
-        r"\1{{- with .Values.apparmorProfile }}\n\1appArmorProfile:\n\1  type: Localhost\n"
-        r"\1  localhostProfile: {{ . }}\n\1{{- end }}\n",
-        text,
-        flags=re.MULTILINE,
-    )
-
-
-def _listed(text: str) -> str:
-    """Put the user's tolerations where one word stands for them, alone or before ours."""
-    text = re.sub(r"tolerations:\n *- zz-toleration\n(?! *- )", "tolerations: {{ toJson .Values.tolerations }}\n", text)
-    return re.sub(
-        r"^( *)- zz-toleration\n",
-        r"\1{{- range .Values.tolerations }}\n\1- {{ toJson . }}\n\1{{- end }}\n",
-        text,
-        flags=re.MULTILINE,
-    )
+    for pattern, passage in _PASSAGES:
+        text = re.sub(pattern, passage, text, flags=re.MULTILINE)
+    return text
 
 
 def _objects(way: str, *, openshift: bool) -> list[Object]:

@@ -154,4 +154,4 @@ def deployment(options: Options) -> Object:
 
 def objects(options: Options) -> list[Object]:
     """Return all objects of the controller."""
-    return [deployment(options), disruption_budget(NAME, POD)]
+    return [deployment(options), disruption_budget(NAME, POD, options)]

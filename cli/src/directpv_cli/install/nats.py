@@ -230,5 +230,5 @@ def objects(options: Options, node_pod: dict[str, str], controller_pod: dict[str
         _service(HEADLESS, {**ports, "route": ROUTE_PORT}, clusterIP="None", publishNotReadyAddresses=True),
         _policy(node_pod, controller_pod),
         _stateful_set(options),
-        disruption_budget(NAME, POD),
+        disruption_budget(NAME, POD, options),
     ]
