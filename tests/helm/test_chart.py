@@ -56,7 +56,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ),
     (
         {
-            "nodeSelector": {"drives": "yes"},
+            "nodeSelector": {"drives": "yes", "kubernetes.io/os": "linux"},
             "tolerations": [{"key": "k", "operator": "Equal", "value": "v", "effect": "NoSchedule"}],
             "imagePullSecrets": [{"name": "key"}],
             "kubeletDir": "/data/kubelet/",

@@ -254,6 +254,13 @@ def test_selectors_choose_nodes_for_drives_and_tolerations_hold_for_all() -> Non
         assert "drives" not in pod["spec"].get("nodeSelector", {}) or name == "node-server"
 
 
+def test_pods_go_to_nodes_with_linux_whatever_else_is_asked(items: list[Object]) -> None:
+    asked = pods(built(node_selector=["drives=yes"]))["node-server"]["spec"]["nodeSelector"]
+    assert asked == {"drives": "yes", "kubernetes.io/os": "linux"}
+    for pod in pods(items).values():
+        assert pod["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
+
+
 @pytest.mark.parametrize("given", [[], ["drives:NoSchedule"]], ids=str)
 def test_a_taint_that_evicts_workloads_leaves_the_agent_that_unmounts_for_them(given: list[str]) -> None:
     stay = {"operator": "Exists", "effect": "NoExecute"}

@@ -25,7 +25,6 @@ WAYS: Final = ("cluster", "single", "external", "leaf")
 _VALUES: Final = {
     "zz-driver:zz-tag": '{{ include "directpv.image" . }}',
     "zz-tag": '{{ include "directpv.tag" . | quote }}',
-    "zz-node-selector": "{{ toJson .Values.nodeSelector }}",
     "zz-pull-secrets": "{{ toJson .Values.imagePullSecrets }}",
     "/zz-kubelet": '{{ trimSuffix "/" .Values.kubeletDir }}',
     "zz-replicas": "{{ .Values.controller.replicas }}",
@@ -48,6 +47,11 @@ _PASSAGES: Final = (
         r"^( *)appArmorProfile:\n *type: Localhost\n *localhostProfile: zz-apparmor\n",
         r"\1{{- with .Values.apparmorProfile }}\n\1appArmorProfile:\n\1  type: Localhost\n"
         r"\1  localhostProfile: {{ . }}\n\1{{- end }}\n",
+    ),
+    (
+        r"^( *)zz-label: ''\n( *)(\S+): linux\n",
+        r'\1{{- range $key, $value := omit (default dict .Values.nodeSelector) "\3" }}\n'
+        r"\1{{ $key | quote }}: {{ $value | quote }}\n\1{{- end }}\n\2\3: linux\n",
     ),
     (r"tolerations:\n *- zz-toleration\n(?! *- )", r"tolerations: {{ toJson .Values.tolerations }}\n"),
     (
@@ -282,7 +286,7 @@ def _objects(way: str, *, openshift: bool) -> list[Object]:
     word: Any = str
     options = Options(
         images=images.Images("zz-driver:zz-tag", {name: f"zz-image-{name}" for name in images.SIDECARS}),
-        node_selector=word("zz-node-selector"),
+        node_selector={"zz-label": ""},
         tolerations=[word("zz-toleration")],
         pull_secrets=word("zz-pull-secrets"),
         apparmor_profile="zz-apparmor",

@@ -14,6 +14,8 @@ GATEWAY_PORT: Final = 10445
 """Metrics and probes of the CSI gateway."""
 TERMINATION_LOG: Final = "/var/log/termination-log"
 """Not the default below ``/dev``: where that is the host's, read-only, the container could not start."""
+LINUX: Final = {"kubernetes.io/os": "linux"}
+"""Nodes that can run our images: of every pod, for clusters that have nodes with Windows, too."""
 APP_ARMOR_FIELD: Final = KubeVersion(1, 30)
 """The first version with the field; before, an annotation."""
 APP_ARMOR_ANNOTATION: Final = "container.apparmor.security.beta.kubernetes.io"

@@ -8,6 +8,7 @@ from typing import Final
 
 from directpv_cli.install.base import NAMESPACE, SELECTOR, Object, disruption_budget, metadata
 from directpv_cli.install.containers import (
+    LINUX,
     SOCKET,
     SOCKET_DIR,
     USER,
@@ -139,6 +140,7 @@ def deployment(options: Options) -> Object:
                     "automountServiceAccountToken": True,
                     "enableServiceLinks": False,
                     "priorityClassName": "system-cluster-critical",
+                    "nodeSelector": LINUX,
                     "affinity": spread(POD),
                     "tolerations": options.tolerations,
                     "imagePullSecrets": options.pull_secrets,

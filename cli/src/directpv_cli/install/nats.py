@@ -12,6 +12,7 @@ from typing import Final
 
 from directpv_cli.install.base import NAMESPACE, SELECTOR, Object, disruption_budget, metadata
 from directpv_cli.install.containers import (
+    LINUX,
     USER,
     confined,
     container,
@@ -161,6 +162,7 @@ def _stateful_set(options: Options) -> Object:
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
                     "priorityClassName": "system-cluster-critical",
+                    "nodeSelector": LINUX,
                     "affinity": spread(POD),
                     "tolerations": options.tolerations,
                     "imagePullSecrets": options.pull_secrets,

@@ -8,6 +8,7 @@ from typing import Final
 
 from directpv_cli.install.base import SELECTOR, Object, metadata
 from directpv_cli.install.containers import (
+    LINUX,
     SOCKET,
     SOCKET_DIR,
     app_armor,
@@ -195,7 +196,7 @@ def daemon_set(options: Options) -> Object:
                     "enableServiceLinks": False,
                     "hostPID": True,
                     "priorityClassName": "system-node-critical",
-                    "nodeSelector": options.node_selector,
+                    "nodeSelector": {**options.node_selector, **LINUX},
                     "tolerations": [*options.tolerations, STAY],
                     "imagePullSecrets": options.pull_secrets,
                     "securityContext": pod_security(0),
