@@ -7,7 +7,7 @@ import time
 import pytest
 
 import directpv_common.messages as m
-from directpv_common import crd
+from directpv_common import crd, names
 from directpv_common.api import Controller as Api
 from directpv_common.bus import Bus
 from directpv_common.errors import FailedPrecondition
@@ -177,8 +177,10 @@ async def test_what_a_crash_between_two_writes_leaves_is_put_right(cluster: Clus
     held = ["pvc-half"] if kind == "volume missing" else []
     drive = upstream_drive(ONE, "n1", *held)
     record = m.DriveRecord(fsuuid=ONE, node="n1", total=100 * GIB, overhead=GIB, device="sdb")
-    ours = crd.drive_to_object(record, [crd.Reservation(name, 10 * GIB) for name in held], epoch=5)
+    claim = "0e5f6ab7-6d5d-4a5b-8f61-5d9e4b0c1a2b"
+    ours = crd.drive_to_object(record, [crd.Reservation(name, 10 * GIB, claim) for name in held], epoch=5)
     drive["metadata"]["annotations"] = ours["metadata"]["annotations"]
+    drive["metadata"]["labels"] |= ours["metadata"]["labels"]
     drive["status"] |= {"freeCapacity": ours["status"]["freeCapacity"]}
     cluster.objects.call("POST", DRIVES, drive)
     if not held:
@@ -189,6 +191,8 @@ async def test_what_a_crash_between_two_writes_leaves_is_put_right(cluster: Clus
     free = 99 * GIB if held else 89 * GIB
     await until(lambda: cluster.objects.all(DRIVES)[ONE]["status"]["freeCapacity"] == free, "it is put right")
     assert cluster.wrong() == []
-    again = await create(bus, "pvc-half", 10 * GIB)
+    assert not {crd.claim_label(claim)} & cluster.objects.all(DRIVES)[ONE]["metadata"]["labels"].keys()
+    wanted = {names.VOLUME_CLAIM_ID: claim} if held else {}
+    again = await create(bus, "pvc-half", 10 * GIB, parameters=wanted)
     assert again.record.fsuuid == ONE
     assert cluster.wrong() == []

@@ -91,9 +91,8 @@ def taken_by_kubernetes(obj: dict[str, Any]) -> bool:
 @given(DRIVES, RESERVATIONS)
 def test_a_drive_comes_back_as_it_went(record: m.DriveRecord, reserved: list[crd.Reservation]) -> None:
     obj = travelled(crd.drive_to_object(record, reserved, epoch=7))
-    claims = {each.claim for each in reserved}
 
-    back, rest = crd.drive_from_object(obj, sizes=sum(each.capacity for each in reserved), claims=claims)
+    back, rest = crd.drive_from_object(obj, sizes=sum(each.capacity for each in reserved))
 
     assert back == record
     assert rest == crd.NOTHING
@@ -210,6 +209,18 @@ def test_an_object_that_makes_no_sense_is_named(field: str, value: object) -> No
     obj["status"][field] = value
     with pytest.raises(InvalidRequest, match="6d4b2a3c"):
         crd.drive_from_object(obj)
+
+
+def test_a_label_of_a_claim_is_not_the_drives_own() -> None:
+    obj = upstream_drive()
+    own = {names.SUSPEND: "true", "directpv.min.io/medium": "nvme"}
+    left = crd.claim_label("0E5F6AB7-6d5d-4a5b-8f61-5d9e4b0c1a2b")
+    obj["metadata"]["labels"] |= {**own, left: "true"}
+
+    record, rest = crd.drive_from_object(obj)
+
+    assert record.labels == own
+    assert left not in crd.drive_to_object(record, rest=rest)["metadata"]["labels"]
 
 
 def test_a_drive_whose_object_is_being_deleted_takes_no_volumes() -> None:

@@ -180,8 +180,7 @@ def test_a_volume_on_a_cordoned_or_lost_drive_can_grow() -> None:
 
 
 def test_a_decision_whose_commit_failed_leaves_no_trace() -> None:
-    label = f"{names.VOLUME_CLAIM_ID}-{CLAIM}"
-    drive = drive_record(labels={label: "true"})
+    drive = drive_record()
     ledger = ledger_of(drive, drive_record(node="n2"))
     other = m.VolumeRecord(name="v0", fsuuid=drive.fsuuid, capacity=GIB, claim_id=CLAIM)
     committed(ledger.adopt(ledger.drives[drive.fsuuid], other))

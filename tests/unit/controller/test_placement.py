@@ -179,21 +179,6 @@ def test_claim_ids_are_compared_in_any_case() -> None:
         place(ledger, "v2", parameters=CLAIMED)
 
 
-def test_upstreams_claim_label_on_a_drive_counts_and_goes_with_its_volume() -> None:
-    label = f"{names.VOLUME_CLAIM_ID}-{CLAIM}"
-    drive = drive_record(labels={label: "true"})
-    ledger = ledger_of(drive)
-    with pytest.raises(NoCapacity, match="claim"):
-        place(ledger, "v2", parameters=CLAIMED)
-
-    volume = m.VolumeRecord(name="theirs", fsuuid=drive.fsuuid, capacity=GIB, claim_id=CLAIM)
-    committed(ledger.adopt(ledger.drives[drive.fsuuid], volume))
-    change = ledger.remove(ledger.volumes["theirs"])
-    assert [record.labels for record in change.writes.drives] == [{}]
-    change.done()
-    place(ledger, "v2", parameters=CLAIMED)
-
-
 @pytest.mark.parametrize("claim", ["", "x", CLAIM[:-1], f"{CLAIM}0", CLAIM.replace("-", "_")])
 def test_a_claim_id_that_is_no_uuid_is_refused(claim: str) -> None:
     with pytest.raises(InvalidRequest, match="UUID"):

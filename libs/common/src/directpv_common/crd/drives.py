@@ -1,6 +1,6 @@
 """DriveRecord ↔ DirectPVDrive. Source: upstream v4.1.6, group ``directpv.min.io``, version ``v1beta1``."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -27,6 +27,7 @@ KIND: Final = "DirectPVDrive"
 CREATED_BY: Final = "directpv-driver"
 
 _FACTS: Final = frozenset({names.NODE, names.DRIVE_NAME, names.ACCESS_TIER, names.VERSION, names.CREATED_BY})
+_CLAIM: Final = f"{names.VOLUME_CLAIM_ID}-"
 _KNOWN: Final = frozenset(
     {"totalCapacity", "allocatedCapacity", "freeCapacity", "fsuuid", "status", "topology", "make", "conditions"}
 )
@@ -43,7 +44,7 @@ class Reservation(NamedTuple):
 
 def claim_label(claim: str) -> str:
     """Return the label by which upstream keeps a second volume of ``claim`` off a drive."""
-    return f"{names.VOLUME_CLAIM_ID}-{claim}"
+    return f"{_CLAIM}{claim}"
 
 
 def drive_to_object(
@@ -104,16 +105,16 @@ def _facts(record: m.DriveRecord) -> dict[str, str]:
 
 
 @understood
-def drive_from_object(obj: Object, *, sizes: int = 0, claims: Collection[str] = ()) -> tuple[m.DriveRecord, Rest]:
+def drive_from_object(obj: Object, *, sizes: int = 0) -> tuple[m.DriveRecord, Rest]:
     """Return the drive that ``obj`` stands for, and what else it holds.
 
     An object that upstream wrote says nothing of the file system's overhead: it is what neither volumes nor free
-    space account for. A drive whose deletion was asked for takes no new volumes.
+    space account for. A drive whose deletion was asked for takes no new volumes. Labels of claims are no labels of the
+    drive: its volumes say which claims it serves, and a label that none of them backs is what a move or a crash left.
 
     Args:
         obj: A DirectPVDrive.
         sizes: Sum of the capacities of the volumes on it.
-        claims: Claim ids of the volumes on it; their labels are not taken as labels of the drive.
 
     Raises:
         InvalidRequest: It cannot be understood; names the object and the field.
@@ -121,7 +122,6 @@ def drive_from_object(obj: Object, *, sizes: int = 0, claims: Collection[str] = 
     meta, spec, status, extra = obj["metadata"], obj.get("spec") or {}, obj["status"], extra_of(obj)
     labels = meta.get("labels") or {}
     total, conditions = status["totalCapacity"], status.get("conditions") or ()
-    derived = {claim_label(claim).lower() for claim in claims}
     values: Object = {
         "fsuuid": meta["name"],
         "node": restored(labels.get(names.NODE, ""), extra.get("node", "")),
@@ -135,7 +135,7 @@ def drive_from_object(obj: Object, *, sizes: int = 0, claims: Collection[str] = 
         "unschedulable": bool(spec.get("unschedulable")) or "deletionTimestamp" in meta,
         "access_tier": _TIERS.get(labels.get(names.ACCESS_TIER, "").lower(), AccessTier.DEFAULT.value),
         "labels": {
-            **{k: v for k, v in labels.items() if k not in _FACTS and k.lower() not in derived},
+            **{k: v for k, v in labels.items() if k not in _FACTS and not k.startswith(_CLAIM)},
             **extra.get("labels", {}),
         },
         "created": extra.get("created", meta.get("creationTimestamp") or ""),

@@ -144,8 +144,7 @@ class Shelf:
             InvalidRequest: It cannot be understood.
         """
         reserved = self.reservations(obj["metadata"]["name"])
-        claims = {each.claim for each in reserved if each.claim}
-        record, rest = crd.drive_from_object(obj, sizes=sum(each.capacity for each in reserved), claims=claims)
+        record, rest = crd.drive_from_object(obj, sizes=sum(each.capacity for each in reserved))
         held = HeldDrive(record, rest, obj["metadata"]["resourceVersion"])
         held.dirty = not self.tells(obj, crd.drive_to_object(record, reserved, rest=rest))
         return held

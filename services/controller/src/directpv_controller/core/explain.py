@@ -9,7 +9,7 @@ from directpv_common import names
 from directpv_common.messages import DriveStatus
 from directpv_common.units import format_bytes
 from directpv_controller.core.model import Drive, Node, in_reach, is_full, is_suspended, label_of
-from directpv_controller.core.placement import holds_claim, shares_project
+from directpv_controller.core.placement import shares_project
 from directpv_controller.core.wanted import Pairs, Wanted, describe, describe_size
 
 LOOK_AT_MOST: Final = 2_000
@@ -92,7 +92,7 @@ def _mismatch(wanted: Wanted, drive: Drive) -> str:
     for key, value in sorted(need.labels):
         if label_of(record, key) != value:
             return f"without label {key}={value}"
-    if holds_claim(drive, need.claim):
+    if need.claim in drive.claims:
         return f"with a volume of claim {need.claim} already"
     return _collision(wanted, drive)
 

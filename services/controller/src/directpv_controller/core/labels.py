@@ -1,7 +1,6 @@
 """Who owns which field of a drive's record: the node what it observes, people what they decide."""
 
 import re
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -60,12 +59,3 @@ def applied(record: DriveRecord, request: ChangeDrive) -> DriveRecord:
     labels = names.with_suspended({**kept, **request.set_labels}, request.suspended)
     unschedulable = record.unschedulable if request.unschedulable is None else request.unschedulable
     return msgspec.structs.replace(record, unschedulable=unschedulable, labels=labels)
-
-
-def without_claim(record: DriveRecord, claim: str, claims: Mapping[str, int]) -> DriveRecord:
-    """Return ``record`` without upstream's label for ``claim``, unless another volume of it is still on the drive."""
-    if not claim or claim in claims:
-        return record
-    prefix = f"{names.VOLUME_CLAIM_ID}-"
-    kept = {key: value for key, value in record.labels.items() if key.lower() != f"{prefix}{claim.lower()}"}
-    return record if len(kept) == len(record.labels) else msgspec.structs.replace(record, labels=kept)

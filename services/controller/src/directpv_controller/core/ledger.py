@@ -13,7 +13,7 @@ from directpv_common import names
 from directpv_common.errors import Busy, Conflict, NoCapacity, NotFound, OutOfRange
 from directpv_common.messages import ChangeVolume, ExpandVolume, VolumeRecord
 from directpv_common.units import format_bytes
-from directpv_controller.core import invariants, labels
+from directpv_controller.core import invariants
 from directpv_controller.core.drives import DriveBooks
 from directpv_controller.core.explain import explain
 from directpv_controller.core.model import UNKNOWN, Change, Drive, Snapshot, Volume, Writes, in_reach
@@ -227,18 +227,12 @@ class Ledger(DriveBooks):
         record = volume.record
         drive = self.drop(volume)
         self._bury(record.name)
-        before, after = drive.record, labels.without_claim(drive.record, record.claim_id, drive.claims)
-        if after is not before:
-            self.set_record(drive, after)
 
         def undo() -> None:
             self.graves.pop(record.name, None)
-            if after is not before:
-                self.set_record(drive, replace(drive.record, labels=before.labels))
             self.add(drive, volume)
 
-        drives = (after,) if after is not before and drive.known else ()
-        return self.change(Writes(drives=drives, removed=(record,)), undo, record.name)
+        return self.change(Writes(removed=(record,)), undo, record.name)
 
     def _bury(self, name: str) -> None:
         self.graves[name] = None

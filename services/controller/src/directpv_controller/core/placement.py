@@ -137,7 +137,7 @@ class Index:
             if -free < wanted.at_least:
                 break
             drive = self._drives[fsuuid]
-            if holds_claim(drive, wanted.need.claim):
+            if wanted.need.claim in drive.claims:
                 skipped += 1
                 if skipped > SKIP_AT_MOST and not need.claim:
                     break
@@ -188,23 +188,8 @@ def meets(drive: Drive, need: Need) -> bool:
         need.tier in (None, record.access_tier)
         and all(label_of(record, key) == value for key, value in need.labels)
         and in_reach(record, need.segments)
-        and not holds_claim(drive, need.claim)
+        and need.claim not in drive.claims
     )
-
-
-def holds_claim(drive: Drive, claim: str) -> bool:
-    """Tell whether a volume of ``claim`` lives on the drive; upstream's label on the drive counts as well."""
-    if not claim:
-        return False
-    return claim in drive.claims or claim in labelled_claims(drive.record.labels)
-
-
-def labelled_claims(labels: Mapping[str, str]) -> set[str]:
-    """Return the claim ids, in lower case, of labels ``directpv.min.io/volume-claim-id-<uuid>``."""
-    prefix = f"{names.VOLUME_CLAIM_ID}-"
-    return {
-        key.removeprefix(prefix).lower() for key, value in labels.items() if key.startswith(prefix) and value == "true"
-    }
 
 
 def shares_project(drive: Drive, project: int) -> bool:
