@@ -1,9 +1,7 @@
 """The Helm chart, rendered by Helm: it says what ``install -o yaml`` says, object by object."""
 
 import json
-import subprocess
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +11,9 @@ import yaml
 from directpv_cli.install import manifest
 from directpv_cli.install.options import Flags, parse
 
-TOP = Path(__file__).resolve().parents[2]
-CHART = TOP / "manifests/helm/directpv"
+from .conftest import CHART, TOP, run
+
 KUBE = "1.37.0"
-
-
-@cache
-def helm() -> str:
-    build = [TOP / "scripts/build-tool", "helm"]
-    return subprocess.run(build, check=True, stdout=subprocess.PIPE, text=True, timeout=1700).stdout.strip()
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([helm(), *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
 def rendered(values: dict[str, Any], directory: Path, version: str = KUBE) -> dict[tuple[str, str], Any]:

@@ -19,6 +19,7 @@ LABELS: Final = {
     VERSION: API_VERSION,
 }
 SELECTOR: Final = f"selector.{GROUP}"
+POD_SECURITY: Final = "pod-security.kubernetes.io/enforce"
 UNHEALTHY_POLICY: Final = KubeVersion(1, 27)
 """The first version that has the field of budgets by default; older ones refuse what they do not know."""
 
@@ -33,7 +34,7 @@ def metadata(name: str, *, namespace: str | None = NAMESPACE, **more: Any) -> Ob
 def namespace(options: Options) -> Object:
     """Return the namespace; node pods mount host folders, which Pod Security admission must let through."""
     admission = options.kube_version >= KubeVersion(1, 25)
-    security = {"pod-security.kubernetes.io/enforce": "privileged"} if admission else {}
+    security = {POD_SECURITY: "privileged"} if admission else {}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata(NAMESPACE, namespace=None, labels=security)}
 
 

@@ -8,16 +8,17 @@ Source: Helm documentation, "Charts" and "Template Functions and Pipelines".
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
 
 from directpv_cli.install import images, manifest
-from directpv_cli.install.base import UNHEALTHY_POLICY, Object
-from directpv_cli.install.options import KUBELET_DIR, NEWEST, OLDEST, Options
+from directpv_cli.install.base import NAMESPACE, POD_SECURITY, UNHEALTHY_POLICY, Object
+from directpv_cli.install.chart_texts import CHECKS, HELPERS, NOTES, README
+from directpv_cli.install.chart_values import schema, values_file
+from directpv_cli.install.options import NEWEST, OLDEST, Options
 from directpv_common import __version__
-from directpv_common.subjects import DEFAULT_PREFIX
 
 WAYS: Final = ("cluster", "single", "external", "leaf")
 """How NATS is had: three servers, one, the user's own, the user's own with leaf servers on the nodes."""
@@ -66,117 +67,6 @@ _PASSAGES: Final = (
 )
 """What of an object depends on a value or on the cluster, and what takes its place in the template, in this order."""
 
-_HELPERS: Final = """\
-{{- define "directpv.nats" -}}
-{{- if and .Values.nats.url .Values.nats.leafUrl }}leaf
-{{- else if .Values.nats.url }}external
-{{- else if eq (int .Values.nats.replicas) 1 }}single
-{{- else }}cluster
-{{- end }}
-{{- end }}
-
-{{- define "directpv.home" -}}
-{{ .Values.registry | default "REGISTRY" }}/{{ .Values.org | default "ORG" }}
-{{- end }}
-
-{{- define "directpv.image" -}}
-{{ include "directpv.home" . }}/{{ .Values.image | default "IMAGE" }}
-{{- end }}
-
-{{- define "directpv.tag" -}}
-{{- $name := include "directpv.image" . | splitList "@" | first | splitList "/" | last -}}
-{{- if contains ":" $name }}{{ splitList ":" $name | last }}{{ else }}dev{{ end }}
-{{- end }}
-
-{{- define "directpv.sidecar" -}}
-{{- $top := index . 0 }}{{ $name := index . 1 -}}
-{{- $official := dict OFFICIAL -}}
-{{- $openshift := dict OPENSHIFT -}}
-{{- $own := $top.Values.sidecarImages | default dict -}}
-{{- if hasKey $own $name }}{{ get $own $name }}
-{{- else if $top.Values.openshift }}{{ get $openshift $name }}
-{{- else if or $top.Values.registry $top.Values.org }}
-{{- include "directpv.home" $top }}/{{ $name }}:{{ get $official $name }}
-{{- else }}HOME/{{ $name }}:{{ get $official $name }}
-{{- end }}
-{{- end }}
-
-{{- if and .Values.apparmorProfile (semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version) }}
-{{- fail "apparmorProfile: needs Kubernetes 1.30; use kubectl directpv install for older ones" }}
-{{- end }}
-{{- if and .Values.nats.leafUrl (not .Values.nats.url) }}
-{{- fail "nats.leafUrl: belongs to a NATS of your own; give its nats.url, too" }}
-{{- end }}
-"""
-
-
-def values() -> Object:
-    """Return the values and their defaults."""
-    return {
-        "createNamespace": True,
-        "registry": "",
-        "org": "",
-        "image": "",
-        "sidecarImages": {},
-        "imagePullSecrets": [],
-        "nodeSelector": {},
-        "tolerations": [],
-        "apparmorProfile": "",
-        "seccompProfile": "",
-        "openshift": False,
-        "kubeletDir": KUBELET_DIR,
-        "subjectPrefix": DEFAULT_PREFIX,
-        "nats": {"url": "", "leafUrl": "", "replicas": 3},
-        "controller": {"replicas": 3, "onPredictedFailure": "report", "initRequests": "on"},
-    }
-
-
-_COMMENTS: Final = {
-    "createNamespace": "false: the namespace directpv exists, labelled pod-security.kubernetes.io/enforce: privileged",
-    "registry": "registry and org of all images; empty: sidecars are the official ones of registry.k8s.io",
-    "image": "name and tag of our image",
-    "sidecarImages": "whole images of sidecars, by name: csi-provisioner, csi-resizer, csi-node-driver-registrar, "
-    "livenessprobe",
-    "imagePullSecrets": "a list such as [{name: registry-key}]",
-    "nodeSelector": "labels of the nodes that have drives",
-    "tolerations": "of all pods; those of the nodes stay for every NoExecute anyway",
-    "apparmorProfile": "of the node's containers; Kubernetes 1.30 or later",
-    "seccompProfile": "of the node agent, below kubelet's folder of profiles",
-    "openshift": "Red Hat's sidecars, and bindings to its security context constraints",
-    "kubeletDir": "real path of kubelet's folder on the nodes",
-    "subjectPrefix": "of all NATS subjects of this installation",
-    "nats": "url and leafUrl of a NATS of your own; replicas 3, or 1 on a cluster of one node",
-    "controller": "onPredictedFailure: report or cordon; initRequests: on or off",
-}
-
-
-def schema() -> Object:
-    """Return what Helm checks values against."""
-
-    def choice(*known: Any) -> Object:
-        return {"enum": list(known)}
-
-    text, yes_no = {"type": "string"}, {"type": "boolean"}
-    nested: dict[str, Object] = {
-        "nats": _table(url=text, leafUrl=text, replicas=choice(1, 3)),
-        "controller": _table(
-            replicas={"type": "integer", "minimum": 1, "maximum": 9},
-            onPredictedFailure=choice("report", "cordon"),
-            initRequests=choice("on", "off"),
-        ),
-        "sidecarImages": _table(**dict.fromkeys(images.SIDECARS, text)),
-        "nodeSelector": {"type": "object", "additionalProperties": text},
-        "tolerations": {"type": "array", "items": {"type": "object"}},
-        "imagePullSecrets": {"type": "array", "items": _table(name=text)},
-        "kubeletDir": {"type": "string", "pattern": "^(/[-a-zA-Z0-9_.]+)+/?$"},
-    }
-    kinds = {key: yes_no if isinstance(default, bool) else text for key, default in values().items()}
-    return {"$schema": "http://json-schema.org/draft-07/schema#", **_table(**{**kinds, **nested, "global": {}})}
-
-
-def _table(**properties: Object) -> Object:
-    return {"type": "object", "additionalProperties": False, "properties": properties}
-
 
 def files() -> dict[str, str]:
     """Return the chart's files by their paths."""
@@ -191,44 +81,42 @@ def files() -> dict[str, str]:
     }
     return {
         "Chart.yaml": manifest.to_yaml([about]).removeprefix("---\n"),
-        "values.yaml": _values_file(),
+        "README.md": _filled(README, _NAMES),
+        "values.yaml": values_file(),
         "values.schema.json": json.dumps(schema(), indent=2) + "\n",
+        "templates/NOTES.txt": _filled(NOTES, _NAMES),
         "templates/_helpers.tpl": _helpers(),
         "templates/directpv.yaml": _template(),
         "crds/directpv.yaml": manifest.to_yaml(manifest.definitions()),
     }
 
 
-def _values_file() -> str:
-    parts = []
-    for key, default in values().items():
-        comment = f"# {_COMMENTS[key]}\n" if key in _COMMENTS else ""
-        parts.append(comment + manifest.to_yaml([{key: default}]).removeprefix("---\n"))
-    return "".join(parts).replace("initRequests: 'on'", 'initRequests: "on"')
+_NAMES: Final = {"NAMESPACE": NAMESPACE, "SECURITY": POD_SECURITY}
 
 
-def _helpers() -> str:
-    def table(entries: dict[str, str]) -> str:
-        return " ".join(f'"{name}" "{value}"' for name, value in entries.items())
-
-    checks = _HELPERS.index("{{- if and .Values.apparmor")
-    words = {
-        "REGISTRY": images.REGISTRY,
-        "ORG": images.ORG,
-        "IMAGE": images.IMAGE,
-        "OFFICIAL": table(dict(images.SIDECARS)),
-        "OPENSHIFT": table(dict(images.OPENSHIFT_SIDECARS)),
-        "HOME": images.SIDECAR_HOME,
-    }
-    text = _HELPERS[:checks]
+def _filled(text: str, words: Mapping[str, str]) -> str:
     for word, value in words.items():
         text = re.sub(rf"\b{word}\b", value, text)
     return text
 
 
+def _helpers() -> str:
+    def table(entries: Mapping[str, str]) -> str:
+        return " ".join(f'"{name}" "{value}"' for name, value in entries.items())
+
+    words = {
+        "REGISTRY": images.REGISTRY,
+        "ORG": images.ORG,
+        "IMAGE": images.IMAGE,
+        "OFFICIAL": table(images.SIDECARS),
+        "OPENSHIFT": table(images.OPENSHIFT_SIDECARS),
+        "HOME": images.SIDECAR_HOME,
+    }
+    return _filled(HELPERS, words)
+
+
 def _template() -> str:
-    checks = _HELPERS[_HELPERS.index("{{- if and .Values.apparmor") :]
-    return checks + "".join(_document(*key) for key in _keys())
+    return CHECKS + "".join(_document(*key) for key in _keys())
 
 
 def _keys() -> list[tuple[str, str]]:
@@ -256,7 +144,8 @@ def _document(kind: str, name: str) -> str:
     ]
     text = "".join(blocks)
     if kind == "Namespace":
-        return _when(".Values.createNamespace", text)
+        # A release in this namespace finds it there: Helm would refuse to make what is not its own.
+        return _when(f'and .Values.createNamespace (ne .Release.Namespace "{NAMESPACE}")', text)
     return _when(".Values.openshift", text) if name.endswith("-scc") else text
 
 

@@ -31,4 +31,3 @@
 {{- else }}registry.k8s.io/sig-storage/{{ $name }}:{{ get $official $name }}
 {{- end }}
 {{- end }}
-

@@ -1,0 +1,85 @@
+"""What the Helm chart has beside objects and values: words in capitals stand for what the code knows."""
+
+from typing import Final
+
+HELPERS: Final = """\
+{{- define "directpv.nats" -}}
+{{- if and .Values.nats.url .Values.nats.leafUrl }}leaf
+{{- else if .Values.nats.url }}external
+{{- else if eq (int .Values.nats.replicas) 1 }}single
+{{- else }}cluster
+{{- end }}
+{{- end }}
+
+{{- define "directpv.home" -}}
+{{ .Values.registry | default "REGISTRY" }}/{{ .Values.org | default "ORG" }}
+{{- end }}
+
+{{- define "directpv.image" -}}
+{{ include "directpv.home" . }}/{{ .Values.image | default "IMAGE" }}
+{{- end }}
+
+{{- define "directpv.tag" -}}
+{{- $name := include "directpv.image" . | splitList "@" | first | splitList "/" | last -}}
+{{- if contains ":" $name }}{{ splitList ":" $name | last }}{{ else }}dev{{ end }}
+{{- end }}
+
+{{- define "directpv.sidecar" -}}
+{{- $top := index . 0 }}{{ $name := index . 1 -}}
+{{- $official := dict OFFICIAL -}}
+{{- $openshift := dict OPENSHIFT -}}
+{{- $own := $top.Values.sidecarImages | default dict -}}
+{{- if hasKey $own $name }}{{ get $own $name }}
+{{- else if $top.Values.openshift }}{{ get $openshift $name }}
+{{- else if or $top.Values.registry $top.Values.org }}
+{{- include "directpv.home" $top }}/{{ $name }}:{{ get $official $name }}
+{{- else }}HOME/{{ $name }}:{{ get $official $name }}
+{{- end }}
+{{- end }}
+"""
+"""Templates by name."""
+
+CHECKS: Final = """\
+{{- if and .Values.apparmorProfile (semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version) }}
+{{- fail "apparmorProfile: needs Kubernetes 1.30; use kubectl directpv install for older ones" }}
+{{- end }}
+{{- if and .Values.nats.leafUrl (not .Values.nats.url) }}
+{{- fail "nats.leafUrl: belongs to a NATS of your own; give its nats.url, too" }}
+{{- end }}
+"""
+"""Values that no schema can refuse."""
+
+NOTES: Final = """\
+{{- if and .Release.IsInstall (eq .Release.Namespace "NAMESPACE") }}
+Pods of nodes mount folders of the host. Where Pod Security admission is strict by default, let it admit them:
+
+    kubectl label namespace NAMESPACE SECURITY=privileged
+
+{{ end -}}
+Next: kubectl directpv discover
+
+Helm never upgrades definitions; before an upgrade: kubectl apply --server-side -f crds/
+"""
+
+README: Final = """\
+# DirectPV
+
+CSI driver and volume manager for direct-attached drives. `values.yaml` says what can be chosen. All objects are in the
+namespace `NAMESPACE`, wherever the release is:
+
+    helm install directpv . --namespace NAMESPACE --create-namespace
+    kubectl label namespace NAMESPACE SECURITY=privileged
+
+Pods of nodes mount folders of the host: the label lets Pod Security admission pass them, where it is strict by default.
+A release in another namespace makes `NAMESPACE` itself, with the label, and takes it away when it is uninstalled; with
+`createNamespace: false` it does neither.
+
+Helm installs the definitions of the custom resources, and neither upgrades nor removes them. Before `helm upgrade`:
+
+    kubectl apply --server-side -f crds/
+
+`helm uninstall` leaves drives, volumes and their records; a later installation, by Helm or `kubectl directpv install`,
+finds them.
+
+NATS asks nobody who they are: only the NetworkPolicy `nats` keeps other pods from it, on a network that enforces it.
+"""
