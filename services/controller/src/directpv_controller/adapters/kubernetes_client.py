@@ -14,7 +14,7 @@ import orjson
 from directpv_common.crd import Object
 from directpv_common.errors import Unavailable
 from directpv_controller.adapters.kubernetes_access import Access
-from directpv_controller.adapters.kubernetes_errors import Expired, error_of, ours
+from directpv_controller.adapters.kubernetes_errors import Expired, Unclear, error_of, ours
 
 CALL_SECONDS: Final = 5.0
 LIST_SECONDS: Final = 30.0
@@ -124,7 +124,7 @@ class Client:
         while True:
             query = {"limit": str(size), **({"continue": token} if token else {})}
             body = await self._send("GET", resource, "", None, query, LIST_SECONDS)
-            found = await asyncio.to_thread(orjson.loads, body)
+            found = await asyncio.to_thread(_object, body, f"listing {resource.name}")
             yield Page(found["items"], found["metadata"]["resourceVersion"])
             token = found["metadata"].get("continue") or ""
             if not token:
@@ -163,8 +163,7 @@ class Client:
         self, verb: str, resource: Resource, name: str, body: Object | None = None, *, within: float
     ) -> Object:
         data = orjson.dumps(body) if body is not None else None
-        reply: Object = orjson.loads(await self._send(verb, resource, name, data, {}, within))
-        return reply
+        return _object(await self._send(verb, resource, name, data, {}, within), f"{verb} {resource.name}")
 
     async def _send(
         self, verb: str, resource: Resource, name: str, data: bytes | None, query: dict[str, str], within: float
@@ -210,6 +209,19 @@ class Client:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
 
+def _object(body: bytes, what: str) -> Object:
+    """Return the object that a server sent. What stands before an API server may answer 200 with a page for people.
+
+    Raises:
+        Unclear: It is none.
+    """
+    with ours(what):
+        found = orjson.loads(body)
+    if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
+        raise Unclear(f"{what}: the answer is no object of Kubernetes")
+    return found
+
+
 async def _events(content: aiohttp.StreamReader) -> AsyncIterator[Object]:
     """Yield one event per line; a line may be longer than the reader's buffer."""
     parts: list[bytes] = []
@@ -225,7 +237,10 @@ async def _events(content: aiohttp.StreamReader) -> AsyncIterator[Object]:
 
 
 def _event(line: bytes) -> Object:
-    event: Object = orjson.loads(line)
+    with ours("watching"):
+        event = orjson.loads(line)
+    if not isinstance(event, dict) or not {"type", "object"} <= event.keys():
+        raise Unclear("watching: the answer is no event of Kubernetes")
     if event["type"] == "ERROR":
         status = event["object"]
         if status.get("code") == 410:

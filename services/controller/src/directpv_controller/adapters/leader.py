@@ -22,11 +22,13 @@ from directpv_controller.config import Config
 from directpv_controller.core.invariants import promises
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Snapshot
-from directpv_controller.ports import Lease, OpenStore, Store
+from directpv_controller.ports import Lease, OpenStore, RegistryDamaged, Store
 
 log = logging.getLogger(__name__)
 
 PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 5.0
+"""After a registry that cannot be read, again and again: people have to mend it, and others may lead."""
 DRAIN_SECONDS: Final = 5.0
 
 
@@ -42,6 +44,7 @@ class Candidate:
         self._events = events
         self._figures = figures
         self._open_store = open_store
+        self._pause = PAUSE
         bus.on_reconnect(self._resync)
 
     def _resync(self) -> None:
@@ -66,7 +69,7 @@ class Candidate:
                 log.warning("registry not available", extra={"error": error.message})
             finally:
                 self._figures.election = None
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(self._pause)
 
     async def _connected(self) -> None:
         """Wait for the bus: who cannot be asked should not lead."""
@@ -113,13 +116,16 @@ class Candidate:
             cordon = self._config.on_predicted_failure == "cordon"
             term = Term(ledger, store.registry, lease, self._bus, self._events, cordon_predicted=cordon)
             await self._open_term(store, term, time.monotonic() - begun)
-        except (Unavailable, Unanswered) as error:
+        except RegistryDamaged:
+            raise
+        except (DirectPVError, Unanswered) as error:  # rights or definitions may be missing, and come back
             raise Resigned(str(error)) from error
         finally:
             self._figures.term = self._figures.nodes = None
             gc.unfreeze()
 
     async def _load(self, store: Store) -> Ledger:
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)  # unless this goes well
         snapshot = await store.registry.load()
         ledger = await asyncio.to_thread(_build, snapshot)
         for drive in ledger.drives.values():
@@ -169,6 +175,7 @@ class Candidate:
             await term.over()
 
     def _tell_elected(self, term: Term, loading: float) -> None:
+        self._pause = PAUSE
         facts = {"epoch": term.fence.epoch, "drives": len(term.ledger.drives), "volumes": len(term.ledger.volumes)}
         log.info("leading", extra={**facts, "seconds": round(loading, 3)})
         self._events.emit("leader", "elected", self._holder, **facts, seconds=round(loading, 3))
