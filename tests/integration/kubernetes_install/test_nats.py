@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from directpv_cli.install import nats as installed
+from directpv_cli.install.options import Options
 from directpv_cli.local.ports import free_port
 from directpv_common.bus import Bus
 from directpv_common.events import Events, ensure_stream
@@ -67,6 +68,12 @@ class Servers:
     def freeze(self, name: str) -> None:
         """Let a server be as one whose machine lost its power: its connections stay, and nothing comes from them."""
         self.running[name].send_signal(signal.SIGSTOP)
+
+    def leaf_is_alive(self) -> bool:
+        """Ask as kubelet does."""
+        leaf = installed.leaf_container(Options(), {})
+        command = [part.replace("4222", str(self.ports["leaf"])) for part in leaf["livenessProbe"]["exec"]["command"]]
+        return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
 
     def kill(self, name: str) -> None:
         process = self.running.pop(name)
@@ -197,3 +204,16 @@ async def test_a_node_whose_server_fell_silent_goes_to_another_within_a_minute(s
             servers.freeze("nats-0")
             servers.freeze("nats-1")
             assert await _answer(other, "t.node.n1", within=60) == b"here"
+
+
+@pytest.mark.parametrize("servers", [1], indirect=True)
+async def test_a_nodes_server_that_hangs_is_not_alive_and_one_that_has_lost_the_others_is(servers: Servers) -> None:
+    async with connected(servers, "leaf"):
+        servers.kill("nats-0")
+        assert servers.leaf_is_alive()
+        servers.freeze("leaf")
+        assert not servers.leaf_is_alive()
+        servers.running["leaf"].send_signal(signal.SIGCONT)
+        assert servers.leaf_is_alive()
+        servers.kill("leaf")
+        assert not servers.leaf_is_alive()

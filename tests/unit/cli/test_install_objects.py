@@ -143,6 +143,12 @@ def test_every_container_says_what_it_needs_and_is_probed_where_it_can_be(items:
             assert set(each["resources"]["requests"]) == {"cpu", "memory"}
     probed = {name for pod in pods(items).values() for name, each in containers(pod).items() if "livenessProbe" in each}
     assert {"agent", "gateway", "controller"} <= probed
+    assert all(
+        "livenessProbe" in each
+        for pod in pods(items).values()
+        for name, each in containers(pod).items()
+        if name == "nats"
+    )
 
 
 def test_a_lost_bus_restarts_no_container(items: list[Object]) -> None:
@@ -162,7 +168,7 @@ def test_every_mount_has_its_volume_and_every_probe_its_port(items: list[Object]
             assert {m["name"] for m in each.get("volumeMounts", [])} <= volumes
             own = {p["name"] for p in each.get("ports", [])}
             for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
-                if probe in each:
+                if "httpGet" in each.get(probe, {}):
                     assert each[probe]["httpGet"]["port"] in own | numbers
         assert all(
             any(m["name"] == v for e in containers(pod).values() for m in e.get("volumeMounts", [])) for v in volumes

@@ -86,6 +86,16 @@ def http_probe(path: str, port_name: str, *, period: int = 10, failures: int = 5
     }
 
 
+def exec_probe(command: Sequence[str], *, period: int, failures: int, timeout: int) -> Object:
+    """Return a probe by a command in the container; ``period`` and ``timeout`` are seconds."""
+    return {
+        "exec": {"command": list(command)},
+        "periodSeconds": period,
+        "timeoutSeconds": timeout,
+        "failureThreshold": failures,
+    }
+
+
 def field_env(name: str, path: str) -> Object:
     """Return an environment variable with a field of the pod."""
     return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}

@@ -16,6 +16,7 @@ from directpv_cli.install.containers import (
     USER,
     confined,
     container,
+    exec_probe,
     field_env,
     http_probe,
     mount,
@@ -57,6 +58,10 @@ leafnodes {{
 # A leaf keeps no streams; what is asked of JetStream goes to the servers that do.
 mappings {{ "$JS.API.>": "$JS.directpv.API.>" }}
 """
+LEAF_ALIVE: Final = (
+    "import socket; s = socket.create_connection(('127.0.0.1', 4222), 4); raise SystemExit(s.recv(4) != b'INFO')"
+)
+"""A server greets whoever connects, one that hangs does not. It listens on loopback, where kubelet cannot ask it."""
 
 
 def hub_url(options: Options) -> str:
@@ -180,7 +185,7 @@ def _stateful_set(options: Options) -> Object:
 
 
 def leaf_container(options: Options, security: Object) -> Object:
-    """Return the node's own server."""
+    """Return the node's own server. Whether it is ready shows in agent and gateway, which are not without it."""
     urls = ", ".join(f'"{url}"' for url in leaf_url(options).split(","))
     return container(
         "nats",
@@ -188,6 +193,7 @@ def leaf_container(options: Options, security: Object) -> Object:
         command=["nats-server"],
         args=["--config=/etc/nats/nats.conf", "--name=$(KUBE_NODE_NAME)"],
         env=[field_env("KUBE_NODE_NAME", "spec.nodeName"), {"name": "LEAF_URLS", "value": f"[{urls}]"}],
+        livenessProbe=exec_probe(["python3", "-I", "-S", "-c", LEAF_ALIVE], period=30, failures=4, timeout=10),
         volumeMounts=[mount("nats-config", "/etc/nats", readOnly=True)],
         security=security,
         cpu="10m",
