@@ -18,7 +18,6 @@ ESTABLISH_SECONDS: Final = 30.0
 TERMINATE_SECONDS: Final = 60.0
 REPLACE_SECONDS: Final = 60.0
 ADOPT_TRIES: Final = 5
-WORKLOADS: Final = ("StatefulSet", "DaemonSet", "Deployment")
 
 Note = Callable[[Object], None]
 
@@ -61,6 +60,15 @@ async def count_nodes(cluster: Cluster) -> int:
     return count
 
 
+def _tell_of_helm(live: Object, outcome: Outcome) -> None:
+    note = (
+        f"Helm release {takeover.helm_release(live)} has installed these objects, and will make them its own again: "
+        "upgrade with helm upgrade, or uninstall the release first"
+    )
+    if takeover.helm_release(live) and note not in outcome.notes:
+        outcome.notes.append(note)
+
+
 async def install(cluster: Cluster, items: Sequence[Object], done: Note) -> Outcome:
     """Apply ``items`` in order; ``done`` is called with each that is in.
 
@@ -83,16 +91,16 @@ async def install(cluster: Cluster, items: Sequence[Object], done: Note) -> Outc
 async def _apply(cluster: Cluster, item: Object, outcome: Outcome) -> None:
     ref = Ref.of(item)
     live = await _settled(cluster, ref)
+    if live is not None:
+        _tell_of_helm(live, outcome)
     if live is not None and (why := takeover.must_be_replaced(item, live)):
         await _remove(cluster, ref, why)
         live = None
     fitted = takeover.fitted(item, live)
     if fitted != item:
         outcome.notes.append(f"{ref} keeps what cannot be changed in it")
-    if live is not None:
-        await _adopt(cluster, ref, live)
     try:
-        now = await cluster.apply(fitted)
+        now = await _put(cluster, fitted, live)
     except InvalidRequest as error:
         if live is None:
             raise
@@ -102,8 +110,29 @@ async def _apply(cluster: Cluster, item: Object, outcome: Outcome) -> None:
     outcome.applied.append(ref)
     if live is None or now["metadata"].get("resourceVersion") != live["metadata"].get("resourceVersion"):
         outcome.changed.append(ref)
+    outcome.notes += _beside(item, now)
     if item["kind"] == CRD:
         await _established(cluster, ref)
+
+
+async def _put(cluster: Cluster, item: Object, live: Object | None) -> Object:
+    """Make the live object ours, and only that. An apply gives fields that nobody manages a manager first."""
+    if live is not None and not live["metadata"].get("managedFields"):
+        live = await cluster.apply(_bare(item))
+    if live is not None:
+        await _adopt(cluster, item, live)
+    return await cluster.apply(item)
+
+
+def _bare(item: Object) -> Object:
+    named = {key: value for key, value in item["metadata"].items() if key in ("name", "namespace")}
+    return {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": named}
+
+
+def _beside(item: Object, now: Object) -> list[str]:
+    """Tell of what came into a workload by itself: admission adds it to whatever is applied."""
+    names = ", ".join(name for _, name in takeover.strangers(item, now))
+    return [f"{Ref.of(item)} also has {names}, which is not ours; an admission webhook puts it there"] if names else []
 
 
 async def _settled(cluster: Cluster, ref: Ref) -> Object | None:
@@ -130,10 +159,11 @@ async def _remove(cluster: Cluster, ref: Ref, why: str) -> None:
         raise FailedPrecondition(f"{ref} must be replaced ({why}), but does not go away; delete it and repeat")
 
 
-async def _adopt(cluster: Cluster, ref: Ref, live: Object) -> None:
+async def _adopt(cluster: Cluster, item: Object, live: Object) -> None:
     """Make ours what earlier installers own in the object."""
+    ref = Ref.of(item)
     for _ in range(ADOPT_TRIES):
-        fields = takeover.adopted_fields(live)
+        fields = takeover.adopted_fields(item, live)
         if fields is None:
             return
         patch = [
@@ -170,7 +200,7 @@ def _is_established(definition: Object | None) -> bool:
 
 async def rolled_out(cluster: Cluster, items: Sequence[Object], within: float) -> list[Ref]:
     """Wait at most ``within`` seconds until all pods are of the new version and ready; return what is not there yet."""
-    waiting = [Ref.of(item) for item in items if item["kind"] in WORKLOADS]
+    waiting = [Ref.of(item) for item in items if item["kind"] in takeover.WORKLOADS]
     loop = asyncio.get_running_loop()
     end = loop.time() + within
     while True:
