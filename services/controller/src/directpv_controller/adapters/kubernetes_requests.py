@@ -6,15 +6,16 @@ can be switched off.
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import directpv_common.messages as m
 from directpv_common import crd
 from directpv_common.api import Node
 from directpv_common.crd import Object, nodes
-from directpv_common.errors import DirectPVError, Unavailable
+from directpv_common.errors import Busy, DirectPVError, Unavailable
 from directpv_common.lifecycle import background
 from directpv_common.service import Unanswered
 from directpv_controller.adapters.kubernetes_client import Client, Resource
@@ -30,12 +31,22 @@ NODES: Final = Resource(f"{API}/{crd.NODES.plural}", "nodes")
 INIT_REQUESTS: Final = Resource(f"{API}/{crd.INIT_REQUESTS.plural}", "initrequests")
 DEVICE_SECONDS: Final = 30.0
 TRIES: Final = 15
-"""About two minutes: as long as upstream's plugin waits."""
+"""To format: about two minutes, as long as upstream's plugin waits; nobody expects it to happen later."""
 PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 10.0
+"""Devices are looked for until they are found: upstream's plugin asks a second time by the same write, and that one
+changes nothing, so that nobody hears of it."""
 WRITES: Final = 5
 
-Work = Callable[[Object], Awaitable[None]]
+
+class Work(NamedTuple):
+    """What is done for the objects of one kind."""
+
+    resource: Resource
+    noun: str
+    is_wanted: Callable[[Object], bool]
+    do: Callable[[Object], Awaitable[None]]
+    tries: int | None
 
 
 class Requests:
@@ -44,44 +55,61 @@ class Requests:
     def __init__(self, client: Client, term: Term, init_devices: Format, *, init_requests: bool) -> None:
         self._client, self._term, self._init_devices, self._init_requests = client, term, init_devices, init_requests
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
+        """What was changed while it was worked on."""
+        self._nodes = Work(NODES, "node", nodes.wants_refresh, self._refresh, None)
+        self._requests = Work(INIT_REQUESTS, "init request", nodes.is_pending, self._format, TRIES)
 
     @contextlib.asynccontextmanager
     async def answering(self) -> AsyncIterator[None]:
         """Answer while the block runs; formatting that has begun ends on the node even if this is over."""
-        informers = [Informer(self._client, NODES, self._node)]
-        if self._init_requests:
-            informers.append(Informer(self._client, INIT_REQUESTS, self._request))
+        works = [self._nodes, *([self._requests] if self._init_requests else [])]
+        informers = [Informer(self._client, work.resource, functools.partial(self._take, work)) for work in works]
         try:
             async with background(*(informer.run() for informer in informers)):
                 yield
         finally:
+            self._again.clear()
             for task in tuple(self._running.values()):
                 task.cancel()
 
-    def _begin(self, key: str, obj: Object, work: Work) -> None:
-        if key not in self._running:
-            task = asyncio.create_task(self._work(key, obj, work))
-            self._running[key] = task
-            task.add_done_callback(lambda _: self._running.pop(key, None))
+    def _take(self, work: Work, kind: Kind, obj: Object) -> None:
+        if kind == "changed" and work.is_wanted(obj):
+            self._begin(work, obj["metadata"]["name"])
 
-    async def _work(self, key: str, obj: Object, work: Work) -> None:
-        pause = PAUSE
-        for left in reversed(range(TRIES)):
+    def _begin(self, work: Work, name: str) -> None:
+        key = f"{work.noun} {name}"
+        if key in self._running:
+            self._again.add(key)
+            return
+        task = asyncio.create_task(self._work(work, name, key))
+        self._running[key] = task
+        task.add_done_callback(lambda _: self._done(work, name, key))
+
+    def _done(self, work: Work, name: str, key: str) -> None:
+        del self._running[key]
+        if key in self._again:
+            self._again.discard(key)
+            self._begin(work, name)
+
+    async def _work(self, work: Work, name: str, key: str) -> None:
+        """Work on the object as it is now, for it may have been answered or taken back since it was heard of."""
+        pause, tried = PAUSE, 0
+        while work.tries is None or tried < work.tries:
             try:
-                return await work(obj)
+                obj = await self._client.get(work.resource, name)
+                return await work.do(obj) if work.is_wanted(obj) else None
             except (Missing, Unanswered):
                 return None  # taken back, or somebody else's work by now
             except DirectPVError as error:
-                log.warning("request not answered", extra={"request": key, "error": error.message, "tries_left": left})
+                tried += 1
+                if tried & (tried - 1) == 0:  # the first, second, fourth, ...: a node may be away for days
+                    log.warning("request not answered", extra={"request": key, "error": error.message, "tried": tried})
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
         return None
 
     # ---- devices
-
-    def _node(self, kind: Kind, obj: Object) -> None:
-        if kind == "changed" and nodes.wants_refresh(obj):
-            self._begin(f"node {obj['metadata']['name']}", obj, self._refresh)
 
     async def _refresh(self, obj: Object) -> None:
         """Write the devices that the node has now."""
@@ -106,10 +134,6 @@ class Requests:
 
     # ---- formatting
 
-    def _request(self, kind: Kind, obj: Object) -> None:
-        if kind == "changed" and nodes.is_pending(obj):
-            self._begin(f"init request {obj['metadata']['name']}", obj, self._format)
-
     async def _format(self, obj: Object) -> None:
         """Format as the plugin of this installation would, and write what came of it."""
         name = obj["metadata"]["name"]
@@ -121,7 +145,7 @@ class Requests:
             asked = nodes.requested(obj)
             self._term.require_lead()
             done = await self._init_devices(asked)
-        except Unavailable:
+        except (Unavailable, Busy):
             raise
         except (DirectPVError, ValueError) as error:
             why = str(error)
