@@ -24,6 +24,8 @@ from integration.kubernetes_registry.harness import (
     upstream_volume,
     volumes,
 )
+from support.kube.kubeconfig import Endpoint
+from support.slow import SlowWay
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -227,3 +229,35 @@ async def test_a_compacted_history_is_listed_again(cluster: Cluster, bus: Bus) -
     await until(seen, "the last edit is taken in")
     assert controller.said("listing again")
     assert cluster.wrong() == []
+
+
+async def test_an_edit_that_comes_while_the_volume_is_written_slowly_is_not_lost(cluster: Cluster, bus: Bus) -> None:
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
+    endpoint = cluster.server.endpoint
+    async with SlowWay(cluster.server.port).open() as way:
+        slow = Endpoint(f"https://127.0.0.1:{way.port}", endpoint.authority)
+        config = slow.write(cluster.directory / "slow.yaml", cluster.server.pki.client("slow", "system:masters"))
+        controller = cluster.controller(kubeconfig=config, lease_seconds=30)
+        await create(bus, "pvc-1", GIB)
+
+        way.seconds = 3.0  # a change of a volume waits for two seconds for another one
+        expanding = asyncio.create_task(
+            bus.call(Api.VOLUME_EXPAND, m.ExpandVolume(name="pvc-1", required=2 * GIB), within=60)
+        )
+        await asyncio.sleep(0)
+        label = {"directpv.min.io/purpose": "test"}
+        await asyncio.to_thread(
+            cluster.objects.change, VOLUMES, "pvc-1", lambda obj: obj["metadata"]["labels"].update(label)
+        )
+        await expanding
+        await until(lambda: controller.said("edit not taken in"), "the edit came at a bad time", 30)
+        way.seconds = 0.0
+
+        async def is_taken_in() -> bool:
+            return (await volumes(bus))["pvc-1"].record.labels == label
+
+        await until(is_taken_in, "the label is known", 30)
+        await bus.call(Api.VOLUME_EXPAND, m.ExpandVolume(name="pvc-1", required=3 * GIB))
+    obj = cluster.objects.all(VOLUMES)["pvc-1"]
+    assert obj["metadata"]["labels"].items() >= label.items()
+    assert obj["status"]["totalCapacity"] == 3 * GIB

@@ -95,6 +95,26 @@ async def test_without_the_right_to_read_pods_their_names_are_known_and_the_reas
         await until(lambda: controller.said("pod cannot be read"), "the reason is told")
 
 
+async def test_an_object_that_cannot_be_made_again_now_is_made_again_later(cluster: Cluster, bus: Bus) -> None:
+    node = PlayedNode("n1")
+    node.add_drive()
+    controller = cluster.controller(kubeconfig=grant(cluster))
+    async with node.running(bus):
+        await until(lambda: cluster.objects.all(DRIVES), "the drive is registered")
+        await create(bus, "pvc-1")
+        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole"}
+        role |= {"metadata": {"name": f"controller-{cluster.namespace}"}}
+        reading = [{**rule, "verbs": ["get", "list", "watch"]} for rule in CLUSTER_RULES]
+        cluster.server.apply({**role, "rules": reading})
+        cluster.objects.erase(VOLUMES, "pvc-1")
+        await until(lambda: controller.said("object not written"), "it is not made again", 30)
+        assert cluster.objects.find(VOLUMES, "pvc-1") is None
+
+        cluster.server.apply({**role, "rules": CLUSTER_RULES})
+        await until(lambda: cluster.objects.find(VOLUMES, "pvc-1"), "it is made again", 30)
+    assert cluster.wrong() == []
+
+
 async def test_without_rights_nobody_leads_and_the_reason_is_told(cluster: Cluster) -> None:
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "x", "namespace": cluster.namespace}}
     cluster.server.apply(account)

@@ -8,14 +8,14 @@ carries what they stood for.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 import msgspec
 
 from directpv_common import crd
 from directpv_common.crd import Object
-from directpv_common.errors import DirectPVError, InvalidRequest
+from directpv_common.errors import Busy, DirectPVError, InvalidRequest, Unavailable
 from directpv_common.lifecycle import background
 from directpv_common.messages import DriveRecord, DriveStatus, VolumeRecord, VolumeUse
 from directpv_common.service import Unanswered
@@ -28,6 +28,8 @@ from directpv_controller.core.edits import drive_with_edit, volume_with_edit
 from directpv_controller.core.model import Change, Drive
 
 log = logging.getLogger(__name__)
+
+AGAIN_SECONDS: Final = 1.0
 
 NO_MOVE: Final = "move would leave the data behind; nothing was moved, and the object was put back"
 REMOVE: Final = "a drive is not taken out of use by a status: it was cordoned, and the object was put back"
@@ -60,15 +62,16 @@ class Edits:
             for task in tuple(self._tasks):
                 task.cancel()
 
-    def _run(self, work: Awaitable[None]) -> None:
-        task = asyncio.create_task(_logged(work))
+    def _run(self, work: Awaitable[None], again: Callable[[], None] | None = None) -> None:
+        """Do it in the background; if it cannot be done just now, call ``again`` after a while."""
+        task = asyncio.create_task(_insisted(work, again))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _commit(self, change: Change) -> None:
+    def _commit(self, change: Change, again: Callable[[], None] | None = None) -> None:
         """Queue the commit now, in the order of decisions, and wait for it in the background."""
         with contextlib.suppress(Unanswered):
-            self._run(self._term.commit(change))
+            self._run(self._term.commit(change), again)
 
     # ---- drives
 
@@ -123,11 +126,21 @@ class Edits:
             record = self._asked(drive, theirs.status, record)
         if record == drive.record:
             return
-        self._commit(self._ledger.set_drive(drive, record))
+        self._commit(self._ledger.set_drive(drive, record), lambda: self._drive_again(record.fsuuid))
         self._nodes.worker(record.node).order(update=(record,))
         facts = {"node": record.node, "unschedulable": record.unschedulable, "labels": record.labels}
         log.info("drive edited", extra={"drive": record.fsuuid, **facts})
         self._term.events.emit("drive", "changed", record.fsuuid, by="edit", **facts)
+
+    def _drive_again(self, fsuuid: str) -> None:
+        """An edit was not taken in: when nothing is being written, what is held differs from the ledger by it."""
+
+        def now() -> None:
+            held, drive = self._shelf.drives.get(fsuuid), self._ledger.drives.get(fsuuid)
+            if held is not None and drive is not None:
+                self.drive_edited(drive.record, held.record)
+
+        self._registry.lane(fsuuid).when_idle("drive again", now)
 
     def _asked(self, drive: Drive, status: DriveStatus, record: DriveRecord) -> DriveRecord:
         """Upstream's plugin asks for work by writing a status: say what becomes of it."""
@@ -194,7 +207,17 @@ class Edits:
     def volume_edited(self, base: VolumeRecord, theirs: VolumeRecord) -> None:
         """See :class:`~.kubernetes_group.Notice`."""
         if theirs.labels != base.labels or theirs.deleting != base.deleting:
-            self._run(self._take_volume(base, theirs))
+            self._run(self._take_volume(base, theirs), lambda: self._volume_again(base.fsuuid, base.name))
+
+    def _volume_again(self, fsuuid: str, name: str) -> None:
+        """As for drives."""
+
+        def now() -> None:
+            held, volume = self._shelf.volumes.get(name), self._ledger.volumes.get(name)
+            if held is not None and volume is not None:
+                self.volume_edited(volume.record, held.record)
+
+        self._registry.lane(fsuuid).when_idle(f"volume {name} again", now)
 
     async def _take_volume(self, base: VolumeRecord, theirs: VolumeRecord) -> None:
         """Take in labels, and the release of a volume that no claim speaks for: it goes the way of any deleted one."""
@@ -271,10 +294,13 @@ class Edits:
         return volume.use or VolumeUse()
 
 
-async def _logged(work: Awaitable[None]) -> None:
+async def _insisted(work: Awaitable[None], again: Callable[[], None] | None) -> None:
     try:
         await work
     except Unanswered:
         pass
     except DirectPVError as error:
-        log.warning("edit not taken in", extra={"error": error.message})
+        log.warning("edit not taken in", extra={"error": error.message, "again": again is not None})
+        if again is not None and isinstance(error, Busy | Unavailable):
+            await asyncio.sleep(AGAIN_SECONDS)
+            again()

@@ -82,8 +82,8 @@ class Group:
 
 
 def outcome_of(entry: Entry, outcomes: dict[str, Outcome]) -> Outcome:
-    """Return what became of a commit whose drive was written."""
-    names = [*entry.puts, *entry.removed]
+    """Return what became of a commit, or of a repair, whose drive was written."""
+    names = [*entry.puts, *entry.removed] or [*entry.again]
     failures = [error for error in map(outcomes.get, names) if error is not None]
     if not failures:
         return None

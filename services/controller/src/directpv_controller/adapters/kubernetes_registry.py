@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from directpv_common import crd
 from directpv_common.crd import Object
-from directpv_common.errors import DirectPVError, Fenced, Unavailable
+from directpv_common.errors import Fenced, Unavailable
 from directpv_common.messages import DriveRecord, VolumeRecord, VolumeUse
 from directpv_controller.adapters.kubernetes_client import Client
 from directpv_controller.adapters.kubernetes_election import REBUILT, KubernetesElection, KubernetesLease
@@ -26,6 +26,7 @@ from directpv_controller.ports import OutcomeUnknown
 log = logging.getLogger(__name__)
 
 ENDED: Final = "the registry was closed"
+AGAIN_SECONDS: Final = 5.0
 
 
 class _Deaf:
@@ -131,11 +132,29 @@ class KubernetesRegistry:
         return parts[fsuuid]
 
     def write_again(self, fsuuid: str, volumes: Iterable[str] = ()) -> None:
-        """Write a drive that is marked dirty, and volumes, as they should be, soon; nobody waits."""
-        entry = Entry(self.lease, asyncio.get_running_loop().create_future())
-        entry.future.add_done_callback(_tell_failure)
-        entry.again.update(volumes)
+        """Write a drive that is marked dirty, and volumes, as they should be, soon; nobody waits.
+
+        It is tried until it is done, or the term is over: an object that is missing would be missed at the next load.
+        """
+        lease, names = self.lease, frozenset(volumes)
+        entry = Entry(lease, asyncio.get_running_loop().create_future())
+        entry.future.add_done_callback(lambda future: self._written(future, lease, fsuuid, names))
+        entry.again.update(names)
         self._queue(fsuuid, entry)
+
+    def _written(
+        self, future: "asyncio.Future[None]", lease: KubernetesLease, fsuuid: str, volumes: frozenset[str]
+    ) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is None or self._closed:
+            return
+        log.warning("object not written; it is tried again", extra={"drive": fsuuid, "error": str(error)})
+        self._spawn(self._write_later(lease, fsuuid, volumes))
+
+    async def _write_later(self, lease: KubernetesLease, fsuuid: str, volumes: frozenset[str]) -> None:
+        await asyncio.sleep(AGAIN_SECONDS)
+        if lease.valid:
+            self.write_again(fsuuid, volumes)
 
     def show(self, volumes: Iterable[VolumeRecord]) -> None:
         """Write paths and state of volumes as upstream's tools read them, where they are not there yet."""
@@ -226,8 +245,3 @@ async def _all(futures: "list[asyncio.Future[None]]") -> None:
     if len(failures) == len(futures):
         raise next((failure for failure in failures if isinstance(failure, OutcomeUnknown)), failures[0])
     raise OutcomeUnknown(f"written in part: {failures[0]}") from failures[0]
-
-
-def _tell_failure(future: "asyncio.Future[None]") -> None:
-    if not future.cancelled() and isinstance(future.exception(), DirectPVError):
-        log.warning("object not written; the next change writes it", extra={"error": str(future.exception())})
