@@ -13,6 +13,7 @@ from directpv_cli.install.audit import audit_file
 from directpv_cli.install.base import Object
 from directpv_cli.install.kube import Cluster, connect
 from directpv_cli.install.options import KUBELET_DIR, NEWEST, Flags, Options, parse
+from directpv_cli.install.prune import prune
 from directpv_cli.progress import bar
 from directpv_cli.session import checked, fail, say
 from directpv_cli.tables import show
@@ -82,8 +83,9 @@ async def _install(cluster: Cluster, options: Options, how: How) -> apply.Outcom
 
 
 async def _finish(cluster: Cluster, items: Sequence[Object], how: How, outcome: apply.Outcome) -> None:
-    """Wait if asked to, and clean up behind upstream."""
+    """Take away what these flags do not install, wait if asked to, and clean up behind upstream."""
     try:
+        await prune(cluster, items, outcome)
         waiting = await apply.rolled_out(cluster, items, how.wait)
         await apply.remove_leftovers(cluster, waiting, outcome)
     except DirectPVError as error:
