@@ -157,18 +157,15 @@ def test_edits_of_others_stay_unless_they_are_of_our_fields(apiserver: ApiServer
     assert live(apiserver, CONTROLLERS)["spec"]["replicas"] == 3
 
 
-def test_a_class_that_cannot_become_ours_is_told_of_and_the_rest_goes_in(apiserver: ApiServer, plugin: Plugin) -> None:
-    other = next(item for item in upstream.objects() if item["kind"] == "StorageClass")
-    create(apiserver, [{**other, "reclaimPolicy": "Retain"}])
-    try:
-        done = plugin("install")
-        assert done.returncode == 1
-        assert "StorageClass directpv-min-io" in done.stderr
-        assert "delete StorageClass directpv-min-io and repeat" in done.stderr
-        assert live(apiserver, NODES)["metadata"]["name"] == "node-server"
-    finally:
-        patch = '{"metadata":{"finalizers":null}}'
-        apiserver.kubectl("patch", "storageclass", "directpv-min-io", "--type=merge", f"--patch={patch}")
+def test_what_an_administrator_chose_for_class_and_driver_is_kept(apiserver: ApiServer, plugin: Plugin) -> None:
+    others = {item["kind"]: item for item in upstream.objects()}
+    chosen = {**others["CSIDriver"]["spec"], "fsGroupPolicy": "File"}
+    create(apiserver, [{**others["StorageClass"], "reclaimPolicy": "Retain"}, {**others["CSIDriver"], "spec": chosen}])
+    done = plugin("install")
+    assert done.returncode == 0, done.stderr
+    assert "StorageClass directpv-min-io keeps its reclaimPolicy" in done.stderr
+    assert live(apiserver, Ref("StorageClass", "directpv-min-io"))["reclaimPolicy"] == "Retain"
+    assert live(apiserver, Ref("CSIDriver", "directpv-min-io"))["spec"]["fsGroupPolicy"] == "File"
 
 
 def test_no_home_to_write_to_does_not_fail_the_installation(plugin: Plugin, tmp_path: Path) -> None:

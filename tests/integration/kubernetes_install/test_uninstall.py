@@ -103,8 +103,18 @@ def test_nothing_there_is_fine(plugin: Plugin) -> None:
     assert plugin("uninstall", "--dangerous").returncode == 0
 
 
-def test_a_namespace_that_somebody_else_made_stays(apiserver: ApiServer, plugin: Plugin) -> None:
+def test_a_namespace_that_somebody_else_made_stays_with_what_is_in_it(apiserver: ApiServer, plugin: Plugin) -> None:
     apiserver.kubectl("create", "namespace", "directpv")
-    assert plugin("uninstall").returncode == 0
-    assert "Namespace directpv" in there(apiserver)
-    apiserver.kubectl("delete", "namespace", "directpv")
+    try:
+        apiserver.kubectl("label", "namespace", "directpv", "team=storage")
+        apiserver.kubectl("create", "configmap", "theirs", "--namespace=directpv")
+        for _ in range(2):
+            assert plugin("install").returncode == 0
+        done = plugin("uninstall")
+        assert done.returncode == 0, done.stderr
+        assert there(apiserver) == {*KEPT, "Namespace directpv"}
+        apiserver.kubectl("get", "configmap", "theirs", "--namespace=directpv")
+        labels = json.loads(apiserver.get("/api/v1/namespaces/directpv"))["metadata"]["labels"]
+        assert labels == {"team": "storage", "kubernetes.io/metadata.name": "directpv"}, "nothing of ours is left"
+    finally:
+        apiserver.kubectl("delete", "namespace", "directpv", "--ignore-not-found")

@@ -3,7 +3,6 @@
 from typing import Any
 
 from directpv_cli.install import takeover
-from directpv_cli.install.base import csi_driver
 
 
 def entry(manager: str, operation: str, fields: dict[str, Any], **more: str) -> dict[str, Any]:
@@ -99,12 +98,6 @@ def test_a_daemon_set_of_upstreams_is_rolled_and_its_deployment_replaced() -> No
 
 def test_another_selector_means_replacing() -> None:
     assert takeover.must_be_replaced(workload("DaemonSet", "a", "x"), workload("DaemonSet", "b", "x"))
-
-
-def test_modes_of_a_driver_that_is_there_are_kept() -> None:
-    old = {"spec": {"volumeLifecycleModes": ["Persistent", "Ephemeral"]}}
-    assert takeover.fitted(csi_driver(), old)["spec"]["volumeLifecycleModes"] == ["Persistent", "Ephemeral"]
-    assert takeover.fitted(csi_driver(), None) == csi_driver()
 
 
 def test_a_roll_out_is_over_when_all_pods_are_new_and_ready() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from directpv_cli.install import takeover
+from directpv_cli.install import fit, takeover
 from directpv_cli.install.base import Object
 from directpv_cli.install.kube import JSON_PATCH, POLL_SECONDS, Cluster
 from directpv_cli.install.manifest import CRD
@@ -96,9 +96,9 @@ async def _apply(cluster: Cluster, item: Object, outcome: Outcome) -> None:
     if live is not None and (why := takeover.must_be_replaced(item, live)):
         await _remove(cluster, ref, why)
         live = None
-    fitted = takeover.fitted(item, live)
-    if fitted != item:
-        outcome.notes.append(f"{ref} keeps what cannot be changed in it")
+    fitted = fit.fitted(item, live)
+    if kept := fit.kept(item, fitted):
+        outcome.notes.append(f"{ref} keeps its {', '.join(kept)}")
     try:
         now = await _put(cluster, fitted, live)
     except InvalidRequest as error:
@@ -118,15 +118,10 @@ async def _apply(cluster: Cluster, item: Object, outcome: Outcome) -> None:
 async def _put(cluster: Cluster, item: Object, live: Object | None) -> Object:
     """Make the live object ours, and only that. An apply gives fields that nobody manages a manager first."""
     if live is not None and not live["metadata"].get("managedFields"):
-        live = await cluster.apply(_bare(item))
+        live = await cluster.apply(takeover.bare(item))
     if live is not None:
         await _adopt(cluster, item, live)
     return await cluster.apply(item)
-
-
-def _bare(item: Object) -> Object:
-    named = {key: value for key, value in item["metadata"].items() if key in ("name", "namespace")}
-    return {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": named}
 
 
 def _beside(item: Object, now: Object) -> list[str]:

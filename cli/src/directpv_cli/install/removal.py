@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from directpv_cli.install import controller, nats, node, rbac
+from directpv_cli.install import controller, nats, node, rbac, takeover
 from directpv_cli.install.base import NAMESPACE
 from directpv_cli.install.kube import Cluster
 from directpv_cli.install.paths import Ref
@@ -78,21 +78,23 @@ async def uninstall(cluster: Cluster, done: Done, *, dangerous: bool = False, wi
         await _remove_records(cluster, removal, done)
     for ref in (*CLUSTER_WIDE, *IN_NAMESPACE):
         await _delete(cluster, ref, removal)
-    space = Ref("Namespace", NAMESPACE)
-    if await _is_ours(cluster, space, removal):
-        await _delete(cluster, space, removal)
+    await _leave_namespace(cluster, removal)
     await _all_gone(cluster, removal, within)
     return removal
 
 
-async def _is_ours(cluster: Cluster, ref: Ref, removal: Removal) -> bool:
-    """Tell whether an installer made the object; a namespace that somebody else made may hold more than ours."""
+async def _leave_namespace(cluster: Cluster, removal: Removal) -> None:
+    """Delete the namespace if an installer made it. Another one may hold more than ours, and loses our labels only."""
+    space = Ref("Namespace", NAMESPACE)
     try:
-        live = await cluster.get(ref)
+        live = await cluster.get(space)
+        if live is not None and CREATED_BY not in (live["metadata"].get("labels") or {}):
+            await cluster.apply(takeover.bare(live))
+            return
     except DirectPVError as error:
         removal.failures.append(error.message)
-        return False
-    return live is not None and CREATED_BY in (live["metadata"].get("labels") or {})
+        return
+    await _delete(cluster, space, removal)
 
 
 async def _delete(cluster: Cluster, ref: Ref, removal: Removal) -> None:

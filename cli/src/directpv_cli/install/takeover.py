@@ -115,6 +115,12 @@ def _claims(item: Object, live: Object) -> Object:
     return fields
 
 
+def bare(item: Object) -> Object:
+    """Return the object without a single field: applied, it gives up what an earlier apply of ours set."""
+    named = {key: value for key, value in item["metadata"].items() if key in ("name", "namespace", "uid")}
+    return {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": named}
+
+
 def helm_release(live: Object) -> str:
     """Return the Helm release that the object belongs to; empty if none."""
     return str((live["metadata"].get("annotations") or {}).get("meta.helm.sh/release-name", ""))
@@ -150,18 +156,6 @@ def must_be_replaced(item: Object, live: Object) -> str:
     if kind == "Deployment" and account == UPSTREAM_ACCOUNT:
         return "its controllers place volumes by other rules"
     return ""
-
-
-def fitted(item: Object, live: Object | None) -> Object:
-    """Return ``item`` with what can never change taken from the live object.
-
-    Upstream's CSIDriver also lists ``Ephemeral``. To replace it would leave the cluster without a CSIDriver for a
-    moment, in which Kubernetes takes the driver for one that attaches; the entry does no harm.
-    """
-    if live is None or item["kind"] != "CSIDriver":
-        return item
-    modes = live["spec"].get("volumeLifecycleModes") or item["spec"]["volumeLifecycleModes"]
-    return {**item, "spec": {**item["spec"], "volumeLifecycleModes": modes}}
 
 
 def is_rolled_out(live: Object) -> bool:
