@@ -1,12 +1,17 @@
 """Follows a collection: what was there when it was listed, then every change, for as long as it is wanted.
 
 An event is a hint as any other: after a gap (410, or a list that failed) everything is listed again, and handed over as
-if it had just been changed; what is gone then is told as deleted.
+if it had just been changed, in small parts while the list is read; what is not in the whole of it is told as deleted.
+
+All pages of a list show the state at one resource version, and the watch begins there. If its continuation expires, the
+list begins anew, at a later version.
 """
 
 import asyncio
 import logging
+import math
 import random
+import time
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -22,6 +27,11 @@ IDLE_SECONDS: Final = 90.0
 """A server sends a bookmark each minute: a connection that says less is dead."""
 PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
+"""Before the next watch; one that lasted for as long was a good one, after which pauses are short again."""
+LONGEST_RELIST_PAUSE: Final = 60.0
+"""Before the next list: a server that forgets faster than it lists is not to be kept busy with that."""
+STEP: Final = 50
+"""Objects of a list that are handed over at once: the loop has a lease to renew meanwhile."""
 
 Kind = Literal["changed", "deleted"]
 Handle = Callable[[Kind, Object], None]
@@ -52,39 +62,59 @@ class Informer:
         if version:
             self.synced.set()
 
+    @property
+    def version(self) -> str:
+        """Where the next watch begins; empty: with a list."""
+        return self._version
+
     async def run(self) -> None:
         """Follow until cancelled; failures are logged and tried again."""
         pause = PAUSE
         while True:
-            try:
-                if not self._version:
-                    await self._list()
-                await self._watch()
-                pause = PAUSE
-            except Expired as error:
-                log.info("listing again", extra={"resource": self._resource.name, "why": error.message})
-                self._version = ""
-                self.relists += 1
-            except DirectPVError as error:
-                log.warning("watch failed", extra={"resource": self._resource.name, "error": error.message})
-                await asyncio.sleep(pause * (0.5 + random.random()))
-                pause = min(2 * pause, LONGEST_PAUSE)
+            lasted = await self._follow()
+            pause = PAUSE if lasted >= LONGEST_PAUSE else pause
+            await asyncio.sleep(pause * (0.5 + random.random()))
+            pause = min(2 * pause, LONGEST_PAUSE if self._version else LONGEST_RELIST_PAUSE)
+
+    async def _follow(self) -> float:
+        """List if need be, and watch once; return for how many seconds the watch went well."""
+        begun = math.inf
+        try:
+            if not self._version:
+                await self._list()
+            begun = time.monotonic()
+            await self._watch()
+        except Expired as error:
+            log.info("listing again", extra={"resource": self._resource.name, "why": error.message})
+            self._version = ""
+            self.relists += 1
+        except DirectPVError as error:
+            log.warning("watch failed", extra={"resource": self._resource.name, "error": error.message})
+        return time.monotonic() - begun
 
     async def _list(self) -> None:
-        found: dict[str, Object] = {}
+        found: set[str] = set()
         version = ""
         async for page in self._client.pages(self._resource):
             if not page.version:
                 found.clear()
-            found.update((item["metadata"]["name"], item) for item in page.items)
+            await self._hand_over(page.items, found)
             version = page.version
-        for name in self._known - found.keys():
+        for name in self._known - found:
             self._give("deleted", {"metadata": {"name": name, "resourceVersion": version}})
-        for item in found.values():
-            self._give("changed", item)
-        self._known = set(found)
+        self._known = found
         self._version = version
         self.synced.set()
+
+    async def _hand_over(self, items: list[Object], found: set[str]) -> None:
+        """Give objects of a list. They are known from then on, also if it is never read to its end."""
+        for number, item in enumerate(items):
+            if number % STEP == 0:
+                await asyncio.sleep(0)
+            name = item["metadata"]["name"]
+            found.add(name)
+            self._known.add(name)
+            self._give("changed", item)
 
     async def _watch(self) -> None:
         async with self._client.watch(

@@ -1,0 +1,45 @@
+"""Stands between a client and a server, and can fall silent without closing anything."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+
+class Proxy:
+    """Passes on what comes on each connection, until :meth:`stall`."""
+
+    def __init__(self, port: int) -> None:
+        self._behind = port
+        self._stalled: set[object] = set()
+        self._open: set[object] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ends: list[asyncio.StreamWriter] = []
+
+    def stall(self) -> None:
+        """Let connections that are open now say nothing more, in both directions; new ones work."""
+        self._stalled |= self._open
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[int]:
+        """Yield the port."""
+        server = await asyncio.start_server(self._take, "127.0.0.1", 0)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, *(each.wait_closed() for each in self._ends), return_exceptions=True)
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._behind)
+        link = object()
+        self._open.add(link)
+        self._ends += writer, back
+        self._tasks |= {asyncio.create_task(self._pass(link, *ends)) for ends in ((reader, back), (there, writer))}
+
+    async def _pass(self, link: object, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(OSError):
+            while data := await reader.read(2**16):
+                if link not in self._stalled:
+                    writer.write(data)
