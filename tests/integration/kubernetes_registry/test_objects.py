@@ -1,7 +1,6 @@
 """Drives and volumes as custom resources: those of upstream are served, ours are as upstream's tools expect them."""
 
 import asyncio
-import json
 
 import pytest
 
@@ -169,12 +168,3 @@ async def test_many_at_once_are_never_placed_twice(cluster: Cluster, bus: Bus) -
     )
     print(f"{puts:.0f} updates of two drives for 120 volumes")
     assert puts < 120, "placements that wait go together"
-
-
-async def test_the_definitions_have_columns_and_short_names(cluster: Cluster) -> None:
-    cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
-    cluster.objects.call("POST", VOLUMES, upstream_volume("pvc-1", ONE, GIB))
-    shown = cluster.server.kubectl("get", "dpdrive,dpvolume")
-    assert "n1" in shown
-    assert "pvc-1" in shown
-    assert json.loads(cluster.server.kubectl("get", "directpvnodes", "-o", "json"))["items"] == []
