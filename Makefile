@@ -16,6 +16,7 @@ demo: install ## The main job from end to end, on drives that it creates and rem
 	@.venv/bin/directpv demo
 
 .PHONY: test
+test: export KUBECONFIG :=
 test: install check unit integration sanity crash test-vm kubernetes e2e ## What CI runs: all tests
 
 .PHONY: check

@@ -34,7 +34,9 @@ def install(
     openshift: Annotated[
         bool, typer.Option("--openshift", help="Red Hat's sidecars, and bindings to its SCCs.")
     ] = False,
-    nats_url: Annotated[str, typer.Option("--nats-url", help="Use this NATS server instead of installing one.")] = "",
+    nats_url: Annotated[
+        str, typer.Option("--nats-url", help="Use this NATS server, which asks for no password: guard it.")
+    ] = "",
     nats_leaf_url: Annotated[
         str,
         typer.Option(
