@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.kube.apiserver import ApiServer
+from support.kube.fixtures import api_server
 
 TOP = Path(__file__).resolve().parents[2]
 CHART = TOP / "manifests/helm/directpv"
@@ -45,10 +45,5 @@ class Release:
 @pytest.fixture
 def server() -> Iterator[ApiServer]:
     """An API server of the test's own: nothing empties a namespace here, so that another test could have it."""
-    with tempfile.TemporaryDirectory(prefix="directpv-kube-") as path:
-        server = ApiServer(Path(path))
-        try:
-            server.start()
-            yield server
-        finally:
-            server.close()
+    with api_server() as server:
+        yield server

@@ -1,5 +1,6 @@
 """Fixtures for tests that need an API server but no nodes: import them in a conftest."""
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,9 @@ import pytest
 from support.kube.apiserver import ApiServer
 
 
-@pytest.fixture(scope="session")
-def apiserver() -> Iterator[ApiServer]:
-    """An API server on loopback, for all tests of a run; each test takes names, or a namespace, of its own."""
+@contextlib.contextmanager
+def api_server() -> Iterator[ApiServer]:
+    """Run an API server on loopback while the block runs."""
     with tempfile.TemporaryDirectory(prefix="directpv-kube-") as path:
         server = ApiServer(Path(path))
         try:
@@ -19,3 +20,10 @@ def apiserver() -> Iterator[ApiServer]:
             yield server
         finally:
             server.close()
+
+
+@pytest.fixture(scope="session")
+def apiserver() -> Iterator[ApiServer]:
+    """An API server for all tests of a run; each test takes names, or a namespace, of its own."""
+    with api_server() as server:
+        yield server
