@@ -1,11 +1,21 @@
 """What controllers do while rights, definitions or certificates are not as they should be, and once they are again."""
 
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from directpv_common.bus import Bus
+from directpv_common.crd import custom_resource_definitions
 from integration.controller.harness import until
-from integration.kubernetes_registry.harness import DRIVES, Cluster, create, leads, upstream_drive
+from integration.kubernetes_registry.harness import DRIVES, Cluster, Objects, create, leads, upstream_drive
 from integration.kubernetes_registry.test_rights import CLUSTER_RULES, PODS, grant
+from support.kube.apiserver import ApiServer
+from support.kube.kubeconfig import Endpoint
+from support.kube.pki import Pki
+from support.kube.process import Program
+from support.nats import NatsServer
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -30,3 +40,86 @@ async def test_a_leader_that_may_not_read_the_registry_resigns_and_leads_when_it
     restrict(cluster, *CLUSTER_RULES, PODS)
     await leads(controller)
     assert (await create(bus, "pvc-1")).record.fsuuid == ONE
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """An API server of this module alone, for what would disturb the tests of others."""
+    server = ApiServer(tmp_path_factory.mktemp("kube"))
+    try:
+        server.start()
+        define(server)
+        yield server
+    finally:
+        server.close()
+
+
+def define(server: ApiServer) -> None:
+    server.apply(*custom_resource_definitions())
+    server.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+
+
+@pytest.fixture
+def own(alone: ApiServer, nats: NatsServer, tmp_path: Path) -> Iterator[Cluster]:
+    installation = Cluster(alone, nats, tmp_path)
+    try:
+        yield installation
+    finally:
+        installation.end()
+        installation.objects.clear()
+
+
+def with_new_certificates(server: ApiServer) -> Objects:
+    """Give a server that is not running a new authority, and new certificates by it; return who may do everything."""
+    server.pki = Pki(server.directory / "pki-2")
+    server.endpoint = Endpoint(server.endpoint.url, server.pki.authority.certificate)
+    for kept in ("_trust", "_administrator", "admin"):
+        vars(server).pop(kept, None)
+    server.process = Program("kube-apiserver", server._command("127.0.0.1"), server.process.log)
+    return Objects(server)
+
+
+async def test_without_the_definition_of_volumes_nobody_leads_until_it_is_back(own: Cluster, bus: Bus) -> None:
+    own.server.kubectl("delete", "crd", "directpvvolumes.directpv.min.io")
+    controller = own.controller()
+    await until(lambda: controller.said("leading no longer"), "it resigns")
+    define(own.server)
+    await leads(controller)
+
+
+async def test_a_standby_leads_with_the_definitions_that_are_there_now(own: Cluster, bus: Bus) -> None:
+    first = own.controller("c1")
+    await leads(first)
+    second = own.controller("c2")
+    await until(lambda: second.said("standing by"), "the second stands by")
+    own.server.kubectl("delete", "crd", "directpvdrives.directpv.min.io")
+    define(own.server)
+    first.kill()
+    await leads(second)
+    uid = own.server.kubectl("get", "crd", "directpvdrives.directpv.min.io", "--output=jsonpath={.metadata.uid}")
+    assert second.said(f'"registry":"{uid}"')
+
+
+async def test_a_standby_leads_after_the_authority_of_all_certificates_was_replaced(own: Cluster, bus: Bus) -> None:
+    own.objects.call("POST", DRIVES, upstream_drive(ONE))
+    config = own.directory / "kubeconfig"
+    config.write_bytes(own.server.admin.read_bytes())
+    first = own.controller("c1", kubeconfig=config)
+    await leads(first)
+    second = own.controller("c2", kubeconfig=config)
+    await until(lambda: second.said("standing by"), "the second stands by")
+    own.server.process.kill()
+    first.kill()
+    config.write_text("")
+    own.objects = with_new_certificates(own.server)
+    await asyncio.to_thread(own.server.start_server)
+    await until(lambda: second.said("kubeconfig"), "it looks into the file, which somebody is writing")
+    config.write_bytes(own.server.admin.read_bytes())
+    await leads(second)
+    assert (await create(bus, "pvc-1")).record.fsuuid == ONE
+
+
+async def test_a_lease_of_a_fraction_of_a_second_is_refused(cluster: Cluster) -> None:
+    controller = cluster.controller(lease_seconds=2.5)
+    await until(lambda: controller.popen.poll() == 1, "it ends")
+    assert controller.said("lease-seconds is 2.5, but a Lease of Kubernetes lasts whole seconds")

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,6 +20,7 @@ from directpv_common.crd.shape import EPOCH_DIGITS, OWN
 from directpv_common.errors import DirectPVError, Fenced, Unavailable
 from directpv_controller.adapters.kubernetes_client import Client, Resource
 from directpv_controller.adapters.kubernetes_errors import Exists, Missing, Stale
+from directpv_controller.ports import RegistryLost
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ REBUILT: Final = f"{OWN}/rebuilt"
 MARGIN: Final = 0.1
 """Part of the lease that its holder does not use: covers clocks that run at different speeds."""
 POLL_SECONDS: Final = 0.5
+PATIENCE_SECONDS: Final = 60.0
+"""A standby that gets no answer for two leases, or for so long, gives up: address and certificates may have changed."""
 RETRY_SECONDS: Final = 0.5
 """A renewal that failed is tried again after so long, at most."""
 
@@ -42,11 +46,16 @@ def leases(namespace: str) -> Resource:
     return Resource(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", "leases")
 
 
+Confirm = Callable[[float], Awaitable[None]]
+"""Makes sure, within so many seconds, that the registry is still the one that was opened; raises RegistryLost."""
+
+
 class KubernetesElection:
     """One candidate. ``ttl`` is the length of a lease in seconds."""
 
-    def __init__(self, client: Client, namespace: str, holder: str, ttl: float) -> None:
+    def __init__(self, client: Client, namespace: str, holder: str, ttl: float, confirm: Confirm) -> None:
         self.client, self.holder, self.ttl = client, holder, ttl
+        self._confirm = confirm
         self.resource = leases(namespace)
         self.lease: KubernetesLease | None = None
         """The last one that was won."""
@@ -60,16 +69,26 @@ class KubernetesElection:
         return now() - self._answered < 2 * self.ttl
 
     async def campaign(self) -> "KubernetesLease":
-        """Wait until this process leads; see :class:`~directpv_controller.ports.Election`."""
+        """Wait until this process leads; see :class:`~directpv_controller.ports.Election`.
+
+        Raises:
+            RegistryLost: The definitions are gone, or were made anew.
+            Unavailable: No answer for so long that one should connect anew.
+        """
+        self.lease = None
+        begun = now()
         while True:
             asked = now()
             try:
                 self.lease = await self._try(asked)
+            except RegistryLost:
+                raise
             except (Stale, Exists):
-                self.lease = None  # somebody else was faster
+                pass  # somebody else was faster
             except DirectPVError as error:
                 log.warning("election failed", extra={"error": error.message})
-                self.lease = None
+                if now() - max(begun, self._answered) >= min(2 * self.ttl, PATIENCE_SECONDS):
+                    raise Unavailable(f"no election: {error.message}") from error
             if self.lease is not None:
                 return self.lease
             await asyncio.sleep(min(POLL_SECONDS, self.ttl / 4))
@@ -82,6 +101,7 @@ class KubernetesElection:
         self.answered()
         if not self._over(obj):
             return None
+        await self._confirm(self.ttl / 3)
         taken = self._taken(obj)
         write = self.client.replace if "resourceVersion" in obj["metadata"] else self.client.create
         stored = await write(self.resource, taken, within=self.ttl / 3)

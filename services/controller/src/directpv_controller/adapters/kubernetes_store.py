@@ -1,15 +1,16 @@
 """Registry and election on one API server, opened together for one try at leadership."""
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from directpv_common import crd, names
-from directpv_common.errors import Unavailable
+from directpv_common.errors import InvalidRequest, Unavailable
 from directpv_controller.adapters.kubernetes_access import Access, from_kubeconfig, in_cluster
-from directpv_controller.adapters.kubernetes_client import Client, Observe, Resource, connect
+from directpv_controller.adapters.kubernetes_client import CALL_SECONDS, Client, Observe, Resource, connect
 from directpv_controller.adapters.kubernetes_edits import Edits
 from directpv_controller.adapters.kubernetes_election import KubernetesElection
 from directpv_controller.adapters.kubernetes_errors import Missing, Refused
@@ -18,9 +19,11 @@ from directpv_controller.adapters.kubernetes_registry import KubernetesRegistry
 from directpv_controller.adapters.kubernetes_requests import Requests
 from directpv_controller.adapters.nodes import Nodes
 from directpv_controller.adapters.term import Term
-from directpv_controller.ports import Format
+from directpv_controller.ports import Format, RegistryLost
 
 DEFINITIONS: Final = Resource("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "definitions")
+
+DEFINITION: Final = f"{crd.DRIVES.plural}.{names.GROUP}"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,12 @@ class KubernetesOptions:
     """Empty: the pod's service account."""
     init_requests: bool = True
     """Whether DirectPVInitRequests are answered."""
+
+    def __post_init__(self) -> None:
+        if self.ttl != int(self.ttl):
+            raise InvalidRequest(
+                f"lease-seconds is {self.ttl:g}, but a Lease of Kubernetes lasts whole seconds", field="lease-seconds"
+            )
 
 
 class KubernetesStore:
@@ -83,7 +92,8 @@ async def open_store(
     # The lease has a connection of its own: no burst of other writes may delay its renewal.
     async with connect(access, observe_call) as client, connect(access, observe_call) as aside:
         registry_id = await _registry_id(client)
-        election = KubernetesElection(aside, options.namespace, options.holder, options.ttl)
+        confirm = functools.partial(_confirm, aside, registry_id)
+        election = KubernetesElection(aside, options.namespace, options.holder, options.ttl, confirm)
         registry = KubernetesRegistry(client, election, registry_id, observe, count_conflict)
         try:
             yield KubernetesStore(registry, election, init_requests=options.init_requests)
@@ -97,11 +107,28 @@ def _access(options: KubernetesOptions) -> Access:
 
 async def _registry_id(client: Client) -> str:
     """Return what identifies the registry: the definition of drives, with which all objects come and go."""
-    name = f"{crd.DRIVES.plural}.{names.GROUP}"
     try:
-        definition = await client.get(DEFINITIONS, name)
+        return await _defined(client, CALL_SECONDS)
     except Missing as error:
-        raise Unavailable(f"{name} is not defined here; run kubectl directpv install") from error
+        raise Unavailable(f"{DEFINITION} is not defined here; run kubectl directpv install") from error
     except Refused as error:  # rights may still be on their way
         raise Unavailable(error.message) from error
-    return str(definition["metadata"]["uid"])
+
+
+async def _confirm(client: Client, registry_id: str, within: float) -> None:
+    """Make sure that the registry is still ``registry_id``.
+
+    Raises:
+        RegistryLost: It is not, or cannot be seen any more.
+        Unavailable: No answer.
+    """
+    try:
+        found = await _defined(client, within)
+    except (Missing, Refused) as error:
+        raise RegistryLost(error.message) from error
+    if found != registry_id:
+        raise RegistryLost(f"{DEFINITION} was made anew")
+
+
+async def _defined(client: Client, within: float) -> str:
+    return str((await client.get(DEFINITIONS, DEFINITION, within=within))["metadata"]["uid"])

@@ -45,6 +45,8 @@ class Candidate:
         self._figures = figures
         self._open_store = open_store
         self._pause = PAUSE
+        self._opened = False
+        """Whether the store could be opened once: the settings make sense."""
         bus.on_reconnect(self._resync)
 
     def _resync(self) -> None:
@@ -57,14 +59,20 @@ class Candidate:
 
         Raises:
             RegistryDamaged: The registry cannot be understood; people must decide.
+            InvalidRequest: The settings of the registry make no sense.
         """
         while True:
             try:
                 await self._connected()
                 async with self._open_store() as store:
+                    self._opened = True
                     self._figures.election, self._figures.problem = store.election, ""
                     await self._lead(store, await self._elected(store))
-            except Unavailable as error:
+            except RegistryDamaged:
+                raise
+            except DirectPVError as error:
+                if not (self._opened or isinstance(error, Unavailable)):
+                    raise  # later, a file of settings may just be being replaced
                 self._figures.problem = error.message
                 log.warning("registry not available", extra={"error": error.message})
             finally:
