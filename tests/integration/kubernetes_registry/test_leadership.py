@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from typing import Any, cast
 
 import pytest
 
@@ -11,6 +12,9 @@ from directpv_common import crd, names
 from directpv_common.api import Controller as Api
 from directpv_common.bus import Bus
 from directpv_common.errors import FailedPrecondition
+from directpv_controller.adapters.kubernetes_access import from_kubeconfig
+from directpv_controller.adapters.kubernetes_client import Client, connect
+from directpv_controller.adapters.kubernetes_election import KubernetesElection
 from integration.controller.harness import LEASE_SECONDS, until
 from integration.controller.node import PlayedNode
 from integration.kubernetes_registry.harness import (
@@ -88,6 +92,58 @@ async def test_a_leader_that_is_asked_to_end_hands_over_at_once(cluster: Cluster
     await until(lambda: second.said('"leading"'), "the second leads")
     assert time.monotonic() - asked < ttl / 3
     assert cluster.lease["spec"]["leaseTransitions"] == 1
+
+
+@pytest.mark.parametrize("how", ["emptied", "deleted"])
+async def test_a_lease_that_a_person_takes_away_is_not_taken_before_its_holder_is_over(
+    cluster: Cluster, bus: Bus, how: str
+) -> None:
+    ttl = 3.0
+    await pair(cluster, bus, lease_seconds=ttl)
+    first, second = cluster.started
+    await asyncio.sleep(ttl / 3)  # the standby has seen that it is held
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{cluster.namespace}/leases"
+    first.send(signal.SIGSTOP)  # it does not notice
+    taken = time.monotonic()
+    if how == "deleted":
+        cluster.objects.call("DELETE", f"{path}/directpv-controller")
+    else:
+        cluster.objects.change(path, "directpv-controller", lambda lease: lease["spec"].update(holderIdentity=""))
+    await until(lambda: second.said('"leading"'), "the second leads")
+    assert time.monotonic() - taken >= ttl
+
+
+class Late:
+    """Passes calls on, and keeps back the answers to writes until :attr:`go` is set."""
+
+    def __init__(self, client: Client) -> None:
+        self._client, self.get, self.create = client, client.get, client.create
+        self.written, self.go = asyncio.Event(), asyncio.Event()
+
+    async def replace(self, *arguments: Any, **more: Any) -> Any:
+        stored = await self._client.replace(*arguments, **more)
+        self.written.set()
+        await self.go.wait()
+        return stored
+
+
+async def test_a_renewal_that_is_answered_after_the_lease_was_given_back_does_not_extend_it(cluster: Cluster) -> None:
+    async def confirm(within: float) -> None:
+        """Find that all is well."""
+
+    async with connect(from_kubeconfig(cluster.server.admin), lambda *_: None) as client:
+        late = Late(client)
+        lease = await KubernetesElection(cast(Client, late), cluster.namespace, "x", 3.0, confirm).campaign()
+        keeper = asyncio.create_task(lease.keep())
+        await late.written.wait()
+        release = asyncio.create_task(lease.release())
+        await asyncio.sleep(0)
+        late.go.set()
+        await release
+        assert not lease.valid
+        await keeper
+        assert not lease.valid
+    assert cluster.lease["spec"].get("holderIdentity", "") == ""
 
 
 async def test_a_frozen_leader_writes_nothing_when_it_wakes_up(cluster: Cluster, bus: Bus) -> None:

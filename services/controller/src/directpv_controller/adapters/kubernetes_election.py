@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 LEASE: Final = "directpv-controller"
 REBUILT: Final = f"{OWN}/rebuilt"
 """Annotation: id of the registry to which all nodes have had the time to report."""
+RELEASED: Final = f"{OWN}/released"
+"""Annotation: epoch of the leader that gave the lease back. A person who empties or deletes it ends no term by that."""
 MARGIN: Final = 0.1
 """Part of the lease that its holder does not use: covers clocks that run at different speeds."""
 POLL_SECONDS: Final = 0.5
@@ -60,8 +62,10 @@ class KubernetesElection:
         self.lease: KubernetesLease | None = None
         """The last one that was won."""
         self._answered = -math.inf
-        self._seen = ("", 0.0)
-        """Resource version of the lease, and when it was first seen."""
+        self._seen = ("", -math.inf)
+        """Resource version of the lease, empty if there is none, and when it was first seen."""
+        self._lasts = ttl
+        """For how long its last holder may lead without renewing it."""
 
     @property
     def reachable(self) -> bool:
@@ -112,17 +116,19 @@ class KubernetesElection:
         self._answered = now()
 
     def _over(self, obj: Object) -> bool:
-        """Tell whether nobody holds the lease: free, or not renewed for as long as its holder said."""
+        """Tell whether nobody leads: the lease was given back, or has not changed for as long as its holder said."""
         spec, version = obj["spec"], obj["metadata"].get("resourceVersion", "")
         if self._seen[0] != version:
             self._seen = (version, now())
-        lasts = max(self.ttl, float(spec.get("leaseDurationSeconds") or 0))
-        return not spec.get("holderIdentity") or now() - self._seen[1] >= lasts
+        if spec.get("leaseDurationSeconds"):
+            self._lasts = max(self.ttl, float(spec["leaseDurationSeconds"]))
+        return _given_back(obj) or now() - self._seen[1] >= self._lasts
 
     def _taken(self, obj: Object) -> Object:
         """Return the lease as ours. Its epoch follows the calendar, so that one made anew is ahead of the old one."""
         meta, spec, when = obj["metadata"], obj["spec"], timestamp()
         annotations = dict(meta.get("annotations") or {})
+        annotations.pop(RELEASED, None)
         annotations[EPOCH] = str(max(_number(annotations.get(EPOCH)) + 1, int(time.time())))
         spec = {
             **spec,
@@ -149,10 +155,12 @@ class KubernetesLease:
         self._stored = stored
         self._writing = asyncio.Lock()
         self._until = 0.0
+        self._released = False
         self._extend(asked)
 
     def _extend(self, asked: float) -> None:
-        self._until = asked + self._election.ttl * (1 - MARGIN)
+        if not self._released:  # else a renewal that was under way was answered too late
+            self._until = asked + self._election.ttl * (1 - MARGIN)
 
     @property
     def left(self) -> float:
@@ -248,13 +256,18 @@ class KubernetesLease:
 
     async def release(self) -> None:
         """Let somebody else lead at once."""
-        held, self._until = self.valid, 0.0
+        held, self._until, self._released = self.valid, 0.0, True
         if not held:
             return
         try:
-            await self._write({"holderIdentity": "", "renewTime": timestamp()})
+            await self._write({"holderIdentity": "", "renewTime": timestamp()}, {RELEASED: str(self.epoch)})
         except (DirectPVError, TimeoutError) as error:
             log.info("lease not released; it expires by itself", extra={"error": str(error) or "no answer in time"})
+
+
+def _given_back(obj: Object) -> bool:
+    notes = obj["metadata"].get("annotations") or {}
+    return not obj["spec"].get("holderIdentity") and EPOCH in notes and notes.get(RELEASED) == notes[EPOCH]
 
 
 def timestamp() -> str:
