@@ -107,7 +107,8 @@ async def test_what_only_an_expired_part_of_a_list_had_is_told_as_deleted() -> N
     assert client.watched == ["7"]
 
 
-async def test_others_have_their_turn_while_a_list_is_handed_over() -> None:
+@pytest.mark.parametrize("known", [False, True])
+async def test_others_have_their_turn_while_a_list_is_handed_over(known: bool) -> None:
     turns = 0
 
     async def others() -> None:
@@ -116,7 +117,8 @@ async def test_others_have_their_turn_while_a_list_is_handed_over() -> None:
             turns += bool(seen.told)
             await asyncio.sleep(0)
 
-    seen = Seen(Scripted([page("5", *map(str, range(10 * STEP)))]))
+    names = [*map(str, range(10 * STEP))]
+    seen = Seen(Scripted([page("5")]), *names) if known else Seen(Scripted([page("5", *names)]))
     await following(seen, others())
     assert turns >= 9
 

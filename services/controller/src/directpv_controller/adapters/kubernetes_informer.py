@@ -12,7 +12,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
 from directpv_common.crd import Object
@@ -98,23 +98,23 @@ class Informer:
         async for page in self._client.pages(self._resource):
             if not page.version:
                 found.clear()
-            await self._hand_over(page.items, found)
+            names = {item["metadata"]["name"] for item in page.items}
+            found |= names
+            self._known |= names  # also if the list is never read to its end
+            await self._hand_over("changed", page.items)
             version = page.version
-        for name in self._known - found:
-            self._give("deleted", {"metadata": {"name": name, "resourceVersion": version}})
+        gone = self._known - found
+        await self._hand_over("deleted", ({"metadata": {"name": name, "resourceVersion": version}} for name in gone))
         self._known = found
         self._version = version
         self.synced.set()
 
-    async def _hand_over(self, items: list[Object], found: set[str]) -> None:
-        """Give objects of a list. They are known from then on, also if it is never read to its end."""
-        for number, item in enumerate(items):
+    async def _hand_over(self, kind: Kind, objects: Iterable[Object]) -> None:
+        """Give many objects, and others their turn in between."""
+        for number, obj in enumerate(objects):
             if number % STEP == 0:
                 await asyncio.sleep(0)
-            name = item["metadata"]["name"]
-            found.add(name)
-            self._known.add(name)
-            self._give("changed", item)
+            self._give(kind, obj)
 
     async def _watch(self) -> None:
         async with self._client.watch(

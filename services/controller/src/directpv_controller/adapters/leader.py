@@ -127,6 +127,7 @@ class Candidate:
         except RegistryDamaged:
             raise
         except (DirectPVError, Unanswered) as error:  # rights or definitions may be missing, and come back
+            self._figures.problem = str(error)
             raise Resigned(str(error)) from error
         finally:
             self._figures.term = self._figures.nodes = None
