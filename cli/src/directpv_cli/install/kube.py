@@ -19,6 +19,7 @@ from directpv_common.errors import (
     FailedPrecondition,
     Internal,
     InvalidRequest,
+    InvalidToken,
     NotFound,
     Unavailable,
 )
@@ -27,6 +28,8 @@ CALL_SECONDS: Final = 30.0
 TRIES: Final = 5
 FIRST_PAUSE: Final = 0.2
 PAGE: Final = 500
+RELISTS: Final = 20
+"""How often a list may begin again: its pages are good for about five minutes."""
 POLL_SECONDS: Final = 0.2
 APPLY: Final = "application/apply-patch+yaml"
 MERGE: Final = "application/merge-patch+json"
@@ -39,7 +42,7 @@ _ERRORS: Final[Mapping[int, type[DirectPVError]]] = {
     403: FailedPrecondition,
     404: NotFound,
     409: Conflict,
-    410: NotFound,
+    410: InvalidToken,
     422: InvalidRequest,
     429: Unavailable,
     503: Unavailable,
@@ -77,9 +80,12 @@ class Cluster:
         """
         return await self.call("PATCH", ref.path, query={"fieldManager": MANAGER}, body=body, kind=kind, about=str(ref))
 
-    async def delete(self, ref: Ref) -> bool:
-        """Ask for the deletion of an object and what belongs to it; False if it is missing."""
-        options = {"propagationPolicy": "Background"}
+    async def delete(self, ref: Ref, *, foreground: bool = False) -> bool:
+        """Ask for the deletion of an object and what belongs to it; False if it is missing.
+
+        With ``foreground``, the object stays until all of that is gone.
+        """
+        options = {"propagationPolicy": "Foreground" if foreground else "Background"}
         try:
             await self.call("DELETE", ref.path, body=options, about=str(ref))
         except NotFound:
@@ -87,9 +93,15 @@ class Cluster:
         return True
 
     async def pages(self, kind: str, *, selector: str = "") -> AsyncIterator[list[Object]]:
-        """Yield the objects of a kind in pages; nothing if the kind is unknown there."""
+        """Yield the objects of a kind in pages; nothing if the kind is unknown there.
+
+        A list that took too long begins again, so that an object may come more than once, and none is left out.
+
+        Raises:
+            DirectPVError: It cannot be read, or not to its end.
+        """
         query = {"limit": str(PAGE), **({"labelSelector": selector} if selector else {})}
-        token = ""
+        token, begun = "", 1
         while True:
             try:
                 reply = await self.call(
@@ -97,6 +109,11 @@ class Cluster:
                 )
             except NotFound:
                 return
+            except InvalidToken:
+                if begun > RELISTS:
+                    raise
+                token, begun = "", begun + 1
+                continue
             yield reply.get("items") or []
             token = reply["metadata"].get("continue", "")
             if not token:
