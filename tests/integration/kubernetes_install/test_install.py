@@ -151,10 +151,10 @@ def test_a_workload_whose_selector_differs_is_replaced(apiserver: ApiServer, plu
 def test_edits_of_others_stay_unless_they_are_of_our_fields(apiserver: ApiServer, plugin: Plugin) -> None:
     assert plugin("install").returncode == 0
     apiserver.kubectl("label", "daemonset/node-server", "--namespace=directpv", "team=storage")
-    apiserver.kubectl("scale", "deployment/controller", "--namespace=directpv", "--replicas=5")
+    apiserver.kubectl("set", "image", "deployment/controller", "--namespace=directpv", "controller=theirs:1")
     assert plugin("install").returncode == 0
     assert live(apiserver, NODES)["metadata"]["labels"]["team"] == "storage"
-    assert live(apiserver, CONTROLLERS)["spec"]["replicas"] == 3
+    assert "theirs:1" not in json.dumps(live(apiserver, CONTROLLERS)["spec"])
 
 
 def test_what_an_administrator_chose_for_class_and_driver_is_kept(apiserver: ApiServer, plugin: Plugin) -> None:

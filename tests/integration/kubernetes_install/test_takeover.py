@@ -1,6 +1,7 @@
 """Installation over what other tools put there: pods are ours alone afterwards, whoever managed the fields."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from typing import Any
 
@@ -15,6 +16,7 @@ from support.kube.apiserver import ApiServer
 from . import upstream
 from .conftest import Plugin
 from .test_install import CONTROLLERS, NODES, create, live
+from .test_upgrade import until
 
 pytestmark = pytest.mark.timeout(240)
 SERVERS = Ref("StatefulSet", "nats")
@@ -112,3 +114,41 @@ def test_objects_of_a_helm_release_are_told_of(apiserver: ApiServer, plugin: Plu
     done = plugin("install")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("Helm release storage") == 1
+
+
+def owned(kind: str, name: str, owner: dict[str, Any], spec: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return what a controller makes for ``owner``."""
+    by = {key: owner[key] for key in ("apiVersion", "kind")} | {"blockOwnerDeletion": True, "controller": True}
+    by |= {key: owner["metadata"][key] for key in ("name", "uid")}
+    version = "v1" if kind == "Pod" else "apps/v1"
+    meta = {"name": name, "namespace": "directpv", "labels": {"app": "old"}, "ownerReferences": [by], **more}
+    return {"apiVersion": version, "kind": kind, "metadata": meta, "spec": spec}
+
+
+def test_our_controllers_come_when_upstreams_pods_are_gone(apiserver: ApiServer, plugin: Plugin) -> None:
+    create(apiserver, upstream.objects())
+    guard = '--patch={"metadata":{"finalizers":["directpv-min-io/delete-protection"]}}'
+    apiserver.kubectl("patch", "--namespace=directpv", *CONTROLLERS, "--type=merge", guard)
+    pods = {"containers": [{"name": "c", "image": "i"}], "serviceAccountName": "directpv-min-io"}
+    template = {"metadata": {"labels": {"app": "old"}}, "spec": pods}
+    replicas = {"replicas": 1, "selector": {"matchLabels": {"app": "old"}}, "template": template}
+    apiserver.apply(owned("ReplicaSet", "old", live(apiserver, CONTROLLERS), replicas))
+    sets = json.loads(apiserver.kubectl("get", "replicaset", "old", "--namespace=directpv", "-o", "json"))
+    apiserver.apply(owned("Pod", "old", sets, pods, finalizers=["example.com/ends"]))
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(plugin, "install")
+        try:
+            until(lambda: "deletionTimestamp" in pod_metadata(apiserver), "upstream's pod is told to end")
+            before = live(apiserver, CONTROLLERS)
+            assert "deletionTimestamp" in before["metadata"], "the Deployment stays as long as its pod"
+        finally:
+            end = '--patch={"metadata":{"finalizers":null}}'
+            apiserver.kubectl("patch", "pod", "old", "--namespace=directpv", "--type=merge", end)
+        assert done.result().returncode == 0, done.result().stderr
+    assert live(apiserver, CONTROLLERS)["metadata"]["uid"] != before["metadata"]["uid"]
+    check_ours_alone(apiserver)
+
+
+def pod_metadata(server: ApiServer) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(server.get("/api/v1/namespaces/directpv/pods/old"))["metadata"]
+    return found

@@ -77,16 +77,20 @@ def test_dangerous_removes_protected_records_and_their_definitions(apiserver: Ap
     assert there(apiserver) == set()
 
 
+def pod(name: str, labels: dict[str, str]) -> dict[str, Any]:
+    """Return a pod that its finalizer holds when it is deleted."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "directpv", "labels": labels, "finalizers": ["example.com/runs"]},
+        "spec": {"containers": [{"name": "c", "image": "i"}], "serviceAccountName": "directpv-node"},
+    }
+
+
 def test_records_stay_while_pods_that_write_them_run(apiserver: ApiServer, plugin: Plugin) -> None:
     assert plugin("install").returncode == 0
     apiserver.apply(volume("pvc-1"))
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "controller-x", "namespace": "directpv", "finalizers": ["example.com/runs"]},
-        "spec": {"containers": [{"name": "c", "image": "i"}], "serviceAccountName": "directpv-node"},
-    }
-    apiserver.apply(pod)
+    apiserver.apply(pod("controller-x", {"selector.directpv.min.io": "controller-controller"}))
     try:
         done = plugin("uninstall", "--dangerous", "--timeout=2")
         assert done.returncode == 1
@@ -96,6 +100,20 @@ def test_records_stay_while_pods_that_write_them_run(apiserver: ApiServer, plugi
         patch = json.dumps({"metadata": {"finalizers": None}})
         apiserver.kubectl("patch", "pod", "controller-x", "-n", "directpv", "--type=merge", f"--patch={patch}")
         apiserver.kubectl("delete", "pod", "controller-x", "-n", "directpv", "--force", "--ignore-not-found")
+
+
+def test_pods_of_others_and_pods_that_ended_keep_no_record(apiserver: ApiServer, plugin: Plugin) -> None:
+    assert plugin("install").returncode == 0
+    apiserver.apply(volume("pvc-1"), pod("theirs", {}), pod("ended", {"selector.directpv.min.io": "controller"}))
+    where = ("--namespace=directpv", "--type=merge")
+    ended = '--patch={"status":{"phase":"Succeeded"}}'
+    apiserver.kubectl("patch", "pod", "ended", *where, "--subresource=status", ended)
+    try:
+        plugin("uninstall", "--dangerous", "--timeout=2")
+        assert apiserver.attempt("get", "directpvvolumes").returncode, "the record and its definition are gone"
+    finally:
+        for name in ("theirs", "ended"):
+            apiserver.kubectl("patch", "pod", name, *where, '--patch={"metadata":{"finalizers":null}}')
 
 
 def test_nothing_there_is_fine(plugin: Plugin) -> None:

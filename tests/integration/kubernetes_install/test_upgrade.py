@@ -32,13 +32,13 @@ def make_ready(apiserver: ApiServer, name: str) -> None:
 def test_a_server_that_is_not_ready_when_an_upgrade_begins_is_upgraded(apiserver: ApiServer, plugin: Plugin) -> None:
     assert plugin("install", f"--image={OLD}").returncode == 0
     with controller_manager(apiserver, "statefulset-controller"):
-        _until(lambda: servers(apiserver).keys() == {"nats-0", "nats-1", "nats-2"}, "three pods are made")
+        until(lambda: servers(apiserver).keys() == {"nats-0", "nats-1", "nats-2"}, "three pods are made")
         for name in ("nats-1", "nats-2"):
             make_ready(apiserver, name)
 
         assert plugin("install", f"--image={NEXT}").returncode == 0
 
-        _until(lambda: _is_next(apiserver, "nats-0"), "the server that is not ready has the new image")
+        until(lambda: _is_next(apiserver, "nats-0"), "the server that is not ready has the new image")
 
 
 def _is_next(apiserver: ApiServer, name: str) -> bool:
@@ -46,7 +46,7 @@ def _is_next(apiserver: ApiServer, name: str) -> bool:
     return pod is not None and image(pod) == NEXT
 
 
-def _until(condition: Any, what: str, within: float = 60.0) -> None:
+def until(condition: Any, what: str, within: float = 60.0) -> None:
     end = time.monotonic() + within
     while not condition():
         assert time.monotonic() < end, f"not within {within:g} s: {what}"

@@ -87,3 +87,12 @@ def test_the_sidecars_that_are_shipped_are_those_that_tests_run(sidecar: str, mo
     text = (TOP / "tests/e2e/sidecars" / module / "go.mod").read_text()
     pinned = re.findall(rf"^\tgithub\.com/kubernetes-csi/{module}/v\d+ (\S+)", text, flags=re.MULTILINE)
     assert pinned == [SIDECARS[sidecar]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"), [(["--kube-version=1.30"], "--kube-version"), (["-o", "yaml", "--wait=5"], "--wait")]
+)
+def test_flags_that_would_do_nothing_are_refused(arguments: list[str], named: str) -> None:
+    result = CliRunner().invoke(app, ["install", "--kubeconfig=/nonexistent", *arguments])
+    assert result.exit_code == 255
+    assert named in result.output

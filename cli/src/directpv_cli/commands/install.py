@@ -14,6 +14,7 @@ from directpv_cli.install.base import Object
 from directpv_cli.install.kube import Cluster, connect
 from directpv_cli.install.options import KUBELET_DIR, NEWEST, Flags, Options, parse
 from directpv_cli.install.prune import prune
+from directpv_cli.install.size import sized
 from directpv_cli.progress import bar
 from directpv_cli.session import checked, fail, say
 from directpv_cli.tables import show
@@ -34,7 +35,7 @@ class How:
     wait: float = 0.0
     """Seconds to wait until everything runs."""
     alone: bool = False
-    """No number of replicas was chosen: on a cluster of one node, one of each will do."""
+    """No number of replicas was chosen."""
 
 
 def kubelet_dir() -> str:
@@ -44,7 +45,7 @@ def kubelet_dir() -> str:
 
 def install(flags: Flags, how: How) -> None:
     """Print the objects, or put them into the cluster; the exit status is 0 only if all of them are in."""
-    options = checked(lambda: parse(flags))
+    options = checked(lambda: _parse(flags, how))
     if how.output:
         sys.stdout.write(checked(lambda: _printer(how.output))(manifest.objects(options)))
         return
@@ -52,6 +53,14 @@ def install(flags: Flags, how: How) -> None:
     _tell(outcome)
     if not options.nats_url:
         say("the other verbs reach it by themselves, with the same kubeconfig; next: kubectl directpv discover")
+
+
+def _parse(flags: Flags, how: How) -> Options:
+    if how.output and how.wait:
+        raise ValueError("--wait: with --output nothing is installed that could be waited for; leave one of them out")
+    if not how.output and flags.kube_version != str(NEWEST):
+        raise ValueError("--kube-version: is for --output; a cluster is asked for its version, so leave it out")
+    return parse(flags)
 
 
 def _printer(output: str) -> Callable[[Sequence[Object]], str]:
@@ -65,8 +74,8 @@ async def _install(cluster: Cluster, options: Options, how: How) -> apply.Outcom
     if warning := apply.unsupported(version):
         say(f"[yellow]{warning}[/yellow]")
     options = replace(options, kube_version=version)
-    if how.alone and await apply.count_nodes(cluster) == 1:
-        options = replace(options, nats_replicas=1, controller_replicas=1)
+    if how.alone:
+        options = await sized(cluster, options)
     items = manifest.objects(options)
     with bar("Installing", len(items)) as step, audit_file(Path.home()) as audit:
 

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from directpv_cli.install import fit, takeover
-from directpv_cli.install.base import Object
+from directpv_cli.install.base import NAMESPACE, Object
 from directpv_cli.install.kube import JSON_PATCH, POLL_SECONDS, Cluster
 from directpv_cli.install.manifest import CRD
 from directpv_cli.install.options import NEWEST, OLDEST, KubeVersion, parse_kube_version
 from directpv_cli.install.paths import Ref
+from directpv_cli.install.removal import unprotect
 from directpv_common.errors import Conflict, DirectPVError, FailedPrecondition, InvalidRequest, NotFound
 
 ESTABLISH_SECONDS: Final = 30.0
 TERMINATE_SECONDS: Final = 60.0
-REPLACE_SECONDS: Final = 60.0
+REPLACE_SECONDS: Final = 120.0
+"""Upstream's pods have 30 s to end."""
 ADOPT_TRIES: Final = 5
 
 Note = Callable[[Object], None]
@@ -46,18 +48,13 @@ async def kube_version(cluster: Cluster) -> KubeVersion:
 
 
 def unsupported(version: KubeVersion) -> str:
-    """Return a warning about a version that nobody has tried; empty if it is fine."""
+    """Return a warning about a version whose APIs may be others than ours; empty if it is fine."""
     if OLDEST <= version <= NEWEST:
         return ""
-    return f"Kubernetes {version} is not among those that are tested, {OLDEST} to {NEWEST}"
-
-
-async def count_nodes(cluster: Cluster) -> int:
-    """Return how many nodes there are that take pods."""
-    count = 0
-    async for page in cluster.pages("Node"):
-        count += sum(not node.get("spec", {}).get("unschedulable") for node in page)
-    return count
+    return (
+        f"Kubernetes {version} may lack what DirectPV needs: {OLDEST} to {NEWEST} have the APIs that it uses, and "
+        f"{NEWEST} is the one that is tested"
+    )
 
 
 def _tell_of_helm(live: Object, outcome: Outcome) -> None:
@@ -148,10 +145,14 @@ async def _settled(cluster: Cluster, ref: Ref) -> Object | None:
 
 
 async def _remove(cluster: Cluster, ref: Ref, why: str) -> None:
-    """Remove a workload that must be replaced; pods that go leave every mount of the node in place."""
-    await cluster.delete(ref)
+    """Remove a workload that must be replaced, and its pods; these leave every mount of the node in place."""
+    await unprotect(cluster, ref)
+    await cluster.delete(ref, foreground=True)
     if not await cluster.gone(ref, REPLACE_SECONDS):
-        raise FailedPrecondition(f"{ref} must be replaced ({why}), but does not go away; delete it and repeat")
+        raise FailedPrecondition(
+            f"{ref} must be replaced ({why}), but its pods were not gone within {REPLACE_SECONDS:.0f} s; look at "
+            f"kubectl -n {NAMESPACE} get pods, and repeat"
+        )
 
 
 async def _adopt(cluster: Cluster, item: Object, live: Object) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from directpv_cli.install import controller, nats, node, rbac, takeover
-from directpv_cli.install.base import NAMESPACE
+from directpv_cli.install.base import NAMESPACE, SELECTOR, Object
 from directpv_cli.install.kube import Cluster
 from directpv_cli.install.paths import Ref
 from directpv_cli.install.takeover import LEFTOVERS, LEGACY
@@ -100,14 +100,14 @@ async def _leave_namespace(cluster: Cluster, removal: Removal) -> None:
 async def _delete(cluster: Cluster, ref: Ref, removal: Removal) -> None:
     try:
         if ref.kind == "Deployment":
-            await _unprotect(cluster, ref)
+            await unprotect(cluster, ref)
         if await cluster.delete(ref):
             removal.removed.append(ref)
     except DirectPVError as error:
         removal.failures.append(error.message)
 
 
-async def _unprotect(cluster: Cluster, ref: Ref) -> None:
+async def unprotect(cluster: Cluster, ref: Ref) -> None:
     """Take the finalizer away by which old versions of upstream kept their Deployment."""
     live = await cluster.get(ref)
     finalizers = (live or {}).get("metadata", {}).get("finalizers") or []
@@ -123,8 +123,8 @@ async def _stopped(cluster: Cluster, removal: Removal, within: float) -> bool:
     while True:
         running: list[str] = []
         try:
-            async for page in cluster.pages("Pod"):
-                running += [pod["metadata"]["name"] for pod in page]
+            async for page in cluster.pages("Pod", selector=SELECTOR):
+                running += [pod["metadata"]["name"] for pod in page if _runs(pod)]
         except DirectPVError as error:
             removal.failures.append(error.message)
             return False
@@ -137,6 +137,10 @@ async def _stopped(cluster: Cluster, removal: Removal, within: float) -> bool:
             )
             return False
         await asyncio.sleep(1.0)
+
+
+def _runs(pod: Object) -> bool:
+    return pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
 
 
 async def _remove_records(cluster: Cluster, removal: Removal, done: Done) -> None:

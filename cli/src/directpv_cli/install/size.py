@@ -1,0 +1,41 @@
+"""How many of each to install where nobody said it: three; one on a cluster of one node."""
+
+from dataclasses import replace
+
+from directpv_cli.install import controller, nats
+from directpv_cli.install.kube import Cluster
+from directpv_cli.install.options import Options
+from directpv_cli.install.paths import Ref
+from directpv_cli.install.takeover import UPSTREAM_ACCOUNT
+
+
+async def sized(cluster: Cluster, options: Options) -> Options:
+    """Return ``options`` for the cluster as it is. There are never fewer than before: nodes may be away for a while.
+
+    Raises:
+        DirectPVError: The cluster cannot be asked.
+    """
+    single = await _count_nodes(cluster) == 1
+    servers = await _replicas(cluster, Ref("StatefulSet", nats.NAME))
+    controllers = await _replicas(cluster, Ref("Deployment", controller.NAME))
+    return replace(
+        options,
+        nats_replicas=nats.SERVERS if servers > 1 or not single else 1,
+        controller_replicas=max(controllers, 1 if single else options.controller_replicas),
+    )
+
+
+async def _count_nodes(cluster: Cluster) -> int:
+    """Count cordoned nodes, too: an upgrade is when nodes are drained."""
+    names: set[str] = set()
+    async for page in cluster.pages("Node"):
+        names.update(node["metadata"]["name"] for node in page)
+    return len(names)
+
+
+async def _replicas(cluster: Cluster, ref: Ref) -> int:
+    """Return how many of ours are wanted there now; upstream has three controllers on any cluster."""
+    live = await cluster.get(ref)
+    if live is None or live["spec"]["template"]["spec"].get("serviceAccountName") == UPSTREAM_ACCOUNT:
+        return 0
+    return int(live["spec"].get("replicas", 1))
