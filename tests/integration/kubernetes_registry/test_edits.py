@@ -25,7 +25,7 @@ from integration.kubernetes_registry.harness import (
     volumes,
 )
 from support.kube.kubeconfig import Endpoint
-from support.slow import SlowWay
+from support.proxy import Proxy
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -233,9 +233,9 @@ async def test_a_compacted_history_is_listed_again(cluster: Cluster, bus: Bus) -
 
 async def test_an_edit_that_comes_while_the_volume_is_written_slowly_is_not_lost(cluster: Cluster, bus: Bus) -> None:
     cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
-    endpoint = cluster.server.endpoint
-    async with SlowWay(cluster.server.port).open() as way:
-        slow = Endpoint(f"https://127.0.0.1:{way.port}", endpoint.authority)
+    way = Proxy(cluster.server.port)
+    async with way.listening() as port:
+        slow = Endpoint(f"https://127.0.0.1:{port}", cluster.server.endpoint.authority)
         config = slow.write(cluster.directory / "slow.yaml", cluster.server.pki.client("slow", "system:masters"))
         controller = cluster.controller(kubeconfig=config, lease_seconds=30)
         await create(bus, "pvc-1", GIB)
@@ -244,8 +244,9 @@ async def test_an_edit_that_comes_while_the_volume_is_written_slowly_is_not_lost
         expanding = asyncio.create_task(
             bus.call(Api.VOLUME_EXPAND, m.ExpandVolume(name="pvc-1", required=2 * GIB), within=60)
         )
-        await asyncio.sleep(0)
-        label = {"directpv.min.io/purpose": "test"}
+        free = cluster.objects.all(DRIVES)[ONE]["status"]["freeCapacity"]
+        await until(lambda: cluster.objects.all(DRIVES)[ONE]["status"]["freeCapacity"] < free, "space is reserved", 30)
+        label = {"directpv.min.io/purpose": "test"}  # written now, while the volume itself is on its way
         await asyncio.to_thread(
             cluster.objects.change, VOLUMES, "pvc-1", lambda obj: obj["metadata"]["labels"].update(label)
         )

@@ -16,7 +16,7 @@ from directpv_controller.adapters.kubernetes_client import Client, Resource, con
 from directpv_controller.adapters.kubernetes_informer import Informer, newer
 from integration.controller.harness import until
 from integration.kubernetes_registry.harness import DRIVES, Cluster, upstream_drive
-from integration.kubernetes_registry.proxy import Proxy
+from support.proxy import Proxy
 
 pytestmark = pytest.mark.timeout(120)
 

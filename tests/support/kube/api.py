@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 
+class KubectlError(AssertionError):
+    """Kubectl ended with an error."""
+
+
 class Api:
     """Objects of a cluster; :attr:`admin` is the kubeconfig of one who may do everything."""
 
@@ -24,7 +28,8 @@ class Api:
     def kubectl(self, *arguments: str, **more: Any) -> str:
         """Run kubectl as :meth:`attempt` does; return what it says, if all is well."""
         done = self.attempt(*arguments, **more)
-        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+        if done.returncode:
+            raise KubectlError(f"kubectl {' '.join(arguments)}: {done.stderr}")
         return done.stdout
 
     def objects(self, *arguments: str) -> list[dict[str, Any]]:
@@ -35,7 +40,7 @@ class Api:
     def apply(self, *manifests: dict[str, Any]) -> None:
         """Apply objects as ``kubectl apply --server-side`` does."""
         text = "\n---\n".join(json.dumps(manifest) for manifest in manifests)
-        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text)
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text, within=300.0)
 
 
 class OwnApi(Api):

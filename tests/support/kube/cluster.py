@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
 from support.guest.uml import make_disk
-from support.kube.api import Api
+from support.kube.api import Api, KubectlError
 from support.kube.controlplane import ControlPlane
 from support.kube.images import Store
 from support.kube.node import KubeNode, is_ready
@@ -27,12 +28,17 @@ class Cluster:
         return await self.until(lambda: asyncio.to_thread(condition), what, within)
 
     async def until(self, condition: Callable[[], Awaitable[Any]], what: str, within: float = 60.0) -> Any:
-        """Wait until ``await condition()`` is something true; return that."""
-        end = time.monotonic() + within
-        while not (found := await condition()):
-            assert time.monotonic() < end, f"not within {within:.0f} s: {what}\n{self.summary()}"
+        """Wait until ``await condition()`` is something true; return that. A kubectl that fails tells nothing yet."""
+        end, failure = time.monotonic() + within, ""
+        while True:
+            try:
+                if found := await condition():
+                    return found
+                failure = ""
+            except (KubectlError, subprocess.TimeoutExpired) as error:
+                failure = f"\nlast look: {error}"
+            assert time.monotonic() < end, f"not within {within:.0f} s: {what}{failure}\n{self.summary()}"
             await asyncio.sleep(0.2)
-        return found
 
     async def pods_ready(
         self, selector: str, count: int, namespace: str = "default", within: float = 120.0
@@ -49,9 +55,9 @@ class Cluster:
 
     def summary(self) -> str:
         """Return what a person would look at first when something does not get ready."""
-        pods = self.api.kubectl("get", "pods,pvc", "-A", "-o", "wide")
-        events = self.api.kubectl("get", "events", "-A", "--field-selector=type!=Normal", "--sort-by=.lastTimestamp")
-        return f"{pods}\n{events[-4000:]}"
+        pods = self.api.attempt("get", "pods,pvc", "-A", "-o", "wide")
+        events = self.api.attempt("get", "events", "-A", "--field-selector=type!=Normal", "--sort-by=.lastTimestamp")
+        return f"{pods.stdout}{pods.stderr}\n{events.stdout[-4000:]}"
 
 
 class OwnCluster(Cluster):

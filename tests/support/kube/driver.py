@@ -1,9 +1,11 @@
 """DirectPV in a test cluster, installed and used through the plugin as an administrator would."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import yaml
@@ -22,6 +24,7 @@ class Driver:
         self.cluster = cluster
         self.home = cluster.directory / "home"
         self.home.mkdir(exist_ok=True)
+        self._overheads: dict[str, int] = {}
 
     async def plugin(self, *arguments: str, within: float = 180.0, check: bool = True) -> Any:
         """Run ``kubectl directpv`` as the administrator; return what it came to, with standard output and error."""
@@ -78,7 +81,8 @@ class Driver:
     def check_books(self) -> None:
         """Assert that drives and volumes agree: what design 5 says must always hold.
 
-        Each volume is reserved on exactly the drive that it names; no drive gives more than it has.
+        Each volume is reserved on exactly the drive that it names; no drive gives more than it has. What a drive
+        counts as allocated beside its volumes is what it was when it was first looked at: nothing is lost.
         """
         drives, volumes = {each["metadata"]["name"]: each for each in self.drives()}, self.volumes()
         prefix = "directpv.min.io.volume/"
@@ -90,7 +94,9 @@ class Driver:
             promised = sum(volumes[each]["status"]["totalCapacity"] for each in held)
             assert status["freeCapacity"] >= 0, f"{name} has given more than it has"
             assert status["allocatedCapacity"] + status["freeCapacity"] == status["totalCapacity"], name
-            assert status["allocatedCapacity"] >= promised, f"{name} has promised more than it counts"
+            overhead = status["allocatedCapacity"] - promised
+            assert overhead > 0, f"{name} has promised more than it counts"
+            assert overhead == self._overheads.setdefault(name, overhead), f"{name} lost or gained space"
         assert {each["status"]["fsuuid"] for each in volumes.values()} <= drives.keys()
 
     async def controller_leader(self) -> str:
@@ -110,3 +116,13 @@ class Driver:
         return self.cluster.api.kubectl(
             "logs", "-n", NAMESPACE, "-l", selector, "--all-containers", "--prefix", "--tail=40"
         )
+
+
+@contextlib.asynccontextmanager
+async def uninstalled(driver: Driver) -> AsyncIterator[None]:
+    """Have nothing installed in the block, and everything again after it."""
+    await driver.uninstall()
+    try:
+        yield
+    finally:
+        await driver.install()

@@ -8,9 +8,9 @@ from typing import Final
 
 from directpv_common.names import project_id
 from support.kube.node import KubeNode
+from support.kube.on_disk import MOUNTS
 from support.kube.workloads import CLASS, DRIVER, KEY, Object
 
-MOUNTS: Final = "/var/lib/directpv/mnt"
 CONTENT: Final = "written under upstream"
 
 
@@ -70,6 +70,13 @@ class UpstreamDrive:
         found = {key.strip(): int(value) for key, _, value in (line.partition("=") for line in said.splitlines())}
         return Geometry(found["dblocks"] * found["blocksize"], found["fdblocks"] * found["blocksize"])
 
+    async def strip(self) -> None:
+        """Take away what we have written on the drive beside upstream's; mounts and data stay."""
+        meta = f"{self.place}/.directpv"
+        await self.node.hand.sh(
+            f"rm -r {meta}/drive.json {meta}/volumes; rm -f {meta}/.proof; sync -f {meta}; ls -A {meta}"
+        )
+
     # ---- objects ------------------------------------------------------------------------------------------------
 
     def drive_object(self, geometry: Geometry) -> Object:
@@ -99,8 +106,8 @@ class UpstreamDrive:
             },
         }
 
-    def volume_object(self, pod: str, namespace: str) -> Object:
-        """Return the DirectPVVolume, staged and published once for a pod that is gone; its labels stay."""
+    def volume_object(self, pod: str, namespace: str, *, staging: str = "", target: str = "") -> Object:
+        """Return the DirectPVVolume; without paths where it is mounted the pod is gone, of which labels stay."""
         return {
             "apiVersion": f"{KEY}/v1beta1",
             "kind": "DirectPVVolume",
@@ -123,9 +130,9 @@ class UpstreamDrive:
                 "conditions": [],
                 "dataPath": f"{self.place}/.FSUUID.{self.fsuuid}/{self.volume}",
                 "fsuuid": self.fsuuid,
-                "stagingTargetPath": "",
+                "stagingTargetPath": staging,
                 "status": "Ready",
-                "targetPath": "",
+                "targetPath": target,
                 "totalCapacity": self.size,
                 "usedCapacity": 0,
             },

@@ -181,7 +181,9 @@ class Space:
             return wanted <= bound
 
         await self.cluster.eventually(look, f"{len(wanted)} claims are bound", within)
-        return {name: volume for name, volume in (await self.volumes()).items() if name in wanted}
+        found = {name: volume for name, volume in (await self.volumes()).items() if name in wanted}
+        assert found.keys() == wanted, f"bound without a volume of ours: {wanted - found.keys()}"
+        return found
 
     async def told(self, name: str, *words: str, within: float = 180.0) -> str:
         """Wait until an event about the object of this name has all these words; return its message."""

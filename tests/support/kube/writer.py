@@ -57,6 +57,11 @@ class Writer:
         """Return the object of its volume."""
         return (await self.space.volumes())[self.name]
 
+    async def is_shown_in_use(self) -> bool:
+        """Tell whether our object says that the pod has the volume mounted."""
+        status = (await self.volume())["status"]
+        return bool(status["stagingTargetPath"]) and str((await self.pod())["metadata"]["uid"]) in status["targetPath"]
+
     async def written(self) -> int:
         """Return how far it has come; nothing of what it wrote may be missing."""
         return checked(await self.space.sh(self.name, f"cat {self.log}"))
@@ -67,6 +72,14 @@ class Writer:
         before = int(await self.space.sh(self.name, script))
         await self.space.sh(self.name, f"until [ $(tail -n 1 {self.log}) -gt {before} ]; do sleep 0.1; done")
         return before
+
+    async def check_undisturbed(self, began: Object) -> None:
+        """Assert that the pod is the one that began, never had to start again, and writes."""
+        await self.goes_on()
+        await self.written()
+        now = await self.pod()
+        assert now["metadata"]["uid"] == began["metadata"]["uid"]
+        assert restarts(now) == 0
 
 
 def checked(text: str) -> int:

@@ -23,7 +23,9 @@ class Config:
     init_requests: Literal["on", "off"] = option(
         "on", "off: DirectPVInitRequests are left alone; with on, whoever may create one can format devices"
     )
-    lease_seconds: float = option(3.0, "a leader that is silent for so many seconds is replaced")
+    lease_seconds: float = option(
+        3.0, "a leader that is silent for so many seconds is replaced; whole ones if the registry is kubernetes"
+    )
     rebuild_seconds: float = option(
         7.0,
         "with a new registry, new volumes wait so many seconds for nodes to report their drives; more than a heartbeat",

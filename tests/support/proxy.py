@@ -1,4 +1,4 @@
-"""Stands between a client and a server, and can fall silent without closing anything."""
+"""Stands between a client and a server on loopback: what is asked can take long, and connections can fall silent."""
 
 import asyncio
 import contextlib
@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 
 
 class Proxy:
-    """Passes on what comes on each connection, until :meth:`stall`."""
+    """Passes on what comes on each connection; :attr:`seconds` may be set at any time, for what is asked then."""
 
     def __init__(self, port: int) -> None:
+        self.seconds = 0.0
+        """How long what is asked is on its way; what is answered takes no time."""
         self._behind = port
         self._stalled: set[object] = set()
         self._open: set[object] = set()
@@ -36,10 +38,15 @@ class Proxy:
         link = object()
         self._open.add(link)
         self._ends += writer, back
-        self._tasks |= {asyncio.create_task(self._pass(link, *ends)) for ends in ((reader, back), (there, writer))}
+        self._tasks.add(asyncio.create_task(self._pass(link, reader, back, slowly=True)))
+        self._tasks.add(asyncio.create_task(self._pass(link, there, writer, slowly=False)))
 
-    async def _pass(self, link: object, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self, link: object, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, slowly: bool
+    ) -> None:
         with contextlib.closing(writer), contextlib.suppress(OSError):
             while data := await reader.read(2**16):
+                if slowly and self.seconds:
+                    await asyncio.sleep(self.seconds)
                 if link not in self._stalled:
                     writer.write(data)
