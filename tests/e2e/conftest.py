@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import tempfile
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -81,14 +82,15 @@ async def driver(cluster: Cluster) -> Driver:
         await driver.install()
         await driver.make_drives(cluster.disks())
     assert driver.drives("Ready"), "the cluster has no drives that are Ready"
+    driver.check_books()
     return driver
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def space(driver: Driver, request: pytest.FixtureRequest) -> AsyncIterator[Space]:
     """A namespace for one test; volumes that it leaves are deleted afterwards, and the books must be right then."""
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:50].strip("-")
-    space = Space(driver.cluster, name)
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:40].strip("-")
+    space = Space(driver.cluster, f"{name}-{zlib.crc32(request.node.name.encode()):08x}")
     await space.make()
     yield space
     await space.clear()

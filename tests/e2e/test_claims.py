@@ -4,16 +4,17 @@ from typing import Final
 
 import pytest
 
+from integration.kubernetes_registry.test_pods import RESERVED
 from support.kube.cluster import Cluster
 from support.kube.driver import NAMESPACE, Driver
 from support.kube.workloads import KEY, Object, Space, claim, claim_spec, drive_of, node_of, pod
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
 
 MIB: Final = 1 << 20
 FULL: Final = "No space left on device"
-KEPT: Final = ("drive", "node", "suspend", "claim-id", "access-tier", "drive-name", "version", "created-by")
-"""Labels of a volume's object that mean something to DirectPV, without the prefix."""
+KEPT: Final = RESERVED.keys() - {"pod.name", "pod.namespace"}
+"""Labels of a volume's object that mean something to DirectPV, without the prefix; no pod changes them."""
 
 
 async def _fill(space: Space, name: str, mib: int) -> str:
@@ -139,8 +140,7 @@ async def test_labels_of_a_pod_reach_its_volume_but_never_those_that_direct_it(
     await space.kubectl("delete", "pod", "before")
 
     other = next(each["metadata"]["name"] for each in driver.drives() if each["metadata"]["name"] != drive_of(plain))
-    wrong = {"suspend": "true", "drive": other, "node": "elsewhere", "claim-id": other, "access-tier": "Hot"}
-    labels = {f"{KEY}/{key}": value for key, value in {**wrong, "tenant": "acme"}.items()}
+    labels = {f"{KEY}/{key}": value for key, value in {**RESERVED, "drive": other, "tenant": "acme"}.items()}
     await space.apply(pod("main", ["data"], labels=labels))
     await space.ready("app=main", 1)
     assert not await _fill(space, "file", 4)
@@ -148,9 +148,11 @@ async def test_labels_of_a_pod_reach_its_volume_but_never_those_that_direct_it(
     def copied() -> Object | None:
         volume = driver.volumes()[plain["metadata"]["name"]]
         assert _reserved(volume) == _reserved(plain)
+        assert volume["metadata"]["labels"][f"{KEY}/pod.name"] in ("before", "main")
         return volume if volume["metadata"]["labels"].get(f"{KEY}/tenant") == "acme" else None
 
     volume = await cluster.eventually(copied, "the volume has its pod's tenant", within=180)
+    assert volume["metadata"]["labels"][f"{KEY}/pod.name"] == "main", "pod and labels come together"
     assert node_of(volume) == node_of(plain)
 
     await space.kubectl("delete", "pod", "main")

@@ -139,7 +139,11 @@ async def test_a_deleted_node_gets_no_volumes_and_its_own_are_given_up_if_unused
     await kept.writer.start_pod(within=300)
     print(f"node booted, its volume is served {time.monotonic() - began:.0f} s after the power was back")
     assert await kept.writer.written() >= written
-    assert node.name in await online(driver)
+
+    async def is_online() -> bool:
+        return node.name in await online(driver)
+
+    await machines.until(is_online, "the node is told to be online")
     for volume in (used, unused):
         await machines.until(volume.is_gone, f"{volume.claim} is gone", 180)
     await Writer(space, "new").start(**on(node.name))

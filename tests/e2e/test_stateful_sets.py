@@ -58,6 +58,7 @@ async def test_a_set_of_four_by_four_is_spread_and_keeps_its_files_when_all_pods
     volumes = await space.bound(_claims("minio", 4, CLAIMS))
     assert len(volumes) == 16
     on_nodes = Counter(pod["spec"]["nodeName"] for pod in pods)
+    assert len(on_nodes) == min(4, len(set(map(node_of, driver.drives("Ready"))))), on_nodes
     assert max(on_nodes.values()) - min(on_nodes.values()) <= 1, on_nodes
     _require_emptiest_chosen(driver, volumes.values(), 16 * MIB)
 

@@ -9,10 +9,11 @@ import pytest
 from integration.kubernetes_install import upstream
 from support.guest.uml import make_disk
 from support.kube.cluster import OwnCluster
-from support.kube.driver import NAMESPACE, Driver
+from support.kube.driver import NAMESPACE, Driver, uninstalled
 from support.kube.node import KubeNode
-from support.kube.upstream_layout import CONTENT, UpstreamDrive
-from support.kube.workloads import DRIVER, IMAGE, Object, Space, claim, pod, storage_class
+from support.kube.upstream_layout import CONTENT, Geometry, UpstreamDrive
+from support.kube.workloads import DRIVER, IMAGE, KEY, Object, Space, claim, pod, storage_class
+from support.kube.writer import Writer
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
 
@@ -34,12 +35,9 @@ def stand_in(item: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
-async def used_under_upstream(space: Space, node: KubeNode) -> UpstreamDrive:
+async def used_under_upstream(space: Space, node: KubeNode) -> tuple[UpstreamDrive, Geometry]:
     """Lay out an installation of upstream with a drive on a disk of its own, and a claim with a file."""
-    api = space.cluster.api
-    for item in upstream.objects():
-        text = json.dumps(stand_in(item))
-        api.kubectl("create", "--field-manager=kubectl-directpv", "-f", "-", input=text)
+    upstream_is_installed(space)
     device = await node.plug(make_disk(space.cluster.directory / "upstream.img"))
     wanted = claim("old", f"{SIZE // MIB}Mi")
     provisioner = {f"volume.{group}kubernetes.io/storage-provisioner": DRIVER for group in ("beta.", "")}
@@ -49,19 +47,39 @@ async def used_under_upstream(space: Space, node: KubeNode) -> UpstreamDrive:
     drive = UpstreamDrive(node, device, str(uuid.uuid4()), f"pvc-{made['metadata']['uid']}", SIZE)
     geometry = await drive.lay_out()
     for item in (drive.drive_object(geometry), drive.volume_object("former", space.name)):
-        api.kubectl("create", "-f", "-", input=json.dumps(item))
+        space.cluster.api.kubectl("create", "-f", "-", input=json.dumps(item))
     await space.apply(drive.persistent_volume(made))
     await space.bound(["old"])
-    return drive
+    return drive, geometry
+
+
+def upstream_is_installed(space: Space) -> None:
+    for item in upstream.objects():
+        text = json.dumps(stand_in(item))
+        space.cluster.api.kubectl("create", "--field-manager=kubectl-directpv", "-f", "-", input=text)
+
+
+async def in_use_under_upstream(space: Space, drive: UpstreamDrive, geometry: Geometry, user: Writer) -> None:
+    """Leave a volume that a running pod has mounted as upstream would have: with no trace of us."""
+    upstream_is_installed(space)
+    status = (await user.volume())["status"]
+    paths = {"staging": status["stagingTargetPath"], "target": status["targetPath"]}
+    await drive.strip()
+    for item in (drive.drive_object(geometry), drive.volume_object(user.name, space.name, **paths)):
+        space.cluster.api.kubectl("replace", "-f", "-", input=json.dumps(item))
 
 
 async def fills(space: Space, size: int) -> None:
-    """Write until nothing more goes in, and assert that this is as much as the volume's size; clean up."""
+    """Use the volume: what was there is there, and as much goes in as its size says; leave it as it was."""
+    await space.apply(pod("user", ["old"]))
+    await space.ready("app=user", 1)
+    assert await space.sh("user", "cat /old/file") == CONTENT
     filled = await space.attempt("user", "dd if=/dev/zero of=/old/fill bs=64k")
     assert "No space left on device" in filled.stderr
     used = int(await space.sh("user", "sync /old/fill; du -sk /old | cut -f 1")) * 1024
     assert size - SLACK <= used <= size
     await space.sh("user", "rm /old/fill; sync /old")
+    await space.kubectl("delete", "pod", "user")
 
 
 async def expand(space: Space, size: int) -> None:
@@ -80,11 +98,8 @@ async def test_what_upstream_made_is_adopted_served_expanded_and_deleted_when_di
     machines: OwnCluster, driver: Driver, space: Space
 ) -> None:
     node = machines.nodes[0]
-    await driver.uninstall()
-    try:
-        old = await used_under_upstream(space, node)
-    finally:
-        await driver.install()
+    async with uninstalled(driver):
+        old, geometry = await used_under_upstream(space, node)
 
     def drive() -> Object:
         return next(each for each in driver.drives() if each["metadata"]["name"] == old.fsuuid)
@@ -95,20 +110,31 @@ async def test_what_upstream_made_is_adopted_served_expanded_and_deleted_when_di
         in_books = status["allocatedCapacity"] + status["freeCapacity"] == status["totalCapacity"]
         return bool(in_books and status["status"] == "Ready")
 
-    await machines.eventually(is_adopted, "the drive is adopted")
-    overhead = drive()["status"]["allocatedCapacity"] - SIZE
-    mounts = [line.split()[:2] for line in (await node.hand.read("/proc/mounts")).decode().splitlines()]
-    assert mounts.count([f"/dev/{old.device}", old.place]) == 1
-    running = machines.api.objects("pods", "-n", NAMESPACE)
-    assert IMAGE not in {container["image"] for each in running for container in each["spec"]["containers"]}
+    async def check_adopted() -> int:
+        await machines.eventually(is_adopted, "the drive is adopted")
+        mounts = [line.split()[:2] for line in (await node.hand.read("/proc/mounts")).decode().splitlines()]
+        assert mounts.count([f"/dev/{old.device}", old.place]) == 1
+        running = machines.api.objects("pods", "-n", NAMESPACE)
+        assert IMAGE not in {container["image"] for each in running for container in each["spec"]["containers"]}
+        return int(drive()["status"]["allocatedCapacity"]) - SIZE
 
-    await space.apply(pod("user", ["old"]))
-    await space.ready("app=user", 1)
-    assert await space.sh("user", "cat /old/file") == CONTENT
+    overhead = await check_adopted()
     await fills(space, SIZE)
+
+    # Upstream once more, now with a pod that writes while one is replaced by the other.
+    user = Writer(space, "old")
+    began = await user.start_pod()
+    await machines.until(user.is_shown_in_use, "the volume is shown to be in use")
+    async with uninstalled(driver):
+        await in_use_under_upstream(space, old, geometry, user)
+    assert await check_adopted() == overhead
+    await user.check_undisturbed(began)
     await expand(space, LARGER)
+    await user.check_undisturbed(began)
+    await space.kubectl("delete", "pod", "old")
     await fills(space, LARGER)
     assert drive()["status"]["allocatedCapacity"] == overhead + LARGER
+    assert driver.volumes()[old.volume]["metadata"]["labels"][f"{KEY}/tenant"] == "first"
 
     # A drive that was adopted takes new volumes, beside the old one.
     await space.apply(storage_class("adopted", drive_name=old.device), claim("new", storage_class="adopted"))
@@ -116,7 +142,7 @@ async def test_what_upstream_made_is_adopted_served_expanded_and_deleted_when_di
     await space.ready("app=other", 1)
     assert (await space.volumes())["new"]["status"]["fsuuid"] == old.fsuuid
 
-    await space.kubectl("delete", "pod", "user", "other")
+    await space.kubectl("delete", "pod", "other")
     await space.kubectl("delete", "pvc", "old", "new")
 
     def is_gone() -> bool:
