@@ -54,3 +54,16 @@ def test_nothing_goes_while_something_could_not_be_installed(apiserver: ApiServe
     assert done.returncode == 1
     assert "delete ClusterRoleBinding directpv-controller and repeat" in done.stderr
     assert there(apiserver, NATS) == NATS
+
+
+def test_flags_that_are_not_repeated_are_told(plugin: Plugin) -> None:
+    flags = ("--tolerations=storage=only:NoSchedule", "--node-selector=a=b,c=d", "--init-requests=off")
+    done = plugin("install", *flags)
+    assert "not repeated" not in done.stderr, done.stderr
+    done = plugin("install", "--init-requests=off", KUBELET_DIR_PATH="/data/kubelet")
+    told = "no longer in effect: --node-selector=a=b,c=d --tolerations=storage=only:NoSchedule"
+    assert told in " ".join(done.stderr.split())
+    done = plugin("install", "--init-requests=off")
+    assert "no longer in effect: KUBELET_DIR_PATH=/data/kubelet" in " ".join(done.stderr.split())
+    done = plugin("install", "--init-requests=off")
+    assert "not repeated" not in done.stderr

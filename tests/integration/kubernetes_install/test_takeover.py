@@ -149,6 +149,30 @@ def test_our_controllers_come_when_upstreams_pods_are_gone(apiserver: ApiServer,
     check_ours_alone(apiserver)
 
 
+def test_pods_of_upstreams_controllers_on_a_node_that_is_away_are_not_waited_for(
+    apiserver: ApiServer, plugin: Plugin
+) -> None:
+    create(apiserver, upstream.objects())
+    apiserver.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "gone"}})
+    deployment = live(apiserver, CONTROLLERS)
+    labels = deployment["spec"]["selector"]["matchLabels"]
+    pods = {"containers": [{"name": "c", "image": "i"}], "serviceAccountName": "directpv-min-io", "nodeName": "gone"}
+    template = {"metadata": {"labels": labels}, "spec": {**pods, "nodeName": ""}}
+    replicas = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    apiserver.apply(owned("ReplicaSet", "old", deployment, replicas))
+    sets = json.loads(apiserver.kubectl("get", "replicaset", "old", "--namespace=directpv", "-o", "json"))
+    apiserver.apply(owned("Pod", "old", sets, pods, labels=labels))
+    try:
+        done = plugin("install")
+        assert done.returncode == 0, done.stderr
+        assert "Pod old of the earlier Deployment" in done.stderr
+        assert "deletionTimestamp" in pod_metadata(apiserver), "it ends when its node is back"
+        check_ours_alone(apiserver)
+    finally:
+        apiserver.kubectl("delete", "pod", "old", "--namespace=directpv", "--grace-period=0", "--force")
+        apiserver.kubectl("delete", "node", "gone")
+
+
 def pod_metadata(server: ApiServer) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(server.get("/api/v1/namespaces/directpv/pods/old"))["metadata"]
     return found

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from directpv_cli.install import apply, manifest, removal
+from directpv_cli.install import apply, manifest, memory, removal
 from directpv_cli.install.audit import audit_file
-from directpv_cli.install.base import Object
+from directpv_cli.install.base import NAMESPACE, Object
 from directpv_cli.install.kube import Cluster, connect
 from directpv_cli.install.options import KUBELET_DIR, NEWEST, Flags, Options, parse
+from directpv_cli.install.paths import Ref
 from directpv_cli.install.prune import prune
 from directpv_cli.install.size import sized
 from directpv_cli.progress import bar
@@ -49,7 +50,7 @@ def install(flags: Flags, how: How) -> None:
     if how.output:
         sys.stdout.write(checked(lambda: _printer(how.output))(manifest.objects(options)))
         return
-    outcome = _run(how.kubeconfig, lambda cluster: _install(cluster, options, how))
+    outcome = _run(how.kubeconfig, lambda cluster: _install(cluster, flags, options, how))
     _tell(outcome)
     if not options.nats_url:
         say("the other verbs reach it by themselves, with the same kubeconfig; next: kubectl directpv discover")
@@ -69,14 +70,16 @@ def _printer(output: str) -> Callable[[Sequence[Object]], str]:
     return FORMATS[output]
 
 
-async def _install(cluster: Cluster, options: Options, how: How) -> apply.Outcome:
+async def _install(cluster: Cluster, flags: Flags, options: Options, how: How) -> apply.Outcome:
     version = await apply.kube_version(cluster)
     if warning := apply.unsupported(version):
         say(f"[yellow]{warning}[/yellow]")
     options = replace(options, kube_version=version)
     if how.alone:
         options = await sized(cluster, options)
-    items = manifest.objects(options)
+    if lost := memory.forgotten(await cluster.get(Ref("Namespace", NAMESPACE)), flags):
+        say(f"[yellow]not repeated, and no longer in effect: {_plain(' '.join(lost))}[/yellow]")
+    items = memory.noted(manifest.objects(options), flags)
     with bar("Installing", len(items)) as step, audit_file(Path.home()) as audit:
 
         def done(item: Object) -> None:

@@ -7,18 +7,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from directpv_cli.install import fit, takeover
-from directpv_cli.install.base import NAMESPACE, Object
+from directpv_cli.install.base import Object
 from directpv_cli.install.kube import JSON_PATCH, POLL_SECONDS, Cluster
 from directpv_cli.install.manifest import CRD
 from directpv_cli.install.options import NEWEST, OLDEST, KubeVersion, parse_kube_version
 from directpv_cli.install.paths import Ref
-from directpv_cli.install.removal import unprotect
+from directpv_cli.install.replace import remove
 from directpv_common.errors import Conflict, DirectPVError, FailedPrecondition, InvalidRequest, NotFound
 
 ESTABLISH_SECONDS: Final = 30.0
 TERMINATE_SECONDS: Final = 60.0
-REPLACE_SECONDS: Final = 120.0
-"""Upstream's pods have 30 s to end."""
 ADOPT_TRIES: Final = 5
 
 Note = Callable[[Object], None]
@@ -87,11 +85,14 @@ async def install(cluster: Cluster, items: Sequence[Object], done: Note) -> Outc
 
 async def _apply(cluster: Cluster, item: Object, outcome: Outcome) -> None:
     ref = Ref.of(item)
-    live = await _settled(cluster, ref)
+    live = await cluster.get(ref)
+    if live is not None and "deletionTimestamp" in live["metadata"]:
+        await _settled(cluster, live, outcome)
+        live = None
     if live is not None:
         _tell_of_helm(live, outcome)
     if live is not None and (why := takeover.must_be_replaced(item, live)):
-        await _remove(cluster, ref, why)
+        outcome.notes += await remove(cluster, live, why)
         live = None
     fitted = fit.fitted(item, live)
     if kept := fit.kept(item, fitted):
@@ -127,31 +128,19 @@ def _beside(item: Object, now: Object) -> list[str]:
     return [f"{Ref.of(item)} also has {names}, which is not ours; an admission webhook puts it there"] if names else []
 
 
-async def _settled(cluster: Cluster, ref: Ref) -> Object | None:
-    """Return the live object; one that is being deleted is waited for.
+async def _settled(cluster: Cluster, live: Object, outcome: Outcome) -> None:
+    """Wait for the end of an object that is being deleted; an earlier installation may have begun to replace it.
 
     Raises:
         FailedPrecondition: It stays; says what holds it.
     """
-    live = await cluster.get(ref)
-    if live is None or "deletionTimestamp" not in live["metadata"]:
-        return live
-    if not await cluster.gone(ref, TERMINATE_SECONDS):
+    ref = Ref.of(live)
+    if live["kind"] in takeover.WORKLOADS:
+        outcome.notes += await remove(cluster, live, "it is being deleted")
+    elif not await cluster.gone(ref, TERMINATE_SECONDS):
         held = ", ".join(live["metadata"].get("finalizers") or []) or "its contents"
         raise FailedPrecondition(
             f"{ref} is being deleted, and was not gone within {TERMINATE_SECONDS:.0f} s (held by {held}); repeat later"
-        )
-    return None
-
-
-async def _remove(cluster: Cluster, ref: Ref, why: str) -> None:
-    """Remove a workload that must be replaced, and its pods; these leave every mount of the node in place."""
-    await unprotect(cluster, ref)
-    await cluster.delete(ref, foreground=True)
-    if not await cluster.gone(ref, REPLACE_SECONDS):
-        raise FailedPrecondition(
-            f"{ref} must be replaced ({why}), but its pods were not gone within {REPLACE_SECONDS:.0f} s; look at "
-            f"kubectl -n {NAMESPACE} get pods, and repeat"
         )
 
 
