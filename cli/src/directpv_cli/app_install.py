@@ -45,10 +45,11 @@ def install(
         ),
     ] = "",
     nats_replicas: Annotated[
-        int | None, typer.Option("--nats-replicas", help="NATS servers: 3 or 1 [3; 1 on a cluster of one node].")
+        int | None,
+        typer.Option("--nats-replicas", help="NATS servers: 3 or 1 [3; 1 on one node; never fewer than now]."),
     ] = None,
     controller_replicas: Annotated[
-        int | None, typer.Option("--controller-replicas", help="Controllers [3; 1 on a cluster of one node].")
+        int | None, typer.Option("--controller-replicas", help="Controllers [3; 1 on one node; never fewer than now].")
     ] = None,
     on_predicted_failure: Annotated[
         str,
@@ -91,9 +92,14 @@ def install(
         on_predicted_failure=on_predicted_failure,
         init_requests=init_requests,
     )
-    alone = nats_replicas is None and controller_replicas is None
+    asked = {
+        "--kube-version": kube_version,
+        "--nats-replicas": nats_replicas,
+        "--controller-replicas": controller_replicas,
+    }
+    chosen = frozenset(name for name, value in asked.items() if value)
     command.install(
-        flags, command.How(output=output, kubeconfig=kubeconfig or settings.kubeconfig, wait=wait, alone=alone)
+        flags, command.How(output=output, kubeconfig=kubeconfig or settings.kubeconfig, wait=wait, chosen=chosen)
     )
 
 

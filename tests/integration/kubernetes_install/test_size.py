@@ -50,5 +50,7 @@ def test_nodes_that_are_away_make_nothing_fewer_unless_it_is_asked_for(
     join("one")
     assert plugin("install").returncode == 0
     assert sizes(apiserver) == (3, 5)
+    assert plugin("install", "--nats-replicas=1").returncode == 0
+    assert sizes(apiserver) == (1, 5)
     assert plugin("install", "--nats-replicas=1", "--controller-replicas=2").returncode == 0
     assert sizes(apiserver) == (1, 2)

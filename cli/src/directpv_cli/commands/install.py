@@ -35,8 +35,8 @@ class How:
     kubeconfig: str = ""
     wait: float = 0.0
     """Seconds to wait until everything runs."""
-    alone: bool = False
-    """No number of replicas was chosen."""
+    chosen: frozenset[str] = frozenset()
+    """Which of the flags were given that otherwise follow the cluster."""
 
 
 def kubelet_dir() -> str:
@@ -59,7 +59,7 @@ def install(flags: Flags, how: How) -> None:
 def _parse(flags: Flags, how: How) -> Options:
     if how.output and how.wait:
         raise ValueError("--wait: with --output nothing is installed that could be waited for; leave one of them out")
-    if not how.output and flags.kube_version != str(NEWEST):
+    if not how.output and "--kube-version" in how.chosen:
         raise ValueError("--kube-version: is for --output; a cluster is asked for its version, so leave it out")
     return parse(flags)
 
@@ -75,8 +75,7 @@ async def _install(cluster: Cluster, flags: Flags, options: Options, how: How) -
     if warning := apply.unsupported(version):
         say(f"[yellow]{warning}[/yellow]")
     options = replace(options, kube_version=version)
-    if how.alone:
-        options = await sized(cluster, options)
+    options = await sized(cluster, options, how.chosen)
     if lost := memory.forgotten(await cluster.get(Ref("Namespace", NAMESPACE)), flags):
         say(f"[yellow]not repeated, and no longer in effect: {_plain(' '.join(lost))}[/yellow]")
     items = memory.noted(manifest.objects(options), flags)

@@ -1,5 +1,6 @@
 """How many of each to install where nobody said it: three; one on a cluster of one node."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from directpv_cli.install import controller, nats
@@ -9,8 +10,13 @@ from directpv_cli.install.paths import Ref
 from directpv_cli.install.takeover import UPSTREAM_ACCOUNT
 
 
-async def sized(cluster: Cluster, options: Options) -> Options:
+async def sized(cluster: Cluster, options: Options, chosen: Collection[str]) -> Options:
     """Return ``options`` for the cluster as it is. There are never fewer than before: nodes may be away for a while.
+
+    Args:
+        cluster: Where it will be.
+        options: With three of each, or what was asked for.
+        chosen: Flags whose numbers were asked for, and stay.
 
     Raises:
         DirectPVError: The cluster cannot be asked.
@@ -18,11 +24,12 @@ async def sized(cluster: Cluster, options: Options) -> Options:
     single = await _count_nodes(cluster) == 1
     servers = await _replicas(cluster, Ref("StatefulSet", nats.NAME))
     controllers = await _replicas(cluster, Ref("Deployment", controller.NAME))
-    return replace(
-        options,
-        nats_replicas=nats.SERVERS if servers > 1 or not single else 1,
-        controller_replicas=max(controllers, 1 if single else options.controller_replicas),
-    )
+    if "--nats-replicas" not in chosen:
+        options = replace(options, nats_replicas=nats.SERVERS if servers > 1 or not single else 1)
+    if "--controller-replicas" not in chosen:
+        wanted = 1 if single else options.controller_replicas
+        options = replace(options, controller_replicas=max(controllers, wanted))
+    return options
 
 
 async def _count_nodes(cluster: Cluster) -> int:
