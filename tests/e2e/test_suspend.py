@@ -1,7 +1,6 @@
 """Suspending a drive or a volume keeps its data out of sight of pods that start, until it is resumed."""
 
 import json
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -10,7 +9,6 @@ from support.kube.workloads import KEY, Object, Space, claim, drive_of, node_of,
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
 
-Change = Callable[[Driver, str, str], Awaitable[None]]
 LABEL = f"{KEY}/suspend"
 SELECTOR = f"selector.{KEY}=directpv-min-io-node-server"
 
@@ -76,13 +74,12 @@ async def is_hidden(space: Space, name: str) -> None:
     assert "Read-only file system" in refused.stderr
 
 
-@pytest.mark.parametrize(("suspend", "resume"), [(by_plugin, resume_by_label), (by_label, resume_by_plugin)])
 async def test_pods_find_a_suspended_volume_empty_and_read_only_and_its_data_again_when_it_is_resumed(
-    driver: Driver, space: Space, suspend: Change, resume: Change
+    driver: Driver, space: Space
 ) -> None:
     name = (await begun(space))["one"]["metadata"]["name"]
 
-    await suspend(driver, "volumes", name)
+    await by_plugin(driver, "volumes", name)
     await is_served(space, "one")  # what runs keeps what it has
     await restart(space)
 
@@ -91,7 +88,7 @@ async def test_pods_find_a_suspended_volume_empty_and_read_only_and_its_data_aga
     await restart(space)
     await is_hidden(space, "one")
 
-    await resume(driver, "volumes", name)
+    await resume_by_label(driver, "volumes", name)
     await is_hidden(space, "one")
     await restart(space)
 
@@ -101,15 +98,14 @@ async def test_pods_find_a_suspended_volume_empty_and_read_only_and_its_data_aga
     await is_served(space, "two")
 
 
-@pytest.mark.parametrize(("suspend", "resume"), [(by_plugin, resume_by_label), (by_label, resume_by_plugin)])
 async def test_a_suspended_drive_hides_all_its_volumes_is_shown_so_and_serves_them_again_when_it_is_resumed(
-    driver: Driver, space: Space, suspend: Change, resume: Change
+    driver: Driver, space: Space
 ) -> None:
     volumes = await begun(space)
     drive = drive_of(volumes["one"])
     on_it = [name for name, volume in volumes.items() if drive_of(volume) == drive]
 
-    await suspend(driver, "drives", drive)
+    await by_label(driver, "drives", drive)
     try:
         listed = await driver.plugin("list", "drives", drive)
         assert "Ready,Suspended" in listed.stdout
@@ -119,7 +115,7 @@ async def test_a_suspended_drive_hides_all_its_volumes_is_shown_so_and_serves_th
         for name in volumes:
             await (is_hidden if name in on_it else is_served)(space, name)
     finally:
-        await resume(driver, "drives", drive)
+        await resume_by_plugin(driver, "drives", drive)
     await restart(space)
 
     for name in volumes:

@@ -1,5 +1,6 @@
 """A node loses its power, the API server and the leader are killed: what was stored and promised stays."""
 
+import asyncio
 import time
 
 import pytest
@@ -94,12 +95,18 @@ async def test_pods_write_on_and_containers_restart_with_their_mounts_while_ther
 
 
 async def leading(machines: OwnCluster, driver: Driver) -> tuple[KubeNode, int]:
-    """Return the process of the controller that leads, with its node."""
-    leader = await driver.controller_leader()
-    pods = machines.api.objects("pods", "-n", NAMESPACE, f"--field-selector=metadata.name={leader}")
-    node = machines.node(pods[0]["spec"]["nodeName"])
-    (process,) = await node.processes("--registry=kubernetes", f"POD_NAME={leader}")
-    return node, process
+    """Return the process of the controller that leads, with its node; a lease outlives a leader that was killed."""
+
+    async def look() -> tuple[KubeNode, int] | None:
+        leader = await driver.controller_leader()
+        arguments = ("pods", "-n", NAMESPACE, f"--field-selector=metadata.name={leader}")
+        pods = await asyncio.to_thread(machines.api.objects, *arguments)
+        node = machines.node(pods[0]["spec"]["nodeName"])
+        processes = await node.processes("--registry=kubernetes", f"POD_NAME={leader}")
+        return (node, processes[0]) if processes else None
+
+    found: tuple[KubeNode, int] = await machines.until(look, "a controller leads, and runs", 120)
+    return found
 
 
 async def test_every_claim_of_a_burst_gets_one_volume_although_one_leader_after_the_other_is_killed(
