@@ -169,9 +169,8 @@ async def bench(work: Path, url: str) -> None:
                     writes.append(counted)
             listing, size = await list_everything(client)
         _show(best(floor), best(full), max(writes))
-        print(
-            f"for scale: one list of all drives in pages of 200 takes {ms(listing)}; it is {mib(size)} without managedFields"
-        )
+        listed = f"takes {ms(listing)}; it is {mib(size)} without managedFields"
+        print(f"for scale: one list of all drives in pages of 200 {listed}")
     finally:
         server.close()
 
