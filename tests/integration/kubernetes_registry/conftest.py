@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 
 from directpv_common.bus import Bus, connect_bus
-from directpv_common.crd import custom_resource_definitions
-from integration.kubernetes_registry.harness import Cluster, Objects
+from integration.kubernetes_registry.harness import Cluster, define, installation
 from support.kube.apiserver import ApiServer
 from support.kube.fixtures import apiserver  # noqa: F401 - a fixture
 from support.nats import NatsServer, nats_server
@@ -20,20 +19,15 @@ def nats(tmp_path: Path) -> Iterator[NatsServer]:
 @pytest.fixture(scope="session")
 def defined(apiserver: ApiServer) -> ApiServer:  # noqa: F811
     """The API server, with our definitions established."""
-    apiserver.apply(*custom_resource_definitions())
-    apiserver.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    define(apiserver)
     return apiserver
 
 
 @pytest.fixture
 def cluster(defined: ApiServer, nats: NatsServer, tmp_path: Path) -> Iterator[Cluster]:
-    """An installation of its own; its controllers end, and its objects go, with the test."""
-    installation = Cluster(defined, nats, tmp_path)
-    try:
-        yield installation
-    finally:
-        installation.end()
-        Objects(defined).clear()
+    """An installation of the test's own."""
+    with installation(defined, nats, tmp_path) as cluster:
+        yield cluster
 
 
 @pytest.fixture

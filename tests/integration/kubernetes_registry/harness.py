@@ -1,11 +1,13 @@
 """A real API server with our definitions, controllers as processes of their own, and objects laid out by hand."""
 
+import contextlib
 import json
 import ssl
 import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,23 @@ class Cluster:
         with urllib.request.urlopen(f"http://127.0.0.1:{controller.port}/metrics", timeout=5) as reply:
             lines = reply.read().decode().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(text))
+
+
+def define(server: ApiServer) -> None:
+    """Give an API server our definitions, established."""
+    server.apply(*crd.custom_resource_definitions())
+    server.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+
+
+@contextlib.contextmanager
+def installation(server: ApiServer, nats: NatsServer, directory: Path) -> Iterator[Cluster]:
+    """Have an installation in the block; its controllers end, and its objects go, with it."""
+    cluster = Cluster(server, nats, directory)
+    try:
+        yield cluster
+    finally:
+        cluster.end()
+        cluster.objects.clear()
 
 
 async def leads(controller: Controller) -> None:

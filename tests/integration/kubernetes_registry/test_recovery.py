@@ -7,11 +7,20 @@ from pathlib import Path
 import pytest
 
 from directpv_common.bus import Bus
-from directpv_common.crd import custom_resource_definitions
 from integration.controller.harness import until
-from integration.kubernetes_registry.harness import DRIVES, Cluster, Objects, create, leads, upstream_drive
+from integration.kubernetes_registry.harness import (
+    DRIVES,
+    Cluster,
+    Objects,
+    create,
+    define,
+    installation,
+    leads,
+    upstream_drive,
+)
 from integration.kubernetes_registry.test_rights import CLUSTER_RULES, PODS, grant
 from support.kube.apiserver import ApiServer
+from support.kube.fixtures import api_server
 from support.kube.kubeconfig import Endpoint
 from support.kube.pki import Pki
 from support.kube.process import Program
@@ -43,30 +52,17 @@ async def test_a_leader_that_may_not_read_the_registry_resigns_and_leads_when_it
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+def alone() -> Iterator[ApiServer]:
     """An API server of this module alone, for what would disturb the tests of others."""
-    server = ApiServer(tmp_path_factory.mktemp("kube"))
-    try:
-        server.start()
+    with api_server() as server:
         define(server)
         yield server
-    finally:
-        server.close()
-
-
-def define(server: ApiServer) -> None:
-    server.apply(*custom_resource_definitions())
-    server.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
 
 
 @pytest.fixture
 def own(alone: ApiServer, nats: NatsServer, tmp_path: Path) -> Iterator[Cluster]:
-    installation = Cluster(alone, nats, tmp_path)
-    try:
-        yield installation
-    finally:
-        installation.end()
-        installation.objects.clear()
+    with installation(alone, nats, tmp_path) as cluster:
+        yield cluster
 
 
 def with_new_certificates(server: ApiServer) -> Objects:
