@@ -22,9 +22,9 @@ from bench.measure import Samples, at_once, mib, ms, one_by_one, show
 from directpv_cli.local.ports import free_port
 from directpv_common import crd, names
 from directpv_common.units import GIB, MIB
-from directpv_controller.adapters.kubernetes_access import from_kubeconfig
-from directpv_controller.adapters.kubernetes_client import Client, connect
-from directpv_controller.adapters.kubernetes_shelf import DRIVES, VOLUMES
+from directpv_controller.registry.kubernetes.access import from_kubeconfig
+from directpv_controller.registry.kubernetes.client import Client, connect
+from directpv_controller.registry.kubernetes.shelf import DRIVES, VOLUMES
 from directpv_csi_gateway.pb import csi_pb2 as csi
 from support.kube.apiserver import ApiServer
 

@@ -13,10 +13,10 @@ from bench.measure import Samples, show, us
 from directpv_common import names
 from directpv_common.units import GIB
 from directpv_common.wire import encode
-from directpv_controller.adapters.sqlite_registry import open_store
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Drive, Snapshot, Writes
 from directpv_controller.core.wanted import wanted_from
+from directpv_controller.registry.sqlite.registry import open_store
 
 ROUNDS = 2_000
 SCANS = 20

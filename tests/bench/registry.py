@@ -9,7 +9,7 @@ import directpv_common.messages as m
 from directpv_common import names
 from directpv_common.units import GIB, MIB, TIB
 from directpv_common.wire import encode
-from directpv_controller.adapters.sqlite_file import SqliteFile
+from directpv_controller.registry.sqlite.file import SqliteFile
 
 DRIVES_PER_NODE = 20
 

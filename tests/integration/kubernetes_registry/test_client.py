@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from directpv_common.errors import Unavailable
-from directpv_controller.adapters.kubernetes_access import Access
-from directpv_controller.adapters.kubernetes_client import Client, connect
-from directpv_controller.adapters.kubernetes_election import LEASE, leases
+from directpv_controller.registry.kubernetes.access import Access
+from directpv_controller.registry.kubernetes.client import Client, connect
+from directpv_controller.registry.kubernetes.election import LEASE, leases
 
 PAGE_FOR_PEOPLE = b"<html><body>We will be back soon</body></html>"
 

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from directpv_common.crd import Object
-from directpv_controller.adapters import kubernetes_informer
-from directpv_controller.adapters.kubernetes_access import from_kubeconfig
-from directpv_controller.adapters.kubernetes_client import Client, Resource, connect
-from directpv_controller.adapters.kubernetes_informer import Informer, newer
+from directpv_controller.registry.kubernetes import informer
+from directpv_controller.registry.kubernetes.access import from_kubeconfig
+from directpv_controller.registry.kubernetes.client import Client, Resource, connect
+from directpv_controller.registry.kubernetes.informer import Informer, newer
 from integration.controller.harness import until
 from integration.kubernetes_registry.harness import DRIVES, Cluster, upstream_drive
 from support.proxy import Proxy
@@ -59,7 +59,7 @@ class Followed:
 
 
 async def test_a_watch_that_falls_silent_is_opened_again(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubernetes_informer, "IDLE_SECONDS", 1.0)
+    monkeypatch.setattr(informer, "IDLE_SECONDS", 1.0)
     followed, proxy = Followed(cluster), Proxy(cluster.server.port)
     async with proxy.listening() as port, followed.running(port):
         followed.make("before")
@@ -73,7 +73,7 @@ async def test_a_watch_that_falls_silent_is_opened_again(cluster: Cluster, monke
 async def test_bookmarks_keep_the_version_of_a_quiet_watch_fresh(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kubernetes_informer, "WATCH_SECONDS", 5.0)  # the server sends one shortly before the end
+    monkeypatch.setattr(informer, "WATCH_SECONDS", 5.0)  # the server sends one shortly before the end
     followed = Followed(cluster)
     async with followed.running():
         elsewhere = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": cluster.namespace}}

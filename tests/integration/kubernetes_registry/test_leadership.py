@@ -12,9 +12,9 @@ from directpv_common import crd, names
 from directpv_common.api import Controller as Api
 from directpv_common.bus import Bus
 from directpv_common.errors import FailedPrecondition
-from directpv_controller.adapters.kubernetes_access import from_kubeconfig
-from directpv_controller.adapters.kubernetes_client import Client, connect
-from directpv_controller.adapters.kubernetes_election import KubernetesElection
+from directpv_controller.registry.kubernetes.access import from_kubeconfig
+from directpv_controller.registry.kubernetes.client import Client, connect
+from directpv_controller.registry.kubernetes.election import KubernetesElection
 from integration.controller.harness import LEASE_SECONDS, until
 from integration.controller.node import PlayedNode
 from integration.kubernetes_registry.harness import (

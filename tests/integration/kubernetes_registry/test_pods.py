@@ -10,15 +10,15 @@ import directpv_common.messages as m
 from directpv_common.api import Controller as Api
 from directpv_common.api import Node
 from directpv_common.bus import Bus
-from directpv_controller.adapters.kubernetes_access import from_kubeconfig
-from directpv_controller.adapters.kubernetes_client import connect
-from directpv_controller.adapters.kubernetes_pods import pod_reader, pods_of
+from directpv_controller.registry.kubernetes.access import from_kubeconfig
+from directpv_controller.registry.kubernetes.client import connect
+from directpv_controller.registry.kubernetes.pods import pod_reader, pods_of
 from integration.controller.harness import until
 from integration.controller.node import PlayedNode
 from integration.kubernetes_registry.harness import DRIVES, VOLUMES, Cluster, create, leads
 from integration.kubernetes_registry.pods import G, Pods, ignored, labels_of
 from integration.kubernetes_registry.test_requests import answered, discovered, init
-from integration.nodeagent_volumes.harness import MIB, AgentProcess, Loops, scratch
+from integration.nodeagent.harness import MIB, AgentProcess, Loops, scratch
 from support.nats import NatsServer
 from support.node_client import Client
 

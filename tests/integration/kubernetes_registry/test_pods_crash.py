@@ -11,10 +11,10 @@ import directpv_common.messages as m
 from directpv_common.api import Controller as Api
 from directpv_common.bus import Bus
 from directpv_common.errors import Unavailable
-from directpv_controller.adapters.kubernetes_access import from_kubeconfig
-from directpv_controller.adapters.kubernetes_client import Client, connect
-from directpv_controller.adapters.kubernetes_errors import Missing
-from directpv_controller.adapters.kubernetes_pods import pods_of
+from directpv_controller.registry.kubernetes.access import from_kubeconfig
+from directpv_controller.registry.kubernetes.client import Client, connect
+from directpv_controller.registry.kubernetes.errors import Missing
+from directpv_controller.registry.kubernetes.pods import pods_of
 from integration.controller.harness import until
 from integration.controller.node import PlayedNode
 from integration.kubernetes_registry.harness import VOLUMES, Cluster, leads

@@ -14,7 +14,7 @@ from directpv_common.units import MIB
 from integration.controller.harness import until
 from integration.controller.node import GIB, PlayedNode
 from integration.kubernetes_registry.harness import DRIVES, NODES, REQUESTS, VOLUMES, Cluster, create, leads
-from integration.nodeagent_volumes.harness import AgentProcess, Loops, scratch
+from integration.nodeagent.harness import AgentProcess, Loops, scratch
 from support.nats import NatsServer
 from support.node_client import Client
 

@@ -17,11 +17,11 @@ from directpv_common.events import Events
 from directpv_common.lifecycle import background, leaves, run, stop_on_signal
 from directpv_common.logs import configure_logging
 from directpv_common.monitoring import Monitor, serve_http
-from directpv_controller.adapters import sqlite_registry
-from directpv_controller.adapters.leader import Candidate
-from directpv_controller.adapters.metrics import Figures
+from directpv_controller.candidate import Candidate
 from directpv_controller.config import KUBERNETES, Config
-from directpv_controller.ports import OpenStore
+from directpv_controller.registry.port import OpenStore
+from directpv_controller.registry.sqlite import registry as sqlite_registry
+from directpv_controller.serving.metrics import Figures
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,9 @@ def store_of(config: Config, holder: str, figures: Figures) -> OpenStore:
             ttl=config.lease_seconds,
             observe=figures.observe_commit,
         )
-    from directpv_controller.adapters import kubernetes_store  # its libraries take a fifth of a second to import
+    from directpv_controller.registry.kubernetes import store  # its libraries take a fifth of a second to import
 
-    options = kubernetes_store.KubernetesOptions(
+    options = store.KubernetesOptions(
         holder=holder,
         ttl=config.lease_seconds,
         namespace=config.namespace,
@@ -52,7 +52,7 @@ def store_of(config: Config, holder: str, figures: Figures) -> OpenStore:
         init_requests=config.init_requests == "on",
     )
     return functools.partial(
-        kubernetes_store.open_store,
+        store.open_store,
         options,
         observe=figures.observe_commit,
         observe_call=figures.observe_call,
@@ -65,7 +65,7 @@ async def serve(config: Config) -> None:
     holder = holder_name()
     figures = Figures()
     monitor = Monitor(figures.not_ready)
-    store = store_of(config, holder, figures)
+    open_store = store_of(config, holder, figures)
     async with (
         serve_http(monitor, figures.registry, config.metrics_port, host=config.http_host),
         background(monitor.run(), stop_on_signal(signal.SIGTERM, signal.SIGINT)),
@@ -73,7 +73,7 @@ async def serve(config: Config) -> None:
     ):
         events = Events(bus, "controller")
         figures.bus, figures.events = bus, events
-        candidate = Candidate(config, holder=holder, bus=bus, events=events, figures=figures, open_store=store)
+        candidate = Candidate(config, holder=holder, bus=bus, events=events, figures=figures, open_store=open_store)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, candidate.report)
         async with background(events.run()):
             await candidate.run()

@@ -14,29 +14,29 @@ from directpv_common.events import Events
 from directpv_common.lifecycle import background
 from directpv_common.monitoring import Monitor, serve_http
 from directpv_common.service import Handlers, serve
-from directpv_nodeagent.adapters import xfs
-from directpv_nodeagent.adapters.devices import Devices
-from directpv_nodeagent.adapters.drives import Drives
-from directpv_nodeagent.adapters.executor import DriveExecutors
-from directpv_nodeagent.adapters.growth import Growth
-from directpv_nodeagent.adapters.health import HealthWatch
-from directpv_nodeagent.adapters.heartbeat import Heartbeat
-from directpv_nodeagent.adapters.inspection import Host
-from directpv_nodeagent.adapters.leader_orders import LeaderOrders
-from directpv_nodeagent.adapters.metrics import NodeCollector, registry_with
-from directpv_nodeagent.adapters.node_volumes import NodeVolumes
-from directpv_nodeagent.adapters.probe import Prober
-from directpv_nodeagent.adapters.quota import NO_KERNEL_QUOTA, kernel_lacks_quota
-from directpv_nodeagent.adapters.repair import Repairs
-from directpv_nodeagent.adapters.sampler import Sampler
-from directpv_nodeagent.adapters.scanner import Scanner
-from directpv_nodeagent.adapters.staging import Staging
-from directpv_nodeagent.adapters.tell import Teller
-from directpv_nodeagent.adapters.turns import Turns
-from directpv_nodeagent.adapters.udev_monitor import UdevMonitor
-from directpv_nodeagent.adapters.work import Work
 from directpv_nodeagent.config import Config
-from directpv_nodeagent.core.orders import Fences
+from directpv_nodeagent.devices.probe import Prober
+from directpv_nodeagent.devices.udev_monitor import UdevMonitor
+from directpv_nodeagent.drives import xfs
+from directpv_nodeagent.drives.core.orders import Fences
+from directpv_nodeagent.drives.devices import Devices
+from directpv_nodeagent.drives.drives import Drives
+from directpv_nodeagent.drives.growth import Growth
+from directpv_nodeagent.drives.health import HealthWatch
+from directpv_nodeagent.drives.inspection import Host
+from directpv_nodeagent.drives.repair import Repairs
+from directpv_nodeagent.drives.scanner import Scanner
+from directpv_nodeagent.drives.turns import Turns
+from directpv_nodeagent.linux.executor import DriveExecutors
+from directpv_nodeagent.linux.quota import NO_KERNEL_QUOTA, kernel_lacks_quota
+from directpv_nodeagent.serving.heartbeat import Heartbeat
+from directpv_nodeagent.serving.metrics import NodeCollector, registry_with
+from directpv_nodeagent.serving.sampler import Sampler
+from directpv_nodeagent.serving.tell import Teller
+from directpv_nodeagent.volumes.leader_orders import LeaderOrders
+from directpv_nodeagent.volumes.node_path import NodeVolumes
+from directpv_nodeagent.volumes.staging import Staging
+from directpv_nodeagent.volumes.work import VolumeWork
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Agent:
         executors = DriveExecutors()
         self.drives = Drives(host, Prober(patterns=config.devices), executors, self._teller.emit)
         turns = Turns(executors)
-        work = Work(self.drives, turns, self._teller.emit, xfs.mount_stand_in(root))
+        work = VolumeWork(self.drives, turns, self._teller.emit, xfs.mount_stand_in(root))
         fences = Fences()
         self._staging = Staging(work)
         self._volumes = NodeVolumes(work)

@@ -5,21 +5,16 @@ references form no cycle: drive → volumes → record, drive → views → keys
 """
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct
 
 from directpv_common import names
 from directpv_common.messages import ConditionType, DriveRecord, DriveStatus, VolumeRecord, VolumeUse
-
-if TYPE_CHECKING:
-    from directpv_controller.core.placement import View
+from directpv_controller.core.views import Key, View
 
 UNKNOWN: Final = -1
 """Generation of a drive whose inventory must be asked for."""
-
-Key = tuple[int, float, str]
-"""Place of a drive in every view: minus its free bytes, a random tie-break, its id."""
 
 
 class Volume(Struct, gc=False, eq=False):
@@ -41,7 +36,7 @@ class Drive(Struct, gc=False, eq=False):
     volumes: dict[str, Volume]
     claims: dict[str, int]
     """Claim id to number of volumes; more than 1 only when such volumes were found on the drive."""
-    views: "list[View]"
+    views: list[View]
     projects: dict[int, int] | None = None
     """Project id to number of volumes; None until a placement looks at the drive."""
     strays: int = 0

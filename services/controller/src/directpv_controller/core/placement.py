@@ -9,10 +9,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from sortedcontainers import SortedList
-
 from directpv_common import names
-from directpv_controller.core.model import Drive, Key, Node, in_reach, label_of
+from directpv_controller.core.model import Drive, Node, in_reach, label_of
+from directpv_controller.core.views import Key, View
 from directpv_controller.core.wanted import Need, Pairs, Wanted
 
 Chance = Callable[[], float]
@@ -23,25 +22,6 @@ SCAN_AT_MOST: Final = 64
 """A node with more drives is served by a view."""
 SKIP_AT_MOST: Final = 64
 """So many drives of a view may hold the claim already before the claim gets a view of its own."""
-
-
-class View:
-    """Drives that are open and meet one need, most free bytes first."""
-
-    __slots__ = ("alive", "free", "keys", "need")
-
-    def __init__(self, need: Need) -> None:
-        self.need = need
-        self.keys: SortedList[Key] = SortedList()
-        self.free = 0
-        """Sum of free bytes over all drives of the view."""
-        self.alive = True
-        """False once dropped; drives forget it when they next change."""
-
-    @property
-    def largest(self) -> int:
-        """Most free bytes on one drive."""
-        return -self.keys[0][0] if self.keys else 0
 
 
 class Index:

@@ -1,0 +1,159 @@
+"""All nodes: hears their heartbeats, and hands them to one worker per node."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Final
+
+from nats.aio.msg import Msg
+
+import directpv_common.messages as m
+from directpv_common.clock import now_rfc3339
+from directpv_common.context import remaining
+from directpv_common.errors import DirectPVError, Unavailable
+from directpv_common.wire import decode
+from directpv_controller.core.books import UNKNOWN_NODE
+from directpv_controller.core.model import Node
+from directpv_controller.leading.term import Term
+from directpv_controller.nodes.pod_labels import PodLabels, ReadPod
+from directpv_controller.nodes.roll_call import RollCall
+from directpv_controller.nodes.worker import NodeWorker
+
+log = logging.getLogger(__name__)
+
+PULLS_AT_ONCE: Final = 32
+"""Inventories asked for at the same time, over all nodes."""
+WAIT_SECONDS: Final = 0.05
+REPORT_SECONDS: Final = 15.0
+
+
+class Nodes:
+    """The workers of all nodes that were heard or must be told something."""
+
+    def __init__(self, term: Term, *, online_seconds: float, read_pod: ReadPod | None = None) -> None:
+        self.resyncs = 0
+        """How often all inventories were asked for again because messages may have been lost."""
+        self._term = term
+        self._online_seconds = online_seconds or math.inf
+        self.roll_call = RollCall(term, online_seconds, self._last_heard)
+        self._workers: dict[str, NodeWorker] = {}
+        self._pulls = asyncio.Semaphore(PULLS_AT_ONCE)
+        self._pods = PodLabels(term, read_pod, self._spawn) if read_pod is not None else None
+        self._group = asyncio.TaskGroup()
+        self._running: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Hear heartbeats and give orders while the block runs."""
+        async with self._group:
+            unsubscribe = await self._term.bus.subscribe(self._term.bus.subjects.all_states, self._heard)
+            self._spawn(self.roll_call.run())
+            try:
+                yield
+            finally:
+                self._closed = True
+                await unsubscribe()
+                for task in tuple(self._running):
+                    task.cancel()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run ``work`` beside everything else, until the term ends."""
+        if self._closed:
+            work.close()
+            return
+        task = self._group.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def worker(self, name: str) -> NodeWorker:
+        """Return the worker of a node, whether or not the node was heard."""
+        worker = self._workers.get(name)
+        if worker is None:
+            worker = self._workers[name] = NodeWorker(name, self._term, self._spawn, self._pulls, self._pods)
+        return worker
+
+    def _heard(self, message: Msg) -> None:
+        try:
+            state = decode(message.data, m.NodeState)
+        except DirectPVError as error:
+            log.warning("heartbeat cannot be read", extra={"subject": message.subject, "error": error.message})
+            return
+        if self._term.bus.subjects.state(state.info.name) != message.subject:
+            log.warning(
+                "heartbeat on another node's subject", extra={"subject": message.subject, "node": state.info.name}
+            )
+            return
+        self.worker(state.info.name).heard(state, now_rfc3339())
+        self._term.ledger.set_offline(state.info.name, False)
+
+    def _last_heard(self, name: str) -> float:
+        worker = self._workers.get(name)
+        return worker.seen if worker is not None and worker.state is not None else -math.inf
+
+    def resync(self) -> None:
+        """Messages may have been lost: compare everything again with the next heartbeats."""
+        self.resyncs += 1
+        for worker in self._workers.values():
+            worker.forget()
+            worker.pull()
+        self.roll_call.begin()
+
+    def online(self, name: str) -> bool:
+        """Tell whether the node was heard lately; with drives, whether these are open to new volumes."""
+        heard, node = self._last_heard(name), self._term.ledger.nodes.get(name)
+        if node is not None and node.drives:
+            return math.isfinite(heard) and not node.offline
+        return time.monotonic() - heard < self._online_seconds
+
+    def knows(self, name: str) -> bool:
+        """Tell whether the node was heard in this term, or has drives."""
+        worker, node = self._workers.get(name), self._term.ledger.nodes.get(name)
+        return (worker is not None and worker.state is not None) or (node is not None and bool(node.drives))
+
+    async def reported(self) -> None:
+        """Wait until it is known which nodes are there, and with a new registry what they have.
+
+        Raises:
+            Unavailable: That takes longer than the caller can wait.
+        """
+        if self._term.settled.is_set() and self.roll_call.over.is_set():
+            return
+        try:
+            async with asyncio.timeout(remaining(REPORT_SECONDS)):
+                await self._term.settled.wait()
+                await self.roll_call.over.wait()
+        except TimeoutError:
+            raise Unavailable("nodes are still reporting their drives; repeat a little later") from None
+
+    async def quiet(self) -> None:
+        """Wait until no inventory is being taken in."""
+        while any(worker.pulling for worker in self._workers.values()):  # noqa: ASYNC110 - rare: new registries only
+            await asyncio.sleep(WAIT_SECONDS)
+
+    def page(self) -> m.NodePage:
+        """Return all nodes that were heard or have drives, ordered by name."""
+        heard = {name for name, worker in self._workers.items() if worker.state is not None}
+        with_drives = {name for name, node in self._term.ledger.nodes.items() if node.drives and name != UNKNOWN_NODE}
+        return m.NodePage(nodes=tuple(self._summary(name) for name in sorted(heard | with_drives)))
+
+    def _summary(self, name: str) -> m.NodeSummary:
+        node = self._term.ledger.nodes.get(name) or Node({})
+        worker = self._workers.get(name)
+        if worker is not None and worker.state is not None:
+            info, last_seen = worker.state.info, worker.seen_at
+        else:
+            topology = next((drive.record.topology for drive in node.drives.values()), {})
+            info, last_seen = m.NodeInfo(name=name, topology=topology), ""
+        return m.NodeSummary(
+            info=info,
+            online=self.online(name),
+            last_seen=last_seen,
+            drives=len(node.drives),
+            total=node.total,
+            allocated=node.allocated,
+            volumes=node.volumes,
+        )

@@ -1,0 +1,146 @@
+"""Takes in which pods use volumes, together with what their labels say of them. No call of anybody waits for it.
+
+A volume gets its new pod and that pod's labels in one commit. Until then the drive names another pod than the registry,
+so that whoever leads sees in the drive's inventory what is left to do: nothing else has to be remembered, a leader that
+dies in between is made good by the next, and a take-over reads no pod whose labels were read before.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, NamedTuple
+
+from directpv_common.errors import DirectPVError, Unavailable
+from directpv_common.messages import VolumeRecord
+from directpv_common.service import Unanswered
+from directpv_controller.core.model import Volume
+from directpv_controller.core.pods import Chosen, chosen, pod_of
+from directpv_controller.leading.term import Term
+from directpv_controller.nodes.orders import NodeOrders, Spawn
+
+ReadPod = Callable[[VolumeRecord], Awaitable[dict[str, str]]]
+"""Returns all labels of the pod that a volume's record names; none if that pod is gone.
+
+Raises:
+    Unavailable: It could not be asked now.
+    DirectPVError: It will not tell, however often it is asked.
+"""
+
+log = logging.getLogger(__name__)
+
+AT_ONCE: Final = 8
+"""Pods read at the same time: a cluster that starts must not make the API server busy with this."""
+TRIES: Final = 3
+PAUSE: Final = 0.5
+"""Seconds before the second try; twice as many before the third. Then the drive's next inventory asks again."""
+
+
+class _News(NamedTuple):
+    """A volume as its node records it, and how to tell that node what came of it."""
+
+    record: VolumeRecord
+    orders: NodeOrders
+
+
+class PodLabels:
+    """Works for one term of leadership; on one pod per volume at a time."""
+
+    def __init__(self, term: Term, read: ReadPod, spawn: Spawn) -> None:
+        self._term, self._ledger = term, term.ledger
+        self._read, self._spawn = read, spawn
+        self._waiting: dict[str, _News] = {}
+        self._working: dict[str, VolumeRecord] = {}
+        self._runners = 0
+
+    def take_in(self, volumes: Iterable[VolumeRecord], orders: NodeOrders) -> None:
+        """Take in the pods that these records name, soon; a later record of a volume replaces one that waits.
+
+        Where the volumes are mounted is shown with it, so that a publish costs one write and not two.
+        """
+        for record in volumes:
+            working = self._working.get(record.name)
+            if working is None or pod_of(working) != pod_of(record):
+                self._waiting[record.name] = _News(record, orders)
+        for _ in range(min(len(self._waiting), AT_ONCE - self._runners)):
+            self._runners += 1
+            self._spawn(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while (news := self._next()) is not None:
+                self._working[news.record.name] = news.record
+                try:
+                    await self._one(news)
+                finally:
+                    del self._working[news.record.name]
+        finally:
+            self._runners -= 1
+
+    def _next(self) -> _News | None:
+        """Return what to do next; volumes that another runner works on are left to it."""
+        name = next((name for name in self._waiting if name not in self._working), None)
+        return self._waiting.pop(name) if name is not None else None
+
+    async def _one(self, news: _News) -> None:
+        try:
+            await self._attempt(*news)
+            self._term.show((news.record,))  # where it is mounted; a commit has shown that already
+        except Unanswered:
+            pass  # whoever leads now sees the same
+        except Exception:
+            log.exception("pod not taken in", extra=_facts(news.record))
+            news.orders.later(news.record.fsuuid)
+
+    async def _attempt(self, record: VolumeRecord, orders: NodeOrders) -> None:
+        try:
+            await self._take_over(record, await self._labels(record), orders)
+        except DirectPVError as error:
+            log.info("pod not taken in yet", extra={**_facts(record), "error": error.message})
+            orders.later(record.fsuuid)
+
+    async def _labels(self, record: VolumeRecord) -> dict[str, str]:
+        """Read, and again after a while; a refusal must not keep people from seeing which pod it is."""
+        for number in range(1, TRIES + 1):
+            self._term.require_lead()
+            try:
+                return await self._read(record)
+            except Unavailable as error:
+                log.info("pod not read", extra={**_facts(record), "error": error.message, "try": number})
+                if number == TRIES:
+                    raise
+                await asyncio.sleep(PAUSE * number)
+            except DirectPVError as error:
+                log.warning("pod cannot be read", extra={**_facts(record), "error": error.message})
+                break
+        return {}
+
+    async def _take_over(self, record: VolumeRecord, labels: dict[str, str], orders: NodeOrders) -> None:
+        """Commit pod and labels; the node is told of labels as of any other edit."""
+        await self._term.idle(record.name)
+        volume = self._ledger.volumes.get(record.name)
+        if volume is None or volume.record.deleting or volume.record.fsuuid != record.fsuuid:
+            return
+        self._ledger.require_idle(record.name)
+        held = volume.record.labels
+        found = chosen(held, labels)
+        await self._term.commit(self._ledger.note_pod(volume, record, found.labels))
+        self._tell(record, found, orders.name)
+        if found.labels != held:
+            self._told_to(orders, volume)
+
+    def _told_to(self, orders: NodeOrders, volume: Volume) -> None:
+        orders.order(prepare=(volume.record,))
+        facts = {"node": orders.name, "labels": volume.record.labels, "by": "pod"}
+        self._term.events.emit("volume", "changed", volume.record.name, **facts)
+
+    def _tell(self, record: VolumeRecord, found: Chosen, node: str) -> None:
+        """Tell which labels of the pod were not taken: somebody may wonder, or may have tried something."""
+        if not found.ignored:
+            return
+        log.warning("labels of a pod ignored", extra={**_facts(record), "labels": found.ignored})
+        facts = {"pod": record.pod_name, "namespace": record.pod_namespace, "labels": found.ignored}
+        self._term.events.emit("volume", "labels-ignored", record.name, node=node, **facts)
+
+
+def _facts(record: VolumeRecord) -> dict[str, str]:
+    return {"volume": record.name, "pod": record.pod_name, "namespace": record.pod_namespace}

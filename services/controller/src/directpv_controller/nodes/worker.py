@@ -1,0 +1,211 @@
+"""The leader's side of one node: hears its heartbeats, takes in its inventories, and lets orders follow."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+import directpv_common.messages as m
+from directpv_common.api import Node
+from directpv_common.errors import DeadlineExceeded, DirectPVError
+from directpv_common.service import Unanswered
+from directpv_controller.core.model import UNKNOWN, Drive
+from directpv_controller.core.reconcile import Outcome, change_of, lost, take_in
+from directpv_controller.leading.term import Term
+from directpv_controller.nodes.orders import NodeOrders, Spawn
+from directpv_controller.nodes.pod_labels import PodLabels
+
+log = logging.getLogger(__name__)
+
+INVENTORY_SECONDS: Final = 10.0
+SILENT_SECONDS: Final = 15.0
+"""Three heartbeats of an agent."""
+VOLUMES_AT_ONCE: Final = 800
+"""Volumes per inventory, about: a reply must fit into one message of the bus."""
+VOLUMES_GUESSED: Final = 100
+"""Volumes on a drive that this leader has not seen yet, at least."""
+PULL_PAUSE: Final = 0.5
+"""Seconds between two inventories of a node: each of our own orders changes its drives, and need not be read back."""
+MISSED_AT_MOST: Final = 2
+"""Heartbeats in a row without a drive until it is lost: one may have been under way while the drive was registered."""
+
+
+class NodeWorker(NodeOrders):
+    """What is known of one node, and what it must be told."""
+
+    def __init__(
+        self, name: str, term: Term, spawn: Spawn, pulls: asyncio.Semaphore, pods: PodLabels | None = None
+    ) -> None:
+        super().__init__(name, term, spawn)
+        self.state: m.NodeState | None = None
+        self.seen = 0.0
+        """Monotonic time of the last heartbeat."""
+        self.seen_at = ""
+        self.pulling = False
+        self._pulls = pulls
+        self._pods = pods
+        """Takes in pods together with their labels; None: pods have none to read."""
+        self._pulled = 0.0
+        self._again = False
+        self._conflicts: dict[str, int] = {}
+        """Drives that belong to another node, with the generation at which that was told."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether the node has not been heard in this term, or not for several heartbeats."""
+        return self.state is None or time.monotonic() - self.seen > SILENT_SECONDS
+
+    # ---- what the node says
+
+    def heard(self, state: m.NodeState, when: str) -> None:
+        """Take a heartbeat; ask for what differs."""
+        last = self.state
+        if last is not None and last.boot == state.boot and state.sequence < last.sequence:
+            return
+        if last is None or last.boot != state.boot:
+            self._conflicts.clear()
+        else:
+            state = msgspec.structs.replace(state, boot=last.boot)  # one string for all drives
+        self.state, self.seen, self.seen_at = state, time.monotonic(), when
+        self._look_again()
+        self._notice_missing(state)
+        self.pull()
+
+    def pull(self) -> None:
+        """Ask for the inventory of drives that differ, unless that is under way."""
+        self._again = True
+        if not self.pulling and self.state is not None:
+            self.pulling = True
+            self._spawn(self._pull())
+
+    def forget(self) -> None:
+        """Messages may have been lost: compare every drive again."""
+        for drive in self._drives():
+            drive.generation = UNKNOWN
+
+    def _drives(self) -> Iterable[Drive]:
+        node = self._ledger.nodes.get(self.name)
+        return tuple(node.drives.values()) if node else ()
+
+    def _look_again(self) -> None:
+        """Mark drives with which something failed a while ago."""
+        now = time.monotonic()
+        for fsuuid in [fsuuid for fsuuid, due in self._retries.items() if due <= now]:
+            del self._retries[fsuuid]
+            drive = self._ledger.drives.get(fsuuid)
+            if drive is not None:
+                drive.generation = UNKNOWN
+
+    def _notice_missing(self, state: m.NodeState) -> None:
+        gone = []
+        for drive in self._drives():
+            drive.missed = 0 if drive.fsuuid in state.drives else drive.missed + 1
+            lives = drive.known and not drive.pending and drive.record.status is not m.DriveStatus.LOST
+            if drive.missed >= MISSED_AT_MOST and lives:
+                gone.append(lost(self._ledger, drive))
+        if gone:
+            self._spawn(self._apply(gone))
+
+    def _differs(self, fsuuid: str, generation: int) -> bool:
+        drive = self._ledger.drives.get(fsuuid)
+        if drive is None or not drive.known:
+            return True
+        if drive.record.node != self.name:
+            return self._conflicts.get(fsuuid) != generation
+        return self.state is None or drive.boot != self.state.boot or generation > drive.generation
+
+    # ---- inventories
+
+    async def _pull(self) -> None:
+        try:
+            while self._again:
+                self._again = False
+                if self._differing():
+                    await asyncio.sleep(max(0.0, self._pulled + PULL_PAUSE - time.monotonic()))
+                    self._pulled = time.monotonic()
+                for portion in list(self._portions(self._differing())):
+                    await self._ask(portion)
+        except Unanswered:
+            pass
+        except Exception:
+            log.exception("inventory not taken in", extra={"node": self.name})
+        finally:
+            self.pulling = False
+
+    def _differing(self) -> list[str]:
+        reported = self.state.drives if self.state is not None else {}
+        return [fsuuid for fsuuid, generation in reported.items() if self._differs(fsuuid, generation)]
+
+    def _portions(self, fsuuids: list[str]) -> Iterator[tuple[str, ...]]:
+        """Split drives so that the inventory of each portion fits into one message."""
+        portion: list[str] = []
+        size = 0
+        for fsuuid in fsuuids:
+            drive = self._ledger.drives.get(fsuuid)
+            volumes = max(VOLUMES_GUESSED, len(drive.volumes) if drive is not None else 0)
+            if portion and size + volumes > VOLUMES_AT_ONCE:
+                yield tuple(portion)
+                portion, size = [], 0
+            portion.append(fsuuid)
+            size += volumes
+        if portion:
+            yield tuple(portion)
+
+    async def _ask(self, fsuuids: tuple[str, ...]) -> None:
+        request = m.GetInventory(drives=fsuuids)
+        try:
+            async with self._pulls:
+                inventory = await self._term.bus.call(
+                    Node.INVENTORY_GET, request, node=self.name, within=INVENTORY_SECONDS, patient=False
+                )
+        except DeadlineExceeded as error:
+            log.warning("no inventory", extra={"node": self.name, "error": error.message})
+            if len(fsuuids) > 1:
+                for fsuuid in fsuuids:
+                    await self._ask((fsuuid,))
+            return
+        except DirectPVError as error:
+            log.info("no inventory", extra={"node": self.name, "error": error.message})
+            return
+        await self._take_in(inventory)
+
+    async def _take_in(self, inventory: m.Inventory) -> None:
+        state = self.state
+        if state is None or inventory.info.name != self.name or inventory.boot != state.boot:
+            log.info("inventory ignored", extra={"node": self.name, "boot": inventory.boot})
+            return
+        self._term.require_lead()
+        policy = {"cordon_predicted": self._term.cordon_predicted, "read_pods": self._pods is not None}
+        outcomes = []
+        for held in inventory.drives:
+            outcome = take_in(self._ledger, self.name, state.boot, held, **policy)
+            outcomes.append(outcome)
+            if self._pods is not None:
+                self._pods.take_in(outcome.pods, self)
+            drive = self._ledger.drives[held.record.fsuuid]
+            if drive.record.node != self.name:
+                self._conflicts[drive.fsuuid] = held.generation
+            elif outcome.unsettled:
+                self.later(drive.fsuuid)
+        await self._apply(outcomes)
+
+    async def _apply(self, outcomes: list[Outcome]) -> None:
+        """Commit what was taken in, then tell and order."""
+        change = change_of(self._ledger, outcomes)
+        try:
+            await self._term.commit(change)
+        except Unanswered:
+            return
+        except DirectPVError as error:
+            log.warning("not recorded; will be asked again", extra={"node": self.name, "error": error.message})
+            return
+        for outcome in outcomes:
+            for event in outcome.events:
+                log.info("reconciled", extra={"what": f"{event.noun}.{event.kind}", "id": event.subject, **event.data})
+                self._term.events.emit(event.noun, event.kind, event.subject, **{"node": self.name, **event.data})
+            self.order(prepare=outcome.prepare, update=outcome.update, remove=outcome.remove)
+            pods_come = {record.name for record in outcome.pods}
+            self._term.show(record for record in outcome.used if record.name not in pods_come)

@@ -1,0 +1,94 @@
+"""What is written together: the commits of one drive that waited for each other."""
+
+import asyncio
+from typing import Protocol
+
+from directpv_common.crd import Reservation
+from directpv_common.errors import DirectPVError, Fenced, Unavailable
+from directpv_common.messages import DriveRecord, VolumeRecord, VolumeUse
+from directpv_controller.leading.port import OutcomeUnknown
+from directpv_controller.registry.kubernetes.election import KubernetesLease
+from directpv_controller.registry.kubernetes.shelf import HeldVolume
+
+Outcome = DirectPVError | None
+
+
+class Notice(Protocol):
+    """Is told what others did to objects, as soon as it is seen."""
+
+    def drive_edited(self, base: DriveRecord, theirs: DriveRecord) -> None:
+        """Take in a drive that somebody else wrote since ``base``."""
+        ...
+
+    def volume_edited(self, base: VolumeRecord, theirs: VolumeRecord) -> None:
+        """Take in a volume that somebody else wrote since ``base``."""
+        ...
+
+    def recreated(self, noun: str, name: str) -> None:
+        """Tell that an object was gone, and was made again."""
+        ...
+
+    def use_of(self, name: str) -> VolumeUse | None:
+        """Return where a volume is mounted; None: not known."""
+        ...
+
+
+class Entry:
+    """What one commit wants of one drive."""
+
+    def __init__(self, lease: KubernetesLease, future: "asyncio.Future[None]") -> None:
+        self.lease, self.future = lease, future
+        self.drive: DriveRecord | None = None
+        self.puts: dict[str, VolumeRecord] = {}
+        self.removed: dict[str, VolumeRecord] = {}
+        self.again: set[str] = set()
+        """Volumes to be written even if nothing about them changes."""
+
+    def settle(self, outcome: Outcome) -> None:
+        """Tell who waits; nobody does for repairs."""
+        if self.future.done():
+            return
+        if outcome is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(outcome)
+            self.future.exception()  # looked at: an outcome that nobody waits for is no fault to be logged
+
+
+class Group:
+    """All that is written together."""
+
+    def __init__(self, batch: list[Entry]) -> None:
+        self.drive: DriveRecord | None = None
+        self.puts: dict[str, VolumeRecord] = {}
+        self.removed: dict[str, VolumeRecord] = {}
+        self.again: set[str] = set()
+        for entry in batch:
+            self.drive = entry.drive or self.drive
+            for name in entry.removed:
+                self.puts.pop(name, None)
+            self.removed = {**self.removed, **entry.removed}
+            for name, record in entry.puts.items():
+                self.removed.pop(name, None)
+                self.puts[name] = record
+            self.again |= entry.again
+
+    def reserved(self, held: dict[str, HeldVolume]) -> list[Reservation]:
+        """Return what is reserved once this is written."""
+        after = {name: volume.reservation for name, volume in held.items() if name not in self.removed}
+        for name, record in self.puts.items():
+            after[name] = Reservation(name, record.capacity, record.claim_id)
+        return list(after.values())
+
+
+def outcome_of(entry: Entry, outcomes: dict[str, Outcome]) -> Outcome:
+    """Return what became of a commit, or of a repair, whose drive was written."""
+    names = [*entry.puts, *entry.removed] or [*entry.again]
+    failures = [error for error in map(outcomes.get, names) if error is not None]
+    if not failures:
+        return None
+    fatal = next((error for error in failures if isinstance(error, Fenced | OutcomeUnknown)), None)
+    if fatal is not None:
+        return fatal
+    undone = len(names) == 1 and entry.drive is None and isinstance(failures[0], Unavailable)
+    return failures[0] if undone else OutcomeUnknown(f"written in part: {failures[0].message}")

@@ -1,0 +1,247 @@
+"""The registry in upstream's custom resources: one update per drive and one write per volume, drives side by side.
+
+All or nothing cannot hold over several objects. A commit of one volume, or of one drive, either holds as a whole or
+leaves only what the next leader puts right (see :mod:`.kubernetes_lane`). A commit over several drives that fails in
+part ends the term, so that memory is read anew.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Final
+
+from directpv_common import crd
+from directpv_common.crd import Object
+from directpv_common.errors import Fenced, Unavailable
+from directpv_common.messages import DriveRecord, VolumeRecord, VolumeUse
+from directpv_controller.core.model import Snapshot, Writes
+from directpv_controller.leading.port import OutcomeUnknown
+from directpv_controller.registry.kubernetes.client import Client
+from directpv_controller.registry.kubernetes.election import REBUILT, KubernetesElection, KubernetesLease
+from directpv_controller.registry.kubernetes.group import Entry, Notice
+from directpv_controller.registry.kubernetes.lane import Lane
+from directpv_controller.registry.kubernetes.shelf import VOLUMES, Shelf
+from directpv_controller.registry.kubernetes.writer import Writer
+
+log = logging.getLogger(__name__)
+
+ENDED: Final = "the registry was closed"
+AGAIN_SECONDS: Final = 5.0
+
+
+class _Deaf:
+    """Stands in until somebody listens to what others do."""
+
+    def drive_edited(self, base: DriveRecord, theirs: DriveRecord) -> None:
+        """Keep silent."""
+
+    def volume_edited(self, base: VolumeRecord, theirs: VolumeRecord) -> None:
+        """Keep silent."""
+
+    def recreated(self, noun: str, name: str) -> None:
+        """Keep silent."""
+
+    def use_of(self, name: str) -> VolumeUse | None:
+        """Know nothing."""
+        return None
+
+
+class KubernetesRegistry:
+    """See :class:`~directpv_controller.leading.port.Registry`."""
+
+    def __init__(
+        self,
+        client: Client,
+        election: KubernetesElection,
+        registry: str,
+        observe: Callable[[int, float], None],
+        count_conflict: Callable[[str], None],
+    ) -> None:
+        """Describe the registry ``registry``, which is read when somebody leads."""
+        self.id = registry
+        self.client = client
+        self.shelf = Shelf()
+        self.notice: Notice = _Deaf()
+        """Whoever listens to what others do to the objects."""
+        self._election, self._observe = election, observe
+        self._writer = Writer(client, count_conflict)
+        self._lanes: dict[str, Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def lease(self) -> KubernetesLease:
+        """The lease of this term.
+
+        Raises:
+            Fenced: Nobody of this process was elected.
+        """
+        if self._election.lease is None:
+            raise Fenced("this process was not elected")
+        return self._election.lease
+
+    async def load(self) -> Snapshot:
+        """Read everything; see :class:`~directpv_controller.leading.port.Registry`.
+
+        Raises:
+            Unavailable: The API server does not answer.
+            Fenced: Somebody else leads.
+        """
+        shelf = Shelf()
+        await shelf.load(self.client)
+        try:
+            await self.lease.outrun(shelf.epoch)
+        except Fenced as error:
+            raise Unavailable(error.message) from error
+        self.shelf, self._lanes = shelf, {}
+        shown = ((name, crd.shown_use(held.rest)) for name, held in shelf.volumes.items())
+        return Snapshot(
+            drives=[held.record for held in shelf.drives.values()],
+            volumes=[held.record for held in shelf.volumes.values()],
+            uses={name: use for name, use in shown if use is not None},
+        )
+
+    async def rebuilding(self) -> bool:
+        """Tell whether nodes have not yet had the time to report their drives to this registry."""
+        return self.lease.annotations.get(REBUILT) != self.id
+
+    async def rebuilt(self, lease: KubernetesLease) -> None:
+        """Note that they had."""
+        await lease.note(REBUILT, self.id)
+
+    # ---- writing
+
+    def commit(self, writes: Writes, lease: KubernetesLease) -> Awaitable[None]:
+        """Queue ``writes`` at once, and return what waits for them to be durable."""
+        parts: dict[str, Entry] = {}
+        for drive in writes.drives:
+            self._part(parts, drive.fsuuid, lease).drive = drive
+        for volume in writes.volumes:
+            self._part(parts, volume.fsuuid, lease).puts[volume.name] = volume
+        for volume in writes.removed:
+            self._part(parts, volume.fsuuid, lease).removed[volume.name] = volume
+        for fsuuid, entry in parts.items():
+            self._queue(fsuuid, entry)
+        futures = [entry.future for entry in parts.values()]
+        return futures[0] if len(futures) == 1 else asyncio.ensure_future(_all(futures))
+
+    @staticmethod
+    def _part(parts: dict[str, Entry], fsuuid: str, lease: KubernetesLease) -> Entry:
+        if fsuuid not in parts:
+            parts[fsuuid] = Entry(lease, asyncio.get_running_loop().create_future())
+        return parts[fsuuid]
+
+    def write_again(self, fsuuid: str, volumes: Iterable[str] = ()) -> None:
+        """Write a drive that is marked dirty, and volumes, as they should be, soon; nobody waits.
+
+        It is tried until it is done, or the term is over: an object that is missing would be missed at the next load.
+        """
+        lease, names = self.lease, frozenset(volumes)
+        entry = Entry(lease, asyncio.get_running_loop().create_future())
+        entry.future.add_done_callback(lambda future: self._written(future, lease, fsuuid, names))
+        entry.again.update(names)
+        self._queue(fsuuid, entry)
+
+    def _written(
+        self, future: "asyncio.Future[None]", lease: KubernetesLease, fsuuid: str, volumes: frozenset[str]
+    ) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is None or self._closed:
+            return
+        log.warning("object not written; it is tried again", extra={"drive": fsuuid, "error": str(error)})
+        self._spawn(self._write_later(lease, fsuuid, volumes))
+
+    async def _write_later(self, lease: KubernetesLease, fsuuid: str, volumes: frozenset[str]) -> None:
+        await asyncio.sleep(AGAIN_SECONDS)
+        if lease.valid:
+            self.write_again(fsuuid, volumes)
+
+    def show(self, volumes: Iterable[VolumeRecord]) -> None:
+        """Write paths and state of volumes as upstream's tools read them, where they are not there yet."""
+        for record in volumes:
+            held, use = self.shelf.volumes.get(record.name), self.notice.use_of(record.name)
+            if held is not None and use is not None and not crd.shows_use(held.rest, held.record, use):
+                self.write_again(record.fsuuid, [record.name])
+
+    async def withdraw(self, obj: Object) -> None:
+        """Delete a volume's object that a former leader made too late.
+
+        Raises:
+            Unavailable: It is not certain that it is gone.
+        """
+        meta = obj["metadata"]
+        await self._writer.remove(VOLUMES, meta["name"], meta["resourceVersion"], [], self.lease)
+
+    def make_good(self) -> int:
+        """Begin to write every drive whose object does not tell its volumes; return how many there are."""
+        dirty = [fsuuid for fsuuid, held in self.shelf.drives.items() if held.dirty]
+        for fsuuid in dirty:
+            self.write_again(fsuuid)
+        return len(dirty)
+
+    def lane(self, fsuuid: str) -> Lane:
+        """Return the lane of a drive."""
+        lane = self._lanes.get(fsuuid)
+        if lane is None:
+            lane = self._lanes[fsuuid] = Lane(fsuuid, self.shelf, self._writer, self, self._observe)
+        return lane
+
+    def _queue(self, fsuuid: str, entry: Entry) -> None:
+        if self._closed:
+            entry.settle(Unavailable(ENDED))
+            return
+        lane = self.lane(fsuuid)
+        lane.add(entry)
+        if not lane.busy:
+            lane.busy = True
+            self._spawn(lane.run())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("writing failed", exc_info=task.exception())
+
+    async def close(self) -> None:
+        """End what runs: nothing of this term may be written after it."""
+        self._closed = True
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # ---- passed on, so that lanes need not know who listens
+
+    def drive_edited(self, base: DriveRecord, theirs: DriveRecord) -> None:
+        """See :class:`~.kubernetes_group.Notice`."""
+        self.notice.drive_edited(base, theirs)
+
+    def volume_edited(self, base: VolumeRecord, theirs: VolumeRecord) -> None:
+        """See :class:`~.kubernetes_group.Notice`."""
+        self.notice.volume_edited(base, theirs)
+
+    def recreated(self, noun: str, name: str) -> None:
+        """See :class:`~.kubernetes_group.Notice`."""
+        self.notice.recreated(noun, name)
+
+    def use_of(self, name: str) -> VolumeUse | None:
+        """See :class:`~.kubernetes_group.Notice`."""
+        return self.notice.use_of(name)
+
+
+async def _all(futures: "list[asyncio.Future[None]]") -> None:
+    """Wait for all; a commit that holds in part cannot be taken back."""
+    outcomes = await asyncio.gather(*futures, return_exceptions=True)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    if not failures:
+        return
+    fenced = next((failure for failure in failures if isinstance(failure, Fenced)), None)
+    if fenced is not None:
+        raise fenced
+    if len(failures) == len(futures):
+        raise next((failure for failure in failures if isinstance(failure, OutcomeUnknown)), failures[0])
+    raise OutcomeUnknown(f"written in part: {failures[0]}") from failures[0]

@@ -1,0 +1,199 @@
+"""The controller's API: one handler per row of :class:`directpv_common.api.Controller`, served by the leader alone.
+
+Every handler that changes something runs in a task of its own, one per volume or drive at a time: a caller that goes
+away leaves no half-done work, and a repeat of a running call joins it. A reply is sent only after the commit, and only
+while this process certainly leads.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import directpv_common.messages as m
+from directpv_common.api import Controller, Endpoint
+from directpv_common.clock import now_rfc3339
+from directpv_common.errors import DirectPVError, FailedPrecondition
+from directpv_common.service import Handler, Handlers, Unanswered
+from directpv_common.singleflight import SingleFlight
+from directpv_controller.core import listing
+from directpv_controller.core.model import Volume
+from directpv_controller.core.wanted import Wanted, wanted_from
+from directpv_controller.leading.term import Term
+from directpv_controller.nodes.nodes import Nodes
+from directpv_controller.serving.changes import Changes
+from directpv_controller.serving.formats import Formats
+from directpv_controller.serving.metrics import Figures
+from directpv_controller.serving.repairs import Repairs
+
+log = logging.getLogger(__name__)
+R = TypeVar("R")
+
+REMOVE_SECONDS: Final = 3.0
+"""How long a delete waits for the node; after that it is acknowledged, and finished in the background."""
+
+
+class Api:
+    """Answers for one term of leadership."""
+
+    def __init__(self, term: Term, nodes: Nodes, figures: Figures) -> None:
+        self._term = term
+        self._ledger = term.ledger
+        self._nodes = nodes
+        self._figures = figures
+        self._flights: SingleFlight[Any] = SingleFlight()
+        self._changes = Changes(term, nodes, self._flights)
+        self._repairs = Repairs(term)
+        self.init_devices = Formats(term, nodes, self._flights).init
+
+    def handlers(self) -> Handlers:
+        """Return what to serve."""
+        table: dict[Endpoint[Any, Any], Handler] = {
+            Controller.VOLUME_CREATE: self.create_volume,
+            Controller.VOLUME_DELETE: self.delete_volume,
+            Controller.VOLUME_EXPAND: self.expand_volume,
+            Controller.VOLUME_CHANGE: self._changes.volume,
+            Controller.VOLUME_GET: self.get_volume,
+            Controller.VOLUME_LIST: self.list_volumes,
+            Controller.CAPACITY_GET: self.get_capacity,
+            Controller.DRIVE_LIST: self.list_drives,
+            Controller.DRIVE_CHANGE: self._changes.drive,
+            Controller.DRIVE_INIT: self.init_devices,
+            Controller.DRIVE_REPAIR: self._repairs.begin,
+            Controller.DRIVE_REPAIR_STATUS: self._repairs.status,
+            Controller.NODE_LIST: self.list_nodes,
+        }
+        return {endpoint: self._guarded(endpoint, handler) for endpoint, handler in table.items()}
+
+    def _guarded(self, endpoint: Endpoint[Any, Any], handler: Handler) -> Handler:
+        """Answer only while leading, and count how it went."""
+
+        async def guarded(request: Any) -> object:
+            outcome = "OK"
+            try:
+                self._term.require_lead()
+                reply = await handler(request)
+                self._term.require_lead()
+            except Unanswered:
+                outcome = "Unanswered"
+                raise
+            except DirectPVError as error:
+                outcome = error.reason
+                self._term.require_lead()
+                raise
+            except Exception:
+                outcome = "Internal"
+                raise
+            finally:
+                self._figures.requests.labels(endpoint.name, outcome).inc()
+            return reply
+
+        return guarded
+
+    async def drain(self) -> None:
+        """Wait until nothing runs any more."""
+        await self._flights.drain()
+
+    async def _one_at_a_time(self, name: str, request: object, work: Callable[[], Awaitable[R]]) -> R:
+        result: R = await self._flights.run(f"volume {name}", request, work)
+        return result
+
+    # ---- volumes
+
+    async def create_volume(self, request: m.CreateVolume) -> m.VolumeInfo:
+        """Place a volume. Source: CSI CreateVolume."""
+        wanted = wanted_from(request)
+        return await self._one_at_a_time(request.name, request, lambda: self._create(wanted))
+
+    async def _create(self, wanted: Wanted) -> m.VolumeInfo:
+        if wanted.name not in self._ledger.volumes:
+            await self._nodes.reported()
+        await self._term.idle(wanted.name)
+        volume, change = self._ledger.place(wanted, now=now_rfc3339())
+        await self._term.commit(change)
+        record = volume.record
+        info = listing.volume_info(self._ledger, volume)
+        if change is not None:
+            self._nodes.worker(info.node).order(prepare=(record,))
+            self._term.events.emit(
+                "volume", "created", record.name, node=info.node, drive=record.fsuuid, capacity=record.capacity
+            )
+        return info
+
+    async def delete_volume(self, request: m.VolumeId) -> m.Done:
+        """Delete a volume; one that does not exist is deleted already. Source: CSI DeleteVolume."""
+        return await self._one_at_a_time(request.name, request, lambda: self._delete(request.name))
+
+    async def _delete(self, name: str) -> m.Done:
+        if name not in self._ledger.volumes:
+            await self._nodes.reported()
+        await self._term.idle(name)
+        volume = self._ledger.volumes.get(name)
+        if volume is None:
+            return m.Done()
+        self._ledger.require_idle(name)
+        if not volume.record.deleting:
+            await self._term.commit(self._ledger.mark(volume, deleting=True))
+        worker = self._nodes.worker(self._ledger.drives[volume.record.fsuuid].record.node)
+        try:
+            await worker.purge(volume.record, within=REMOVE_SECONDS)
+        except FailedPrecondition:
+            await self._unmark(volume)
+            raise
+        except DirectPVError as error:
+            await self._acknowledge_unless_used(volume, error)
+        return m.Done()
+
+    async def _acknowledge_unless_used(self, volume: Volume, error: DirectPVError) -> None:
+        """The node did not say what it did; refuse if the volume was mounted when it was last heard of."""
+        name, node = volume.record.name, self._ledger.drives[volume.record.fsuuid].record.node
+        if volume.use is not None and volume.use.staged:
+            await self._unmark(volume)
+            raise FailedPrecondition(
+                f"volume {name} is staged on node {node}, which cannot be asked ({error.message}); unstage it first"
+            ) from error
+        log.info("volume deleted; its node frees the space later", extra={"volume": name, "error": error.message})
+        self._nodes.worker(node).later(volume.record.fsuuid)
+
+    async def _unmark(self, volume: Volume) -> None:
+        """Take the mark back, so that the volume is shown and can be used."""
+        if self._ledger.volumes.get(volume.record.name) is volume:
+            self._ledger.require_idle(volume.record.name)
+            await self._term.commit(self._ledger.mark(volume, deleting=False))
+
+    async def expand_volume(self, request: m.ExpandVolume) -> m.VolumeExpanded:
+        """Reserve a larger size. Source: CSI ControllerExpandVolume."""
+        return await self._one_at_a_time(request.name, request, lambda: self._expand(request))
+
+    async def _expand(self, request: m.ExpandVolume) -> m.VolumeExpanded:
+        await self._term.idle(request.name)
+        capacity, change = self._ledger.expand(request)
+        await self._term.commit(change)
+        volume = self._ledger.volume(request.name)
+        if change is not None:
+            node = self._ledger.drives[volume.record.fsuuid].record.node
+            self._nodes.worker(node).order(prepare=(volume.record,))
+            self._term.events.emit("volume", "expanded", request.name, node=node, capacity=capacity)
+        return m.VolumeExpanded(capacity=capacity, node_expansion_required=volume.seen < capacity)
+
+    async def get_volume(self, request: m.VolumeId) -> m.VolumeInfo:
+        """Return one volume."""
+        return listing.volume_info(self._ledger, self._ledger.volume(request.name))
+
+    async def list_volumes(self, request: m.ListVolumes) -> m.VolumePage:
+        """Return one page of volumes."""
+        return listing.list_volumes(self._ledger, request)
+
+    async def get_capacity(self, request: m.GetCapacity) -> m.Capacity:
+        """Return the free space for volumes with these parameters."""
+        await self._nodes.reported()
+        return listing.capacity(self._ledger, request)
+
+    # ---- drives and nodes
+
+    async def list_drives(self, request: m.ListDrives) -> m.DrivePage:
+        """Return one page of drives."""
+        return listing.list_drives(self._ledger, request)
+
+    async def list_nodes(self, request: m.Empty) -> m.NodePage:
+        """Return all nodes."""
+        return self._nodes.page()

@@ -1,0 +1,74 @@
+"""Devices become drives: formatted by their node, which alone can tell whether they may be, then registered."""
+
+from typing import Any, Final
+
+import msgspec
+
+import directpv_common.messages as m
+from directpv_common.api import Node
+from directpv_common.context import remaining
+from directpv_common.errors import Conflict, FailedPrecondition, NotFound, Unavailable
+from directpv_common.singleflight import SingleFlight
+from directpv_controller.leading.term import Term
+from directpv_controller.nodes.nodes import Nodes
+
+INIT_SECONDS: Final = 600.0
+"""Formatting when the caller sets no deadline."""
+LIST_SECONDS: Final = 15.0
+
+
+class Formats:
+    """Answers for one term of leadership; ``flights`` is shared with whatever else works on drives and volumes."""
+
+    def __init__(self, term: Term, nodes: Nodes, flights: SingleFlight[Any]) -> None:
+        self._term = term
+        self._nodes = nodes
+        self._flights = flights
+
+    async def init(self, request: m.InitDevices) -> m.FormatResults:
+        """Let a node format devices, and register the drives that they became."""
+        results: m.FormatResults = await self._flights.run(f"init {request.node}", request, lambda: self._init(request))
+        return results
+
+    async def _init(self, request: m.InitDevices) -> m.FormatResults:
+        await self._nodes.reported()
+        order = m.FormatDevices(
+            devices=request.devices, registered=await self._registered(request), fence=self._term.fence
+        )
+        self._term.require_lead()
+        limit = remaining(INIT_SECONDS)
+        results = await self._term.bus.call(
+            Node.DEVICE_FORMAT, order, node=request.node, within=limit, attempt=limit, patient=False
+        )
+        registered = [await self._register(request.node, result) for result in results.results]
+        return m.FormatResults(node=request.node, results=tuple(registered))
+
+    async def _registered(self, request: m.InitDevices) -> tuple[str, ...]:
+        """Return which file systems among the devices asked belong to registered drives, of whatever node."""
+        try:
+            devices = await self._term.bus.call(
+                Node.DEVICE_LIST, m.Empty(), node=request.node, within=remaining(LIST_SECONDS), patient=False
+            )
+        except Unavailable as error:
+            if not self._nodes.knows(request.node):
+                raise NotFound(f"node {request.node} is unknown: its agent was never heard", field="node") from error
+            raise FailedPrecondition(f"node {request.node} does not answer; start its agent first") from error
+        asked = {device.name for device in request.devices}
+        found = {device.fsuuid.lower() for device in devices.devices if device.name in asked and device.fsuuid}
+        return tuple(sorted(found & self._term.ledger.drives.keys()))
+
+    async def _register(self, node: str, result: m.FormatResult) -> m.FormatResult:
+        if result.drive is None:
+            return result
+        record = msgspec.structs.replace(result.drive, node=node)
+        news = record.fsuuid not in self._term.ledger.drives  # the node's heartbeat may have been quicker
+        try:
+            change = self._term.ledger.register(record)
+        except Conflict as error:
+            self._term.events.emit("drive", "conflict", record.fsuuid, node=node)
+            return m.FormatResult(name=result.name, error=error.message)
+        await self._term.commit(change)
+        if news:
+            facts = {"node": node, "device": record.device, "total": record.total}
+            self._term.events.emit("drive", "registered", record.fsuuid, **facts)
+        return m.FormatResult(name=result.name, drive=self._term.ledger.drives[record.fsuuid].record)

@@ -1,0 +1,57 @@
+"""Repairs of drives: passed on to the drive's node, which alone can tell whether a drive may be repaired."""
+
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+import directpv_common.messages as m
+from directpv_common.api import Endpoint, Node
+from directpv_common.context import remaining
+from directpv_common.errors import FailedPrecondition, Unavailable
+from directpv_controller.leading.term import Term
+
+R = TypeVar("R")
+
+REPAIR_SECONDS: Final = 90.0
+"""Until a node has looked at its devices and begun a repair; a disk that hangs delays that."""
+
+
+class Repairs:
+    """Answers for one term of leadership."""
+
+    def __init__(self, term: Term) -> None:
+        self._term = term
+
+    async def begin(self, request: m.RepairDrive) -> m.RepairStatus:
+        """Let the node of a drive begin its repair, or join the one that runs.
+
+        Raises:
+            NotFound: No such drive, for the registry or for its node.
+            FailedPrecondition: The drive is used, or its node does not answer; says what to do first.
+            Busy: Operations work on the drive, or a repair with other flags.
+        """
+        order = m.OrderRepair(**msgspec.structs.asdict(request), fence=self._term.fence)
+        try:
+            return await self._ask(request.fsuuid, Node.DRIVE_REPAIR, order)
+        except Unavailable as error:  # which callers repeat for as long as they can wait
+            raise FailedPrecondition(error.message) from error
+
+    async def status(self, request: m.DriveId) -> m.RepairStatus:
+        """Return where the last repair of a drive stands.
+
+        Raises:
+            NotFound: No such drive, or its node has begun no repair of it since its agent started.
+            Unavailable: The node does not answer.
+        """
+        return await self._ask(request.fsuuid, Node.DRIVE_REPAIR_STATUS, request)
+
+    async def _ask(self, fsuuid: str, endpoint: Endpoint[Any, R], request: object) -> R:
+        node = self._term.ledger.drive(fsuuid).record.node
+        self._term.require_lead()
+        within = remaining(REPAIR_SECONDS)
+        try:
+            return await self._term.bus.call(endpoint, request, node=node, within=within, patient=False)
+        except Unavailable as error:
+            raise Unavailable(
+                f"node {node} of drive {fsuuid} does not answer ({error.message}); start its agent"
+            ) from error

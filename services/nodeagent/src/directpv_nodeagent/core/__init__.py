@@ -1,1 +1,0 @@
-"""Decisions without I/O: no asyncio, no files, no system calls, no clock."""

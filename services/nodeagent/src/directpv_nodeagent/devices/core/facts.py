@@ -1,0 +1,59 @@
+"""What is known of one block device at one moment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from directpv_nodeagent.devices.core.superblock import Superblock
+from directpv_nodeagent.devices.core.udev_data import MODEL, PART_NUMBER, VENDOR
+
+NO_UDEV: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """A snapshot of a block device, from sysfs, the udev database, mount and swap tables, and its own content.
+
+    ``udev`` has the record of the udev database as :func:`.udev_data.parse_udev` splits it; on a node without
+    such a record, what the agent found itself under the same keys.
+    """
+
+    name: str
+    """Kernel name without ``/dev/``; may contain a slash (``cciss/c0d0``)."""
+    major_minor: str
+    """``<major>:<minor>``, decimal."""
+    size: int = 0
+    """Bytes."""
+    disk: str = ""
+    """Kernel name of the disk that this is a partition of; empty for a whole disk."""
+    hidden: bool = False
+    removable: bool = False
+    read_only: bool = False
+    partitioned: bool = False
+    holders: tuple[str, ...] = ()
+    dm_name: str = ""
+    mount_points: tuple[str, ...] = ()
+    """Where it is mounted, in any namespace that can be seen; a note in words where the place cannot."""
+    swap: bool = False
+    cdrom: bool = False
+    udev: Mapping[str, str] = field(default_factory=lambda: NO_UDEV)
+    superblock: Superblock | None = None
+    """XFS that this device is, read from it; None if it is none, or could not be read (see ``unreadable``)."""
+    shadow: Superblock | None = None
+    """XFS that shows through this device but belongs to another: a path of a multipath disk, a member of a mirror.
+    Never to be mounted from here; ``superblock`` is None then."""
+    signatures: tuple[str, ...] = ()
+    """Read from the device itself, sorted: libblkid's names, such as ``LVM2_member``, ``ext4``, ``gpt``."""
+    unreadable: str = ""
+    """Why the device's content could not be read, in words; empty if it was read, or need not be."""
+
+    pending: bool = False
+    """It is still being read, and was not given up: nothing may be concluded from what is missing here."""
+
+    @property
+    def make(self) -> str:
+        """For people: device-mapper name, vendor, model and partition, of those that are known."""
+        part = self.udev.get(PART_NUMBER, "")
+        words = (self.dm_name, self.udev.get(VENDOR, ""), self.udev.get(MODEL, ""), f"(Part {part})" if part else "")
+        return " ".join(word for word in words if word)

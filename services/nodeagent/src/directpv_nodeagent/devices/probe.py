@@ -1,0 +1,203 @@
+"""Finds the block devices of this node and everything that decides about them. Blocking: call in a thread.
+
+sysfs says which devices exist; the udev database only adds to it, and need not be there. Records of devices that are
+gone do no harm, nor does a device that vanishes or hangs while it is looked at.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from time import monotonic
+from typing import Final
+
+from directpv_common.errors import DriveFault
+from directpv_common.units import MIB
+from directpv_nodeagent.devices.core.facts import DeviceFacts
+from directpv_nodeagent.devices.core.signatures import with_content
+from directpv_nodeagent.devices.core.superblock import Superblock
+from directpv_nodeagent.devices.core.udev_data import FS_TYPE
+from directpv_nodeagent.devices.signatures import open_device, read_signatures, read_superblock
+from directpv_nodeagent.devices.sysfs import (
+    Roots,
+    disk_of,
+    flag_of,
+    is_partitioned,
+    names_in,
+    read_text,
+    read_udev,
+    size_of,
+    stand_in,
+)
+from directpv_nodeagent.devices.tables import InUse, read_tables
+from directpv_nodeagent.linux.executor import DriveExecutors
+from directpv_nodeagent.linux.executor_job import Hangs
+
+log = logging.getLogger(__name__)
+
+READ_SECONDS: Final = 15.0
+"""A disk that was spun down takes up to ten seconds to answer."""
+_LEAST_READ: Final = 16 * MIB
+"""Smaller devices (floppies, empty slots, unattached loops) can hold no XFS and are not read."""
+
+Content = tuple[Superblock | None, tuple[str, ...]]
+
+
+class Prober:
+    """Probes those devices of the node that the agent may touch, and no others."""
+
+    def __init__(
+        self,
+        patterns: tuple[str, ...] = ("*",),
+        include_loop: bool = False,
+        *,
+        roots: Roots | None = None,
+        within: float = READ_SECONDS,
+    ) -> None:
+        """Take the limits of what may be touched.
+
+        Args:
+            patterns: Kernel names as shell patterns, for instance ``("nvme*", "sd*")``.
+            include_loop: Whether loop devices are probed; they are too if a pattern begins with ``loop``.
+            roots: Where the system's trees are.
+            within: Seconds that reading one device may take.
+        """
+        self.patterns = patterns
+        self.include_loop = include_loop or any(pattern.startswith("loop") for pattern in patterns)
+        self.roots = roots or Roots()
+        self.within = within
+        self._unreadable: dict[str, str] = {}
+        self._late: dict[str, float] = {}
+        """Since when devices have not answered, by name."""
+        self.executors = DriveExecutors(width=2, stuck_limit=1)
+        """Threads that read devices; one that hangs is not tried again before it returns."""
+        self._glances = DriveExecutors(width=2, stuck_limit=1)
+        """The same for probes of little patience, apart: a device that was busy when a scan glanced at it does not
+        hang, and whoever asks for that very device, to format it for instance, waits for it."""
+
+    def allows(self, name: str) -> bool:
+        """Tell whether the agent may touch device ``name``."""
+        if name.startswith("loop") and not self.include_loop:
+            return False
+        return any(fnmatchcase(name, pattern) for pattern in self.patterns)
+
+    def probe(self, patience: float | None = None) -> list[DeviceFacts]:
+        """Return all devices that may be touched, sorted by name; devices are read at the same time.
+
+        Args:
+            patience: Seconds to wait for the slowest, if less than reading may take: those that are still being read
+                are ``pending`` then. By default they are waited for, and are ``unreadable`` if they do not answer.
+
+        Raises:
+            DriveFault: There is no mount table, so that nothing can be said about any device.
+        """
+        names = (entry.replace("!", "/") for entry in names_in(self.roots.sys / "class/block"))
+        return self._probe(names, self.within if patience is None else min(patience, self.within))
+
+    def probe_one(self, name: str) -> DeviceFacts | None:
+        """Return the device called ``name``; None if there is none, or it may not be touched.
+
+        Raises:
+            DriveFault: As :meth:`probe`.
+        """
+        return next(iter(self._probe([name], self.within)), None)
+
+    def probe_number(self, number: str) -> DeviceFacts | None:
+        """Return the device with number ``<major>:<minor>``, whatever it is called now; else None.
+
+        Raises:
+            DriveFault: As :meth:`probe`.
+        """
+        facts = self.probe_one((self.roots.sys / "dev/block" / number).resolve().name.replace("!", "/"))
+        return facts if facts and facts.major_minor == number else None
+
+    def path_of(self, facts: DeviceFacts) -> str:
+        """Return the path of the device's file."""
+        return str(self.roots.path(facts.name))
+
+    def _probe(self, names: Iterable[str], patience: float) -> list[DeviceFacts]:
+        allowed = [name for name in names if self.allows(name)]
+        if not allowed:
+            return []
+        tables = read_tables(self.roots)
+        found = [facts for name in sorted(allowed) if (facts := self._look(name, tables))]
+        wanted = {facts.name: facts for facts in found if _worth_reading(facts)}
+        contents = (self._glances if patience < self.within else self.executors).run_all(
+            {name: lambda facts=facts: self.read_content(facts) for name, facts in wanted.items()},  # type: ignore[misc]
+            patience,
+            "reading its signatures",
+        )
+        self._late = {name: since for name, since in self._late.items() if name in wanted}
+        return [self._add_content(facts, contents.get(facts.name), patience) for facts in found]
+
+    def _look(self, name: str, tables: InUse) -> DeviceFacts | None:
+        """Return what is known without reading the device; None if it is gone, or nothing is behind it."""
+        block = self.roots.block(name)
+        number = read_text(block / "dev")
+        if not number or _unattached_loop(self.roots, name):
+            return None
+        mount_points = tables.mount_points(name, number)
+        udev = read_udev(self.roots, number)
+        if udev is None:
+            udev = stand_in(self.roots, block)
+            if mount_points and number in tables.fs_types:
+                udev[FS_TYPE] = tables.fs_types[number]
+        return DeviceFacts(
+            name=name,
+            major_minor=number,
+            size=size_of(block),
+            disk=disk_of(block),
+            hidden=flag_of(block / "hidden"),
+            removable=flag_of(block / "removable"),
+            read_only=flag_of(block / "ro"),
+            partitioned=is_partitioned(block),
+            holders=tuple(names_in(block / "holders")),
+            dm_name=read_text(block / "dm/name"),
+            mount_points=mount_points,
+            swap=number in tables.swaps,
+            cdrom=name in tables.cdroms,
+            udev=udev,
+        )
+
+    def _add_content(
+        self, facts: DeviceFacts, content: "Content | BaseException | None", patience: float
+    ) -> DeviceFacts:
+        """Return ``facts`` with what was read; log why nothing could be, once for each reason."""
+        if isinstance(content, Hangs):
+            now = monotonic()
+            since = self._late.setdefault(facts.name, now - patience)
+            if patience < self.within and now - since < self.within:
+                return replace(facts, pending=True)
+            content = DriveFault(f"{facts.name} does not answer: {content.message}")
+        else:
+            self._late.pop(facts.name, None)
+        if not isinstance(content, BaseException):
+            self._unreadable.pop(facts.name, None)
+            return with_content(facts, *content) if content else facts
+        why = content.message if isinstance(content, DriveFault) else f"{facts.name}: {content}"
+        if self._unreadable.get(facts.name) != why:
+            self._unreadable[facts.name] = why
+            log.warning("device cannot be read", extra={"device": facts.name, "error": why})
+        return replace(facts, unreadable=why)
+
+    def read_content(self, facts: DeviceFacts) -> Content:
+        """Read super block and signatures from the device itself, as they are now; blocking.
+
+        What is mounted or swapped to carries what it is used as; only its super block is read.
+
+        Raises:
+            DriveFault: It cannot be read.
+        """
+        path = self.path_of(facts)
+        in_use = facts.mount_points or facts.swap
+        with open_device(path, facts.major_minor) as device:
+            return read_superblock(device, path), () if in_use else read_signatures(device, path, self.within)
+
+
+def _worth_reading(facts: DeviceFacts) -> bool:
+    return facts.size >= _LEAST_READ and not facts.cdrom and not facts.hidden
+
+
+def _unattached_loop(roots: Roots, name: str) -> bool:
+    """Tell whether this is a loop device without a file: the kernel keeps some in store."""
+    return name.startswith("loop") and size_of(roots.block(name)) == 0

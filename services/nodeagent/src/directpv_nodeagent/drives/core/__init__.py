@@ -1,0 +1,1 @@
+"""Decisions of this room, without I/O: no asyncio, no files, no system calls, no clock."""

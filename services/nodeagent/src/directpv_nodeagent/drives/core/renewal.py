@@ -1,0 +1,73 @@
+"""Mounts of a drive's failed file system, which shall show the drive again when it is back. Decides, and does nothing.
+
+A disk that was pulled or failed leaves its file system mounted in every place where volumes of it are used: dead, each
+access gets EIO. When the disk is back, those places are given the new mount, so that a container that restarts (or
+sees what is mounted on the host) works again without its pod being deleted.
+
+Sometimes the dead file system must go from everywhere before the disk can be mounted again: when the same block device
+came back to life. Meanwhile such a place is *covered* by an empty read-only tmpfs, whose source names what belongs
+there: a container that starts just then finds nothing, and cannot write to the disk of the host.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Final, NamedTuple
+
+from directpv_nodeagent.linux.core.mountinfo import MOUNT_FLAGS, Mount, MountTable
+
+COVER: Final = "directpv-cover"
+"""Begins the source of a cover: ``directpv-cover:<flag>+<flag>:/<volume>/<directory>``."""
+
+
+class Stale(NamedTuple):
+    """A place where a volume, or a directory of it, shall be mounted anew."""
+
+    path: str
+    root: str
+    """What it shows of its file system: ``/<volume>`` or ``/<volume>/<directory>``."""
+    flags: frozenset[str]
+
+    @property
+    def parts(self) -> list[str]:
+        """The volume, and the directories below it that lead to what is shown."""
+        return self.root.strip("/").split("/")
+
+
+def stale_mounts(table: MountTable, volumes: Collection[str], is_dead: Callable[[Mount], bool]) -> list[Stale]:
+    """Return the places that show ``volumes`` on a dead file system, or their covers, in the order of the table.
+
+    Args:
+        table: The mount table.
+        volumes: Names of volumes.
+        is_dead: Tells whether what a mount shows cannot be read any more; asked only where it matters.
+    """
+    found = {}
+    for mount in table.mounts:
+        stale = covered(mount) or (_stale(mount) if mount.fs_type == "xfs" else None)
+        if stale is None or stale.parts[0] not in volumes or table.at(mount.path) != mount:
+            continue
+        if mount.fs_type == "tmpfs" or is_dead(mount):
+            found[mount.path] = stale
+    return list(found.values())
+
+
+def mounts_to_release(table: MountTable, device: str, place: str) -> list[Stale]:
+    """Return the mounts of the file system on ``device``, apart from the drive's own ``place``."""
+    return [_stale(mount) for mount in table.of(device) if mount.path != place]
+
+
+def _stale(mount: Mount) -> Stale:
+    root = mount.root.removesuffix("//deleted")
+    return Stale(mount.path, root, frozenset(mount.flags.intersection(MOUNT_FLAGS)))
+
+
+def cover_source(stale: Stale) -> str:
+    """Return the source of the cover for a place."""
+    return f"{COVER}:{'+'.join(sorted(stale.flags))}:{stale.root}"
+
+
+def covered(mount: Mount) -> Stale | None:
+    """Return what a cover stands for; None if the mount is no cover."""
+    if mount.fs_type != "tmpfs" or not mount.source.startswith(f"{COVER}:"):
+        return None
+    _, flags, root = mount.source.split(":", 2)
+    return Stale(mount.path, root, frozenset(filter(None, flags.split("+"))))

@@ -1,0 +1,173 @@
+"""Which devices are drives of this node, and how large they are. Decides, and does nothing."""
+
+from collections.abc import Iterable, Mapping
+from enum import Enum, auto
+from typing import Final
+
+from msgspec.structs import replace
+
+from directpv_common.messages import DriveRecord, DriveStatus, Segments
+from directpv_common.names import FS_LABEL, LEGACY_FS_LABEL
+from directpv_common.units import MIB, format_bytes
+from directpv_nodeagent.devices.core.facts import DeviceFacts
+from directpv_nodeagent.devices.core.signatures import xfs_uuid
+from directpv_nodeagent.linux.core.mountinfo import MountTable
+
+LEAST_FREE: Final = 16 * MIB
+"""Bytes; below that even records and directories of volumes may not find place."""
+_LABELS = frozenset({FS_LABEL, LEGACY_FS_LABEL})
+
+
+class Verdict(Enum):
+    """Whose drive a mounted file system is."""
+
+    OURS = auto()
+    """Its record names this node."""
+    ADOPT = auto()
+    """Laid out by upstream, which kept no record on the drive: ours from now on."""
+    FOREIGN = auto()
+    """Its record names another node, or cannot be read: not touched."""
+    NO_DRIVE = auto()
+    """Not laid out by DirectPV, or only half."""
+
+
+class Standing(Enum):
+    """What is mounted at a drive's place."""
+
+    NOTHING = auto()
+    RIGHT = auto()
+    """The drive's device."""
+    DEAD = auto()
+    """A file system whose device is gone, or that was shut down."""
+    OTHER = auto()
+    """Something alive that is not the drive's device."""
+
+
+def candidates(found: Iterable[DeviceFacts], known: Mapping[str, str]) -> dict[str, list[DeviceFacts]]:
+    """Return the devices that may be drives, by FSUUID: labelled by DirectPV, or known already.
+
+    A known drive is broken, not gone, if its device cannot be read any more (then udev remembers whose it is), or can
+    be read but shows neither a super block nor anything else.
+
+    Args:
+        found: All devices.
+        known: Drives that the agent has, by FSUUID: ``major:minor`` of the device that carried each when last seen;
+            empty for one that is lost.
+    """
+    by_fsuuid: dict[str, list[DeviceFacts]] = {}
+    by_device = {device: fsuuid for fsuuid, device in known.items() if device}
+    for facts in found:
+        block = facts.superblock
+        if block is not None and (block.label in _LABELS or block.fsuuid in known):
+            by_fsuuid.setdefault(block.fsuuid, []).append(facts)
+        elif facts.unreadable and not facts.shadow and xfs_uuid(facts) in known:
+            by_fsuuid.setdefault(xfs_uuid(facts), []).append(facts)
+        elif facts.major_minor in by_device and (facts.pending or is_damaged(facts)):
+            by_fsuuid.setdefault(by_device[facts.major_minor], []).append(facts)
+    return {fsuuid: _without_parts(devices) for fsuuid, devices in by_fsuuid.items()}
+
+
+def _without_parts(devices: list[DeviceFacts]) -> list[DeviceFacts]:
+    """Leave out partitions of disks that are among ``devices``: both show the same bytes.
+
+    Kernels that know old partition tables (Atari's has no magic number) see such partitions in file systems.
+    """
+    names = {facts.name for facts in devices}
+    return [facts for facts in devices if facts.disk not in names]
+
+
+def is_damaged(facts: DeviceFacts) -> bool:
+    """Tell whether a device that carried a drive has lost its super block, and was not given to anything else."""
+    nothing = facts.superblock is None and facts.shadow is None and not facts.signatures
+    return nothing and not facts.unreadable and not facts.partitioned and not facts.holders
+
+
+def verdict(node: str, fsuuid: str, named: str | None, record: DriveRecord | None) -> Verdict:
+    """Tell whose drive it is.
+
+    Args:
+        node: This node.
+        fsuuid: UUID of the file system.
+        named: UUID in ``meta.info``; None if there is no ``meta.info``.
+        record: Content of ``drive.json``; None if there is none.
+    """
+    if named != fsuuid:
+        return Verdict.NO_DRIVE
+    if record is None:
+        return Verdict.ADOPT
+    return Verdict.OURS if (record.node, record.fsuuid) == (node, fsuuid) else Verdict.FOREIGN
+
+
+def standing(table: MountTable, path: str, device: str, *, alive: bool) -> Standing:
+    """Tell what is mounted at a drive's place.
+
+    Args:
+        table: The mount table.
+        path: The place.
+        device: ``major:minor`` of the device that carries the drive now.
+        alive: Whether what is mounted there can be read, and its device exists.
+    """
+    top = table.at(path)
+    if top is None:
+        return Standing.NOTHING
+    if alive:
+        return Standing.RIGHT if top.device == device else Standing.OTHER
+    return Standing.DEAD
+
+
+def fullness(free_on_disk: int, free: int, total: int) -> str:
+    """Return in words that a mounted drive lacks space which it should have; empty if it does not.
+
+    Args:
+        free_on_disk: Bytes that its file system can still give.
+        free: Bytes that are promised to nobody yet, by account.
+        total: Size of the file system; a hundredth of it may go to metadata that comes with files.
+    """
+    if free_on_disk < LEAST_FREE:
+        return f"its file system has {format_bytes(free_on_disk)} left"
+    if free_on_disk + max(total // 100, LEAST_FREE) < free:
+        return (
+            f"{format_bytes(free)} should be free for new volumes, but its file system has "
+            f"{format_bytes(free_on_disk)} left: something beside volumes takes space"
+        )
+    return ""
+
+
+def overhead_at_init(total: int, free_after_mkfs: int, free_after_mount: int) -> int:
+    """Return the bytes that a new file system keeps for itself; the larger of two accounts is the safe one."""
+    return max(0, total - min(free_after_mkfs, free_after_mount))
+
+
+def overhead_of_adopted(total: int, free: int, used: int) -> int:
+    """Return the overhead of a drive that upstream filled; ``used``: bytes in its volumes, a lower bound will do."""
+    return max(0, total - free - used)
+
+
+def new_record(facts: DeviceFacts, node: str, fsuuid: str, overhead: int, topology: Segments, now: str) -> DriveRecord:
+    """Return the record of a drive that has none; ``facts`` has a super block."""
+    assert facts.superblock is not None
+    return DriveRecord(
+        fsuuid=fsuuid,
+        node=node,
+        total=facts.superblock.total,
+        overhead=min(overhead, facts.superblock.total),
+        device=facts.name,
+        make=facts.make,
+        topology=topology,
+        created=now,
+    )
+
+
+def refreshed(record: DriveRecord, facts: DeviceFacts, topology: Segments) -> DriveRecord:
+    """Return ``record`` with what can be seen of its device now; a drive that was mounted and read is Ready.
+
+    Its size is not touched: that and the overhead follow the mounted file system together (:mod:`.growth`).
+    """
+    return replace(
+        record,
+        device=facts.name,
+        make=facts.make or record.make,
+        topology=topology,
+        status=DriveStatus.READY,
+        conditions=(),
+    )

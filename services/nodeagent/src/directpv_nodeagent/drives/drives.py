@@ -1,0 +1,216 @@
+"""Which drives this node has, as its agent knows them: taken over, refused, well or broken."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection
+from typing import Final
+
+from directpv_common.clock import now_rfc3339
+from directpv_common.errors import NotFound
+from directpv_common.messages import Condition, ConditionType, DriveStatus
+from directpv_nodeagent.devices.core.facts import DeviceFacts
+from directpv_nodeagent.devices.probe import Prober
+from directpv_nodeagent.drives.core.advice import advice_for
+from directpv_nodeagent.drives.core.states import Observation, Step, step
+from directpv_nodeagent.drives.inspection import Host, NotOurs
+from directpv_nodeagent.drives.takeover import TakeOverFailed, take_over
+from directpv_nodeagent.layout.core.held import Contents, Drive, DriveView
+from directpv_nodeagent.linux.executor import DriveExecutors
+
+log = logging.getLogger(__name__)
+
+Emit = Callable[..., None]
+"""``emit(noun, kind, subject, **data)``: tells of an event, at once and without failing."""
+
+TAKE_OVER_SECONDS: Final = 300.0
+"""Log recovery and quotacheck of a large drive take minutes."""
+_HEALTHY_AGAIN: Final = frozenset({"found", "recovered"})
+
+
+class Drives:
+    """All drives of this node."""
+
+    def __init__(self, host: Host, prober: Prober, executors: DriveExecutors, emit: Emit) -> None:
+        self.host = host
+        self.prober = prober
+        self.executors = executors
+        self.emit = emit
+        self.by_id: dict[str, Drive] = {}
+        self.rescans = 0
+        self.scanned = False
+        """Whether the first scan has ended: before, nothing can be concluded from what is missing."""
+        self.trouble = ""
+        """Why the last scan failed; empty if it did not."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after anything changed that the controller has to know."""
+        self.on_doubt: Callable[[], None] = lambda: None
+        """Called when something is wrong with a drive, and nobody knows yet what."""
+        self.on_take_over: Callable[[Drive], None] = lambda drive: None
+        """Called after a drive was mounted and read."""
+        self.busy_devices: Counter[str] = Counter()
+        """Devices that are being formatted, by kernel name: a scan leaves them alone."""
+        self._device_locks: dict[str, asyncio.Lock] = {}
+        self._refused: dict[str, tuple[str, str]] = {}
+
+    # ---- asked by others ----------------------------------------------------------------------------------------
+
+    def holder(self, name: str) -> Drive | None:
+        """Return the drive that has the volume, or None."""
+        return next((drive for drive in self.by_id.values() if name in drive.volumes), None)
+
+    def get(self, fsuuid: str) -> Drive:
+        """Return a drive.
+
+        Raises:
+            NotFound: This node has no such drive.
+        """
+        drive = self.by_id.get(fsuuid)
+        if drive is None:
+            raise NotFound(f"node {self.host.node} has no drive {fsuuid!r}")
+        return drive
+
+    @contextlib.asynccontextmanager
+    async def device(self, name: str) -> AsyncIterator[None]:
+        """Keep others from mounting or formatting the device while the block runs."""
+        lock = self._device_locks.setdefault(name, asyncio.Lock())
+        async with lock:
+            yield
+
+    # ---- taking over --------------------------------------------------------------------------------------------
+
+    async def adopt(self, fsuuid: str, facts: DeviceFacts) -> Drive:
+        """Mount the drive on the device ``facts``, read it, and serve it from now on.
+
+        Raises:
+            NotOurs: It is no drive of this node.
+            TakeOverFailed: It cannot be used.
+            DriveFault: The device does not answer.
+        """
+        while True:
+            known = self.by_id.get(fsuuid)
+            changes, staging = (known.changes, dict(known.staging_paths)) if known else (0, {})
+            contents = await self.executors.run(
+                fsuuid,
+                functools.partial(take_over, self.host, fsuuid, facts, staging),
+                TAKE_OVER_SECONDS,
+                "mounting it",
+            )
+            if known is None or known.changes == changes:
+                break
+            # An operation that had begun before ended after the drive was read: read it again.
+        self._refused.pop(fsuuid, None)
+        drive = self._accept(fsuuid, contents)
+        self.on_take_over(drive)
+        return drive
+
+    def _accept(self, fsuuid: str, contents: Contents) -> Drive:
+        """Take in what was found on a drive."""
+        drive = self.by_id.get(fsuuid)
+        if drive is None:
+            drive = self.by_id[fsuuid] = Drive(contents)
+            log.info("drive found", extra={"drive": fsuuid, "device": contents.view.name})
+            self.emit("drive", "added", fsuuid, device=contents.view.name, volumes=len(contents.volumes))
+        else:
+            status, conditions = drive.record.status, drive.record.conditions
+            drive.take(contents)
+            drive.change(status=status, conditions=conditions)
+        self.observe(fsuuid, drive, Observation.PRESENT_MOUNTED, "")
+        self.on_change()
+        return drive
+
+    def add_unusable(self, facts: DeviceFacts, error: TakeOverFailed) -> Drive:
+        """Take in a drive that is ours but could not be mounted, so that people see it and why."""
+        record = error.record
+        assert record is not None
+        view = DriveView(self.host.root, record.fsuuid, facts.major_minor, facts.name, enforced=False)
+        drive = self.by_id[record.fsuuid] = Drive(Contents(view, record, {}, {}, {}, {}))
+        drive.readable = False
+        return drive
+
+    def refuse(self, fsuuid: str, facts: DeviceFacts, error: NotOurs) -> None:
+        """Leave a device alone until it changes."""
+        self._refused[fsuuid] = (_identity(facts), str(error))
+        if self.by_id.pop(fsuuid, None) is not None:
+            self.emit("drive", "removed", fsuuid, device=facts.name, cause=str(error))
+            self.on_change()
+        log.warning("not a drive of this node", extra={"device": facts.name, "drive": fsuuid, "error": str(error)})
+        if error.foreign:
+            self.emit("drive", "conflict", fsuuid, device=facts.name, cause=str(error))
+
+    def is_refused(self, fsuuid: str, facts: DeviceFacts) -> bool:
+        """Tell whether the device was refused, and is still what it was then."""
+        return self._refused.get(fsuuid, ("",))[0] == _identity(facts)
+
+    def forgive(self, seen: Collection[str]) -> None:
+        """Forget refusals of what is not ``seen`` any more."""
+        self._refused = {fsuuid: why for fsuuid, why in self._refused.items() if fsuuid in seen}
+
+    def tell_conflict(self, fsuuid: str, drive: Drive | None, names: str, cause: str) -> None:
+        """Tell once of copies of a drive that is not served; of one that is, its state tells."""
+        if drive is None and self._refused.get(fsuuid) != (names, cause):
+            self._refused[fsuuid] = (names, cause)
+            self.emit("drive", "conflict", fsuuid, device=names, cause=cause)
+
+    # ---- states -------------------------------------------------------------------------------------------------
+
+    def fault(self, drive: Drive, cause: str) -> None:
+        """Note that work on a drive failed with an I/O error; the scan that follows looks closer."""
+        self.observe(drive.fsuuid, drive, Observation.IO_ERROR, cause)
+        self.on_doubt()
+
+    def observe(self, fsuuid: str, drive: Drive | None, observation: Observation, message: str) -> None:
+        """Note what was seen of a drive."""
+        if drive is None:
+            log.warning("drive cannot be used", extra={"drive": fsuuid, "seen": str(observation), "error": message})
+            return
+        outcome = step(drive.record.status, observation)
+        news = drive.set_state(
+            outcome.status, _conditions(drive, outcome, message), readable=_readable(drive, observation)
+        )
+        if observation is Observation.ABSENT:
+            news = drive.change(device="") or news
+        if outcome.event is not None:
+            kind = "ready" if outcome.event in _HEALTHY_AGAIN else outcome.event
+            log.info("drive changed", extra={"drive": fsuuid, "kind": kind, "cause": message})
+            advice = advice_for(observation, fsuuid)
+            self.emit(
+                "drive", kind, fsuuid, device=drive.record.device, status=str(outcome.status), cause=message,
+                **({"advice": advice} if advice else {}),
+            )  # fmt: skip
+        if news:
+            self.on_change()
+
+    def warn(self, drive: Drive, condition: ConditionType, cause: str) -> None:
+        """Note a warning about a drive that goes on serving, or its end (empty ``cause``), and tell of either once."""
+        before = drive.warned(condition)
+        if not drive.set_warning(condition, cause, now_rfc3339()):
+            return
+        if bool(before) != bool(cause):
+            kind = "warning" if cause else "warning-ended"
+            about = {"drive": drive.fsuuid, "kind": kind, "condition": condition, "cause": cause}
+            log.info("drive warning", extra=about)
+            self.emit(
+                "drive", kind, drive.fsuuid, device=drive.record.device, condition=str(condition),
+                **({"cause": cause, "advice": advice_for(condition, drive.fsuuid)} if cause else {"cause": before}),
+            )  # fmt: skip
+        self.on_change()
+
+
+def _conditions(drive: Drive, outcome: Step, message: str) -> tuple[Condition, ...]:
+    if outcome.condition is not None:
+        return (Condition(type=outcome.condition, message=message, since=now_rfc3339()),)
+    return drive.faults if outcome.status is DriveStatus.ERROR else ()
+
+
+def _readable(drive: Drive, observation: Observation) -> bool:
+    if observation is Observation.DUPLICATE:
+        return drive.readable
+    return observation in (Observation.PRESENT_MOUNTED, Observation.READ_ONLY)
+
+
+def _identity(facts: DeviceFacts) -> str:
+    """Return what must change before a device that was refused is looked at again."""
+    return f"{facts.name} {facts.major_minor} {facts.superblock}"

@@ -1,0 +1,92 @@
+"""Reads all that is on a mounted drive, and puts right what a crash, or upstream, left undone. Blocks."""
+
+import logging
+from collections.abc import Mapping
+
+from directpv_common.clock import now_rfc3339
+from directpv_common.messages import DriveRecord, VolumeRecord, VolumeUse
+from directpv_common.names import project_id
+from directpv_nodeagent.layout import volume_dirs
+from directpv_nodeagent.layout.core.held import Contents, DriveView
+from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX
+from directpv_nodeagent.layout.core.places import use_of
+from directpv_nodeagent.layout.drive_dir import DriveDir
+from directpv_nodeagent.linux import files, quota
+from directpv_nodeagent.linux.core.mountinfo import MountTable
+
+log = logging.getLogger(__name__)
+
+
+def read_contents(
+    view: DriveView, drive: DriveDir, record: DriveRecord, table: MountTable, staging: Mapping[str, str]
+) -> Contents:
+    """Return what is on the drive; project ids and limits of its volumes hold on return.
+
+    - A record whose directory was renamed already: the removal was cut short; it is ended here.
+    - A directory with a limit but without record: upstream made it; it gets one.
+    - Other directories without record may be anybody's: they are left alone, and can be staged by whoever knows them.
+
+    Raises:
+        OSError: The drive cannot be read or written.
+    """
+    directories, remains = set(drive.volume_names()), set(drive.deleted_names())
+    volumes = drive.read_volumes()
+    for name in [name for name in volumes if name not in directories and name in remains]:
+        log.info("interrupted removal ended", extra={"drive": view.fsuuid, "volume": name})
+        drive.remove_record(name)
+        del volumes[name]
+    projects = _projects(drive, directories, remains)
+    for name in sorted(directories - volumes.keys()):
+        made = _recognise(view, drive, name)
+        if made is not None:
+            volumes[name] = made
+    for name, volume in volumes.items():
+        if name in directories:
+            with drive.volume(name) as directory:
+                projects[name] = volume_dirs.secure(view, directory, volume, projects)
+    return Contents(
+        view=view,
+        record=record,
+        volumes=volumes,
+        projects=projects,
+        uses=uses_in(table, view, volumes, staging),
+        purging={name: _limit(view, drive, projects.get(f"{name}{DELETED_SUFFIX}", 0)) for name in remains},
+    )
+
+
+def uses_in(
+    table: MountTable, view: DriveView, names: Mapping[str, VolumeRecord], staging: Mapping[str, str]
+) -> dict[str, VolumeUse]:
+    """Return where volumes of a drive are mounted; those that are not are left out."""
+    mounted = {mount.root.lstrip("/") for mount in table.of(view.device)} & names.keys()
+    return {name: use_of(table, view.place(name), staging.get(name, "")) for name in mounted}
+
+
+def _projects(drive: DriveDir, directories: set[str], remains: set[str]) -> dict[str, int]:
+    """Return the project ids that directories have, where they have one."""
+    found: dict[str, int] = {}
+    for name in [*directories, *(f"{name}{DELETED_SUFFIX}" for name in remains)]:
+        with files.opened(name, drive.root) as directory:
+            project = quota.attributes(directory).project
+        if project:
+            found[name] = project
+    return found
+
+
+def _recognise(view: DriveView, drive: DriveDir, name: str) -> VolumeRecord | None:
+    """Write and return a record for a volume that upstream made; None if the directory may be something else."""
+    with drive.volume(name) as directory:
+        capacity = _limit(view, drive, quota.attributes(directory).project)
+        if not capacity or quota.attributes(directory).project != project_id(name):
+            return None
+    record = VolumeRecord(name=name, fsuuid=view.fsuuid, capacity=capacity, created=now_rfc3339())
+    with drive.records() as records:
+        drive.write_volume(record, records)
+    log.info("volume of upstream recorded", extra={"drive": view.fsuuid, "volume": name, "capacity": capacity})
+    return record
+
+
+def _limit(view: DriveView, drive: DriveDir, project: int) -> int:
+    if not view.enforced or not project:
+        return 0
+    return quota.usage(drive.root, view.device_path, project).limit

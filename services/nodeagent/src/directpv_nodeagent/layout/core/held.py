@@ -1,0 +1,298 @@
+"""A drive in the agent's memory: its record, its volumes, where they are mounted. The truth is on the drive."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from msgspec.structs import replace
+
+from directpv_common.errors import FailedPrecondition, OutOfRange
+from directpv_common.messages import (
+    Condition,
+    ConditionType,
+    DriveRecord,
+    DriveStatus,
+    HeldDrive,
+    HeldVolume,
+    VolumeRecord,
+    VolumeUse,
+)
+from directpv_common.names import SUSPEND
+from directpv_common.units import format_bytes
+from directpv_nodeagent.layout.core.layout import drive_path
+from directpv_nodeagent.layout.core.places import Place
+
+_NO_USE = VolumeUse()
+
+
+@dataclass(frozen=True, slots=True)
+class DriveView:
+    """What a thread needs to know to work on a mounted drive; never changes under its hands."""
+
+    root: str
+    """The agent's root directory."""
+    fsuuid: str
+    device: str
+    """``major:minor`` of the mounted file system."""
+    name: str
+    """Kernel name of the device."""
+    enforced: bool
+    """Whether project quota is in force."""
+
+    @property
+    def path(self) -> str:
+        """Mount point."""
+        return drive_path(self.root, self.fsuuid)
+
+    @property
+    def device_path(self) -> str:
+        """Device file."""
+        return f"/dev/{self.name}"
+
+    def place(self, volume: str) -> Place:
+        """Return where a volume is in the mount table."""
+        return Place(volume, self.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What was found on a drive when it was taken over."""
+
+    view: DriveView
+    record: DriveRecord
+    volumes: dict[str, VolumeRecord]
+    projects: dict[str, int]
+    """Project ids of volumes and of remains; of the latter under ``<name>.deleted``."""
+    uses: dict[str, VolumeUse]
+    purging: dict[str, int]
+    """Volumes whose remains wait to be purged, with the bytes that they may still take."""
+
+
+class Drive:
+    """One drive of this node; touched by the event loop only.
+
+    ``generation`` grows with each change that the controller has to know.
+    """
+
+    def __init__(self, contents: Contents) -> None:
+        self.generation = 0
+        self.changes = 0
+        """Grows with each change of volumes and mounts that an operation made: what was read before is outdated."""
+        self.readable = True
+        self.view = contents.view
+        self.record = contents.record
+        self._volumes: dict[str, VolumeRecord] = {}
+        self._uses: dict[str, VolumeUse] = {}
+        self._purging: dict[str, int] = {}
+        self._promised: dict[str, int] = {}
+        self._warnings: dict[ConditionType, Condition] = {}
+        self.projects: dict[str, int] = {}
+        self.staging_paths: dict[str, str] = {}
+        """Where volumes were staged by this run: the mount table alone does not tell staging from publishing."""
+        self.take(contents)
+
+    def take(self, contents: Contents) -> None:
+        """Replace all that is known by what was found on the drive."""
+        self.view = contents.view
+        self.record = contents.record
+        self.readable = True
+        self._volumes = dict(contents.volumes)
+        self._uses = {name: use for name, use in contents.uses.items() if use != _NO_USE}
+        self._purging = dict(contents.purging)
+        self.projects = dict(contents.projects)
+        self.generation += 1
+
+    # ---- reading ------------------------------------------------------------------------------------------------
+
+    @property
+    def fsuuid(self) -> str:
+        """Id of the drive."""
+        return self.record.fsuuid
+
+    @property
+    def device(self) -> str:
+        """``major:minor`` of the device that carries it; empty if none does."""
+        return self.view.device if self.record.device else ""
+
+    @property
+    def volumes(self) -> MappingProxyType[str, VolumeRecord]:
+        """Volumes on the drive, without those that are being purged."""
+        return MappingProxyType(self._volumes)
+
+    @property
+    def purging(self) -> tuple[str, ...]:
+        """Removed volumes whose data is not all gone, sorted."""
+        return tuple(sorted(self._purging))
+
+    @property
+    def allocated(self) -> int:
+        """Bytes that volumes may take: those on the drive, those being made, and remains."""
+        sizes = {name: record.capacity for name, record in self._volumes.items()}
+        for name, size in self._promised.items():
+            sizes[name] = max(size, sizes.get(name, 0))
+        return sum(sizes.values()) + sum(self._purging.values())
+
+    @property
+    def free(self) -> int:
+        """Bytes that further volumes may take."""
+        return max(0, self.record.total - self.record.overhead - self.allocated)
+
+    def use(self, name: str) -> VolumeUse:
+        """Return where a volume is mounted."""
+        return self._uses.get(name, _NO_USE)
+
+    def suspended(self, name: str) -> bool:
+        """Tell whether the volume, or the whole drive, is suspended."""
+        labels = self._volumes[name].labels if name in self._volumes else {}
+        return "true" in (self.record.labels.get(SUSPEND), labels.get(SUSPEND))
+
+    def check_usable(self) -> None:
+        """Raise unless volumes of the drive can be worked on.
+
+        Raises:
+            FailedPrecondition: Names the drive, its state, and what is wrong with it.
+        """
+        if self.readable and self.record.status not in (DriveStatus.LOST, DriveStatus.ERROR, DriveStatus.REPAIRING):
+            return
+        raise FailedPrecondition(f"{self.describe()}: {self.trouble() or 'cannot be read'}")
+
+    def describe(self) -> str:
+        """Return the drive's name for messages."""
+        return f"drive {self.fsuuid} ({self.record.device or 'no device'}) on {self.record.node}"
+
+    def trouble(self) -> str:
+        """Return what is wrong with the drive in words; empty if it is well."""
+        if self.record.status is DriveStatus.READY and self.readable:
+            return ""
+        said = "; ".join(f"{condition.type}: {condition.message}" for condition in self.record.conditions)
+        return f"is {self.record.status}{f' ({said})' if said else ''}"
+
+    def held(self) -> HeldDrive:
+        """Return the report for the controller."""
+        return HeldDrive(
+            record=self.record,
+            generation=self.generation,
+            readable=self.readable,
+            volumes=tuple(HeldVolume(record=r, use=self.use(name)) for name, r in sorted(self._volumes.items())),
+            purging=self.purging,
+        )
+
+    # ---- changes ------------------------------------------------------------------------------------------------
+
+    def reserve(self, name: str, capacity: int) -> None:
+        """Promise ``capacity`` bytes to a volume until :meth:`put` or :meth:`release`.
+
+        Raises:
+            OutOfRange: The drive has not as much left.
+        """
+        has = max(self._promised.get(name, 0), self._volumes[name].capacity if name in self._volumes else 0)
+        more = capacity - has
+        if more > self.free:
+            raise OutOfRange(
+                f"{self.describe()} has {format_bytes(self.free)} left, {format_bytes(more)} more are needed for {name}"
+            )
+        self._promised[name] = max(capacity, has)
+
+    def release(self, name: str) -> None:
+        """Take a promise back, or end it after :meth:`put`."""
+        self._promised.pop(name, None)
+
+    def put(self, record: VolumeRecord, project: int | None = None) -> bool:
+        """Take in a volume's record as it stands on the drive; tell whether it is news."""
+        self._promised.pop(record.name, None)
+        if project is not None:
+            self.projects[record.name] = project
+        if self._volumes.get(record.name) == record:
+            return False
+        self._volumes[record.name] = record
+        self._changed()
+        return True
+
+    def relabel(self, name: str, labels: dict[str, str]) -> bool:
+        """Change the labels of a volume in memory; tell whether that is news."""
+        record = self._volumes.get(name)
+        if record is None or record.labels == labels:
+            return False
+        self._volumes[name] = replace(record, labels=labels)
+        self._changed()
+        return True
+
+    def retire(self, name: str, remains: bool) -> None:
+        """Forget a volume, whose data waits to be purged if there are ``remains``."""
+        record = self._volumes.pop(name, None)
+        self._uses.pop(name, None)
+        self.staging_paths.pop(name, None)
+        project = self.projects.pop(name, None)
+        if remains:
+            self._purging[name] = self._purging.get(name, 0) + (record.capacity if record else 0)
+            if project is not None:
+                self.projects[f"{name}.deleted"] = project
+        self._changed()
+
+    def purged(self, name: str) -> None:
+        """Note that nothing is left of a removed volume."""
+        if self._purging.pop(name, None) is not None:
+            self.projects.pop(f"{name}.deleted", None)
+            self._changed()
+
+    def set_use(self, name: str, use: VolumeUse) -> bool:
+        """Note where a volume is mounted; tell whether that is news."""
+        if self.use(name) == use:
+            return False
+        if use == _NO_USE:
+            del self._uses[name]
+        else:
+            self._uses[name] = use
+        self._changed()
+        return True
+
+    def _changed(self) -> None:
+        self.generation += 1
+        self.changes += 1
+
+    def change(self, **fields: Any) -> bool:
+        """Change fields of the drive's record in memory; tell whether that is news."""
+        record = replace(self.record, **fields)
+        if record == self.record:
+            return False
+        self.record = record
+        self.generation += 1
+        return True
+
+    def set_state(self, status: DriveStatus, conditions: tuple[Condition, ...], *, readable: bool) -> bool:
+        """Note how the drive is; tell whether that is news. A condition that stays keeps the time when it began.
+
+        Args:
+            status: Its status.
+            conditions: Why it is not Ready; its warnings are added.
+            readable: Whether what is on it can be trusted to be all.
+        """
+        known = {(condition.type, condition.message): condition for condition in self.record.conditions}
+        kept = tuple(known.get((condition.type, condition.message), condition) for condition in conditions)
+        news = self.change(status=status, conditions=(*kept, *self._warnings.values()))
+        if self.readable != readable:
+            self.readable = readable
+            self.generation += not news
+            return True
+        return news
+
+    @property
+    def faults(self) -> tuple[Condition, ...]:
+        """Why the drive is not Ready: its conditions without warnings."""
+        return tuple(condition for condition in self.record.conditions if condition.type not in self._warnings)
+
+    def warned(self, kind: ConditionType) -> str:
+        """Return the warning of that kind; empty if there is none."""
+        return self._warnings[kind].message if kind in self._warnings else ""
+
+    def set_warning(self, kind: ConditionType, message: str, now: str) -> bool:
+        """Note or, with an empty message, end a warning, which does not change the status; tell whether that is news.
+
+        The time when it began stays while its message changes.
+        """
+        faults, before = self.faults, self._warnings.get(kind)
+        if message:
+            self._warnings[kind] = Condition(type=kind, message=message, since=before.since if before else now)
+        else:
+            self._warnings.pop(kind, None)
+        return self.change(conditions=(*faults, *self._warnings.values()))

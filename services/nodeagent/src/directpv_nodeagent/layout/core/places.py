@@ -1,0 +1,57 @@
+"""Where volumes are in the mount table. Reads it, and changes nothing."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from directpv_common.messages import VolumeUse
+from directpv_nodeagent.linux.core.mountinfo import Mount, MountTable
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a volume's data is: directory ``/<name>`` of the file system on ``device`` (``major:minor``)."""
+
+    name: str
+    device: str
+
+    @property
+    def root(self) -> str:
+        """The directory as the mount table shows it."""
+        return f"/{self.name}"
+
+    def is_at(self, mount: Mount | None) -> bool:
+        """Tell whether ``mount`` shows exactly the volume's directory."""
+        return mount is not None and mount.device == self.device and mount.root == self.root
+
+
+def published(table: MountTable, place: Place, staging: str) -> list[str]:
+    """Return the paths where the volume is mounted, apart from ``staging``, sorted."""
+    return sorted({m.path for m in table.of(place.device) if m.root == place.root} - {staging})
+
+
+def use_of(table: MountTable, place: Place, staging: str = "") -> VolumeUse:
+    """Return where a volume is mounted.
+
+    Args:
+        table: The mount table.
+        place: The volume.
+        staging: Its staging path if that is known. Otherwise kubelet's name for it decides, else that the volume is
+            mounted at the staging path first, and the table has the order in which mounts were made.
+    """
+    paths = list(dict.fromkeys(m.path for m in table.of(place.device) if m.root == place.root))
+    if staging not in paths:
+        named = [path for path in paths if path.endswith("/globalmount")]
+        staging = next(iter(named or paths), "")
+    return VolumeUse(staged=staging, published=tuple(sorted(set(paths) - {staging})))
+
+
+def mounted_at(table: MountTable, place: Place) -> list[str]:
+    """Return every path at which the volume, or a part of it, is mounted."""
+    return sorted({mount.path for mount in table.showing(place.device, place.root)})
+
+
+def describe_paths(paths: Iterable[str], shown: int = 5) -> str:
+    """Return ``paths`` for a message, the first few by name."""
+    known = list(paths)
+    rest = f" and {len(known) - shown} more" if len(known) > shown else ""
+    return f"{', '.join(known[:shown])}{rest}"

@@ -1,0 +1,78 @@
+"""How full a volume is: from its quota, or counted file by file where quota is not in force. Blocks."""
+
+import contextlib
+import os
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+from directpv_nodeagent.layout.core.held import DriveView
+from directpv_nodeagent.layout.volume_dirs import drive_of, vanished
+from directpv_nodeagent.linux import quota
+
+_WALK_BLOCK: Final = 512
+"""Bytes; the unit of st_blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How full a volume is, in bytes and inodes."""
+
+    used: int
+    available: int
+    inodes_used: int
+    inodes_free: int
+    exact: bool = True
+    """False: counting took too long and was broken off; ``used`` is a lower bound."""
+
+
+def measure(view: DriveView, name: str, capacity: int, seconds: float) -> Measured:
+    """Count what a volume uses: from its quota, or file by file where quota is not in force.
+
+    Args:
+        view: The drive.
+        name: The volume.
+        capacity: Its size in bytes.
+        seconds: How long counting files may take.
+
+    Raises:
+        DriveFault: The volume's directory is gone.
+    """
+    try:
+        with drive_of(view) as drive, drive.volume(name) as volume:
+            state = os.fstatvfs(drive.root)
+            used, inodes, exact = _use(view, volume, seconds)
+    except FileNotFoundError:
+        raise vanished(view, name) from None
+    free = state.f_bavail * state.f_frsize
+    return Measured(
+        used=used,
+        available=max(0, min(capacity - used, free)),
+        inodes_used=inodes,
+        inodes_free=state.f_favail,
+        exact=exact,
+    )
+
+
+def _use(view: DriveView, volume: int, seconds: float) -> tuple[int, int, bool]:
+    if not view.enforced:
+        return count(volume, seconds)
+    use = quota.usage(volume, view.device_path, quota.attributes(volume).project)
+    return use.used, use.inodes, True
+
+
+def count(directory: int, seconds: float) -> tuple[int, int, bool]:
+    """Return bytes and inodes below ``directory``, and whether all were counted within ``seconds``."""
+    end = monotonic() + seconds
+    used, inodes = os.fstat(directory).st_blocks * _WALK_BLOCK, 1
+    try:
+        for _, folders, names, parent in os.fwalk(".", dir_fd=directory):
+            for name in (*folders, *names):
+                with contextlib.suppress(FileNotFoundError):
+                    used += os.stat(name, dir_fd=parent, follow_symlinks=False).st_blocks * _WALK_BLOCK
+                    inodes += 1
+                if monotonic() >= end:
+                    return used, inodes, False
+    except RecursionError:
+        return used, inodes, False
+    return used, inodes, True

@@ -1,0 +1,166 @@
+"""What is done to volumes on a mounted drive. Every function blocks: call it in the drive's executor.
+
+Order is what makes a crash harmless: directory, project id and limit are on disk before the record that names them;
+a record grows before the limit does; the directory is renamed before the record goes. Whatever step is the last one,
+the same call again ends the work.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+from directpv_common.errors import DirectPVError, DriveFault
+from directpv_common.messages import DriveRecord, VolumeRecord
+from directpv_nodeagent.layout.core.held import DriveView
+from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, free_project_id, is_project_of
+from directpv_nodeagent.layout.drive_dir import DriveDir, open_drive
+from directpv_nodeagent.linux import quota
+
+
+@contextlib.contextmanager
+def drive_of(view: DriveView) -> Iterator[DriveDir]:
+    """Open the drive that ``view`` shows.
+
+    Raises:
+        DriveFault: It is not mounted any more, or another file system is there.
+    """
+    with open_drive(view.path, view.fsuuid) as drive:
+        if drive.device != view.device:
+            raise DriveFault(f"{view.fsuuid}: device {drive.device} is mounted at {view.path} instead of {view.device}")
+        yield drive
+
+
+def prepare(
+    view: DriveView, records: Sequence[VolumeRecord], projects: Mapping[str, int], recorded: frozenset[str]
+) -> dict[str, int | DirectPVError]:
+    """Make directory, project id, limit and record of each volume, or bring them up to date; durable on return.
+
+    Args:
+        view: The drive.
+        records: What to keep.
+        projects: Project ids in use on the drive.
+        recorded: Volumes that have a record already: their directory is never made anew, because it held data.
+
+    Returns:
+        Per volume its project id, or why it could not be prepared.
+
+    Raises:
+        OSError: The drive failed as a whole.
+    """
+    outcome: dict[str, int | DirectPVError] = {}
+    known = dict(projects)
+    with drive_of(view) as drive, drive.records() as directory:
+        for record in records:
+            try:
+                known[record.name] = _make(view, drive, record, known, may_make=record.name not in recorded)
+                outcome[record.name] = known[record.name]
+            except DirectPVError as error:
+                outcome[record.name] = error
+        os.fsync(drive.root)
+        for record in records:
+            if isinstance(outcome[record.name], int):
+                drive.write_volume(record, directory, sync_parent=False)
+        os.fsync(directory)
+    return outcome
+
+
+def _make(view: DriveView, drive: DriveDir, record: VolumeRecord, known: Mapping[str, int], *, may_make: bool) -> int:
+    if may_make:
+        drive.make_volume(record.name)
+    try:
+        with drive.volume(record.name) as directory:
+            project = secure(view, directory, record, known)
+            os.fsync(directory)
+            return project
+    except FileNotFoundError:
+        raise vanished(view, record.name) from None
+
+
+def vanished(view: DriveView, name: str) -> DriveFault:
+    """Return the error for a volume that has a record but no directory."""
+    return DriveFault(
+        f"the directory of {name} is gone from drive {view.fsuuid}, not by DirectPV; put it back from a copy, "
+        "or delete the volume"
+    )
+
+
+def secure(
+    view: DriveView, directory: int, record: VolumeRecord, known: Mapping[str, int], *, whole_tree: bool = False
+) -> int:
+    """Bring project id and limit of a volume's directory to what its record says, and return the id.
+
+    Args:
+        view: The drive.
+        directory: The volume's directory.
+        record: Its record.
+        known: Project ids in use on the drive.
+        whole_tree: Whether a directory that already has content without project id gets one, file by file.
+            Otherwise only its limit is set, and the id when it is staged.
+    """
+    taken = ids_of_others(known, record.name)
+    found = quota.attributes(directory)
+    project = found.project
+    if not is_project_of(record.name, project, taken):
+        project = free_project_id(record.name, taken)
+    if not found.belongs_to(project):
+        if whole_tree:
+            quota.tag_tree(directory, project)
+        elif is_empty(directory):
+            quota.ensure_project(directory, project)
+    if view.enforced:
+        quota.ensure_limit(directory, view.device_path, project, record.capacity)
+    return project
+
+
+def is_secured(directory: int, name: str, known: Mapping[str, int]) -> bool:
+    """Tell whether the volume's directory counts towards a project of its own."""
+    found = quota.attributes(directory)
+    return found.belongs_to(found.project) and is_project_of(name, found.project, ids_of_others(known, name))
+
+
+def ids_of_others(known: Mapping[str, int], name: str) -> frozenset[int]:
+    """Return the project ids of all but ``name`` and its own remains."""
+    return frozenset(number for other, number in known.items() if other not in (name, f"{name}{DELETED_SUFFIX}"))
+
+
+def is_empty(directory: int) -> bool:
+    """Tell whether a directory has no entries."""
+    with os.scandir(directory) as entries:
+        return next(entries, None) is None
+
+
+def find(view: DriveView, name: str) -> tuple[bool, int]:
+    """Tell whether the drive has a directory for the volume, and the limit in bytes that it has; 0 if none."""
+    try:
+        with drive_of(view) as drive, drive.volume(name) as directory:
+            project = quota.attributes(directory).project
+            if not (view.enforced and project):
+                return True, 0
+            return True, quota.usage(directory, view.device_path, project).limit
+    except FileNotFoundError:
+        return False, 0
+
+
+def resize(view: DriveView, record: VolumeRecord, known: Mapping[str, int]) -> int:
+    """Keep a volume's larger capacity, then raise its limit; durable on return. Return the project id."""
+    with drive_of(view) as drive, drive.records() as directory:
+        drive.write_volume(record, directory)
+        try:
+            with drive.volume(record.name) as volume:
+                project = secure(view, volume, record, known)
+                os.fsync(volume)
+                return project
+        except FileNotFoundError:
+            raise vanished(view, record.name) from None
+
+
+def write_volume_record(view: DriveView, record: VolumeRecord) -> None:
+    """Keep a volume's record on its drive; durable on return."""
+    with drive_of(view) as drive, drive.records() as directory:
+        drive.write_volume(record, directory)
+
+
+def write_drive_record(view: DriveView, record: DriveRecord) -> None:
+    """Keep the drive's record on the drive."""
+    with drive_of(view) as drive:
+        drive.write_record(record)

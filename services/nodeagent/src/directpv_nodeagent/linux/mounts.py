@@ -1,0 +1,221 @@
+"""Mounts: reads the table, makes bind mounts, takes them away. Everything here blocks: call it in an executor."""
+
+import contextlib
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator, Set
+from typing import Final
+
+from directpv_common.errors import DriveFault, FailedPrecondition, InvalidRequest
+from directpv_nodeagent.linux import syscalls
+from directpv_nodeagent.linux.core.mountinfo import Mount, MountTable, parse
+
+_MS: Final = {
+    "ro": syscalls.MS_RDONLY,
+    "nosuid": syscalls.MS_NOSUID,
+    "nodev": syscalls.MS_NODEV,
+    "noexec": syscalls.MS_NOEXEC,
+    "noatime": syscalls.MS_NOATIME,
+    "nodiratime": syscalls.MS_NODIRATIME,
+    "relatime": syscalls.MS_RELATIME,
+    "strictatime": syscalls.MS_STRICTATIME,
+}
+_BUSY_TRIES: Final = 5
+_BUSY_PAUSE: Final = 0.02
+_STACK_LIMIT: Final = 64
+"""Mounts on top of each other at one path: more than any mistake makes."""
+_OLD_KERNEL: Final = frozenset({errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP})
+_DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def own_mounts(*about: str) -> MountTable:
+    """Return the mount table of this process's namespace, or only what is ``about`` these devices and paths."""
+    return parse(_read("/proc/self/mountinfo"), about=about)
+
+
+def all_mounts() -> MountTable:
+    """Return the mounts of this process and of the host's first process, if it is another namespace and visible."""
+    tables = [_read("/proc/self/mountinfo")]
+    with contextlib.suppress(OSError):
+        if os.readlink("/proc/1/ns/mnt") != os.readlink("/proc/self/ns/mnt"):
+            tables.append(_read("/proc/1/mountinfo"))
+    return parse(*tables)
+
+
+def _read(path: str) -> str:
+    with open(path, "rb") as table:
+        return os.fsdecode(table.read())
+
+
+def canonical(path: str, field: str) -> str:
+    """Return ``path`` as the mount table shows it; the last component is not followed.
+
+    Raises:
+        InvalidRequest: ``..``, no absolute path, or the root; names ``field``.
+    """
+    parts = path.split("/")
+    if not path.startswith("/") or "\0" in path or ".." in parts:
+        raise InvalidRequest(f"{field}: {path!r} is not an absolute path without '..'", field=field)
+    clean = os.path.normpath(path).replace("//", "/")
+    if clean == "/":
+        raise InvalidRequest(f"{field}: the root directory cannot be used", field=field)
+    parent, name = os.path.split(clean)
+    return os.path.join(os.path.realpath(parent), name)
+
+
+@contextlib.contextmanager
+def directory(path: str) -> Iterator[int]:
+    """Open a directory as ``O_PATH`` descriptor, without following a link in the last component."""
+    descriptor = os.open(path, _DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def ensure_directory(path: str, field: str, mode: int = 0o750) -> None:
+    """Make the last component of ``path`` if it is missing.
+
+    Raises:
+        FailedPrecondition: Its parent is missing (then the path is not what kubelet sees), or it is no directory.
+    """
+    try:
+        os.mkdir(path, mode)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        raise FailedPrecondition(
+            f"{field}: the parent directory of {path} does not exist; is kubelet's directory mounted into the agent?",
+            field=field,
+        ) from None
+    try:
+        with directory(path):
+            pass
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise
+        raise FailedPrecondition(f"{field}: {path} is not a directory; remove it", field=field) from None
+
+
+def bind(source: int, target: str, flags: Set[str]) -> None:
+    """Show the directory ``source`` (a descriptor) at ``target``, with ``flags`` in force from the first moment.
+
+    Kernels before 5.12 get a plain bind and a remount; the mount is taken away again if the remount fails.
+    """
+    bits = sum(_MS[flag] for flag in flags)
+    try:
+        with directory(target) as below:
+            _bind_atomically(source, below, bits)
+    except OSError as error:
+        if error.errno not in _OLD_KERNEL:
+            raise
+        bind_in_two_steps(source, target, bits)
+
+
+def _bind_atomically(source: int, target: int, bits: int) -> None:
+    tree = syscalls.clone_mount(source)
+    try:
+        if bits:
+            syscalls.set_mount_flags(tree, bits)
+        syscalls.attach_mount(tree, target)
+    finally:
+        os.close(tree)
+
+
+def bind_in_two_steps(source: int, target: str, bits: int) -> None:
+    """Bind and remount, the way of old kernels; ``bits`` are MS_* flags, added to those of the source's mount."""
+    inherited = os.fstatvfs(source).f_flag & (os.ST_RDONLY | os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC)
+    atime = bits & (syscalls.MS_NOATIME | syscalls.MS_RELATIME | syscalls.MS_STRICTATIME)
+    if not atime and os.fstatvfs(source).f_flag & os.ST_NOATIME:
+        atime = syscalls.MS_NOATIME
+    syscalls.mount(f"/proc/self/fd/{source}", target, None, syscalls.MS_BIND)
+    if not bits:
+        return
+    try:
+        syscalls.mount(None, target, None, syscalls.MS_REMOUNT | syscalls.MS_BIND | inherited | atime | bits)
+    except OSError:
+        syscalls.umount(target, syscalls.MNT_DETACH)
+        raise
+
+
+def unmount(path: str) -> None:
+    """Take the topmost mount at ``path`` away: plainly, or lazily if it stays busy. No mount there is fine."""
+    for attempt in range(_BUSY_TRIES + 1):
+        try:
+            syscalls.umount(path, syscalls.MNT_DETACH if attempt == _BUSY_TRIES else 0)
+            return
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):
+                return
+            if error.errno != errno.EBUSY:
+                raise
+        time.sleep(_BUSY_PAUSE)
+
+
+def unmount_unused(path: str, within: float) -> None:
+    """Take the topmost mount at ``path`` away, plainly: never while somebody has a file of it open. None is fine.
+
+    Raises:
+        FailedPrecondition: It stayed busy for ``within`` seconds.
+        OSError: What the kernel said.
+    """
+    end = time.monotonic() + within
+    while True:
+        try:
+            syscalls.umount(path, 0)
+            return
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):
+                return
+            if error.errno != errno.EBUSY:
+                raise
+        if time.monotonic() >= end:
+            raise FailedPrecondition(
+                f"{path} is busy: a program of the node has files or directories of it open; find it with "
+                f"fuser -vm {path}, end it, then repeat"
+            )
+        time.sleep(_BUSY_PAUSE)
+
+
+def unmount_all(path: str, ours: Callable[[Mount], bool], field: str, *about: str) -> tuple[bool, MountTable]:
+    """Take every mount at ``path`` away, topmost first; tell whether there was one, and return the table afterwards.
+
+    The table is about ``path`` and ``about``.
+
+    Raises:
+        FailedPrecondition: A mount that is not ``ours`` is on top; it stays.
+        DriveFault: They do not get fewer.
+    """
+    for done in range(_STACK_LIMIT):
+        table = own_mounts(path, *about)
+        top = table.at(path)
+        if top is None:
+            return done > 0, table
+        if not ours(top):
+            raise FailedPrecondition(
+                f"{field}: {top.source} ({top.fs_type}, its {top.root}) is mounted at {path}, not this volume; "
+                "unmount it by hand",
+                field=field,
+            )
+        unmount(path)
+    raise DriveFault(f"{path} stays mounted, however often it is unmounted")
+
+
+def remove_directory(path: str, field: str) -> None:
+    """Remove an empty directory; missing is fine, content is never touched.
+
+    Raises:
+        FailedPrecondition: Not empty, or not a directory.
+    """
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EBUSY):
+            raise
+        raise FailedPrecondition(
+            f"{field}: {path} cannot be removed ({error.strerror}); look at what it holds and remove it by hand",
+            field=field,
+        ) from None

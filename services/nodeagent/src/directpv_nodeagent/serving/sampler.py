@@ -1,0 +1,209 @@
+"""Samples drives and volumes in threads, now and then; what is asked for metrics gets the last sample at once."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Final
+
+from directpv_common.bus import Bus
+from directpv_common.clock import now_rfc3339
+from directpv_common.errors import DirectPVError
+from directpv_common.messages import ConditionType, DriveMetrics, NodeMetrics, VolumeMetrics
+from directpv_common.names import TENANT
+from directpv_nodeagent.devices.core.io_stats import IoStats
+from directpv_nodeagent.devices.core.smart import Health
+from directpv_nodeagent.devices.sysfs import Roots, read_io_stats
+from directpv_nodeagent.drives.core.slowness import Pace, judged
+from directpv_nodeagent.drives.drives import Drives
+from directpv_nodeagent.layout import usage
+from directpv_nodeagent.layout.core.held import Drive, DriveView
+from directpv_nodeagent.layout.usage import Measured
+
+log = logging.getLogger(__name__)
+
+SAMPLE_SECONDS: Final = 10.0
+COUNT_SECONDS: Final = 1.0
+PATIENCE_SECONDS: Final = 2.0
+"""How long a sample waits for its slowest drive; the figures of the others must not get old."""
+NO_HEALTH: Final = Health()
+
+
+@dataclass(frozen=True, slots=True)
+class DriveSample:
+    """One drive; ``stats`` is None while its device is missing."""
+
+    fsuuid: str
+    device: str
+    status: str
+    stats: IoStats | None
+    total: int
+    free: int
+    health: Health | None
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSample:
+    """One volume; ``measured`` is None if it is not published, or could not be measured."""
+
+    name: str
+    fsuuid: str
+    tenant: str
+    capacity: int
+    published: bool
+    abnormal: bool
+    measured: Measured | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """All of one moment."""
+
+    drives: tuple[DriveSample, ...] = ()
+    volumes: tuple[VolumeSample, ...] = ()
+    time: str = field(default_factory=now_rfc3339)
+
+
+class Sampler:
+    """Keeps the last sample of this node."""
+
+    def __init__(self, drives: Drives, health: Callable[[str], Health | None]) -> None:
+        """``health`` returns what is known of a drive's health, by its id."""
+        self._drives = drives
+        self._health = health
+        self._measuring: dict[str, asyncio.Task[Mapping[str, Measured]]] = {}
+        self._paces: dict[str, Pace] = {}
+        self.latest = Sample()
+
+    async def run(self, interval: float) -> None:
+        """Sample every ``interval`` seconds, until cancelled."""
+        while True:
+            await self.sample()
+            await asyncio.sleep(interval)
+
+    async def publish(self, bus: Bus, interval: float) -> None:
+        """Publish the last sample every ``interval`` seconds, until cancelled."""
+        while True:
+            await bus.publish(bus.subjects.metrics(self._drives.host.node), self._message())
+            await asyncio.sleep(interval)
+
+    async def sample(self) -> None:
+        """Sample all drives at the same time; volumes of one that does not answer soon have no figures."""
+        drives = list(self._drives.by_id.values())
+        stats = await self._counters(drives)
+        self._judge(stats)
+        measured = await self._measure_all(drives)
+        self.latest = Sample(
+            tuple(_drive_sample(drive, stats.get(drive.fsuuid), self._health(drive.fsuuid)) for drive in drives),
+            tuple(volume for drive in drives for volume in _volume_samples(drive, measured.get(drive.fsuuid, {}))),
+        )
+
+    async def _counters(self, drives: list[Drive]) -> Mapping[str, IoStats | None]:
+        """Read what the kernel counts for each drive; a disk that hangs does not keep it from telling."""
+        devices = {drive.fsuuid: drive.record.device for drive in drives}
+        with contextlib.suppress(DirectPVError, OSError):
+            return await self._drives.executors.run(
+                "counters", lambda: _read_counters(devices), SAMPLE_SECONDS, "reading I/O counters"
+            )
+        return {}
+
+    async def _measure_all(self, drives: list[Drive]) -> dict[str, Mapping[str, Measured]]:
+        """Measure the published volumes of all drives, and return what is known within :data:`PATIENCE_SECONDS`."""
+        for drive in drives:
+            if drive.fsuuid not in self._measuring and not drive.trouble():
+                task = asyncio.create_task(self._measure(drive), name=f"measure {drive.fsuuid}")
+                self._measuring[drive.fsuuid] = task
+        running = dict(self._measuring)
+        if running:
+            await asyncio.wait(running.values(), timeout=PATIENCE_SECONDS)
+        ended = {fsuuid: task for fsuuid, task in running.items() if task.done()}
+        for fsuuid in ended:
+            del self._measuring[fsuuid]
+        return {fsuuid: task.result() for fsuuid, task in ended.items() if not task.cancelled()}
+
+    async def _measure(self, drive: Drive) -> Mapping[str, Measured]:
+        view = drive.view
+        sizes = {name: record.capacity for name, record in drive.volumes.items() if drive.use(name).published}
+        with contextlib.suppress(DirectPVError, OSError):
+            return await self._drives.executors.run(
+                f"sampling {drive.fsuuid}", lambda: _measure(view, sizes), SAMPLE_SECONDS, "sampling it"
+            )
+        return {}
+
+    def _judge(self, stats: Mapping[str, IoStats | None]) -> None:
+        """Warn of drives that answer slowly."""
+        now = monotonic()
+        self._paces = {fsuuid: judged(self._paces.get(fsuuid, Pace()), found, now) for fsuuid, found in stats.items()}
+        for fsuuid, pace in self._paces.items():
+            if drive := self._drives.by_id.get(fsuuid):
+                self._drives.warn(drive, ConditionType.SLOW, pace.slow)
+
+    def _message(self) -> NodeMetrics:
+        sample = self.latest
+        return NodeMetrics(
+            node=self._drives.host.node,
+            time=sample.time,
+            drives=tuple(_drive_message(drive) for drive in sample.drives),
+            volumes=tuple(
+                VolumeMetrics(name=v.name, fsuuid=v.fsuuid, total=v.capacity, used=v.measured.used)
+                for v in sample.volumes
+                if v.measured is not None
+            ),
+        )
+
+
+def _read_counters(devices: Mapping[str, str]) -> dict[str, IoStats | None]:
+    """Read the counters of devices, by drive; blocking, but only on sysfs."""
+    return {fsuuid: read_io_stats(Roots(), device) if device else None for fsuuid, device in devices.items()}
+
+
+def _measure(view: DriveView, sizes: Mapping[str, int]) -> dict[str, Measured]:
+    """Measure the use of volumes; blocking."""
+    measured: dict[str, Measured] = {}
+    for name, capacity in sizes.items():
+        with contextlib.suppress(DirectPVError, OSError):
+            measured[name] = usage.measure(view, name, capacity, COUNT_SECONDS)
+    return measured
+
+
+def _drive_sample(drive: Drive, stats: IoStats | None, health: Health | None) -> DriveSample:
+    record = drive.record
+    return DriveSample(drive.fsuuid, record.device, str(record.status), stats, record.total, drive.free, health)
+
+
+def _volume_samples(drive: Drive, measured: Mapping[str, Measured]) -> tuple[VolumeSample, ...]:
+    return tuple(
+        VolumeSample(
+            name=name,
+            fsuuid=drive.fsuuid,
+            tenant=record.labels.get(TENANT, ""),
+            capacity=record.capacity,
+            published=bool(drive.use(name).published),
+            abnormal=bool(drive.trouble() or drive.record.conditions),
+            measured=measured.get(name),
+        )
+        for name, record in drive.volumes.items()
+    )
+
+
+def _drive_message(drive: DriveSample) -> DriveMetrics:
+    stats, health = drive.stats, drive.health or NO_HEALTH
+    if stats is None:
+        return DriveMetrics(fsuuid=drive.fsuuid, ready=False)
+    return DriveMetrics(
+        fsuuid=drive.fsuuid,
+        ready=True,
+        read_bytes=stats.read_bytes,
+        write_bytes=stats.write_bytes,
+        read_seconds=stats.read_seconds,
+        write_seconds=stats.write_seconds,
+        wait_seconds=stats.wait_seconds,
+        temperature_celsius=health.temperature,
+        media_errors=health.media_errors,
+        wear_percent=health.wear,
+        spare_percent=health.spare,
+        power_on_hours=health.power_on_hours,
+        failure_predicted=health.predicted,
+    )

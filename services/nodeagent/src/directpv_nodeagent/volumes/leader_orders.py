@@ -1,0 +1,230 @@
+"""What the leader orders: volumes to be made, and volumes to be destroyed."""
+
+import asyncio
+import logging
+from typing import Final
+
+from directpv_common.errors import DirectPVError, FailedPrecondition, Unavailable
+from directpv_common.messages import Prepared, PrepareVolumes, RemoveVolume, VolumeRecord, VolumeRemoved
+from directpv_common.singleflight import SingleFlight
+from directpv_nodeagent.drives.core.orders import Fences, by_drive, merged
+from directpv_nodeagent.drives.turns import Turn
+from directpv_nodeagent.layout import volume_dirs
+from directpv_nodeagent.layout.core.held import Drive, DriveView
+from directpv_nodeagent.layout.core.places import describe_paths, mounted_at
+from directpv_nodeagent.layout.drive_dir import checked
+from directpv_nodeagent.linux import mounts
+from directpv_nodeagent.volumes import remains
+from directpv_nodeagent.volumes.work import VolumeWork
+
+log = logging.getLogger(__name__)
+
+PURGE_SLICE: Final = 0.5
+"""Seconds of deleting before the thread takes a breath."""
+PURGE_SECONDS: Final = 60.0
+PURGE_RETRY_SECONDS: Final = 10.0
+REPLY_SECONDS: Final = 1.0
+"""How long a removal waits for the purge: small volumes are gone when it is answered."""
+PREPARE_SECONDS: Final = 60.0
+
+
+class LeaderOrders:
+    """Carries out the leader's orders on volumes; purges what was removed, also before a restart."""
+
+    def __init__(self, work: VolumeWork, fences: Fences) -> None:
+        self._work = work
+        self._fences = fences
+        self._removals: SingleFlight[VolumeRemoved] = SingleFlight()
+        self._batches: SingleFlight[dict[str, str]] = SingleFlight()
+        self._purges: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+    # ---- prepare ------------------------------------------------------------------------------------------------
+
+    async def prepare(self, request: PrepareVolumes) -> Prepared:
+        """Make each volume on its drive, or bring it up to date; what could not be made is told with the reason.
+
+        Raises:
+            Fenced: The order came from a leader that was replaced.
+        """
+        self._fences.check(request.fence)
+        failed: dict[str, str] = {}
+        for outcome in await asyncio.gather(
+            *(
+                self._batches.run(object(), None, lambda f=fsuuid, r=records: self._prepare_on(f, r))  # type: ignore[misc]
+                for fsuuid, records in by_drive(request.records).items()
+            )
+        ):
+            failed |= outcome
+        return Prepared(failed=failed)
+
+    async def _prepare_on(self, fsuuid: str, records: list[VolumeRecord]) -> dict[str, str]:
+        """Prepare volumes of one drive; return those that failed."""
+        try:
+            drive = self._work.drives.get(fsuuid)
+            self._note_labels(drive, records)
+            drive.check_usable()
+            async with self._work.turns.take(*(record.name for record in records), kind="prepare") as turn:
+                wanted, failed = self._reserve(drive, records)
+                try:
+                    return failed | await self._make(drive, wanted, turn)
+                finally:
+                    for record in wanted:
+                        drive.release(record.name)
+        except DirectPVError as error:
+            return {record.name: error.message for record in records}
+
+    def _note_labels(self, drive: Drive, records: list[VolumeRecord]) -> None:
+        """On a drive that has failed, let labels count at once: whoever suspends its volumes wants pods to start now.
+
+        They are forgotten when the drive is read again, and ordered again by the leader, which compares.
+        """
+        news = [drive.relabel(record.name, record.labels) for record in records] if drive.trouble() else []
+        if any(news):
+            self._work.drives.on_change()
+
+    def _reserve(self, drive: Drive, records: list[VolumeRecord]) -> tuple[list[VolumeRecord], dict[str, str]]:
+        """Promise space to what has to be made or changed, and say what cannot be."""
+        wanted: list[VolumeRecord] = []
+        failed: dict[str, str] = {}
+        for record in records:
+            known = drive.volumes.get(record.name)
+            keep = merged(known, record)
+            if keep == known:
+                continue
+            try:
+                self._check(drive, record.name)
+                drive.reserve(record.name, keep.capacity)
+                wanted.append(keep)
+            except DirectPVError as error:
+                failed[record.name] = error.message
+        return wanted, failed
+
+    def _check(self, drive: Drive, name: str) -> None:
+        checked(name)
+        holder = self._work.drives.holder(name)
+        if holder is not None and holder is not drive:
+            raise FailedPrecondition(f"{name} is on {holder.describe()} already")
+
+    async def _make(self, drive: Drive, wanted: list[VolumeRecord], turn: Turn) -> dict[str, str]:
+        if not wanted:
+            return {}
+        view, known = drive.view, dict(drive.projects)
+        recorded = frozenset(record.name for record in wanted if record.name in drive.volumes)
+        made = await self._work.on(
+            turn, drive, lambda: volume_dirs.prepare(view, wanted, known, recorded), "making volumes", PREPARE_SECONDS
+        )
+        failed: dict[str, str] = {}
+        for record in wanted:
+            project = made[record.name]
+            if isinstance(project, int):
+                drive.put(record, project)
+            else:
+                failed[record.name] = project.message
+        self._work.drives.on_change()
+        return failed
+
+    # ---- remove -------------------------------------------------------------------------------------------------
+
+    async def remove(self, request: RemoveVolume) -> VolumeRemoved:
+        """Destroy a volume that is mounted nowhere; a volume that is not on its drive is gone already.
+
+        Raises:
+            Fenced: The order came from a leader that was replaced.
+            Unavailable: Its drive is not here at the moment, so nothing is known of the volume.
+            FailedPrecondition: It is mounted; names the paths.
+        """
+        self._fences.check(request.fence)
+        checked(request.name)
+        key = (request.name, request.fsuuid)
+        return await self._removals.run(key, None, lambda: self._remove(request.name, request.fsuuid))
+
+    async def _remove(self, name: str, fsuuid: str) -> VolumeRemoved:
+        drive = self._reachable(fsuuid, name)
+        async with self._work.turns.take(name, kind="remove") as turn:
+            view = drive.view
+            had, left = await self._work.on(turn, drive, lambda: _take_off(view, name), f"removing {name}")
+            if had or name in drive.volumes:
+                drive.retire(name, left)
+                self._work.emit("volume", "removed", name, drive=fsuuid)
+                self._work.drives.on_change()
+        if not left:
+            return VolumeRemoved(purged=True)
+        purge = self.purge(drive, name)
+        await asyncio.wait([purge], timeout=REPLY_SECONDS)
+        return VolumeRemoved(purged=name not in drive.purging)
+
+    def _reachable(self, fsuuid: str, name: str) -> Drive:
+        drive = self._work.drives.by_id.get(fsuuid)
+        if drive is None:
+            raise Unavailable(f"drive {fsuuid} of {name} is not on node {self._work.drives.host.node} at the moment")
+        if drive.trouble():
+            raise Unavailable(f"{name} cannot be removed now: {drive.describe()} {drive.trouble()}")
+        return drive
+
+    # ---- purge --------------------------------------------------------------------------------------------------
+
+    def purge_left(self, drive: Drive) -> None:
+        """Go on with purges that a crash, or the loss of the drive, cut short."""
+        for name in drive.purging:
+            self.purge(drive, name)
+
+    def purge(self, drive: Drive, name: str) -> asyncio.Task[None]:
+        """Delete what remains of a removed volume, in the background."""
+        key = (drive.fsuuid, name)
+        task = self._purges.get(key)
+        if task is None or task.done():
+            task = self._purges[key] = asyncio.create_task(self._purge(drive, name), name=f"purge {name}")
+            task.add_done_callback(lambda done: self._forget(key, done))
+        return task
+
+    def _forget(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
+        if self._purges.get(key) is task:
+            del self._purges[key]
+
+    async def _purge(self, drive: Drive, name: str) -> None:
+        """Delete until nothing is left; a drive that fails meanwhile is purged when it is back."""
+        while name in drive.purging and not drive.trouble():
+            try:
+                if await self._purge_once(drive, name):
+                    drive.purged(name)
+                    self._work.emit("volume", "purged", name, drive=drive.fsuuid)
+                    self._work.drives.on_change()
+                    return
+            except DirectPVError as error:
+                log.warning("purge failed", extra={"volume": name, "drive": drive.fsuuid, "error": error.message})
+                await asyncio.sleep(PURGE_RETRY_SECONDS)
+
+    async def _purge_once(self, drive: Drive, name: str) -> bool:
+        """Delete for a while; tell whether nothing is left."""
+        view = drive.view
+        try:
+            clean = await self._work.drives.executors.run(
+                f"purging {drive.fsuuid}", lambda: remains.purge_some(view, name, PURGE_SLICE), PURGE_SECONDS, name
+            )
+        except OSError as error:
+            raise self._work.explained(drive, f"purging {name}", error) from error
+        if not clean:
+            return False
+        async with self._work.turns.take(name, kind="purge") as turn:
+            known = dict(drive.projects)
+            return await self._work.on(turn, drive, lambda: remains.end_purge(view, name, known), f"purging {name}")
+
+    async def stop(self) -> None:
+        """Stop purging; the next run goes on with it."""
+        for task in tuple(self._purges.values()):
+            task.cancel()
+        await asyncio.gather(*self._purges.values(), return_exceptions=True)
+
+
+def _take_off(view: DriveView, name: str) -> tuple[bool, bool]:
+    """Rename the volume's directory and remove its record, unless it is mounted anywhere.
+
+    Returns:
+        Whether there was a directory, and whether data remains.
+    """
+    with volume_dirs.drive_of(view) as drive:
+        paths = mounted_at(mounts.all_mounts(), view.place(name))
+        if paths:
+            raise FailedPrecondition(f"{name} is still mounted at {describe_paths(paths)}; unmount it first")
+        had = name in drive.volume_names()
+    return had, remains.retire(view, name)

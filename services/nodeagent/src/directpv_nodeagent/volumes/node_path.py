@@ -1,0 +1,230 @@
+"""The node path: publish, unpublish, unstage, expand, stats; :mod:`.staging` has stage.
+
+Decided from the request, the drive's records and the mount table. Neither the controller nor a memory that a restart
+would lose has a say; a repeat finds what was done, whoever did it.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from msgspec.structs import replace
+
+from directpv_common.errors import DirectPVError, DriveFault
+from directpv_common.messages import (
+    Done,
+    ExpandNodeVolume,
+    Message,
+    NodeVolumeExpanded,
+    PublishVolume,
+    StatVolume,
+    UnpublishVolume,
+    UnstageVolume,
+    VolumeRecord,
+    VolumeStats,
+)
+from directpv_common.singleflight import SingleFlight
+from directpv_nodeagent.drives.turns import Turn
+from directpv_nodeagent.drives.work import WORK_SECONDS
+from directpv_nodeagent.layout import usage, volume_dirs
+from directpv_nodeagent.layout.core.held import Drive
+from directpv_nodeagent.layout.core.places import use_of
+from directpv_nodeagent.layout.drive_dir import checked
+from directpv_nodeagent.volumes import binding
+from directpv_nodeagent.volumes.binding import Outcome, Publication
+from directpv_nodeagent.volumes.core.decisions import expanded_capacity, mount_flags
+from directpv_nodeagent.volumes.work import VolumeWork
+
+log = logging.getLogger(__name__)
+
+COUNT_SECONDS: Final = 2.0
+_LOWER_BOUND: Final = "it has too many files to count them now: it uses more than said"
+
+
+class NodeVolumes:
+    """Answers the calls of the node path; each is idempotent, and a repeat of a running one joins it."""
+
+    def __init__(self, work: VolumeWork) -> None:
+        self._work = work
+        self._flight: SingleFlight[Message] = SingleFlight()
+
+    # ---- publish ------------------------------------------------------------------------------------------------
+
+    async def publish(self, request: PublishVolume) -> Message:
+        """Mount the staged volume at a target path."""
+        return await self._flight.run(request, request, lambda: self._publish(request))
+
+    async def _publish(self, request: PublishVolume) -> Message:
+        name = checked(request.name)
+        flags = mount_flags(request.mount_flags, read_only=request.read_only)
+        wanted = Publication(request.staging_path, request.target_path, flags, request.single_writer)
+        async with self._work.turns.take(name, kind="publish", target=request.target_path) as turn:
+            drive = self._work.holder(name)
+            suspended = drive.suspended(name)
+            if suspended:
+                outcome = await self._work.stand_in_at(turn, drive, name, request.target_path, binding.TARGET)
+            else:
+                drive.check_usable()
+                work = self._work_of(drive, wanted, request)
+                outcome = await self._work.on(turn, drive, work, f"publishing {name}")
+            if outcome.use.staged:
+                drive.staging_paths[name] = outcome.use.staged
+            pod = {"pod": request.pod_name, "namespace": request.pod_namespace} if request.pod_name else {}
+            if pod and not suspended:
+                await self._note_pod(turn, drive, request)
+            self._work.note(
+                drive, name, outcome, "published", path=outcome.path, read_only=request.read_only,
+                suspended=suspended, **pod,
+            )  # fmt: skip
+        return Done()
+
+    def _work_of(self, drive: Drive, wanted: Publication, request: PublishVolume) -> Callable[[], Outcome]:
+        """Return what publishes a volume; one that was staged while it was suspended is staged first."""
+        name, view, stand_in = request.name, drive.view, self._work.stand_in
+        record, known, flags = drive.volumes[name], dict(drive.projects), mount_flags(request.mount_flags)
+
+        def work() -> Outcome:
+            if binding.shows_stand_in(wanted.staging, stand_in):
+                binding.stage(view, record, wanted.staging, flags, known, stand_in=stand_in, whole_tree=True)
+            return binding.publish(view, name, wanted, stand_in)
+
+        return work
+
+    async def _note_pod(self, turn: Turn, drive: Drive, request: PublishVolume) -> None:
+        """Keep on the drive which pod uses the volume; the volume is mounted already, with or without."""
+        record = drive.volumes[request.name]
+        pod = {"pod_name": request.pod_name, "pod_namespace": request.pod_namespace, "pod_uid": request.pod_uid}
+        used = replace(record, **pod)
+        if used == record:
+            return
+        view = drive.view
+        try:
+            await self._work.on(
+                turn, drive, lambda: volume_dirs.write_volume_record(view, used), f"noting {request.name}"
+            )
+        except DirectPVError as error:
+            log.warning("pod not noted", extra={"volume": request.name, "error": error.message})
+        else:
+            if drive.put(used):
+                self._work.drives.on_change()
+
+    # ---- unpublish and unstage ----------------------------------------------------------------------------------
+
+    async def unpublish(self, request: UnpublishVolume) -> Message:
+        """Unmount and remove the target path; a volume that nobody knows is fine."""
+        return await self._flight.run(
+            request, request, lambda: self._take_away(request.name, request.target_path, "unpublish")
+        )
+
+    async def unstage(self, request: UnstageVolume) -> Message:
+        """Unmount the staging path; a volume that nobody knows is fine."""
+        return await self._flight.run(
+            request, request, lambda: self._take_away(request.name, request.staging_path, "unstage")
+        )
+
+    async def _take_away(self, name: str, path: str, kind: str) -> Message:
+        name, root, stand_in = checked(name), self._work.root, self._work.stand_in
+        unpublish = kind == "unpublish"
+        field = binding.TARGET if unpublish else binding.STAGING
+        async with self._work.turns.take(name, kind=kind, target=path if unpublish else "") as turn:
+            drive = self._work.drives.holder(name)
+            # Threads apart from the drive's: those may hang, and pods must be able to leave a dead drive.
+            key = f"unmounting {drive.fsuuid if drive else 'volumes'}"
+            device = drive.view.device if drive else ""
+            try:
+                changed, clean, table = await turn.run(
+                    key,
+                    lambda: binding.take_away(root, name, path, field, stand_in, device, remove=unpublish),
+                    WORK_SECONDS,
+                    f"{kind} {name}",
+                )
+            except OSError as error:
+                raise DriveFault(f"{kind} {name} at {path} failed: {error.strerror or error}") from error
+            if drive is not None and name in drive.volumes:
+                if not unpublish and drive.staging_paths.get(name) == clean:
+                    del drive.staging_paths[name]
+                use = use_of(table, drive.view.place(name), drive.staging_paths.get(name, ""))
+                self._work.note(drive, name, Outcome(changed, clean, use), f"{kind.removesuffix('e')}ed", path=clean)
+        return Done()
+
+    # ---- expand and stats ---------------------------------------------------------------------------------------
+
+    async def expand(self, request: ExpandNodeVolume) -> Message:
+        """Raise the limit of a mounted volume; never lower it."""
+        return await self._flight.run(request, request, lambda: self._expand(request))
+
+    async def _expand(self, request: ExpandNodeVolume) -> Message:
+        name, stand_in = checked(request.name), self._work.stand_in
+        async with self._work.turns.take(name, kind="expand") as turn:
+            drive = self._work.holder(name)
+            drive.check_usable()
+            view, known, record = drive.view, dict(drive.projects), drive.volumes[name]
+            await self._work.on(
+                turn,
+                drive,
+                lambda: binding.check_mounted(view, name, request.volume_path, stand_in),
+                f"looking for {name}",
+            )
+            capacity = expanded_capacity(name, record.capacity, request.required, request.limit)
+            larger = replace(record, capacity=capacity)
+            drive.reserve(name, capacity)
+            try:
+                project = await self._work.on(
+                    turn, drive, lambda: volume_dirs.resize(view, larger, known), f"expanding {name}"
+                )
+                changed = drive.put(larger, project)
+            finally:
+                drive.release(name)
+            if changed:
+                self._work.emit("volume", "expanded", name, drive=drive.fsuuid, capacity=capacity)
+                self._work.drives.on_change()
+        return NodeVolumeExpanded(capacity=capacity)
+
+    async def stats(self, request: StatVolume) -> VolumeStats:
+        """Tell how full the volume is, and whether its drive is well; reads only, so it waits for nobody."""
+        name, stand_in = checked(request.name), self._work.stand_in
+        drive = self._work.holder(name)
+        view, record = drive.view, drive.volumes[name]
+        turn = Turn(self._work.drives.executors, "stats", "")
+        if not drive.trouble():  # else it may be mounted dead, covered, or nowhere; it is abnormal wherever it is
+            await turn.run(
+                "mount table",
+                lambda: binding.check_mounted(view, name, request.volume_path, stand_in),
+                WORK_SECONDS,
+                f"looking for {name}",
+            )
+            with contextlib.suppress(DriveFault):
+                measured = await self._work.on(
+                    turn, drive, lambda: usage.measure(view, name, record.capacity, COUNT_SECONDS), f"measuring {name}"
+                )
+                return _stats(record, measured, _warnings(drive))
+        return VolumeStats(
+            total=record.capacity,
+            used=0,
+            available=0,
+            inodes_total=0,
+            inodes_used=0,
+            inodes_free=0,
+            abnormal=True,
+            condition=f"{drive.describe()} {drive.trouble() or 'does not answer'}",
+        )
+
+
+def _warnings(drive: Drive) -> str:
+    """Return what is to be feared of a drive that serves its volumes; empty if nothing is."""
+    said = "; ".join(f"{condition.type}: {condition.message}" for condition in drive.record.conditions)
+    return f"{drive.describe()} serves it, but {said}" if said else ""
+
+
+def _stats(record: VolumeRecord, measured: usage.Measured, warnings: str) -> VolumeStats:
+    return VolumeStats(
+        total=record.capacity,
+        used=measured.used,
+        available=measured.available,
+        inodes_total=measured.inodes_used + measured.inodes_free,
+        inodes_used=measured.inodes_used,
+        inodes_free=measured.inodes_free,
+        abnormal=bool(warnings),
+        condition=(warnings or "volume is well") + ("" if measured.exact else f"; {_LOWER_BOUND}"),
+    )

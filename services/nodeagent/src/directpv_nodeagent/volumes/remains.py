@@ -1,0 +1,60 @@
+"""Takes volumes away and deletes what remains of them. Blocks: call it in the drive's executor.
+
+The directory is renamed before the record goes, and both before a reply; the limit stays until the data is gone.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator, Mapping
+
+from directpv_nodeagent.layout.core.held import DriveView
+from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX
+from directpv_nodeagent.layout.drive_dir import DriveDir, checked
+from directpv_nodeagent.layout.volume_dirs import drive_of, ids_of_others
+from directpv_nodeagent.linux import files, quota
+from directpv_nodeagent.volumes.purge import Purge
+
+
+def retire(view: DriveView, name: str) -> bool:
+    """Take a volume away: rename its directory, then remove its record, both durably. Tell whether data remains."""
+    with drive_of(view) as drive:
+        drive.retire(name)
+        drive.remove_record(name)
+        return name in drive.deleted_names()
+
+
+def purge_some(view: DriveView, name: str, seconds: float) -> bool:
+    """Delete what remains of a removed volume for at most ``seconds``; tell whether all content is gone."""
+    with drive_of(view) as drive, contextlib.suppress(FileNotFoundError), _remains(drive, name) as directory:
+        return Purge(directory, seconds).run()
+    return True
+
+
+@contextlib.contextmanager
+def _remains(drive: DriveDir, name: str) -> Iterator[int]:
+    with files.opened(f"{checked(name)}{DELETED_SUFFIX}", drive.root) as directory:
+        yield directory
+
+
+def end_purge(view: DriveView, name: str, known: Mapping[str, int]) -> bool:
+    """Remove the emptied directory, then lift the limit of its project; tell whether nothing is left.
+
+    The limit stays if a volume lives under the project: one of the same name that was made since, or another.
+    """
+    with drive_of(view) as drive:
+        try:
+            with _remains(drive, name) as directory:
+                project = quota.attributes(directory).project
+        except FileNotFoundError:
+            return True
+        try:
+            os.rmdir(f"{name}{DELETED_SUFFIX}", dir_fd=drive.root)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return False
+        os.fsync(drive.root)
+        if view.enforced and project and project not in ids_of_others(known, name) and name not in known:
+            quota.lift_limit(drive.root, view.device_path, project)
+        return True

@@ -1,0 +1,113 @@
+"""Stage: the first step of the node path, which also finds volumes that have no record yet."""
+
+import logging
+from functools import partial
+from typing import Final
+
+from directpv_common.clock import now_rfc3339
+from directpv_common.errors import FailedPrecondition, NotFound
+from directpv_common.messages import Done, Message, StageVolume, VolumeRecord
+from directpv_common.singleflight import SingleFlight
+from directpv_nodeagent.drives.turns import Turn
+from directpv_nodeagent.layout import volume_dirs
+from directpv_nodeagent.layout.core.held import Drive
+from directpv_nodeagent.layout.drive_dir import checked
+from directpv_nodeagent.volumes import binding
+from directpv_nodeagent.volumes.binding import NeedsTagging, Outcome
+from directpv_nodeagent.volumes.core.decisions import mount_flags
+from directpv_nodeagent.volumes.work import VolumeWork
+
+log = logging.getLogger(__name__)
+
+TAG_SECONDS: Final = 3600.0
+"""Staging may first have to give each file of a volume that upstream left without project id one."""
+
+
+class Staging:
+    """Answers ``volume.stage``."""
+
+    def __init__(self, work: VolumeWork) -> None:
+        self._work = work
+        self._flight: SingleFlight[Message] = SingleFlight()
+
+    async def stage(self, request: StageVolume) -> Message:
+        """Mount the volume at its staging path."""
+        return await self._flight.run(request, request, lambda: self._stage(request))
+
+    async def _stage(self, request: StageVolume) -> Message:
+        name = checked(request.name)
+        flags = mount_flags(request.mount_flags)
+        async with self._work.turns.take(name, kind="stage") as turn:
+            drive = self._work.drives.holder(name) or await self._restore(turn, request)
+            if drive.suspended(name):  # also, and above all, on a drive that has failed
+                await self._work.stand_in_at(turn, drive, name, request.staging_path, binding.STAGING)
+                return Done()
+            drive.check_usable()
+            view, record, known = drive.view, drive.volumes[name], dict(drive.projects)
+            path, stand_in = request.staging_path, self._work.stand_in
+
+            def work(whole_tree: bool) -> Outcome:
+                return binding.stage(view, record, path, flags, known, stand_in=stand_in, whole_tree=whole_tree)
+
+            try:
+                outcome = await self._work.on(turn, drive, lambda: work(False), f"staging {name}")
+            except NeedsTagging:
+                log.info("project id missing on content", extra={"volume": name, "drive": drive.fsuuid})
+                outcome = await self._work.on(turn, drive, lambda: work(True), f"staging {name}", TAG_SECONDS)
+            drive.staging_paths[name] = outcome.path
+            self._work.note(drive, name, outcome, "staged", path=outcome.path)
+        return Done()
+
+    async def _restore(self, turn: Turn, request: StageVolume) -> Drive:
+        """Give a volume that has no record one: upstream made it, or the leader's order to make it never arrived.
+
+        Raises:
+            NotFound: Nothing is known of the volume on this node.
+            FailedPrecondition: It is there, but nobody says how large it is; or its drive cannot be used.
+            OutOfRange: The drive has no space for it.
+        """
+        name = request.name
+        for drive in self._hinted(request):
+            view = drive.view
+            look = partial(volume_dirs.find, view, name)
+            there, limit = await self._work.on(turn, drive, look, f"looking for {name}")
+            capacity = limit or request.capacity
+            if not there and (drive.fsuuid != request.fsuuid or not capacity):
+                continue
+            if not capacity:
+                raise FailedPrecondition(
+                    f"{name} is on {drive.describe()}, but without record, limit and size in its volume context; "
+                    "the controller will tell its size"
+                )
+            await self._make(turn, drive, name, capacity, there=there)
+            return drive
+        raise NotFound(f"no drive of node {self._work.drives.host.node} has volume {name}")
+
+    def _hinted(self, request: StageVolume) -> list[Drive]:
+        """Return the drives that may have a volume without record: the one that the request names, or all."""
+        drives = self._work.drives
+        if request.fsuuid:
+            chosen = [drives.by_id[request.fsuuid]] if request.fsuuid in drives.by_id else []
+            for drive in chosen:
+                drive.check_usable()
+        else:
+            chosen = [drive for drive in drives.by_id.values() if not drive.trouble()]
+        return [drive for drive in chosen if request.name not in drive.purging]
+
+    async def _make(self, turn: Turn, drive: Drive, name: str, capacity: int, *, there: bool) -> None:
+        record = VolumeRecord(name=name, fsuuid=drive.fsuuid, capacity=capacity, created=now_rfc3339())
+        if not there:
+            drive.reserve(name, capacity)
+        try:
+            view, known = drive.view, dict(drive.projects)
+            recorded = frozenset({name} if there else ())
+            made = await self._work.on(
+                turn, drive, lambda: volume_dirs.prepare(view, [record], known, recorded)[name], f"making {name}"
+            )
+            if not isinstance(made, int):
+                raise made
+            drive.put(record, made)
+        finally:
+            drive.release(name)
+        log.info("volume restored", extra={"volume": name, "drive": drive.fsuuid, "capacity": capacity})
+        self._work.drives.on_change()

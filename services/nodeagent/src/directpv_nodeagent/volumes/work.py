@@ -1,0 +1,62 @@
+"""What operations on volumes need beside what those on drives do."""
+
+from dataclasses import dataclass
+
+from directpv_common.errors import DriveFault, NotFound
+from directpv_nodeagent.drives.turns import Turn
+from directpv_nodeagent.drives.work import WORK_SECONDS, Work
+from directpv_nodeagent.layout.core.held import Drive
+from directpv_nodeagent.volumes import binding
+from directpv_nodeagent.volumes.binding import Outcome
+
+
+@dataclass(frozen=True)
+class VolumeWork(Work):
+    """How operations on volumes reach their drives, and what came of them is noted."""
+
+    stand_in: str
+    """``major:minor`` of what suspended volumes show."""
+
+    @property
+    def root(self) -> str:
+        """The agent's root directory."""
+        return self.drives.host.root
+
+    def holder(self, name: str) -> Drive:
+        """Return the drive that has the volume.
+
+        Raises:
+            NotFound: None of this node has.
+        """
+        drive = self.drives.holder(name)
+        if drive is None:
+            raise NotFound(f"no drive of node {self.drives.host.node} has volume {name}")
+        return drive
+
+    def note(self, drive: Drive, name: str, outcome: Outcome, kind: str, **data: object) -> None:
+        """Take in where a volume is mounted now, and tell of it if something was done."""
+        news = name in drive.volumes and drive.set_use(name, outcome.use)
+        if outcome.project is not None:
+            drive.projects[name] = outcome.project
+        if outcome.changed:
+            self.emit("volume", kind, name, drive=drive.fsuuid, **data)
+        if news:
+            self.drives.on_change()
+
+    async def stand_in_at(self, turn: Turn, drive: Drive, name: str, path: str, field: str) -> Outcome:
+        """Show an empty directory for a suspended volume; the drive, which may have failed or hang, is not touched.
+
+        Raises:
+            DriveFault: It cannot be mounted there.
+            FailedPrecondition: The path is occupied, or there is no such directory.
+        """
+        view, stand_in = drive.view, self.stand_in
+        try:
+            return await turn.run(
+                f"stand-ins of {drive.fsuuid}",
+                lambda: binding.show_stand_in(view, name, path, stand_in, field),
+                WORK_SECONDS,
+                f"showing nothing for {name}",
+            )
+        except OSError as error:
+            raise DriveFault(f"{name}: {path}: {error.strerror or error}") from error

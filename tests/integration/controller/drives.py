@@ -1,0 +1,15 @@
+"""Asks the controller about drives."""
+
+import directpv_common.messages as m
+from directpv_common.api import Controller as Api
+from directpv_common.bus import Bus
+
+
+async def listed(bus: Bus, **filters: object) -> dict[str, m.DriveInfo]:
+    page = await bus.call(Api.DRIVE_LIST, m.ListDrives(**filters), within=20, attempt=1.0)
+    return {info.record.fsuuid: info for info in page.drives}
+
+
+async def has_status(bus: Bus, fsuuid: str, status: m.DriveStatus) -> bool:
+    drives = await listed(bus)
+    return fsuuid in drives and drives[fsuuid].record.status is status

@@ -1,0 +1,195 @@
+"""Nodes over the real bus: drives that go and come back, nodes that are away, leaders that ask who is there."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import directpv_common.messages as m
+from directpv_common import names
+from directpv_common.api import Controller as Api
+from directpv_common.bus import Bus
+from directpv_common.errors import NoCapacity
+from integration.controller.drives import has_status, listed
+from integration.controller.harness import Controller, read_registry, until
+from integration.controller.node import GIB, PlayedNode
+from support.nats import NatsServer
+
+Start = Callable[..., Controller]
+
+
+async def test_a_drive_that_is_lost_and_found_is_shown_so_and_keeps_its_volumes(bus: Bus, controllers: Start) -> None:
+    controllers()
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+        await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB))
+        pulled = node.drives.pop(fsuuid)
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.LOST), "lost")
+        volume = await bus.call(Api.VOLUME_GET, m.VolumeId(name="v1"))
+        assert (volume.status, volume.abnormal) == (m.VolumeStatus.LOST, True)
+
+        node.drives[fsuuid] = pulled
+        pulled.generation += 1
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "found again")
+        assert not (await bus.call(Api.VOLUME_GET, m.VolumeId(name="v1"))).abnormal
+
+
+async def test_one_file_system_on_two_nodes_stays_with_the_first_and_is_told_about(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    controllers()
+    events: list[str] = []
+    await bus.subscribe(bus.subjects.event("controller", "drive", "conflict"), lambda got: events.append(got.subject))
+    node, copycat = PlayedNode("n1"), PlayedNode("n2")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+        copy = copycat.add_drive(fsuuid=fsuuid)
+        copycat.drives = {fsuuid: copycat.drives[copy]}
+        async with copycat.running(bus):
+            await until(lambda: events, "the conflict is told")
+            assert (await listed(bus))[fsuuid].record.node == "n1"
+            assert [record.node for record in read_registry(tmp_path / "registry.db").drives] == ["n1"]
+
+
+async def test_a_restarted_agent_is_asked_for_everything_again(bus: Bus, controllers: Start) -> None:
+    controllers()
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+        await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB))
+        await until(lambda: node.volumes(), "prepared")
+    node.restart()
+    node.drives[fsuuid].volumes.clear()
+    node.drives[fsuuid].generation = 1
+    async with node.running(bus):
+        await until(lambda: node.volumes(), "prepared again")
+
+
+async def test_nodes_are_listed_with_their_sums_and_whether_they_are_heard(bus: Bus, controllers: Start) -> None:
+    controllers(online_seconds=1.0)
+    node, empty = PlayedNode("n1"), PlayedNode("n2")
+    fsuuid = node.add_drive()
+    async with empty.running(bus):
+        async with node.running(bus):
+            await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+            await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB))
+            first, second = (await bus.call(Api.NODE_LIST, m.Empty())).nodes
+            assert (first.info.name, first.online, first.drives, first.volumes) == ("n1", True, 1, 1)
+            assert (first.total, first.allocated) == (100 * GIB, 2 * GIB)
+            assert (second.info.name, second.drives) == ("n2", 0)
+        await until(lambda: _is_offline(bus, "n1"), "n1 is shown as offline")
+
+
+async def test_a_node_that_is_not_heard_gets_no_volumes_until_it_is_heard_again(bus: Bus, controllers: Start) -> None:
+    controllers(online_seconds=1.0)
+    gone, there = PlayedNode("n1"), PlayedNode("n2")
+    larger, smaller = gone.add_drive(200 * GIB), there.add_drive(100 * GIB)
+    async with there.running(bus):
+        async with gone.running(bus):
+            await _registered(bus, larger, smaller)
+        await until(lambda: _is_offline(bus, "n1"), "n1 is shown as offline")
+        assert await _goes_to(bus, "n2")
+        with pytest.raises(NoCapacity, match="1 drive on n1: 1 offline"):
+            await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="there", requisite=({names.NODE: "n1"},)))
+        async with gone.running(bus):
+            await until(lambda: _goes_to(bus, "n1"), "n1 gets volumes again")
+
+
+async def test_a_new_leader_puts_no_volume_on_a_node_that_does_not_answer_it(bus: Bus, controllers: Start) -> None:
+    first = controllers("c1", online_seconds=600)
+    gone, there = PlayedNode("n1"), PlayedNode("n2")
+    larger, smaller = gone.add_drive(200 * GIB), there.add_drive(100 * GIB)
+    async with there.running(bus):
+        async with gone.running(bus):
+            await _registered(bus, larger, smaller)
+        first.kill()
+        controllers("c2", online_seconds=600)
+
+        assert await _goes_to(bus, "n2")
+        with pytest.raises(NoCapacity, match="1 drive on n1: 1 offline"):
+            await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="there", requisite=({names.NODE: "n1"},)))
+        assert (await bus.call(Api.CAPACITY_GET, m.GetCapacity(accessible={names.NODE: "n1"}))).available == 0
+        shown = (await bus.call(Api.DRIVE_LIST, m.ListDrives())).drives
+        assert {drive.record.node: drive.online for drive in shown} == {"n1": False, "n2": True}
+
+
+async def test_nodes_answer_a_new_leader_although_their_heartbeats_are_rare(bus: Bus, controllers: Start) -> None:
+    first = controllers("c1", online_seconds=600)
+    node = PlayedNode("n1", beat_seconds=600)
+    node.add_drive()
+    async with node.running(bus):
+        assert await _goes_to(bus, "n1")
+        first.kill()
+        controllers("c2", online_seconds=600)
+
+        assert await _goes_to(bus, "n1")
+
+
+async def test_a_leader_whose_bus_was_away_takes_no_node_for_offline(
+    bus: Bus, controllers: Start, nats: NatsServer
+) -> None:
+    controller = controllers(online_seconds=1.0, lease_seconds=60)
+    node = PlayedNode("n1")
+    node.add_drive()
+    async with node.running(bus):
+        assert await _goes_to(bus, "n1")
+        nats.kill()
+        await asyncio.sleep(1.5)  # longer than a node may be silent
+        nats.start()
+        await until(lambda: controller.said("bus reconnected"), "the leader is back on the bus")
+
+        assert await _goes_to(bus, "n1")
+
+
+async def test_a_node_that_went_while_the_leaders_bus_was_away_gets_no_volumes(
+    bus: Bus, controllers: Start, nats: NatsServer
+) -> None:
+    controller = controllers(online_seconds=600, lease_seconds=60)
+    gone, there = PlayedNode("n1"), PlayedNode("n2")
+    larger, smaller = gone.add_drive(200 * GIB), there.add_drive(100 * GIB)
+    async with there.running(bus), gone.running(bus):
+        await _registered(bus, larger, smaller)
+        nats.kill()
+        gone.silent = True
+        nats.start()
+        await until(lambda: controller.said("bus reconnected"), "the leader is back on the bus")
+
+        assert [await _goes_to(bus, "n2") for _ in range(3)] == [True] * 3
+
+
+async def _registered(bus: Bus, *fsuuids: str) -> None:
+    for fsuuid in fsuuids:
+        await until(lambda fsuuid=fsuuid: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+
+
+async def _goes_to(bus: Bus, node: str) -> bool:
+    name = f"v-{uuid.uuid4()}"
+    return (await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name=name, required=GIB), within=30)).node == node
+
+
+async def _is_offline(bus: Bus, name: str) -> bool:
+    nodes = (await bus.call(Api.NODE_LIST, m.Empty())).nodes
+    return not next(node.online for node in nodes if node.info.name == name)
+
+
+async def test_a_heartbeat_on_another_nodes_subject_is_ignored(bus: Bus, controllers: Start) -> None:
+    controllers()
+    await listed(bus)
+    liar = PlayedNode("n1")
+    liar.add_drive()
+    await bus.publish(bus.subjects.state("n2"), liar.state)
+    honest = PlayedNode("n3")
+    async with honest.running(bus):
+        await until(lambda: _knows(bus, "n3"), "the honest node is heard")
+
+    assert not await _knows(bus, "n1")
+
+
+async def _knows(bus: Bus, name: str) -> bool:
+    return name in {node.info.name for node in (await bus.call(Api.NODE_LIST, m.Empty(), within=20)).nodes}

@@ -1,0 +1,102 @@
+"""Mounts on the real kernel: what old kernels get, too, and what a dead drive says."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from directpv_common.errors import InvalidRequest
+from directpv_nodeagent.linux import files, mounts, quota, syscalls
+from integration.nodeagent.harness import mounts_below, run
+
+
+@pytest.fixture
+def source(base: Path) -> Path:
+    path = base / "tmpfs"
+    path.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=1m,nosuid", "none", str(path))
+    (path / "data").mkdir()
+    (path / "data/file").write_text("x")
+    return path / "data"
+
+
+@pytest.mark.parametrize("way", ["atomic", "two steps"])
+def test_a_read_only_bind_refuses_writes_and_keeps_the_sources_flags(source: Path, base: Path, way: str) -> None:
+    target = base / "t"
+    target.mkdir()
+    with files.opened(str(source)) as descriptor:
+        if way == "atomic":
+            mounts.bind(descriptor, str(target), frozenset({"ro", "noexec"}))
+        else:
+            mounts.bind_in_two_steps(descriptor, str(target), syscalls.MS_RDONLY | syscalls.MS_NOEXEC)
+
+    flags = os.statvfs(target).f_flag
+    assert flags & os.ST_RDONLY
+    assert flags & os.ST_NOEXEC
+    assert flags & os.ST_NOSUID
+    with pytest.raises(OSError) as caught:
+        (target / "file").write_text("y")
+    assert caught.value.errno == errno.EROFS
+    (source / "file").write_text("the source stays writable")
+
+
+def test_a_busy_mount_is_taken_away_lazily(source: Path, base: Path) -> None:
+    target = base / "t"
+    target.mkdir()
+    with files.opened(str(source)) as descriptor:
+        mounts.bind(descriptor, str(target), frozenset())
+
+    with (target / "open").open("w") as file:
+        mounts.unmount(str(target))
+        file.write("x")
+
+    assert mounts_below(target) == []
+
+
+def test_unmounting_what_is_not_mounted_or_not_there_is_fine(base: Path) -> None:
+    mounts.unmount(str(base))
+    mounts.unmount(str(base / "missing"))
+
+
+@pytest.mark.parametrize("path", ["relative", "/a/../b", "/", "//", "/.", "/a\0b", ""])
+def test_paths_that_cannot_be_mount_points_are_refused_by_name(path: str) -> None:
+    with pytest.raises(InvalidRequest, match="target_path"):
+        mounts.canonical(path, "target_path")
+
+
+def test_a_file_that_replaces_another_has_its_mode_and_leaves_nothing_behind(base: Path) -> None:
+    os.umask(old := os.umask(0o077))
+    with files.opened(str(base)) as directory:
+        files.write_file("f", directory, b"one", 0o640)
+        files.write_file("f", directory, b"two", 0o640)
+        assert files.read_file("f", directory) == b"two"
+        with pytest.raises(OSError):
+            files.write_file("d/f", directory, b"no")
+
+    assert (base / "f").stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in base.iterdir()] == ["f"]
+    assert old is not None
+
+
+def test_links_are_never_read_or_written_through(base: Path) -> None:
+    (base / "secret").write_text("kept")
+    (base / "link").symlink_to(base / "secret")
+    with files.opened(str(base)) as directory:
+        with pytest.raises(OSError):
+            files.read_file("link", directory)
+        files.write_file("link", directory, b"new")
+
+    assert (base / "secret").read_text() == "kept"
+    assert not (base / "link").is_symlink()
+
+
+@pytest.mark.parametrize("device", ["/dev/never-there", "/dev/null"])
+def test_quota_is_never_asked_of_a_device_that_took_over_the_name(
+    base: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(syscalls, "_SYS_QUOTACTL_FD", 10_000)  # as on a kernel before 5.14
+    with files.opened(str(base)) as directory, pytest.raises(OSError) as caught:
+        quota.usage(directory, device, 5)
+
+    assert caught.value.errno == errno.ESTALE
