@@ -29,7 +29,7 @@ class Books:
         """Add a drive without volumes; the caller tells the index."""
         key = (0, 0.0, record.fsuuid)
         node = self.nodes.setdefault(record.node, Node({}))
-        drive = Drive(record, key, record.overhead, volumes={}, claims={}, views=[], offline=node.offline)
+        drive = Drive(record, key, record.overhead, volumes={}, claims={}, views=[], tops=[], offline=node.offline)
         self.drives[record.fsuuid] = drive
         self.drive_ids.add(record.fsuuid)
         node.drives[record.fsuuid] = drive
@@ -79,6 +79,7 @@ class Books:
         drive.volumes[record.name] = volume
         if record.claim_id:
             drive.claims[record.claim_id] = drive.claims.get(record.claim_id, 0) + 1
+            self.index.claims[record.claim_id] += 1
         drive.allocated += record.capacity
 
     def sum_up(self, drive: Drive, size: int, volumes: int) -> None:
@@ -110,6 +111,7 @@ class Books:
         del drive.volumes[record.name]
         self.volume_names.remove(record.name)
         _less(drive.claims, record.claim_id)
+        _less(self.index.claims, record.claim_id)
         if drive.projects is not None:
             _less(drive.projects, names.project_id(record.name))
         self.reserve(drive, -record.capacity, -1)
@@ -143,6 +145,7 @@ class Books:
 
     def move(self, drive: Drive, record: DriveRecord) -> None:
         """Replace the record of a drive, also when it names another node."""
+        self.index.removed(drive)
         self._count(drive, -1)
         del self.nodes[drive.record.node].drives[drive.fsuuid]
         drive.allocated += record.overhead - drive.record.overhead

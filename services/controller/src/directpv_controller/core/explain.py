@@ -1,52 +1,58 @@
 """Why no drive can hold a volume, in words, per group of candidates."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
 from directpv_common import names
 from directpv_common.messages import DriveStatus
 from directpv_common.units import format_bytes
-from directpv_controller.core.model import Drive, Node, in_reach, is_full, is_suspended, label_of
-from directpv_controller.core.placement import shares_project
+from directpv_controller.core.model import Drive, in_reach, is_full, is_suspended, label_of
+from directpv_controller.core.placement import Index, shares_project
 from directpv_controller.core.wanted import Pairs, Wanted, describe, describe_size
 
-LOOK_AT_MOST: Final = 2_000
-"""Drives that one refusal looks at; a storm of refusals must not stop the leader."""
+LOOK_AT_MOST: Final = 500
+"""Drives that one refusal looks at, over all groups: half a millisecond, for refusals come in storms."""
 GROUPS_AT_MOST: Final = 8
 
 
-def explain(wanted: Wanted, drives: Mapping[str, Drive], nodes: Mapping[str, Node]) -> str:
+def explain(wanted: Wanted, index: Index) -> str:
     """Say why :meth:`Index.select` found nothing.
 
     For instance: ``no drive can hold volume pvc-1 (8 GiB): 4 drives on worker01: 2 cordoned, 1 has 3.2 GiB free of
-    8 GiB asked, 1 lost``. One group per topology term; a few thousand drives are looked at, and it says when there
+    8 GiB asked, 1 lost``. One group per topology term; some hundred drives are looked at, and it says when there
     are more.
     """
     terms = (*wanted.preferred, *wanted.requisite) or (frozenset(),)
-    groups = [_group(wanted, term, drives, nodes) for term in terms[:GROUPS_AT_MOST]]
-    more = f"; and {len(terms) - GROUPS_AT_MOST} more places" if len(terms) > GROUPS_AT_MOST else ""
+    shown = terms[:GROUPS_AT_MOST]
+    groups = [_group(wanted, term, index, LOOK_AT_MOST // len(shown)) for term in shown]
+    more = f"; and {len(terms) - len(shown)} more places" if len(terms) > len(shown) else ""
     asked = describe_size(wanted)
     return f"no drive can hold volume {wanted.name} ({asked}): {'; '.join(groups)}{more}"
 
 
-def _group(wanted: Wanted, term: Pairs, drives: Mapping[str, Drive], nodes: Mapping[str, Node]) -> str:
+def _group(wanted: Wanted, term: Pairs, index: Index, most: int) -> str:
     place = f" on {describe(term)}" if term else ""
-    candidates = _candidates(term, drives, nodes)
-    seen = list(islice((drive for drive in candidates if in_reach(drive.record, term)), LOOK_AT_MOST))
+    looked_at = list(islice(index.candidates(term), most + 1))
+    seen = [drive for drive in looked_at[:most] if in_reach(drive.record, term)]
     if not seen:
         return f"no drives{place}"
-    cut = len(seen) == LOOK_AT_MOST
-    head = f"{'the first ' if cut else ''}{len(seen)} {'drive' if len(seen) == 1 else 'drives'}{place}"
-    return f"{head}: {', '.join(_reasons(wanted, seen))}"
+    head = f"{len(seen)} {'drive' if len(seen) == 1 else 'drives'}{place}"
+    if len(looked_at) <= most:
+        return f"{head}: {', '.join(_reasons(wanted, seen))}"
+    return f"the first {head}: {', '.join(_reasons(wanted, seen))}; {_of_all(wanted, term, index)}"
 
 
-def _candidates(term: Pairs, drives: Mapping[str, Drive], nodes: Mapping[str, Node]) -> Iterable[Drive]:
-    node = dict(term).get(names.NODE)
-    if node is None:
-        return islice(drives.values(), 10 * LOOK_AT_MOST)
-    return nodes[node].drives.values() if node in nodes else ()
+def _of_all(wanted: Wanted, term: Pairs, index: Index) -> str:
+    if any(key == names.NODE for key, _ in term):
+        return "there are more"
+    largest = index.largest(wanted, term)
+    return (
+        f"of all that are open and fit otherwise, none has more than {format_bytes(largest)} free"
+        if largest
+        else ("no other is open and fits")
+    )
 
 
 def _reasons(wanted: Wanted, drives: list[Drive]) -> Iterator[str]:

@@ -73,8 +73,18 @@ def _sums(books: Books) -> Iterator[str]:
 
 def _views(books: Books) -> Iterator[str]:
     for view in books.index.views():
-        expected = {d.key: d.free for d in books.drives.values() if d.open and meets(d, view.need)}
-        if set(view.keys) != set(expected) or view.free != sum(expected.values()):
+        if view.rest is not None:
+            continue  # some drives are still to come
+        expected = {fsuuid: d for fsuuid, d in books.drives.items() if d.open and meets(d, view.need)}
+        members = {fsuuid: d for fsuuid, d in books.drives.items() if view in d.views}
+        free = sum(drive.free for drive in expected.values())
+        if members != expected or (view.members, view.free) != (len(expected), free):
             yield f"the view of {view.need} is out of step"
-        if any(-key[0] != free for key, free in expected.items()):
-            yield f"the view of {view.need} orders drives by old free space"
+        heap = set(view.heap)
+        for drive in members.values():
+            top = drive.tops[drive.views.index(view)]
+            if top not in heap or -top[0] < drive.free or -drive.key[0] != drive.free:
+                yield f"the view of {view.need} knows less of drive {drive.fsuuid} than there is"
+    for name, node in books.nodes.items():
+        if node.order != sorted(drive.key for drive in node.drives.values() if drive.open):
+            yield f"node {name}: its drives are in the wrong order"

@@ -96,7 +96,7 @@ class Ledger(DriveBooks):
             return held, None
         drive = self.index.select(wanted)
         if drive is None:
-            raise NoCapacity(explain(wanted, self.drives, self.nodes))
+            raise NoCapacity(explain(wanted, self.index))
         return self._place_on(drive, wanted, now)
 
     def _place_on(self, drive: Drive, wanted: Wanted, now: str) -> tuple[Volume, Change]:

@@ -22,7 +22,7 @@ from directpv_common.messages import (
 from directpv_common.wire import encode
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Drive, Volume
-from directpv_controller.core.wanted import need_from
+from directpv_controller.core.wanted import Need, need_from
 
 T = TypeVar("T")
 
@@ -140,13 +140,22 @@ def list_volumes(ledger: Ledger, request: ListVolumes) -> VolumePage:
     return VolumePage(volumes=volumes, next=_token("v", following))
 
 
+def need_of(request: GetCapacity) -> Need:
+    """Return which drives are asked about.
+
+    Raises:
+        InvalidRequest: A parameter is malformed.
+    """
+    return need_from(request.parameters, request.accessible)
+
+
 def capacity(ledger: Ledger, request: GetCapacity) -> Capacity:
     """Return what a volume with these parameters could get.
 
     Raises:
         InvalidRequest: A parameter is malformed.
     """
-    available, maximum = ledger.index.capacity(need_from(request.parameters, request.accessible))
+    available, maximum = ledger.index.capacity(need_of(request))
     return Capacity(available=available, maximum=maximum)
 
 

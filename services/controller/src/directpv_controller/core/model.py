@@ -4,7 +4,7 @@ Made for 100,000 drives and 1,000,000 volumes: Structs that the garbage collecto
 references form no cycle: drive → volumes → record, drive → views → keys, and nothing points back.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -37,6 +37,8 @@ class Drive(Struct, gc=False, eq=False):
     claims: dict[str, int]
     """Claim id to number of volumes; more than 1 only when such volumes were found on the drive."""
     views: list[View]
+    tops: list[Key]
+    """Per view the best key that its heap has of the drive."""
     projects: dict[int, int] | None = None
     """Project id to number of volumes; None until a placement looks at the drive."""
     strays: int = 0
@@ -51,6 +53,8 @@ class Drive(Struct, gc=False, eq=False):
     """False: the registry has volumes of this drive, but not the drive."""
     offline: bool = False
     """Its node is not there: takes no volumes, for nobody knows when they could be used."""
+    place: tuple[str, dict[str, str]] = ("", {})
+    """Node and topology under which the index counts it."""
 
     @property
     def fsuuid(self) -> str:
@@ -87,6 +91,8 @@ class Node(Struct, gc=False, eq=False):
     """The drives of one node, and sums over them."""
 
     drives: dict[str, Drive]
+    order: list[Key] = []
+    """Keys of the drives that are open, sorted."""
     total: int = 0
     allocated: int = 0
     volumes: int = 0
@@ -199,15 +205,21 @@ def label_of(record: DriveRecord, key: str) -> str | None:
     Source: upstream's labels at creation of a DirectPVDrive: node, drive-name, version, created-by.
     """
     value = record.labels.get(key)
-    if value is not None:
-        return value
-    facts = {
+    return value if value is not None else _facts(record).get(key)
+
+
+def _facts(record: DriveRecord) -> dict[str, str]:
+    return {
         names.NODE: record.node,
         names.DRIVE_NAME: record.device,
         names.VERSION: names.API_VERSION,
         names.CREATED_BY: "directpv-driver",
     }
-    return facts.get(key)
+
+
+def pairs_of(record: DriveRecord) -> Iterator[tuple[str, str]]:
+    """Return each pair once by which a need can choose the drive: labels, facts, topology."""
+    return iter({*record.labels.items(), *_facts(record).items(), *record.topology.items()})
 
 
 def in_reach(record: DriveRecord, segments: Iterable[tuple[str, str]]) -> bool:

@@ -1,27 +1,33 @@
-"""Which drive gets a volume: an index in which the best drive is found without looking at the others.
+"""Which drive gets a volume: the best one is found without looking at the others, whatever the cluster's shape.
 
-A term that names a node is answered by looking at that node's drives. Everything else is answered by a *view*: the
-drives that meet one :class:`Need`, ordered by free space. Views are made when first needed, kept in step with every
-reservation, and the least recently used are dropped.
+A term that names a node goes down that node's drives, which are kept in order. Everything else is answered by a *view*:
+the drives that meet one :class:`Need`, ordered by free space. A view is made when it is first needed, in slices between
+which the caller may let others have their turn, and then kept in step with each reservation.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left, insort
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from directpv_common import names
-from directpv_controller.core.model import Drive, Node, in_reach, label_of
+from directpv_controller.core.model import Drive, Node, in_reach, label_of, pairs_of
 from directpv_controller.core.views import Key, View
 from directpv_controller.core.wanted import Need, Pairs, Wanted
 
 Chance = Callable[[], float]
 
-MAX_VIEWS: Final = 32
-"""A reservation updates every view that holds its drive: a few microseconds each."""
-SCAN_AT_MOST: Final = 64
-"""A node with more drives is served by a view."""
+VIEWS_PER_DRIVE: Final = 64
+"""How many views a drive is in, on average: each costs it some bytes, and each reservation an addition."""
+FEW_DRIVES: Final = 1_000
+"""With fewer drives, views are kept as if there were so many."""
+SLICE: Final = 500
+"""Drives that are looked at before others get their turn: less than a millisecond."""
 SKIP_AT_MOST: Final = 64
-"""So many drives of a view may hold the claim already before the claim gets a view of its own."""
+"""So many drives may hold a claim before the claim gets a view of its own."""
+FEW_TERMS: Final = 16
+"""Nodes that are tried one by one; with more, all drives are gone down and those elsewhere are skipped."""
+ELSEWHERE_AT_MOST: Final = 256
 
 
 class Index:
@@ -32,6 +38,12 @@ class Index:
         self._nodes = nodes
         self._chance = chance
         self._views: OrderedDict[Need, View] = OrderedDict()
+        self._filed: dict[tuple[str, str] | None, list[View]] = {}
+        """Views by the pair that a drive must have to be in them."""
+        self._places: dict[tuple[str, str], Counter[str]] = {}
+        """Per pair of a topology the nodes whose drives have it, each with how many."""
+        self.claims: Counter[str] = Counter()
+        """Volumes per claim id."""
 
     # ---- kept in step by the ledger
 
@@ -41,30 +53,63 @@ class Index:
 
     def resized(self, drive: Drive) -> None:
         """Follow a drive whose free space changed, and nothing else."""
-        old, drive.key = drive.key, self.key_of(drive)
-        for view in drive.views:
+        old, new = drive.key, self.key_of(drive)
+        drive.key = new
+        self._reorder(drive, old, listed=True)
+        for at, view in enumerate(drive.views):
             if view.alive:
-                view.keys.remove(old)
-                view.keys.add(drive.key)
-                view.free += old[0] - drive.key[0]
+                drive.tops[at] = view.follow(old, new, drive.tops[at])
+                self._trim(view)
 
     def changed(self, drive: Drive) -> None:
-        """Follow a drive of which anything else may have changed."""
-        self.removed(drive)
-        drive.key = self.key_of(drive)
-        for view in self._views.values():
-            if drive.open and meets(drive, view.need):
-                view.keys.add(drive.key)
-                view.free -= drive.key[0]
+        """Follow a drive of which anything else may have changed; its node is where it is now."""
+        old, drive.key = drive.key, self.key_of(drive)
+        self._reorder(drive, old, listed=drive.open)
+        self._place(drive, drive.record.node, drive.record.topology)
+        before = {id(view): (view, top) for view, top in zip(drive.views, drive.tops, strict=True) if view.alive}
+        drive.views, drive.tops = [], []
+        wanted = [view for view in self._views_of(drive) if meets(drive, view.need)] if drive.open else []
+        for view in wanted:
+            if (held := before.pop(id(view), None)) is None:
+                view.enter(drive)
+            else:
                 drive.views.append(view)
+                drive.tops.append(view.follow(old, drive.key, held[1]))
+        for view, _ in before.values():
+            view.leave(old)
+        for view in wanted:
+            self._trim(view)
 
     def removed(self, drive: Drive) -> None:
-        """Forget a drive."""
+        """Forget a drive, or one that is about to change its node."""
+        self._reorder(drive, drive.key, listed=False)
+        self._place(drive, "", {})
         for view in drive.views:
             if view.alive:
-                view.keys.remove(drive.key)
-                view.free += drive.key[0]
-        drive.views.clear()
+                view.leave(drive.key)
+        drive.views, drive.tops = [], []
+
+    def _reorder(self, drive: Drive, old: Key, *, listed: bool) -> None:
+        order = self._nodes[drive.record.node].order
+        at = bisect_left(order, old)
+        if at < len(order) and order[at] == old:
+            del order[at]
+        if listed and drive.open:
+            insort(order, drive.key)
+
+    def _place(self, drive: Drive, node: str, topology: dict[str, str]) -> None:
+        """Count the drive where it is; nowhere with an empty node."""
+        was_on, was_in = drive.place
+        if (was_on, was_in) == (node, topology):
+            return
+        for pair in was_in.items():
+            nodes = self._places[pair]
+            nodes[was_on] -= 1
+            if not nodes[was_on]:
+                del nodes[was_on]
+        for pair in topology.items():
+            self._places.setdefault(pair, Counter())[node] += 1
+        drive.place = (node, topology)
 
     # ---- questions
 
@@ -77,84 +122,172 @@ class Index:
         """
         if not wanted.preferred and not wanted.requisite:
             return self._best(wanted, frozenset())
-        if len(wanted.preferred) + len(wanted.requisite) > SCAN_AT_MOST and self._hopeless(wanted):
+        if self._hopeless(wanted):
             return None
         for term in wanted.preferred:
             drive = self._best(wanted, term)
             if drive is not None:
                 return drive
-        found = (self._best(wanted, term) for term in wanted.requisite)
-        return min((drive for drive in found if drive is not None), key=_by_key, default=None)
+        if len(wanted.requisite) > FEW_TERMS and all(map(_node_in, wanted.requisite)):
+            found, certain = self._anywhere_of(wanted)
+            if certain:
+                return found
+        competing = (self._best(wanted, term) for term in wanted.requisite)
+        return min((drive for drive in competing if drive is not None), key=_by_key, default=None)
 
     def capacity(self, need: Need) -> tuple[int, int]:
         """Return the sum of free bytes on drives that meet ``need``, and the most on one of them."""
-        drives = self._drives_of_node(need.segments)
-        if drives is None:
+        name = _node_in(need.segments)
+        if not name:
             view = self._view(need)
-            return view.free, view.largest
-        free = [drive.free for drive in drives if drive.open and meets(drive, need)]
+            top = view.top(self._drives)
+            return view.free, -top[0] if top else 0
+        free = [drive.free for drive in self._on(name) if meets(drive, need)]
         return sum(free), max(free, default=0)
+
+    def candidates(self, term: Pairs) -> Iterator[Drive]:
+        """Return drives that may lie in a topology term; all that do are among them."""
+        name = _node_in(term)
+        if name:
+            return iter(self._nodes[name].drives.values() if name in self._nodes else ())
+        if not term:
+            return iter(self._drives.values())
+        nodes = min((self._places.get(pair, Counter()) for pair in term), key=len)
+        return (drive for node in [*nodes] for drive in self._nodes[node].drives.values())
 
     def _hopeless(self, wanted: Wanted) -> bool:
         """Tell quickly that no drive anywhere is large enough: a long list of terms is not worth walking then."""
-        return self._view(wanted.need).largest < wanted.at_least
+        if len(wanted.preferred) + len(wanted.requisite) <= FEW_TERMS:
+            return False
+        top = self._view(self._need(wanted, frozenset())).top(self._drives)
+        return top is None or -top[0] < wanted.at_least
 
     def _best(self, wanted: Wanted, term: Pairs) -> Drive | None:
         need = Need(wanted.need.tier, wanted.need.labels, wanted.need.claim, term)
-        drives = self._drives_of_node(term)
-        if drives is not None:
-            best_first = sorted(drives, key=_by_key)
-            return next((d for d in best_first if _takes(d, wanted) and d.open and meets(d, need)), None)
-        drive, skipped = self._walk(wanted, Need(need.tier, need.labels, "", term))
-        if drive is None and skipped > SKIP_AT_MOST:
-            drive, _ = self._walk(wanted, need)
-        return drive
-
-    def _walk(self, wanted: Wanted, need: Need) -> tuple[Drive | None, int]:
-        """Go down one view to the first drive that takes ``wanted``; give up when too many hold the claim."""
-        skipped = 0
-        for free, _, fsuuid in self._view(need).keys:
-            if -free < wanted.at_least:
-                break
-            drive = self._drives[fsuuid]
-            if wanted.need.claim in drive.claims:
-                skipped += 1
-                if skipped > SKIP_AT_MOST and not need.claim:
-                    break
-            elif _takes(drive, wanted):
-                return drive, skipped
-        return None, skipped
-
-    def _drives_of_node(self, term: Pairs) -> Iterator[Drive] | None:
-        """Return the drives to look at one by one, or None if a view is the better way."""
-        for key, value in term:
-            if key == names.NODE:
-                node = self._nodes.get(value)
-                if node is None:
-                    return iter(())
-                return iter(node.drives.values()) if len(node.drives) <= SCAN_AT_MOST else None
+        name = _node_in(term)
+        if not name:
+            return self._first(wanted, self._need(wanted, term))
+        for drive in self._on(name):
+            if drive.free < wanted.at_least:
+                return None
+            if _takes(drive, wanted) and meets(drive, need):
+                return drive
         return None
 
+    def _on(self, node: str) -> Iterator[Drive]:
+        """Return the open drives of a node, most free bytes first."""
+        held = self._nodes.get(node)
+        return (self._drives[key[2]] for key in held.order) if held is not None else iter(())
+
+    def _first(self, wanted: Wanted, need: Need, also: Callable[[Drive], bool] = lambda _: True) -> Drive | None:
+        """Go down one view to the first drive that takes ``wanted``."""
+
+        def fits(key: Key) -> bool:
+            drive = self._drives[key[2]]
+            return wanted.need.claim not in drive.claims and also(drive) and _takes(drive, wanted)
+
+        key = self._view(need).first(self._drives, fits, wanted.at_least)
+        return self._drives[key[2]] if key else None
+
+    def _anywhere_of(self, wanted: Wanted) -> tuple[Drive | None, bool]:
+        """Return the best drive of many nodes, and whether that is certain: few drives elsewhere had to be skipped."""
+        terms = {_node_in(term): term for term in wanted.requisite}
+        skipped = 0
+
+        def fits(drive: Drive) -> bool:
+            nonlocal skipped
+            term = terms.get(drive.record.node)
+            if term is not None and in_reach(drive.record, term):
+                return True
+            skipped += 1
+            return skipped > ELSEWHERE_AT_MOST
+
+        found = self._first(wanted, self._need(wanted, frozenset()), fits)
+        return found, skipped <= ELSEWHERE_AT_MOST and len(terms) == len(wanted.requisite)
+
+    # ---- views
+
+    def unready(self, needs: Iterable[Need]) -> Iterator[None]:
+        """Make the views for ``needs`` that are missing, a slice at a time; nothing is left to do at its end."""
+        for need in needs:
+            if _node_in(need.segments):
+                continue
+            view = self._find(need)
+            while view.rest is not None:
+                _advance(view)
+                yield
+
+    def needs(self, wanted: Wanted) -> set[Need]:
+        """Return which views :meth:`select` will ask."""
+        terms = (*wanted.preferred, *wanted.requisite)
+        asked = {self._need(wanted, term) for term in terms if not _node_in(term)}
+        if not terms or len(terms) > FEW_TERMS:
+            asked.add(self._need(wanted, frozenset()))
+        return asked
+
+    def _need(self, wanted: Wanted, term: Pairs) -> Need:
+        """Return the need whose view is asked: drives with the claim are skipped, unless there are many."""
+        claim = wanted.need.claim
+        crowded = claim if self.claims[claim] > SKIP_AT_MOST else ""
+        return Need(wanted.need.tier, wanted.need.labels, crowded, term)
+
     def _view(self, need: Need) -> View:
+        """Return a view that is complete."""
+        view = self._find(need)
+        while view.rest is not None:
+            _advance(view)
+        return view
+
+    def _find(self, need: Need) -> View:
         view = self._views.get(need)
         if view is not None:
             self._views.move_to_end(need)
             return view
-        if len(self._views) >= MAX_VIEWS:
-            _, dropped = self._views.popitem(last=False)
-            dropped.alive = False
-            dropped.keys.clear()
-        return self._make(need)
-
-    def _make(self, need: Need) -> View:
         view = self._views[need] = View(need)
-        members = [drive for drive in self._drives.values() if drive.open and meets(drive, need)]
-        view.keys.update(drive.key for drive in members)
-        view.free = sum(drive.free for drive in members)
-        for drive in members:
-            drive.views[:] = [other for other in drive.views if other.alive]
-            drive.views.append(view)
+        self._filed.setdefault(_pair_of(need), []).append(view)
+        view.rest = self._fill(view, [drive.fsuuid for drive in self.candidates(need.segments)])
+        self._make_room()
         return view
+
+    def _fill(self, view: View, drives: list[str]) -> Iterator[None]:
+        for count, fsuuid in enumerate(drives):
+            if count % SLICE == 0 and count:
+                yield
+            drive = self._drives.get(fsuuid)
+            if drive is not None and drive.open and meets(drive, view.need) and view not in drive.views:
+                _forget_dropped(drive)
+                view.enter(drive)
+
+    def _make_room(self) -> None:
+        """Drop views that were not asked for longest, so that drives are not in too many."""
+        most = VIEWS_PER_DRIVE * max(FEW_DRIVES, len(self._drives))
+        members = sum(view.members for view in self._views.values())
+        while len(self._views) > 1 and (members > most or len(self._views) > most // FEW_DRIVES):
+            oldest = next(iter(self._views.values()))
+            members -= oldest.members
+            self._drop(oldest)
+
+    def _drop(self, view: View) -> None:
+        del self._views[view.need]
+        self._filed[_pair_of(view.need)].remove(view)
+        view.drop()
+
+    def _trim(self, view: View) -> None:
+        if view.bloated:
+            self._drop(view)
+
+    def _views_of(self, drive: Drive) -> Iterator[View]:
+        """Return the views that a drive may be in."""
+        filed = self._filed
+        yield from filed.get(None, ())
+        if len(filed) > 1 or None not in filed:
+            for pair in pairs_of(drive.record):
+                yield from filed.get(pair, ())
+
+    def largest(self, wanted: Wanted, term: Pairs) -> int:
+        """Return the most free bytes on one drive of a term without node, whatever holds it."""
+        top = self._view(self._need(wanted, term)).top(self._drives)
+        return -top[0] if top else 0
 
     def views(self) -> Iterator[View]:
         """Return the views that are kept, for checks."""
@@ -188,3 +321,24 @@ def _takes(drive: Drive, wanted: Wanted) -> bool:
 
 def _by_key(drive: Drive) -> Key:
     return drive.key
+
+
+def _node_in(term: Pairs) -> str:
+    """Return the node that a term names; empty if it names none."""
+    return next((value for key, value in term if key == names.NODE), "")
+
+
+def _pair_of(need: Need) -> tuple[str, str] | None:
+    """Return a pair that every drive of the view has, labels first: they are the rarer ones."""
+    return min(need.labels or need.segments, default=None)
+
+
+def _advance(view: View) -> None:
+    if view.rest is not None and next(view.rest, view) is view:
+        view.rest = None
+
+
+def _forget_dropped(drive: Drive) -> None:
+    if not all(view.alive for view in drive.views):
+        kept = [(view, top) for view, top in zip(drive.views, drive.tops, strict=True) if view.alive]
+        drive.views, drive.tops = [view for view, _ in kept], [top for _, top in kept]

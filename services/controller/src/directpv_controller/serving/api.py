@@ -5,8 +5,9 @@ away leaves no half-done work, and a repeat of a running call joins it. A reply 
 while this process certainly leads.
 """
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, TypeVar
 
 import directpv_common.messages as m
@@ -17,7 +18,7 @@ from directpv_common.service import Handler, Handlers, Unanswered
 from directpv_common.singleflight import SingleFlight
 from directpv_controller.core import listing
 from directpv_controller.core.model import Volume
-from directpv_controller.core.wanted import Wanted, wanted_from
+from directpv_controller.core.wanted import Need, Wanted, wanted_from
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes
 from directpv_controller.serving.changes import Changes
@@ -107,6 +108,7 @@ class Api:
     async def _create(self, wanted: Wanted) -> m.VolumeInfo:
         if wanted.name not in self._ledger.volumes:
             await self._nodes.reported()
+        await self._viewed(self._ledger.index.needs(wanted))
         await self._term.idle(wanted.name)
         volume, change = self._ledger.place(wanted, now=now_rfc3339())
         await self._term.commit(change)
@@ -186,7 +188,13 @@ class Api:
     async def get_capacity(self, request: m.GetCapacity) -> m.Capacity:
         """Return the free space for volumes with these parameters."""
         await self._nodes.reported()
+        await self._viewed({listing.need_of(request)})
         return listing.capacity(self._ledger, request)
+
+    async def _viewed(self, needs: Collection[Need]) -> None:
+        """Have the index make what it needs to answer; others get their turn meanwhile."""
+        for _ in self._ledger.index.unready(needs):
+            await asyncio.sleep(0)
 
     # ---- drives and nodes
 
