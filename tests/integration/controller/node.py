@@ -62,6 +62,10 @@ class PlayedNode:
         """It lives, but nothing is heard of it."""
         self.failing = 0
         """So many orders to prepare fail."""
+        self.slow: dict[str, asyncio.Event] = {}
+        """Drives that tell what is on them only after this."""
+        self.stuck: asyncio.Event | None = None
+        """Removals are carried out at once, and answered only after this."""
 
     @property
     def info(self) -> m.NodeInfo:
@@ -147,6 +151,8 @@ class PlayedNode:
 
     async def inventory(self, request: m.GetInventory) -> m.Inventory:
         asked = request.drives or tuple(self.drives)
+        for told in [self.slow[fsuuid] for fsuuid in asked if fsuuid in self.slow]:
+            await told.wait()
         held = tuple(self.drives[fsuuid].held() for fsuuid in asked if fsuuid in self.drives)
         return m.Inventory(info=self.info, boot=self.boot, drives=held)
 
@@ -172,6 +178,8 @@ class PlayedNode:
             if drive.uses.get(request.name, m.VolumeUse()).staged:
                 raise FailedPrecondition(f"volume {request.name} is staged")
             drive.volumes.pop(request.name, None)
+        if self.stuck is not None:
+            await self.stuck.wait()
         return m.VolumeRemoved(purged=True)
 
     async def update(self, request: m.UpdateDrive) -> m.Done:

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from directpv_common.errors import Busy, NotFound
+from directpv_common.context import call_context, remaining
+from directpv_common.errors import Busy, DeadlineExceeded, NotFound
 from directpv_common.singleflight import SingleFlight
 
 
@@ -74,3 +75,26 @@ async def test_a_failure_reaches_every_caller_and_frees_the_key():
     assert [type(outcome) for outcome in outcomes] == [NotFound, NotFound]
     with pytest.raises(NotFound):
         await flights.run("v", 2, fail)
+
+
+async def test_work_goes_on_when_the_deadline_of_the_call_that_began_it_has_passed():
+    flights, work = SingleFlight[int](), Work()
+    seen: list[float] = []
+
+    async def noting() -> int:
+        number = await work()
+        seen.append(remaining(99.0))
+        return number
+
+    async def call(within: float) -> int:
+        with call_context(within=within, traceparent=None):
+            return await flights.run("v", "same", noting)
+
+    hurried = asyncio.create_task(call(0.01))
+    patient = asyncio.create_task(call(60))
+    with pytest.raises(DeadlineExceeded, match="repeat to join"):
+        await hurried
+    work.end.set()
+
+    assert await patient == 1
+    assert seen == [99.0], "the work itself has no deadline"

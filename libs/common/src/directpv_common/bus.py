@@ -59,6 +59,8 @@ class Bus:
         self.client = client
         self.subjects = subjects
         self._reconnected: list[Callable[[], None]] = []
+        self._attempts: set[asyncio.Timeout] = set()
+        """Attempts to reach the leader that wait for a reply."""
 
     @property
     def connected(self) -> bool:
@@ -68,6 +70,16 @@ class Bus:
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` after each reconnect: whatever was sent in between was lost, so resync."""
         self._reconnected.append(callback)
+
+    async def follow_leader(self) -> None:
+        """Send calls again as soon as a new leader says that it answers: the one that was asked may be dead."""
+        await self.subscribe(self.subjects.leader, self._leads)
+
+    def _leads(self, _: Msg) -> None:
+        now = asyncio.get_running_loop().time()
+        for attempt in self._attempts:
+            if not attempt.expired():
+                attempt.reschedule(now)
 
     async def reconnected(self) -> None:
         """Tell everyone who asked; called by the client."""
@@ -126,17 +138,30 @@ class Bus:
 
     async def _request(self, subject: str, data: bytes, attempt: float, left: float) -> Msg:
         """Send once; turn the client's errors into ours."""
+        scope = asyncio.timeout(attempt)
         try:
-            with cancellation_heeded():
-                return await self.client.request(subject, data, timeout=attempt, headers=headers_for(left))
+            async with scope:
+                with self._until_another_leads(subject, scope), cancellation_heeded():
+                    return await self.client.request(subject, data, timeout=left + 1, headers=headers_for(left))
         except nats.errors.NoRespondersError:
             raise Unavailable(f"nobody answers {subject}: {_who(subject)}") from None
-        except nats.errors.TimeoutError:
+        except TimeoutError:  # also the client's own
             raise _NoReply from None
         except nats.errors.MaxPayloadError as error:
             raise InvalidRequest(f"{subject}: the request is larger than the bus carries") from error
         except (nats.errors.Error, OSError) as error:
             raise Unavailable(f"{subject}: the bus cannot be reached: {error or type(error).__name__}") from error
+
+    @contextlib.contextmanager
+    def _until_another_leads(self, subject: str, scope: asyncio.Timeout) -> Iterator[None]:
+        if not _is_for_leader(subject):
+            yield
+            return
+        self._attempts.add(scope)
+        try:
+            yield
+        finally:
+            self._attempts.discard(scope)
 
     @staticmethod
     def _reply(endpoint: Endpoint[Q, R], message: Msg) -> R:
@@ -184,9 +209,13 @@ class _NoReply(Exception):
     """One attempt ended without a reply."""
 
 
+def _is_for_leader(subject: str) -> bool:
+    return ".ctl." in subject
+
+
 def _who(subject: str) -> str:
     """Say in words who should answer ``subject``."""
-    return "no controller leads at the moment" if ".ctl." in subject else "the node's agent is not running"
+    return "no controller leads at the moment" if _is_for_leader(subject) else "the node's agent is not running"
 
 
 @contextlib.asynccontextmanager

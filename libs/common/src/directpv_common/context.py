@@ -5,7 +5,7 @@ import random
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,8 @@ from directpv_common.errors import DeadlineExceeded
 DEADLINE_HEADER: Final = "Directpv-Timeout-Ms"
 """Milliseconds that the caller will still wait; relative, so that clocks need not agree."""
 TRACE_HEADER: Final = "traceparent"
+_DIGITS_AT_MOST: Final = 12
+"""Of a time limit: thirty years; who sends more sends no number."""
 _TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})\Z")
 
 
@@ -85,6 +87,18 @@ def call_context(*, within: float | None, traceparent: str | None) -> Iterator[T
         _trace.reset(tokens[1])
 
 
+def detached() -> Context:
+    """Return a context for work that outlives the call that starts it: without that call's deadline and trace."""
+    return Context()
+
+
+def unhurried() -> Context:
+    """Return a context for work that others may join: in the trace of the call that starts it, without its deadline."""
+    context = copy_context()
+    context.run(_deadline.set, None)
+    return context
+
+
 def headers_for(within: float) -> dict[str, str]:
     """Return the headers of a request whose caller waits ``within`` seconds."""
     span = _trace.get() or Trace.new()
@@ -94,4 +108,4 @@ def headers_for(within: float) -> dict[str, str]:
 def within_from(headers: dict[str, str] | None) -> float | None:
     """Return the seconds that the sender of ``headers`` waits, or None if it does not say."""
     value = (headers or {}).get(DEADLINE_HEADER, "")
-    return int(value) / 1000 if value.isascii() and value.isdigit() else None
+    return int(value) / 1000 if value.isascii() and value.isdigit() and len(value) <= _DIGITS_AT_MOST else None

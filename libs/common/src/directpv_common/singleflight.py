@@ -1,10 +1,12 @@
 """One piece of work per key at a time; a repeat of running work joins it."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Generic, TypeVar
 
-from directpv_common.errors import Busy
+from directpv_common.context import remaining, unhurried
+from directpv_common.errors import Busy, DeadlineExceeded
 
 T = TypeVar("T")
 
@@ -22,21 +24,23 @@ class SingleFlight(Generic[T]):
     async def run(self, key: Hashable, request: object, work: Callable[[], Awaitable[T]]) -> T:
         """Return what ``work()`` returns, for this caller or for the one that came first.
 
-        Cancelling the caller does not cancel the work.
+        Cancelling the caller does not cancel the work. The work has no deadline but its own limits; each caller waits
+        until its own deadline.
 
         Raises:
             Busy: Work for ``key`` with another request is running.
+            DeadlineExceeded: The caller waits no longer; the work goes on.
         """
         running = self._running.get(key)
         if running is None:
-            task = asyncio.ensure_future(self._do(key, work))
+            task = asyncio.get_running_loop().create_task(self._do(key, work), context=unhurried())
             task.add_done_callback(_retrieve)
             self._running[key] = (request, task)
         elif running[0] == request:
             task = running[1]
         else:
             raise Busy(f"{key}: another operation is running on it; repeat when it has ended")
-        return await asyncio.shield(task)
+        return await _waited(task)
 
     async def _do(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -47,6 +51,19 @@ class SingleFlight(Generic[T]):
     async def drain(self) -> None:
         """Wait until all running work has ended, well or not."""
         await asyncio.gather(*(task for _, task in self._running.values()), return_exceptions=True)
+
+
+async def _waited(task: asyncio.Task[T]) -> T:
+    limit = remaining(math.inf)
+    if math.isinf(limit):
+        return await asyncio.shield(task)
+    try:
+        async with asyncio.timeout(limit) as scope:
+            return await asyncio.shield(task)
+    except TimeoutError:
+        if scope.expired():
+            raise DeadlineExceeded("the work goes on, but its caller waits no longer; repeat to join it") from None
+        raise
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

@@ -7,6 +7,7 @@
 | ``<prefix>.evt.<node>.<noun>.<kind>``  | events, kept in a JetStream stream         |
 | ``<prefix>.metrics.<node>``          | sampled drive and volume metrics            |
 | ``<prefix>.state.<node>``            | heartbeat of a node agent                   |
+| ``<prefix>.leader``                  | a new leader says that it answers now       |
 | ``<prefix>.rollcall``                | a new leader's call to all nodes: each sends its heartbeat at once |
 """
 
@@ -59,6 +60,11 @@ class Subjects:
     def state(self, node: str) -> str:
         """Return the subject of the heartbeat of ``node``."""
         return f"{self.prefix}.state.{node_token(node)}"
+
+    @property
+    def leader(self) -> str:
+        """The subject on which a leader says that it answers."""
+        return f"{self.prefix}.leader"
 
     @property
     def roll_call(self) -> str:

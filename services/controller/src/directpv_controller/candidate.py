@@ -180,6 +180,7 @@ class Candidate:
             self._figures.term, self._figures.nodes = term, nodes
             self._figures.terms += 1
             self._tell_elected(term, loading)
+            await self._bus.publish(self._bus.subjects.leader, term.fence)
             if not term.settled.is_set():
                 await self._rebuild(term, nodes)
             await term.over()
@@ -191,13 +192,15 @@ class Candidate:
         self._events.emit("leader", "elected", self._holder, **facts, seconds=round(loading, 3))
 
     async def _rebuild(self, term: Term, nodes: Nodes) -> None:
-        """Give nodes the time to report their drives before the first volume is placed by a new registry."""
+        """Let nodes report their drives before the first volume is placed by a new registry.
+
+        Nodes have some seconds to be heard; who was heard has the time that its drives take, for a volume that lives on
+        one of them must not be placed a second time.
+        """
         seconds = self._config.rebuild_seconds
         log.info("the registry is new: waiting for nodes to report their drives", extra={"seconds": seconds})
         await asyncio.sleep(seconds)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await nodes.quiet()
+        await nodes.all_taken_in()
         try:
             await term.settle()
         except DirectPVError as error:

@@ -68,6 +68,7 @@ class Gateway:
             connect_bus(config.nats_url, name=name, prefix=config.subject_prefix, within=None) as self._bus,
             bound_socket(config.socket_path) as listening,
         ):
+            await self._bus.follow_leader()
             guards = services(config, self._bus, self._calls)
             await serve_csi(listening, guards, self._calls, config.drain_seconds)
 

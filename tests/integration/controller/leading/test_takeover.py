@@ -14,7 +14,7 @@ import pytest
 
 import directpv_common.messages as m
 from directpv_common.api import Controller as Api
-from directpv_common.bus import Bus
+from directpv_common.bus import Bus, connect_bus
 from directpv_common.errors import DeadlineExceeded, Unavailable
 from integration.controller.harness import LEASE_SECONDS, Controller, read_registry, until, violations
 from integration.controller.node import GIB, PlayedNode
@@ -221,6 +221,85 @@ async def test_a_new_registry_waits_for_inventories_before_it_places_a_volume(
 
         assert repeated.record == held
         assert [v.name for v in read_registry(tmp_path / "registry.db").volumes] == ["old"]
+
+
+async def test_a_new_registry_waits_for_drives_that_take_long_to_tell_what_is_on_them(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    node = PlayedNode("n1")
+    crowded, empty = node.add_drive(total=50 * GIB), node.add_drive(total=100 * GIB)
+    held = m.VolumeRecord(name="old", fsuuid=crowded, capacity=5 * GIB)
+    node.drives[crowded].volumes["old"] = held
+    told = asyncio.Event()
+    node.slow[crowded] = told
+    controller = controllers("c1", rebuild_seconds=0.2)
+    async with node.running(bus):
+        await until(lambda: controller.said("waiting for drives to be taken in"), "it says what it waits for", 40)
+        with pytest.raises((Unavailable, DeadlineExceeded)):
+            await create(bus, "old", size=5 * GIB, within=2)
+        with pytest.raises((Unavailable, DeadlineExceeded)):
+            await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="another"), within=2)
+
+        told.set()
+        assert (await create(bus, "old", size=5 * GIB)).record == held
+        assert [v.fsuuid for v in read_registry(tmp_path / "registry.db").volumes] == [crowded]
+        assert node.drives[empty].volumes == {}
+
+
+async def test_a_leader_that_is_paused_past_its_lease_forgets_what_it_had_not_committed(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    controller = controllers("c1", rebuild_seconds=0.2)
+    node = PlayedNode("n1")
+    node.add_drive(total=100 * GIB)
+    async with node.running(bus):
+        await create(bus, "first")
+        for round_ in range(4):
+            names = [f"v{round_}-{number}" for number in range(300)]
+            burst = [asyncio.create_task(_attempt(bus, name)) for name in names]
+            await asyncio.sleep(0.02 * round_)  # wherever the pause meets it, the rule holds
+            controller.send(signal.SIGSTOP)
+            await asyncio.sleep(1.2 * LEASE_SECONDS)
+            controller.send(signal.SIGCONT)
+            await asyncio.gather(*burst)
+        in_memory = await listed(bus)
+        assert in_memory.keys() == {v.name for v in read_registry(tmp_path / "registry.db").volumes}
+        assert controller.said("leading no longer")
+        for name in ("v0-0", "v3-299"):  # no name stays busy
+            await create(bus, name, size=1 << 20)
+
+
+async def _attempt(bus: Bus, name: str) -> None:
+    with contextlib.suppress(Unavailable, DeadlineExceeded):
+        await create(bus, name, size=1 << 20, within=0.8)
+
+
+async def test_calls_in_flight_reach_a_new_leader_as_soon_as_it_answers(
+    nats: NatsServer, bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    leaders = {name: controllers(name) for name in ("c1", "c2")}
+    node = PlayedNode("n1")
+    node.add_drive()
+    async with (
+        node.running(bus),
+        connect_bus(nats.url, name="gateway", prefix="directpv.v1") as caller,
+    ):
+        await caller.follow_leader()
+        await create(bus, "first")
+        pid = int((await leader(bus))["pid"])
+        dies = next(controller for controller in leaders.values() if controller.popen.pid == pid)
+        dies.send(signal.SIGSTOP)  # it has the calls, and will never answer them
+        calls = [
+            asyncio.create_task(
+                caller.call(Api.VOLUME_CREATE, m.CreateVolume(name=f"v{number}", required=1), within=60, attempt=60)
+            )
+            for number in range(20)
+        ]
+        await asyncio.sleep(0.1)
+        dies.kill()
+        done = await asyncio.gather(*calls)  # not after the attempt's 60 s: the test's own limit is less
+
+    assert len({info.record.name for info in done}) == 20
 
 
 async def test_a_file_that_is_no_registry_ends_the_process_and_is_left_alone(

@@ -1,9 +1,12 @@
 """The controller's API over the real bus: nats-server, the process, its registry file."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import directpv_common.messages as m
@@ -13,6 +16,7 @@ from directpv_common.bus import Bus
 from directpv_common.errors import (
     Busy,
     Conflict,
+    DeadlineExceeded,
     FailedPrecondition,
     InvalidRequest,
     InvalidToken,
@@ -148,6 +152,57 @@ async def test_a_staged_volume_of_an_unreachable_node_is_not_deleted(bus: Bus, c
     with pytest.raises(FailedPrecondition, match="staged on node n1"):
         await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="v1"))
     assert list(await volumes(bus)) == ["v1"]
+
+
+async def test_a_removal_that_was_not_answered_stays_one_until_it_is_known_what_became_of_it(
+    bus: Bus, controllers: Start
+) -> None:
+    """The node destroys at once and answers late: nothing may be shown, missed or made anew meanwhile."""
+    controller = controllers()
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB), within=20)
+        await until(lambda: node.volumes(), "prepared")
+        node.drives[fsuuid].uses["v1"] = m.VolumeUse(staged="/staging")
+        node.drives[fsuuid].generation += 1
+        await until(lambda: _use_of(bus, "v1"), "the use is known")
+        node.drives[fsuuid].uses.clear()  # unstaged a moment ago: the leader was not told yet
+        node.stuck, node.prepared = asyncio.Event(), []
+        node.silent = True
+
+        with pytest.raises(DeadlineExceeded, match="may be at it"):
+            await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="v1"), within=10, attempt=10)
+        assert await volumes(bus) == {}
+        node.silent = False
+        node.drives[fsuuid].generation += 1
+        await until(lambda: controller.said("volume not removed yet"), "it is compared again", 40)
+        assert not controller.said("volume.missing")
+        node.stuck.set()
+
+        await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="v1"), within=20)
+        assert (await volumes(bus), node.volumes(), node.prepared) == ({}, {}, [])
+        await until(lambda: _has_free(bus, 99 * GIB), "the space is free")
+
+
+async def test_what_a_node_says_is_taken_in_when_the_registry_can_be_written_again(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    controller = controllers(lease_seconds=30)
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB), within=20)
+        await until(lambda: node.volumes(), "prepared")
+        with closing(sqlite3.connect(tmp_path / "registry.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            node.drives[fsuuid].volumes["v1"] = msgspec.structs.replace(node.volumes()["v1"], capacity=5 * GIB)
+            node.drives[fsuuid].generation += 1
+            await until(lambda: controller.said("drive not recorded"), "the registry is locked")
+            other.execute("ROLLBACK")
+        assert await free(bus) == 98 * GIB
+
+        await until(lambda: _has_free(bus, 94 * GIB), "it is asked for again, though nothing changed since", 30)
 
 
 async def _use_of(bus: Bus, name: str) -> str:

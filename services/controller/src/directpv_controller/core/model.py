@@ -24,6 +24,8 @@ class Volume(Struct, gc=False, eq=False):
     use: VolumeUse | None = None
     seen: int = 0
     """Bytes that the drive's own record of the volume says; 0: not seen on the drive by this leader."""
+    destroyed: bool = False
+    """Its node said that its data is gone: it can only be forgotten any more."""
 
 
 class Drive(Struct, gc=False, eq=False):

@@ -58,10 +58,15 @@ class Term:
     def require_lead(self) -> None:
         """Stop a handler that may no longer answer: its caller asks again and finds the new leader.
 
+        The first look at a lease that has run out ends the term, whoever looks: somebody else may have led since,
+        and a decision that was made meanwhile was never queued.
+
         Raises:
             Unanswered: This process leads no longer.
         """
-        if not self._lease.valid or self._over.done():
+        if not self._lease.valid:
+            self.resign("the lease ran out before it was renewed")
+        if self._over.done():
             raise Unanswered
 
     def resign(self, why: str) -> None:
@@ -86,7 +91,12 @@ class Term:
             Unanswered: This process leads no longer, or (when awaited) does not know whether it is durable.
             Unavailable: When awaited: the registry certainly did not take it; memory is as before.
         """
-        self.require_lead()
+        try:
+            self.require_lead()
+        except Unanswered:
+            if change is not None:
+                change.undo()
+            raise
         if change is None:
             return _nothing()
         return self._committed(change, self._registry.commit(change.writes, self._lease))

@@ -6,13 +6,14 @@ import math
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Final
 
 from nats.aio.msg import Msg
 
 import directpv_common.messages as m
 from directpv_common.clock import now_rfc3339
-from directpv_common.context import remaining
+from directpv_common.context import detached, remaining
 from directpv_common.errors import DirectPVError, Unavailable
 from directpv_common.wire import decode
 from directpv_controller.core.books import UNKNOWN_NODE
@@ -28,6 +29,7 @@ PULLS_AT_ONCE: Final = 32
 """Inventories asked for at the same time, over all nodes."""
 WAIT_SECONDS: Final = 0.05
 REPORT_SECONDS: Final = 15.0
+TELL_SECONDS: Final = 10.0
 
 
 class Nodes:
@@ -61,11 +63,11 @@ class Nodes:
                     task.cancel()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run ``work`` beside everything else, until the term ends."""
+        """Run ``work`` beside everything else, until the term ends; no caller's deadline or trace is its own."""
         if self._closed:
             work.close()
             return
-        task = self._group.create_task(work)
+        task = self._group.create_task(work, context=detached())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -129,9 +131,13 @@ class Nodes:
         except TimeoutError:
             raise Unavailable("nodes are still reporting their drives; repeat a little later") from None
 
-    async def quiet(self) -> None:
-        """Wait until no inventory is being taken in."""
-        while any(worker.pulling for worker in self._workers.values()):  # noqa: ASYNC110 - rare: new registries only
+    async def all_taken_in(self) -> None:
+        """Wait until of no node that is heard a drive is left to be taken in; say now and then which it waits for."""
+        told = time.monotonic()
+        while missing := {worker.name: left for worker in self._workers.values() if (left := worker.missing())}:
+            if time.monotonic() - told >= TELL_SECONDS:
+                told = time.monotonic()
+                log.warning("waiting for drives to be taken in", extra={"drives": dict(islice(missing.items(), 10))})
             await asyncio.sleep(WAIT_SECONDS)
 
     def page(self) -> m.NodePage:

@@ -171,8 +171,9 @@ class NodeOrders:
             Whether the data is gone. If not, the node is at it, and the space stays reserved meanwhile.
 
         Raises:
-            FailedPrecondition: It is mounted.
-            Unavailable: The node does not answer, or the registry did not take the removal.
+            FailedPrecondition: It is mounted; nothing was destroyed.
+            DeadlineExceeded: The node may be destroying it.
+            Unavailable: The node was not reached; nothing was destroyed.
             DirectPVError: Whatever else the node says.
         """
         await self._no_more_prepare(record.name, within)
@@ -201,6 +202,14 @@ class NodeOrders:
         volume = self._ledger.volumes.get(record.name)
         if volume is None or not volume.record.deleting or volume.record.fsuuid != record.fsuuid:
             return
-        self._ledger.require_idle(record.name)
-        await self._term.commit(self._ledger.remove(volume))
+        volume.destroyed = True
+        try:
+            self._ledger.require_idle(record.name)
+            await self._term.commit(self._ledger.remove(volume))
+        except DirectPVError as error:
+            log.warning(
+                "volume destroyed, and not forgotten yet", extra={"volume": record.name, "error": error.message}
+            )
+            self.later(record.fsuuid)
+            return
         self._term.events.emit("volume", "deleted", record.name, node=self.name, drive=record.fsuuid)

@@ -1,10 +1,11 @@
 """The leader's side of one node: hears its heartbeats, takes in its inventories, and lets orders follow."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Awaitable, Iterable, Iterator
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -50,6 +51,8 @@ class NodeWorker(NodeOrders):
         """Takes in pods together with their labels; None: pods have none to read."""
         self._pulled = 0.0
         self._again = False
+        self._unfit: dict[str, str] = {}
+        """Drives that cannot be taken in, with the reason: nobody waits for them."""
         self._conflicts: dict[str, int] = {}
         """Drives that belong to another node, with the generation at which that was told."""
 
@@ -67,6 +70,7 @@ class NodeWorker(NodeOrders):
             return
         if last is None or last.boot != state.boot:
             self._conflicts.clear()
+            self._unfit.clear()
         else:
             state = msgspec.structs.replace(state, boot=last.boot)  # one string for all drives
         self.state, self.seen, self.seen_at = state, time.monotonic(), when
@@ -100,14 +104,12 @@ class NodeWorker(NodeOrders):
                 drive.generation = UNKNOWN
 
     def _notice_missing(self, state: m.NodeState) -> None:
-        gone = []
         for drive in self._drives():
             drive.missed = 0 if drive.fsuuid in state.drives else drive.missed + 1
             lives = drive.known and not drive.pending and drive.record.status is not m.DriveStatus.LOST
             if drive.missed >= MISSED_AT_MOST and lives:
-                gone.append(lost(self._ledger, drive))
-        if gone:
-            self._spawn(self._apply(gone))
+                with contextlib.suppress(Unanswered):
+                    self._spawn(self._applied(self._commit(drive.fsuuid, lost(self._ledger, drive))))
 
     def _differs(self, fsuuid: str, generation: int) -> bool:
         drive = self._ledger.drives.get(fsuuid)
@@ -116,6 +118,18 @@ class NodeWorker(NodeOrders):
         if drive.record.node != self.name:
             return self._conflicts.get(fsuuid) != generation
         return self.state is None or drive.boot != self.state.boot or generation > drive.generation
+
+    def missing(self) -> list[str]:
+        """Return which drives that the node has were not taken in by this leader; none if the node is silent."""
+        if self.silent or self.state is None:
+            return []
+        return [fsuuid for fsuuid in self.state.drives if fsuuid not in self._unfit and not self._is_taken_in(fsuuid)]
+
+    def _is_taken_in(self, fsuuid: str) -> bool:
+        drive = self._ledger.drives.get(fsuuid)
+        if drive is None or not drive.known or drive.pending:
+            return False
+        return drive.record.node != self.name or (self.state is not None and drive.boot == self.state.boot)
 
     # ---- inventories
 
@@ -179,10 +193,10 @@ class NodeWorker(NodeOrders):
             return
         self._term.require_lead()
         policy = {"cordon_predicted": self._term.cordon_predicted, "read_pods": self._pods is not None}
-        outcomes = []
+        commits = []
         for held in inventory.drives:
             outcome = take_in(self._ledger, self.name, state.boot, held, **policy)
-            outcomes.append(outcome)
+            commits.append(self._commit(held.record.fsuuid, outcome))
             if self._pods is not None:
                 self._pods.take_in(outcome.pods, self)
             drive = self._ledger.drives[held.record.fsuuid]
@@ -190,22 +204,40 @@ class NodeWorker(NodeOrders):
                 self._conflicts[drive.fsuuid] = held.generation
             elif outcome.unsettled:
                 self.later(drive.fsuuid)
-        await self._apply(outcomes)
+        await self._apply(commits)
 
-    async def _apply(self, outcomes: list[Outcome]) -> None:
-        """Commit what was taken in, then tell and order."""
-        change = change_of(self._ledger, outcomes)
+    def _commit(self, fsuuid: str, outcome: Outcome) -> "_Commit":
+        """Queue what was decided about one drive: in the same step, for the order of commits is that of decisions."""
+        return _Commit(fsuuid, outcome, self._term.commit(change_of(self._ledger, [outcome])))
+
+    async def _apply(self, commits: "list[_Commit]") -> None:
+        """Wait for each drive's commit, then tell and order; one that fails is no other drive's business."""
+        await asyncio.gather(*(self._applied(commit) for commit in commits))
+
+    async def _applied(self, commit: "_Commit") -> None:
+        outcome = commit.outcome
         try:
-            await self._term.commit(change)
+            await commit.durable
         except Unanswered:
             return
         except DirectPVError as error:
-            log.warning("not recorded; will be asked again", extra={"node": self.name, "error": error.message})
+            log.warning(
+                "drive not recorded; it is asked for again",
+                extra={"node": self.name, "drive": commit.fsuuid, "error": error.message},
+            )
+            self.later(commit.fsuuid)
             return
-        for outcome in outcomes:
-            for event in outcome.events:
-                log.info("reconciled", extra={"what": f"{event.noun}.{event.kind}", "id": event.subject, **event.data})
-                self._term.events.emit(event.noun, event.kind, event.subject, **{"node": self.name, **event.data})
-            self.order(prepare=outcome.prepare, update=outcome.update, remove=outcome.remove)
-            pods_come = {record.name for record in outcome.pods}
-            self._term.show(record for record in outcome.used if record.name not in pods_come)
+        for event in outcome.events:
+            log.info("reconciled", extra={"what": f"{event.noun}.{event.kind}", "id": event.subject, **event.data})
+            self._term.events.emit(event.noun, event.kind, event.subject, **{"node": self.name, **event.data})
+        self.order(prepare=outcome.prepare, update=outcome.update, remove=outcome.remove)
+        pods_come = {record.name for record in outcome.pods}
+        self._term.show(record for record in outcome.used if record.name not in pods_come)
+
+
+class _Commit(NamedTuple):
+    """What was taken in of one drive, and what waits for it to be durable."""
+
+    fsuuid: str
+    outcome: Outcome
+    durable: Awaitable[None]

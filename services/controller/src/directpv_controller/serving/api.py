@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import directpv_common.messages as m
 from directpv_common.api import Controller, Endpoint
 from directpv_common.clock import now_rfc3339
-from directpv_common.errors import DirectPVError, FailedPrecondition
+from directpv_common.errors import DeadlineExceeded, DirectPVError, FailedPrecondition
 from directpv_common.service import Handler, Handlers, Unanswered
 from directpv_common.singleflight import SingleFlight
 from directpv_controller.core import listing
@@ -146,9 +146,17 @@ class Api:
         return m.Done()
 
     async def _acknowledge_unless_used(self, volume: Volume, error: DirectPVError) -> None:
-        """The node did not say what it did; refuse if the volume was mounted when it was last heard of."""
+        """The node did not say what it did; refuse if the volume was mounted when it was last heard of.
+
+        An order that was not answered in time may be carried out yet: the mark stays then, whatever is refused.
+        """
         name, node = volume.record.name, self._ledger.drives[volume.record.fsuuid].record.node
         if volume.use is not None and volume.use.staged:
+            if isinstance(error, DeadlineExceeded):
+                self._nodes.worker(node).later(volume.record.fsuuid)
+                raise DeadlineExceeded(
+                    f"node {node} has not said yet whether it could destroy volume {name}, and may be at it; repeat"
+                ) from error
             await self._unmark(volume)
             raise FailedPrecondition(
                 f"volume {name} is staged on node {node}, which cannot be asked ({error.message}); unstage it first"
@@ -158,7 +166,7 @@ class Api:
 
     async def _unmark(self, volume: Volume) -> None:
         """Take the mark back, so that the volume is shown and can be used."""
-        if self._ledger.volumes.get(volume.record.name) is volume:
+        if self._ledger.volumes.get(volume.record.name) is volume and not volume.destroyed:
             self._ledger.require_idle(volume.record.name)
             await self._term.commit(self._ledger.mark(volume, deleting=False))
 

@@ -19,6 +19,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from directpv_common.clock import now_rfc3339
+from directpv_common.context import detached
 from directpv_common.errors import Busy, DirectPVError, NotFound
 from directpv_common.messages import DriveId, DriveStatus, OrderRepair, RepairOutcome, RepairStatus
 from directpv_nodeagent.drives import repair_device
@@ -154,7 +155,9 @@ class Repairs:
             "drive", "repairing", drive.fsuuid, device=found.facts.name, dry_run=request.dry_run, force=request.force
         )
         self._drives.on_change()
-        task = asyncio.create_task(self._run(request, drive, found, status), name=f"repair {drive.fsuuid}")
+        task = asyncio.create_task(
+            self._run(request, drive, found, status), name=f"repair {drive.fsuuid}", context=detached()
+        )
         self._tasks[drive.fsuuid] = task
         task.add_done_callback(lambda _: self._tasks.pop(drive.fsuuid, None))
         return status

@@ -6,6 +6,7 @@ import functools
 import logging
 from typing import Final, NamedTuple
 
+from directpv_common.context import detached
 from directpv_common.errors import DirectPVError, FailedPrecondition
 from directpv_common.messages import ConditionType, DriveStatus
 from directpv_nodeagent.devices.core.changes import changes, present
@@ -120,7 +121,9 @@ class Scanner:
         """Look at each drive, at the same time; one that hangs is waited for a while, and not looked at twice."""
         for fsuuid, facts in devices.items():
             if fsuuid not in self._looks:
-                task = asyncio.create_task(self._look(fsuuid, facts, seen), name=f"look at {fsuuid}")
+                task = asyncio.create_task(
+                    self._look(fsuuid, facts, seen), name=f"look at {fsuuid}", context=detached()
+                )
                 self._looks[fsuuid] = task
                 task.add_done_callback(lambda _, fsuuid=fsuuid: self._looks.pop(fsuuid))  # type: ignore[misc]
         if self._looks:

@@ -10,6 +10,7 @@ from typing import Final
 
 from directpv_common.bus import Bus
 from directpv_common.clock import now_rfc3339
+from directpv_common.context import detached
 from directpv_common.errors import DirectPVError
 from directpv_common.messages import ConditionType, DriveMetrics, NodeMetrics, VolumeMetrics
 from directpv_common.names import TENANT
@@ -113,7 +114,7 @@ class Sampler:
         """Measure the published volumes of all drives, and return what is known within :data:`PATIENCE_SECONDS`."""
         for drive in drives:
             if drive.fsuuid not in self._measuring and not drive.trouble():
-                task = asyncio.create_task(self._measure(drive), name=f"measure {drive.fsuuid}")
+                task = asyncio.create_task(self._measure(drive), name=f"measure {drive.fsuuid}", context=detached())
                 self._measuring[drive.fsuuid] = task
         running = dict(self._measuring)
         if running:

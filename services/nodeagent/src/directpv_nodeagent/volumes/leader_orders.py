@@ -4,6 +4,7 @@ import asyncio
 import logging
 from typing import Final
 
+from directpv_common.context import detached
 from directpv_common.errors import DirectPVError, FailedPrecondition, Unavailable
 from directpv_common.messages import Prepared, PrepareVolumes, RemoveVolume, VolumeRecord, VolumeRemoved
 from directpv_common.singleflight import SingleFlight
@@ -173,7 +174,9 @@ class LeaderOrders:
         key = (drive.fsuuid, name)
         task = self._purges.get(key)
         if task is None or task.done():
-            task = self._purges[key] = asyncio.create_task(self._purge(drive, name), name=f"purge {name}")
+            task = self._purges[key] = asyncio.create_task(
+                self._purge(drive, name), name=f"purge {name}", context=detached()
+            )
             task.add_done_callback(lambda done: self._forget(key, done))
         return task
 

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from directpv_common import crd
+from directpv_common.context import detached
 from directpv_common.crd import Object
 from directpv_common.errors import Busy, DirectPVError, InvalidRequest, Unavailable
 from directpv_common.lifecycle import background
@@ -64,7 +65,7 @@ class Edits:
 
     def _run(self, work: Awaitable[None], again: Callable[[], None] | None = None) -> None:
         """Do it in the background; if it cannot be done just now, call ``again`` after a while."""
-        task = asyncio.create_task(_insisted(work, again))
+        task = asyncio.create_task(_insisted(work, again), context=detached())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

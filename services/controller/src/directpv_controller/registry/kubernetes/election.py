@@ -159,7 +159,8 @@ class KubernetesLease:
         self._extend(asked)
 
     def _extend(self, asked: float) -> None:
-        if not self._released:  # else a renewal that was under way was answered too late
+        """Lead on from ``asked``, when the renewal was begun; what has run out or was given back stays so."""
+        if not self._released and (self.valid or not self._until):
             self._until = asked + self._election.ttl * (1 - MARGIN)
 
     @property
@@ -183,6 +184,8 @@ class KubernetesLease:
         while self.valid:
             await asyncio.sleep(pause)
             asked, pause = now(), self._election.ttl / 3
+            if not self.valid:  # the process was stopped: what it decided meanwhile was never committed
+                break
             try:
                 await self._write({"renewTime": timestamp()})
             except Fenced as error:

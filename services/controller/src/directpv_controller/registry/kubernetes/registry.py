@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from directpv_common import crd
+from directpv_common.context import detached
 from directpv_common.crd import Object
 from directpv_common.errors import Fenced, Unavailable
 from directpv_common.messages import DriveRecord, VolumeRecord, VolumeUse
@@ -197,7 +198,7 @@ class KubernetesRegistry:
             self._spawn(lane.run())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(work, context=detached())
         self._tasks.add(task)
         task.add_done_callback(self._done)
 

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import directpv_common.messages as m
 from directpv_common import crd
 from directpv_common.api import Node
+from directpv_common.context import detached
 from directpv_common.crd import Object, nodes
 from directpv_common.errors import Busy, DirectPVError, Unavailable
 from directpv_common.lifecycle import background
@@ -82,7 +83,7 @@ class Requests:
         if key in self._running:
             self._again.add(key)
             return
-        task = asyncio.create_task(self._work(work, name, key))
+        task = asyncio.create_task(self._work(work, name, key), context=detached())
         self._running[key] = task
         task.add_done_callback(lambda _: self._done(work, name, key))
 

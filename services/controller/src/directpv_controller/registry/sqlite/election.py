@@ -122,10 +122,14 @@ class SqliteLease:
         self._election = election
         self._ttl = ttl
         self._until = 0
+        self._over = False
+        """Given back, or taken by somebody else."""
         self._extend(asked)
 
     def _extend(self, asked: int) -> None:
-        self._until = asked + int(self._ttl * (1 - MARGIN) * 1e9)
+        """Lead on from ``asked``, when the renewal was begun; what has run out meanwhile stays so."""
+        if not self._over and (self.valid or not self._until):
+            self._until = asked + int(self._ttl * (1 - MARGIN) * 1e9)
 
     @property
     def valid(self) -> bool:
@@ -137,10 +141,12 @@ class SqliteLease:
         while self.valid:
             await asyncio.sleep(self._ttl / 3)
             asked = now_ns()
+            if not self.valid:  # the process was stopped: what it decided meanwhile was never committed
+                break
             try:
                 await self._election.ask(functools.partial(self._renew, asked=asked))
             except (Fenced, RegistryLost, RegistryDamaged) as error:
-                self._until = 0
+                self._until, self._over = 0, True
                 return error.message
             except (DirectPVError, TimeoutError) as error:
                 log.warning("lease not renewed", extra={"error": str(error) or "no answer in time"})
@@ -165,7 +171,7 @@ class SqliteLease:
 
     async def release(self) -> None:
         """Let somebody else lead at once."""
-        self._until = 0
+        self._until, self._over = 0, True
         try:
             await self._election.ask(self._give_up)
         except (DirectPVError, TimeoutError) as error:
