@@ -103,5 +103,9 @@ class Client:
     async def unstage(self, name: str, path: Path) -> None:
         await self.ask(Node.VOLUME_UNSTAGE, UnstageVolume(name=name, staging_path=str(path)))
 
-    async def remove(self, fsuuid: str, name: str, fence: Fence = FENCE) -> bool:
-        return (await self.ask(Node.VOLUME_REMOVE, RemoveVolume(name=name, fsuuid=fsuuid, fence=fence))).purged  # type: ignore[no-any-return]
+    async def remove(self, fsuuid: str, name: str, fence: Fence = FENCE, incarnation: str | None = None) -> bool:
+        return (
+            await self.ask(
+                Node.VOLUME_REMOVE, RemoveVolume(name=name, fsuuid=fsuuid, fence=fence, incarnation=incarnation)
+            )
+        ).purged  # type: ignore[no-any-return]

@@ -43,6 +43,9 @@ IMAGE_TAG: Final = f"{GROUP}/image-tag"
 VOLUME_SIZE: Final = f"{GROUP}/volume-size"
 """Volume context: bytes at creation; the node falls back on it when its record is gone."""
 
+INCARNATION: Final = f"{GROUP}/incarnation"
+"""Volume context: which of several volumes of one name, one after another, is meant."""
+
 RESERVED_LABELS: Final = frozenset(
     {
         *TOPOLOGY_KEYS,

@@ -265,6 +265,57 @@ class TestRemove:
         assert [p.name for p in path_of(agent, drive).iterdir() if not p.name.startswith(".")] == []
 
 
+class TestIncarnations:
+    """A name is used again; each volume of it is destroyed, changed and shown by its own incarnation only."""
+
+    async def test_an_order_to_destroy_an_earlier_volume_leaves_a_later_one_of_its_name_alone(
+        self, agent: AgentProcess, device: str, drive: str, client: Client
+    ) -> None:
+        await client.make_volume(drive, "pvc-1", incarnation="bb02")
+        data = path_of(agent, drive) / "pvc-1/data"
+        data.write_text("kept")
+
+        assert await client.remove(drive, "pvc-1", incarnation="aa01"), "the earlier one is gone"
+        assert data.read_text() == "kept"
+        agent.kill()
+        agent.start(device)
+        await agent.answers(client)
+        assert await client.remove(drive, "pvc-1", incarnation="aa01")
+        assert data.read_text() == "kept"
+
+        assert await client.remove(drive, "pvc-1", incarnation="bb02")
+        assert not data.exists()
+
+    async def test_a_later_volume_is_not_made_over_the_data_of_an_earlier_one(self, drive: str, client: Client) -> None:
+        await client.make_volume(drive, "pvc-1", incarnation="aa01")
+
+        failed = await client.prepare(VolumeRecord(name="pvc-1", fsuuid=drive, capacity=20 * MIB, incarnation="bb02"))
+        assert "another volume of that name" in failed["pvc-1"]
+        (held,) = (await client.held(drive)).volumes
+        assert held.record.incarnation == "aa01"
+
+    async def test_a_stage_shows_only_the_volume_that_its_context_names(
+        self, drive: str, client: Client, pods: Path
+    ) -> None:
+        await client.make_volume(drive, "pvc-1", incarnation="aa01")
+
+        with pytest.raises(FailedPrecondition, match="another volume of that name"):
+            await client.stage("pvc-1", pods / "staging", incarnation="bb02")
+        await client.stage("pvc-1", pods / "staging", incarnation="aa01")
+        await client.unstage("pvc-1", pods / "staging")
+        await client.stage("pvc-1", pods / "staging")  # its context is of before there were any
+
+    async def test_a_leader_and_volumes_of_an_earlier_version_are_understood(
+        self, agent: AgentProcess, drive: str, client: Client
+    ) -> None:
+        await client.make_volume(drive, "old")
+        await client.make_volume(drive, "new", incarnation="aa01")
+
+        assert await client.remove(drive, "old", incarnation="aa01")
+        assert await client.remove(drive, "new", incarnation=None)
+        assert (await client.held(drive)).volumes == ()
+
+
 def _removal(drive: str, name: str) -> RemoveVolume:
     return RemoveVolume(name=name, fsuuid=drive, fence=Fence(registry="test", epoch=1))
 

@@ -8,7 +8,8 @@ from directpv_common.errors import NoCapacity
 from directpv_common.names import AccessTier
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.reconcile import Outcome, change_of, lost, take_in
-from unit.controller.builders import GIB, committed, drive_record, held, ledger_of, place, volume_record
+from directpv_controller.core.wanted import wanted_from
+from unit.controller.builders import GIB, committed, drive_record, held, ledger_of, place, request, volume_record
 
 BOOT = "boot-1"
 replace = msgspec.structs.replace
@@ -368,3 +369,52 @@ def test_a_pod_and_a_larger_size_are_taken_over_together() -> None:
     change.undo()
     assert (ledger.volumes["v1"].record.pod_name, ledger.volumes["v1"].record.capacity) == ("", GIB)
     assert ledger.check() == []
+
+
+# ---- incarnations: which of several volumes of one name
+
+
+FIRST, SECOND = "aa01", "bb02"
+
+
+def test_a_volume_that_was_removed_is_destroyed_by_its_incarnation_and_never_one_made_since() -> None:
+    drive = drive_record()
+    first, second = (volume_record("v1", drive, incarnation=each) for each in (FIRST, SECOND))
+    ledger = ledger_of(drive)
+    report(ledger, held(drive, first))
+    committed(ledger.remove(ledger.volumes["v1"]))
+    assert report(ledger, held(drive, first)).remove == [first]
+    assert ledger.may_destroy(first)
+
+    wanted = wanted_from(request("v1"))
+    committed(ledger.place(wanted, now="", incarnation=SECOND)[1])
+
+    assert ledger.may_destroy(first), "what was ordered may still be carried out"
+    assert not ledger.may_destroy(second)
+    assert report(ledger, held(drive, first)).remove == [first], "the drive still has the first"
+    found = report(ledger, held(drive, second))
+    assert (found.remove, found.prepare, ledger.volumes["v1"].seen) == ([], [], second.capacity)
+    assert ledger.check() == []
+
+
+def test_another_volume_of_the_same_name_that_nobody_removed_is_told_and_left_alone() -> None:
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    committed(ledger.place(wanted_from(request("v1")), now="", incarnation=SECOND)[1])
+    outcome = report(ledger, held(drive, volume_record("v1", drive, incarnation=FIRST)))
+
+    assert (told(outcome), outcome.remove, outcome.prepare) == (["volume.conflict"], [], [])
+    assert ledger.volumes["v1"].record.incarnation == SECOND
+    assert ledger.drives[drive.fsuuid].free == 8 * GIB, "both take their space"
+
+
+def test_a_registry_that_knows_no_incarnation_takes_it_from_the_drive_and_the_other_way_round() -> None:
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    committed(ledger.place(wanted_from(request("old")), now="")[1])
+    committed(ledger.place(wanted_from(request("new")), now="", incarnation=SECOND)[1])
+    outcome = report(ledger, held(drive, volume_record("old", drive, incarnation=FIRST), volume_record("new", drive)))
+
+    assert ledger.volumes["old"].record.incarnation == FIRST
+    assert [record.name for record in outcome.prepare] == ["new"], "its drive is told"
+    assert outcome.remove == []

@@ -46,7 +46,7 @@ _FRESH: Final[Object] = {
     "conditions": [],
 }
 """Status of a volume that no node has touched yet."""
-_PLAIN: Final = ("pvc_name", "pvc_namespace", "created", "parameters", "pod_uid")
+_PLAIN: Final = ("pvc_name", "pvc_namespace", "created", "parameters", "pod_uid", "incarnation")
 _IN_LABELS: Final = {"claim_id": names.CLAIM_ID, "pod_name": names.POD_NAME, "pod_namespace": names.POD_NAMESPACE}
 
 
@@ -79,7 +79,7 @@ def volume_to_object(
         **{key: label_value(getattr(record, field)) for field, key in _IN_LABELS.items()},
     }
     facts = {key: value for key, value in facts.items() if value}
-    status = {**_FRESH, **rest.status, **(_mounted(record, use) if use is not None else {})}
+    status = {**_FRESH, **rest.status, **(_mounted(record, use, rest.status) if use is not None else {})}
     return {
         "apiVersion": f"{names.GROUP}/{names.API_VERSION}",
         "kind": KIND,
@@ -120,19 +120,24 @@ def data_path(record: m.VolumeRecord) -> str:
     return f"{names.ROOT_DIR}/mnt/{record.fsuuid}/{names.fsuuid_link(record.fsuuid)}/{record.name}"
 
 
-def _mounted(record: m.VolumeRecord, use: m.VolumeUse) -> Object:
-    """Return the status of a volume that is in such use. A path once known stays, as upstream leaves it."""
+def _mounted(record: m.VolumeRecord, use: m.VolumeUse, before: Object) -> Object:
+    """Return the status of a volume that is in such use. A path once known stays, as upstream leaves it.
+
+    So does Ready: a volume is Pending only before it is staged for the first time. Source: upstream v4.1.6, whose
+    ``cordon`` refuses drives with volumes that are Pending.
+    """
+    was_used = bool(before.get("dataPath")) or before.get("status") == "Ready"
     status: Object = {
         "stagingTargetPath": use.staged,
         "targetPath": use.published[0] if use.published else "",
-        "status": "Ready" if use.staged else "Pending",
+        "status": "Ready" if use.staged or was_used else "Pending",
     }
     return {**status, "dataPath": data_path(record)} if use.staged else status
 
 
 def shows_use(rest: Rest, record: m.VolumeRecord, use: m.VolumeUse) -> bool:
     """Tell whether an object with ``rest`` says already that its volume is in such use."""
-    return _mounted(record, use).items() <= {**_FRESH, **rest.status}.items()
+    return _mounted(record, use, rest.status).items() <= {**_FRESH, **rest.status}.items()
 
 
 def shown_use(rest: Rest) -> m.VolumeUse | None:
@@ -166,6 +171,7 @@ def volume_from_object(obj: Object) -> tuple[m.VolumeRecord, Rest]:
         "pvc_name": extra.get("pvc_name", ""),
         "pvc_namespace": extra.get("pvc_namespace", ""),
         "pod_uid": extra.get("pod_uid", ""),
+        "incarnation": extra.get("incarnation", ""),
         "created": extra.get("created", meta.get("creationTimestamp") or ""),
         "deleting": bool(extra.get("deleting")) or released,
     }

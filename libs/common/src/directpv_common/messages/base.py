@@ -22,6 +22,9 @@ NodeName = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z
 """DNS-1123 subdomain, as Kubernetes names nodes."""
 AbsolutePath = Annotated[str, Meta(pattern=r"^/[^\x00]*\Z", max_length=4096)]
 """Absolute, no NUL; whether it stays where it should is checked where it is used."""
+INCARNATION_PATTERN: Final = r"^[0-9a-f]{0,64}\Z"
+Incarnation = Annotated[str, Meta(pattern=INCARNATION_PATTERN)]
+"""Tells volumes of one name apart that were made one after another; made at random with the volume."""
 Segments = dict[str, str]
 """One CSI Topology, for instance ``{"directpv.min.io/node": "n1"}``."""
 Timestamp = str

@@ -8,6 +8,7 @@ from directpv_common.messages.base import (
     Count,
     Fence,
     FsUuid,
+    Incarnation,
     Message,
     NodeName,
     Segments,
@@ -30,6 +31,8 @@ class VolumeRecord(Message, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     claim_id: str = ""
     """At most one volume of a claim id lives on a drive."""
+    incarnation: Incarnation = ""
+    """Made with the volume, so that a later one of the same name is another; empty: made before there were such."""
     pvc_name: str = ""
     pvc_namespace: str = ""
     created: Timestamp = ""
@@ -181,6 +184,8 @@ class RemoveVolume(Message, frozen=True, kw_only=True):
 
     name: VolumeName
     fsuuid: FsUuid
+    incarnation: Incarnation | None = None
+    """Nothing but this one is destroyed; None: the leader is of a version that knows of none."""
     fence: Fence
 
 
@@ -193,13 +198,15 @@ class VolumeRemoved(Message, frozen=True, kw_only=True):
 class StageVolume(Message, frozen=True, kw_only=True):
     """Gateway -> node: mount the volume at ``staging_path``; the node decides from its own drives.
 
-    ``fsuuid`` and ``capacity`` come from the volume context, and serve when the drive's record is missing.
+    ``fsuuid``, ``capacity`` and ``incarnation`` come from the volume context: the first two serve when the drive's
+    record is missing, the last one tells whether it is of this volume.
     """
 
     name: VolumeName
     staging_path: AbsolutePath
     fsuuid: str = ""
     capacity: Bytes = 0
+    incarnation: Incarnation = ""
     mount_flags: tuple[str, ...] = ()
 
 

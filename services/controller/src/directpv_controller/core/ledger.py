@@ -33,8 +33,8 @@ class Ledger(DriveBooks):
 
     def __init__(self, chance: Chance) -> None:
         super().__init__(chance)
-        self.graves: dict[str, None] = {}
-        """Names of removed volumes, oldest first."""
+        self._graves: dict[str, str] = {}
+        """Names of removed volumes, oldest first, with the last incarnation that was removed."""
 
     # ---- loading
 
@@ -81,7 +81,7 @@ class Ledger(DriveBooks):
         if name in self.busy:
             raise Busy(f"volume {name} is being changed; repeat a little later", name=name)
 
-    def place(self, wanted: Wanted, *, now: str) -> tuple[Volume, Change | None]:
+    def place(self, wanted: Wanted, *, now: str, incarnation: str = "") -> tuple[Volume, Change | None]:
         """Reserve space for a volume; if it exists already and fits what is asked, return it with no change.
 
         Raises:
@@ -97,30 +97,26 @@ class Ledger(DriveBooks):
         drive = self.index.select(wanted)
         if drive is None:
             raise NoCapacity(explain(wanted, self.index))
-        return self._place_on(drive, wanted, now)
+        return self._place_on(drive, wanted, now, incarnation)
 
-    def _place_on(self, drive: Drive, wanted: Wanted, now: str) -> tuple[Volume, Change]:
+    def _place_on(self, drive: Drive, wanted: Wanted, now: str, incarnation: str) -> tuple[Volume, Change]:
         record = VolumeRecord(
             name=wanted.name,
             fsuuid=drive.record.fsuuid,
             capacity=wanted.size_on(drive.free),
             parameters=wanted.parameters,
             claim_id=wanted.need.claim,
+            incarnation=incarnation,
             pvc_name=wanted.parameters.get(names.PVC_NAME, ""),
             pvc_namespace=wanted.parameters.get(names.PVC_NAMESPACE, ""),
             created=now,
         )
         volume = Volume(record)
-        had_grave = wanted.name in self.graves
-        self.graves.pop(wanted.name, None)
         self.add(drive, volume)
+        return volume, self.change(Writes(volumes=(record,)), lambda: self._taken_back(volume), record.name)
 
-        def undo() -> None:
-            self.drop(volume)
-            if had_grave:
-                self._bury(wanted.name)
-
-        return volume, self.change(Writes(volumes=(record,)), undo, record.name)
+    def _taken_back(self, volume: Volume) -> None:
+        self.drop(volume)
 
     def _require_same(self, held: Volume, wanted: Wanted) -> None:
         """Refuse a repeated create that asks for something else. Source: CSI CreateVolume, ALREADY_EXISTS."""
@@ -226,18 +222,40 @@ class Ledger(DriveBooks):
         """Forget a volume whose data is gone, and free its space."""
         record = volume.record
         drive = self.drop(volume)
-        self._bury(record.name)
+        grave = self._graves.get(record.name)
+        self._bury(record)
 
         def undo() -> None:
-            self.graves.pop(record.name, None)
+            del self._graves[record.name]
+            if grave is not None:
+                self._graves[record.name] = grave
             self.add(drive, volume)
 
         return self.change(Writes(removed=(record,)), undo, record.name)
 
-    def _bury(self, name: str) -> None:
-        self.graves[name] = None
-        if len(self.graves) > GRAVES:
-            del self.graves[next(iter(self.graves))]
+    def _bury(self, record: VolumeRecord) -> None:
+        self._graves.pop(record.name, None)
+        self._graves[record.name] = record.incarnation
+        if len(self._graves) > GRAVES:
+            del self._graves[next(iter(self._graves))]
+
+    def is_buried(self, record: VolumeRecord) -> bool:
+        """Tell whether this very volume was removed, and not an earlier or a later one of its name."""
+        removed = self._graves.get(record.name)
+        return removed is not None and (removed == record.incarnation or not removed or not record.incarnation)
+
+    def may_destroy(self, record: VolumeRecord) -> bool:
+        """Tell whether this very volume is being deleted, or was removed: an order may have waited for long."""
+        volume = self.volumes.get(record.name)
+        if volume is None:
+            return self.is_buried(record)
+        if volume.record.fsuuid == record.fsuuid and is_same(volume.record, record):
+            return volume.record.deleting
+        return bool(record.incarnation) and self._graves.get(record.name) == record.incarnation
+
+    def identify(self, volume: Volume, incarnation: str) -> Change:
+        """Take over from the drive which incarnation the volume is, where the registry does not know."""
+        return self._amend(volume, incarnation=incarnation)
 
     def adopt(self, drive: Drive, record: VolumeRecord) -> Change:
         """Enter a volume that was found on its drive, even if that promises more than the drive has."""
@@ -252,6 +270,11 @@ class Ledger(DriveBooks):
     def check(self) -> list[str]:
         """Return which invariants do not hold; empty when all is well."""
         return invariants.check(self)
+
+
+def is_same(one: VolumeRecord, other: VolumeRecord) -> bool:
+    """Tell whether two records of one name can be of the same volume; old ones tell no incarnation."""
+    return one.incarnation == other.incarnation or not one.incarnation or not other.incarnation
 
 
 def _share(record: VolumeRecord, drive: Drive) -> None:

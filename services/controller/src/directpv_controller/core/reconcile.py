@@ -11,7 +11,7 @@ import msgspec
 
 from directpv_common.messages import DriveRecord, DriveStatus, HeldDrive, HeldVolume, VolumeRecord, is_volume_name
 from directpv_controller.core import labels, prediction
-from directpv_controller.core.ledger import Ledger
+from directpv_controller.core.ledger import Ledger, is_same
 from directpv_controller.core.model import Change, Drive, Volume, merged
 from directpv_controller.core.pods import pod_of
 
@@ -155,6 +155,8 @@ def _take_in_volume(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Ou
         return 0
     if known.record.fsuuid != drive.fsuuid:
         return _stray(drive, known, record, outcome)
+    if not is_same(known.record, record):
+        return _earlier(ledger, drive, known, record, outcome)
     use, before = (found.use if found.use.staged or found.use.published else None), known.use
     known.use, known.seen = use, record.capacity
     if use != before:
@@ -171,7 +173,7 @@ def _take_in_volume(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Ou
 def _unknown(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Outcome) -> None:
     """Take in a volume that the registry does not have: it was lost there, or it was deleted."""
     record = replace(found.record, fsuuid=drive.record.fsuuid)
-    if record.name in ledger.graves:
+    if ledger.is_buried(record):
         outcome.remove.append(record)
     elif is_volume_name(record.name):
         outcome.changes.append(ledger.adopt(drive, record))
@@ -189,18 +191,36 @@ def _stray(drive: Drive, known: Volume, record: VolumeRecord, outcome: Outcome) 
     return record.capacity
 
 
+def _earlier(ledger: Ledger, drive: Drive, known: Volume, record: VolumeRecord, outcome: Outcome) -> int:
+    """The drive has another volume of this name, from before this one or after it; it goes if we removed it."""
+    record = replace(record, fsuuid=drive.fsuuid)
+    known.use, known.seen = None, 0
+    if ledger.may_destroy(record):
+        outcome.remove.append(record)
+        outcome.unsettled = True
+        return 0
+    return _stray(drive, known, record, outcome)
+
+
 def _compare(ledger: Ledger, drive: Drive, known: Volume, record: VolumeRecord, outcome: Outcome) -> None:
     """Take over what only the node knows, and bring the sizes together: the larger one was promised to somebody."""
     if pod_of(record) != pod_of(known.record):
         outcome.pods.append(record)
+    if record.incarnation and not known.record.incarnation:
+        outcome.changes.append(ledger.identify(known, record.incarnation))
     name, more = record.name, record.capacity - known.record.capacity
     if 0 < more <= drive.free:
         outcome.changes.append(ledger.resize(known, record.capacity))
         outcome.tell("volume", "raised", name, drive=drive.fsuuid, capacity=record.capacity)
     elif more > 0:
         outcome.tell("volume", "oversized", name, drive=drive.fsuuid, capacity=record.capacity, free=drive.free)
-    elif more < 0 or record.labels != known.record.labels or record.claim_id != known.record.claim_id:
+    elif more < 0 or _told(record) != _told(known.record):
         outcome.prepare.append(known.record)
+
+
+def _told(record: VolumeRecord) -> tuple[object, ...]:
+    """Return what the drive's record has from the registry, beside the size."""
+    return record.labels, record.claim_id, record.incarnation
 
 
 def _take_in_pods(ledger: Ledger, outcome: Outcome, read_pods: bool) -> None:

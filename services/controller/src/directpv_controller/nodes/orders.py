@@ -15,6 +15,7 @@ import directpv_common.messages as m
 from directpv_common.api import Node
 from directpv_common.errors import DirectPVError, Unavailable
 from directpv_common.service import Unanswered
+from directpv_controller.core.ledger import is_same
 from directpv_controller.leading.term import Term
 
 log = logging.getLogger(__name__)
@@ -156,6 +157,10 @@ class NodeOrders:
         await asyncio.gather(*(self._remove(record) for record in records))
 
     async def _remove(self, record: m.VolumeRecord) -> None:
+        """Remove a volume, if that is still wanted: the order may have waited while it was made anew."""
+        if not self._ledger.may_destroy(record):
+            log.info("removal dropped: the volume is another one now", extra={"volume": record.name})
+            return
         try:
             await self.purge(record, within=ORDER_SECONDS)
         except Unanswered:
@@ -177,8 +182,12 @@ class NodeOrders:
             DirectPVError: Whatever else the node says.
         """
         await self._no_more_prepare(record.name, within)
-        request = m.RemoveVolume(name=record.name, fsuuid=record.fsuuid, fence=self._term.fence)
         self._term.require_lead()
+        if not self._ledger.may_destroy(record):
+            raise Unavailable(f"volume {record.name} is not to be destroyed any more")
+        request = m.RemoveVolume(
+            name=record.name, fsuuid=record.fsuuid, incarnation=record.incarnation, fence=self._term.fence
+        )
         reply = await self._term.bus.call(
             Node.VOLUME_REMOVE, request, node=self.name, within=within, attempt=within, patient=False
         )
@@ -200,7 +209,8 @@ class NodeOrders:
 
     async def _finish(self, record: m.VolumeRecord) -> None:
         volume = self._ledger.volumes.get(record.name)
-        if volume is None or not volume.record.deleting or volume.record.fsuuid != record.fsuuid:
+        same = volume is not None and volume.record.fsuuid == record.fsuuid and is_same(volume.record, record)
+        if volume is None or not same or not volume.record.deleting:
             return
         volume.destroyed = True
         try:

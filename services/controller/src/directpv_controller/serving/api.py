@@ -7,6 +7,7 @@ while this process certainly leads.
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, TypeVar
 
@@ -110,7 +111,7 @@ class Api:
             await self._nodes.reported()
         await self._viewed(self._ledger.index.needs(wanted))
         await self._term.idle(wanted.name)
-        volume, change = self._ledger.place(wanted, now=now_rfc3339())
+        volume, change = self._ledger.place(wanted, now=now_rfc3339(), incarnation=secrets.token_hex(8))
         await self._term.commit(change)
         record = volume.record
         info = listing.volume_info(self._ledger, volume)

@@ -6,7 +6,14 @@ from typing import Final, Protocol
 import directpv_common.messages as m
 from directpv_common.errors import FailedPrecondition, NotFound
 from directpv_common.messages import MAX_INT64
-from directpv_common.names import CONTEXT_POD_NAME, CONTEXT_POD_NAMESPACE, CONTEXT_POD_UID, DRIVE, VOLUME_SIZE
+from directpv_common.names import (
+    CONTEXT_POD_NAME,
+    CONTEXT_POD_NAMESPACE,
+    CONTEXT_POD_UID,
+    DRIVE,
+    INCARNATION,
+    VOLUME_SIZE,
+)
 from directpv_csi_gateway.core.capability import Access, access_of
 from directpv_csi_gateway.core.checks import path, refused, shown, sizes, text, volume_name
 from directpv_csi_gateway.pb import csi_pb2 as pb
@@ -14,6 +21,7 @@ from directpv_csi_gateway.pb import csi_pb2 as pb
 EPHEMERAL: Final = "csi.storage.k8s.io/ephemeral"
 POD_NAME_BYTES: Final = 253
 _FSUUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+_INCARNATION: Final = re.compile(m.INCARNATION_PATTERN)
 _DIGITS: Final = re.compile(r"[0-9]{1,19}\Z")
 
 
@@ -39,6 +47,7 @@ def stage_volume(request: pb.NodeStageVolumeRequest) -> m.StageVolume:
         staging_path=staging,
         fsuuid=_drive(request.volume_context.get(DRIVE, "")),
         capacity=_size(request.volume_context.get(VOLUME_SIZE, "")),
+        incarnation=_incarnation(request.volume_context.get(INCARNATION, "")),
         mount_flags=access.flags,
     )
 
@@ -54,6 +63,12 @@ def _drive(hint: str) -> str:
         raise refused(
             f"volume_context[{DRIVE}]", f"{shown(hint)} is no lower-case UUID; pass on what CreateVolume gave"
         )
+    return hint
+
+
+def _incarnation(hint: str) -> str:
+    if hint and not _INCARNATION.match(hint):
+        raise refused(f"volume_context[{INCARNATION}]", f"{shown(hint)} is none; pass on what CreateVolume gave")
     return hint
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import directpv_common.messages as m
 from directpv_common.errors import InvalidRequest
-from directpv_common.names import DRIVE, VOLUME_SIZE
+from directpv_common.names import DRIVE, INCARNATION, VOLUME_SIZE
 from directpv_csi_gateway.core.capability import all_supported
 from directpv_csi_gateway.core.checks import shown
 from directpv_csi_gateway.pb import csi_pb2 as pb
@@ -29,11 +29,12 @@ def volume(info: m.VolumeInfo) -> pb.Volume:
 def volume_context(record: m.VolumeRecord) -> dict[str, str]:
     """Return what the node gets with each stage and publish call.
 
-    The parameters of the class, as upstream gives them, and two hints with which a node finds the volume although
-    the record on its drive is gone.
+    The parameters of the class, as upstream gives them, two hints with which a node finds the volume although the
+    record on its drive is gone, and which volume of that name it is.
     """
     kept = {key: value for key, value in record.parameters.items() if not key.startswith(KUBERNETES)}
-    return {**kept, DRIVE: record.fsuuid, VOLUME_SIZE: str(record.capacity)}
+    which = {INCARNATION: record.incarnation} if record.incarnation else {}
+    return {**kept, DRIVE: record.fsuuid, VOLUME_SIZE: str(record.capacity), **which}
 
 
 def condition(abnormal: bool, message: str) -> pb.VolumeCondition:

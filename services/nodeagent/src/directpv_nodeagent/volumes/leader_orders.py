@@ -8,7 +8,7 @@ from directpv_common.context import detached
 from directpv_common.errors import DirectPVError, FailedPrecondition, Unavailable
 from directpv_common.messages import Prepared, PrepareVolumes, RemoveVolume, VolumeRecord, VolumeRemoved
 from directpv_common.singleflight import SingleFlight
-from directpv_nodeagent.drives.core.orders import Fences, by_drive, merged
+from directpv_nodeagent.drives.core.orders import Fences, by_drive, is_another, merged
 from directpv_nodeagent.drives.turns import Turn
 from directpv_nodeagent.layout import volume_dirs
 from directpv_nodeagent.layout.core.held import Drive, DriveView
@@ -89,6 +89,9 @@ class LeaderOrders:
         failed: dict[str, str] = {}
         for record in records:
             known = drive.volumes.get(record.name)
+            if known is not None and is_another(known, record.incarnation or None):
+                failed[record.name] = f"{drive.describe()} still has another volume of that name; it must go first"
+                continue
             keep = merged(known, record)
             if keep == known:
                 continue
@@ -136,13 +139,17 @@ class LeaderOrders:
         """
         self._fences.check(request.fence)
         checked(request.name)
-        key = (request.name, request.fsuuid)
-        return await self._removals.run(key, None, lambda: self._remove(request.name, request.fsuuid))
+        key = (request.name, request.fsuuid, request.incarnation)
+        return await self._removals.run(key, None, lambda: self._remove(request))
 
-    async def _remove(self, name: str, fsuuid: str) -> VolumeRemoved:
+    async def _remove(self, request: RemoveVolume) -> VolumeRemoved:
+        name, fsuuid = request.name, request.fsuuid
         drive = self._reachable(fsuuid, name)
         async with self._work.turns.take(name, kind="remove") as turn:
-            view = drive.view
+            view, known = drive.view, drive.volumes.get(name)
+            if known is not None and is_another(known, request.incarnation):
+                log.warning("a later volume of that name is kept", extra={"volume": name, "drive": fsuuid})
+                return VolumeRemoved(purged=True)
             had, left = await self._work.on(turn, drive, lambda: _take_off(view, name), f"removing {name}")
             if had or name in drive.volumes:
                 drive.retire(name, left)

@@ -8,6 +8,7 @@ from directpv_common.clock import now_rfc3339
 from directpv_common.errors import FailedPrecondition, NotFound
 from directpv_common.messages import Done, Message, StageVolume, VolumeRecord
 from directpv_common.singleflight import SingleFlight
+from directpv_nodeagent.drives.core.orders import is_another
 from directpv_nodeagent.drives.turns import Turn
 from directpv_nodeagent.layout import volume_dirs
 from directpv_nodeagent.layout.core.held import Drive
@@ -43,6 +44,7 @@ class Staging:
                 await self._work.stand_in_at(turn, drive, name, request.staging_path, binding.STAGING)
                 return Done()
             drive.check_usable()
+            _check_identity(drive, request)
             view, record, known = drive.view, drive.volumes[name], dict(drive.projects)
             path, stand_in = request.staging_path, self._work.stand_in
 
@@ -79,7 +81,7 @@ class Staging:
                     f"{name} is on {drive.describe()}, but without record, limit and size in its volume context; "
                     "the controller will tell its size"
                 )
-            await self._make(turn, drive, name, capacity, there=there)
+            await self._make(turn, drive, request, capacity, there=there)
             return drive
         raise NotFound(f"no drive of node {self._work.drives.host.node} has volume {name}")
 
@@ -94,8 +96,15 @@ class Staging:
             chosen = [drive for drive in drives.by_id.values() if not drive.trouble()]
         return [drive for drive in chosen if request.name not in drive.purging]
 
-    async def _make(self, turn: Turn, drive: Drive, name: str, capacity: int, *, there: bool) -> None:
-        record = VolumeRecord(name=name, fsuuid=drive.fsuuid, capacity=capacity, created=now_rfc3339())
+    async def _make(self, turn: Turn, drive: Drive, request: StageVolume, capacity: int, *, there: bool) -> None:
+        name = request.name
+        record = VolumeRecord(
+            name=name,
+            fsuuid=drive.fsuuid,
+            capacity=capacity,
+            incarnation=request.incarnation,
+            created=now_rfc3339(),
+        )
         if not there:
             drive.reserve(name, capacity)
         try:
@@ -111,3 +120,15 @@ class Staging:
             drive.release(name)
         log.info("volume restored", extra={"volume": name, "drive": drive.fsuuid, "capacity": capacity})
         self._work.drives.on_change()
+
+
+def _check_identity(drive: Drive, request: StageVolume) -> None:
+    """Refuse to show an earlier, or a later, volume of the same name.
+
+    Raises:
+        FailedPrecondition: The drive has another one.
+    """
+    if is_another(drive.volumes[request.name], request.incarnation or None):
+        raise FailedPrecondition(
+            f"{request.name}: {drive.describe()} has another volume of that name, not the one that is asked for"
+        )

@@ -248,7 +248,7 @@ class Edits:
         if known is not None or record.deleting or drive is None:
             return
         late = (crd.epoch_of(obj) or self._term.fence.epoch) < self._term.fence.epoch
-        removed = name in self._ledger.graves
+        removed = self._ledger.is_buried(record)
         if late and (removed or not self._fits(drive, record)):
             self._run(self._registry.withdraw(obj))
         elif not removed and self._fits(drive, record):

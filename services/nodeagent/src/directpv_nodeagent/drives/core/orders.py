@@ -35,6 +35,14 @@ def by_drive(records: Iterable[VolumeRecord]) -> dict[str, list[VolumeRecord]]:
     return {fsuuid: list(records.values()) for fsuuid, records in found.items()}
 
 
+def is_another(known: VolumeRecord, incarnation: str | None) -> bool:
+    """Tell whether the volume on the drive is another one than an order means, though it has the same name.
+
+    A leader of an earlier version tells no incarnation (None); neither does the record of a volume that it made.
+    """
+    return bool(known.incarnation) and incarnation is not None and incarnation != known.incarnation
+
+
 def merged(known: VolumeRecord | None, wanted: VolumeRecord) -> VolumeRecord:
     """Return the record to keep: what the leader wants, but never a smaller capacity or an empty date, nor its pod."""
     if known is None:
@@ -43,6 +51,7 @@ def merged(known: VolumeRecord | None, wanted: VolumeRecord) -> VolumeRecord:
         wanted,
         capacity=max(known.capacity, wanted.capacity),
         created=known.created or wanted.created,
+        incarnation=known.incarnation or wanted.incarnation,
         pod_name=known.pod_name,
         pod_namespace=known.pod_namespace,
         pod_uid=known.pod_uid,
