@@ -1,12 +1,14 @@
 """What is read from the wire is validated; what is written can be read."""
 
+import zlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import directpv_common.messages as m
-from directpv_common.errors import InvalidRequest
-from directpv_common.wire import decode, encode
+from directpv_common.errors import InvalidRequest, TooLarge
+from directpv_common.wire import DEFLATE, PACKED, decode, encode, pack, unpack
 
 FSUUID = "11111111-2222-3333-4444-555555555555"
 
@@ -76,3 +78,35 @@ def test_a_volume_may_be_called(name):
 )
 def test_a_volume_may_not_be_called(name):
     assert not m.is_volume_name(name)
+
+
+def test_words_that_are_no_unicode_are_sent_as_such_and_silence_nothing_else() -> None:
+    broken = b"/mnt/\xff\xfe/data".decode(errors="surrogateescape")
+    use = m.VolumeUse(staged=broken, published=("/fine", broken))
+
+    assert decode(encode(use), m.VolumeUse) == m.VolumeUse(
+        staged="/mnt/\ufffd\ufffd/data", published=("/fine", "/mnt/\ufffd\ufffd/data")
+    )
+    assert b"/fine" in encode({broken: ["/fine"]})
+
+
+@pytest.mark.parametrize("size", [0, 1000, 3_000_000], ids=["empty", "small", "large"])
+def test_what_is_packed_is_the_same_when_it_is_unpacked(size: int) -> None:
+    data, headers = b"0123456789abcdef" * (size // 16), dict[str, str]()
+    packed = pack(data, headers)
+
+    assert unpack(packed, headers) == data
+    assert bool(headers) is (size > 1_000_000)
+    assert len(packed) <= (len(data) // 10 if headers else len(data))
+
+
+@pytest.mark.parametrize("how", ["zstd", "deflate", ""])
+def test_a_body_that_is_not_packed_as_it_says_is_refused_and_the_header_named(how: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        unpack(b"plain", {PACKED: how})
+    assert refused.value.details["field"] == PACKED
+
+
+def test_a_body_that_would_fill_the_memory_is_not_unpacked() -> None:
+    with pytest.raises(TooLarge):
+        unpack(zlib.compress(bytes(70 * 1024 * 1024)), {PACKED: DEFLATE})

@@ -21,9 +21,17 @@ from nats.micro.request import ERROR_CODE_HEADER
 
 from directpv_common.api import Endpoint
 from directpv_common.context import headers_for, remaining
-from directpv_common.errors import DeadlineExceeded, DirectPVError, Failure, Internal, InvalidRequest, Unavailable
+from directpv_common.errors import (
+    DeadlineExceeded,
+    DirectPVError,
+    Failure,
+    Internal,
+    InvalidRequest,
+    TooLarge,
+    Unavailable,
+)
 from directpv_common.subjects import Subjects
-from directpv_common.wire import decode, encode
+from directpv_common.wire import ACCEPTS, DEFLATE, decode, encode, pack, unpack
 
 log = logging.getLogger(__name__)
 Q = TypeVar("Q")
@@ -38,13 +46,31 @@ PING_SECONDS: Final = 5
 COMPLAIN_SECONDS: Final = 5.0
 
 
+_HEADERS_BEGIN: Final = len("NATS/1.0\r\n\r\n")
+_HEADER_FRAME: Final = len(": \r\n")
+
+
 class _Client(Client):
-    """The client, without one fault of it (nats-py 2.16).
+    """The client, without two faults of it (nats-py 2.16).
+
+    It compares the payload alone with what the server takes. The server counts headers too, and closes the connection
+    for good.
 
     A flush that is cancelled, or that ends without an answer in time, leaves its future behind. The server's answer
     comes all the same, sets that future once more, and the error ends the task that reads: connected, but deaf until
     the pings find out.
     """
+
+    async def publish(
+        self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        """Publish, or raise MaxPayloadError if it does not fit with its headers."""
+        size = len(payload)
+        if headers:
+            size += _HEADERS_BEGIN + sum(len(k) + len(v.encode()) + _HEADER_FRAME for k, v in headers.items())
+        if size > self.max_payload:
+            raise nats.errors.MaxPayloadError
+        await super().publish(subject, payload, reply, headers)
 
     async def _process_pong(self) -> None:
         if self._pongs and self._pongs[0].done():
@@ -142,13 +168,14 @@ class Bus:
         try:
             async with scope:
                 with self._until_another_leads(subject, scope), cancellation_heeded():
-                    return await self.client.request(subject, data, timeout=left + 1, headers=headers_for(left))
+                    headers = headers_for(left) | {ACCEPTS: DEFLATE}
+                return await self.client.request(subject, pack(data, headers), timeout=left + 1, headers=headers)
         except nats.errors.NoRespondersError:
             raise Unavailable(f"nobody answers {subject}: {_who(subject)}") from None
         except TimeoutError:  # also the client's own
             raise _NoReply from None
         except nats.errors.MaxPayloadError as error:
-            raise InvalidRequest(f"{subject}: the request is larger than the bus carries") from error
+            raise TooLarge(f"{subject}: the request does not fit into one message of the bus") from error
         except (nats.errors.Error, OSError) as error:
             raise Unavailable(f"{subject}: the bus cannot be reached: {error or type(error).__name__}") from error
 
@@ -167,9 +194,9 @@ class Bus:
     def _reply(endpoint: Endpoint[Q, R], message: Msg) -> R:
         try:
             if not message.headers or ERROR_CODE_HEADER not in message.headers:
-                return decode(message.data, endpoint.reply)
+                return decode(unpack(message.data, message.headers), endpoint.reply)
             failure = decode(message.data, Failure)
-        except InvalidRequest as error:
+        except (InvalidRequest, TooLarge) as error:
             raise Internal(f"reply to {endpoint.name} cannot be read: {error.message}") from error
         raise failure.as_error()
 

@@ -8,6 +8,7 @@
     ├── OutOfRange            the size asked cannot be had on this drive
     ├── FailedPrecondition    the state of the system forbids it; the text says what to do first
     ├── Busy                  the same object is being worked on
+    ├── TooLarge              what is asked or answered does not fit into one message
     ├── InvalidToken          a paging token that is not ours, or too old
     ├── Unavailable           a peer did not answer, or nobody leads
     ├── DeadlineExceeded      the caller's time is over; the outcome is unknown
@@ -86,6 +87,10 @@ class Busy(DirectPVError):
     """Another call works on the same object."""
 
 
+class TooLarge(DirectPVError):
+    """A request, or what would answer it, does not fit into one message of the bus: ask for less at a time."""
+
+
 class InvalidToken(DirectPVError):
     """A ``starting_token`` that was not handed out, or is too old (CSI: ABORTED)."""
 
@@ -129,6 +134,7 @@ CODES: Final[Mapping[type[DirectPVError], Codes]] = MappingProxyType(
         OutOfRange: Codes(416, "OUT_OF_RANGE"),
         FailedPrecondition: Codes(412, "FAILED_PRECONDITION"),
         Busy: Codes(423, "ABORTED", retryable=True),
+        TooLarge: Codes(413, "RESOURCE_EXHAUSTED"),
         InvalidToken: Codes(410, "ABORTED"),
         Unavailable: Codes(503, "UNAVAILABLE", retryable=True),
         DeadlineExceeded: Codes(504, "DEADLINE_EXCEEDED", retryable=True),

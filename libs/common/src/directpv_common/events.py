@@ -39,6 +39,7 @@ RETRY_SECONDS: Final = 0.5
 LINGER_SECONDS: Final = 0.01
 """Events of so short a time go together."""
 BATCH: Final = 256
+ROOM_FOR_HEADERS: Final = 1024
 _Waiting = tuple[str, "CloudEvent"]
 
 
@@ -113,17 +114,33 @@ class Events:
         """
         client = self._bus.client
         connection = client.stats["reconnects"]
+        messages = [(subject, data, event.id) for subject, event in batch if (data := self._data(subject, event))]
+        if not messages:
+            return True
         try:
             with cancellation_heeded():
-                for subject, event in batch[:-1]:
-                    await client.publish(subject, encode(event), headers={"Nats-Msg-Id": event.id})
-                subject, event = batch[-1]
+                for subject, data, number in messages[:-1]:
+                    await client.publish(subject, data, headers={"Nats-Msg-Id": number})
+                subject, data, number = messages[-1]
                 js = client.jetstream(timeout=ACK_SECONDS)
-                await js.publish(subject, encode(event), headers={"Nats-Msg-Id": event.id})
+                await js.publish(subject, data, headers={"Nats-Msg-Id": number})
         except (nats.errors.Error, APIError, OSError) as error:
             log.debug("events not published", extra={"error": str(error) or type(error).__name__})
             return False
         return bool(client.stats["reconnects"] == connection)
+
+    def _data(self, subject: str, event: CloudEvent) -> bytes:
+        """Return what is sent; of an event that no message can carry only what it is about, and of none nothing."""
+        try:
+            data = encode(event)
+            if len(data) <= self._bus.client.max_payload - ROOM_FOR_HEADERS:
+                return data
+            log.warning("event is too large; it is told without its data", extra={"subject": subject})
+            return encode(msgspec.structs.replace(event, subject=event.subject[:256], data={"too_large": len(data)}))
+        except (TypeError, ValueError) as error:
+            log.warning("event cannot be told", extra={"subject": subject, "error": str(error)})
+            self.dropped += 1
+            return b""
 
 
 async def ensure_stream(bus: Bus) -> None:

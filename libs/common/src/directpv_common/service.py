@@ -5,11 +5,13 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from directpv_common import lean_nats  # noqa: F401
 
 # isort: split
+import msgspec
 import nats.errors
 from nats.micro import add_service
 from nats.micro.request import Request
@@ -19,9 +21,9 @@ from directpv_common import __version__
 from directpv_common.api import Endpoint
 from directpv_common.bus import Bus, reraise
 from directpv_common.context import call_context, within_from
-from directpv_common.errors import Busy, DirectPVError
+from directpv_common.errors import Busy, DirectPVError, Failure, TooLarge
 from directpv_common.lifecycle import InFlight
-from directpv_common.wire import decode, encode
+from directpv_common.wire import ACCEPTS, DEFLATE, decode, encode, pack, unpack
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,9 @@ Handlers = Mapping[Endpoint[Any, Any], Handler]
 MAX_RUNNING: Final = 4096
 """Calls at once; more are answered with :class:`Busy`, which callers repeat."""
 DRAIN_SECONDS: Final = 5.0
+TEXT_AT_MOST: Final = 16_384
+"""Characters of a text that is sent with a refusal."""
+DETAILS_AT_MOST: Final = 16
 
 
 @contextlib.asynccontextmanager
@@ -114,18 +119,32 @@ class Dispatcher:
             try:
                 if self._in_flight.running > MAX_RUNNING:
                     raise Busy(f"{MAX_RUNNING} calls are running; repeat a little later")
-                reply = encode(await handler(decode(request.data, endpoint.request)))
+                data = unpack(request.data, headers)
+                reply = encode(await handler(decode(data, endpoint.request)))
             except Unanswered as silence:
                 log.info("left unanswered", extra={"endpoint": endpoint.name, "cause": str(silence)})
             except Exception as error:
                 await self._refuse(endpoint, request, error, time.monotonic() - begun)
             else:
                 log.debug("served", extra={"endpoint": endpoint.name, "seconds": time.monotonic() - begun})
-                await _send(request.respond(reply))
+                await self._reply(endpoint, request, reply, time.monotonic() - begun)
+
+    async def _reply(self, endpoint: Endpoint[Any, Any], request: Request, reply: bytes, seconds: float) -> None:
+        """Send the reply, packed if the caller understands that; one that does not fit is an answer of its own."""
+        headers: dict[str, str] = {}
+        if (request.headers or {}).get(ACCEPTS) == DEFLATE:
+            reply = pack(reply, headers)
+        try:
+            await _send(request.respond(reply, headers=headers or None))
+        except nats.errors.MaxPayloadError:
+            error = TooLarge(
+                f"{endpoint.name}: the reply does not fit into one message of the bus; ask for less at a time"
+            )
+            await self._refuse(endpoint, request, error, seconds)
 
     @staticmethod
     async def _refuse(endpoint: Endpoint[Any, Any], request: Request, error: Exception, seconds: float) -> None:
-        failure = reraise(error).as_failure()
+        failure = _bounded(reraise(error).as_failure())
         known = isinstance(error, DirectPVError)
         log.log(
             logging.INFO if known else logging.ERROR,
@@ -137,13 +156,27 @@ class Dispatcher:
         await _send(request.respond_error(str(failure.code), f"{failure.reason}: {description}", data=encode(failure)))
 
 
+def _bounded(failure: Failure) -> Failure:
+    """Return the failure with texts that fit into a message, whatever a name or a path was."""
+    details = {
+        key[:TEXT_AT_MOST]: text[:TEXT_AT_MOST] for key, text in islice(failure.details.items(), DETAILS_AT_MOST)
+    }
+    return msgspec.structs.replace(failure, message=failure.message[:TEXT_AT_MOST], details=details)
+
+
 class Unanswered(Exception):
     """Raised by a handler that must not reply, for instance because it leads no longer: the caller asks again."""
 
 
 async def _send(sending: Awaitable[None]) -> None:
-    """Reply; a caller that cannot be reached repeats its call."""
+    """Reply; a caller that cannot be reached repeats its call.
+
+    Raises:
+        MaxPayloadError: It is larger than the server takes.
+    """
     try:
         await sending
+    except nats.errors.MaxPayloadError:
+        raise
     except (nats.errors.Error, OSError, ValueError) as error:
         log.warning("reply lost", extra={"error": str(error) or type(error).__name__})
