@@ -11,7 +11,7 @@ import directpv_common.messages as m
 from directpv_common import names
 from directpv_common.api import Node
 from directpv_common.bus import Bus
-from directpv_common.errors import DriveFault, FailedPrecondition, Fenced, NotFound
+from directpv_common.errors import DriveFault, FailedPrecondition, Fenced, Internal, NotFound
 from directpv_common.service import serve
 
 GIB = 1024**3
@@ -64,6 +64,10 @@ class PlayedNode:
         """So many orders to prepare fail."""
         self.slow: dict[str, asyncio.Event] = {}
         """Drives that tell what is on them only after this."""
+        self.page = 0
+        """Volumes in one part of an inventory; 0: all in one."""
+        self.mute: set[str] = set()
+        """Drives of which no inventory can be told."""
         self.stuck: asyncio.Event | None = None
         """Removals are carried out at once, and answered only after this."""
 
@@ -86,7 +90,12 @@ class PlayedNode:
     def state(self) -> m.NodeState:
         self.sequence += 1
         generations = {fsuuid: drive.generation for fsuuid, drive in self.drives.items()}
-        return m.NodeState(info=self.info, boot=self.boot, sequence=self.sequence, drives=generations)
+        unwell = {
+            fsuuid: m.DriveHealth(status=drive.record.status, conditions=drive.record.conditions)
+            for fsuuid, drive in self.drives.items()
+            if drive.record.status is not m.DriveStatus.READY
+        }
+        return m.NodeState(info=self.info, boot=self.boot, sequence=self.sequence, drives=generations, unwell=unwell)
 
     def volumes(self) -> dict[str, m.VolumeRecord]:
         return {name: record for drive in self.drives.values() for name, record in drive.volumes.items()}
@@ -153,8 +162,23 @@ class PlayedNode:
         asked = request.drives or tuple(self.drives)
         for told in [self.slow[fsuuid] for fsuuid in asked if fsuuid in self.slow]:
             await told.wait()
+        if any(fsuuid in self.mute for fsuuid in asked):
+            raise Internal("the inventory cannot be told")
         held = tuple(self.drives[fsuuid].held() for fsuuid in asked if fsuuid in self.drives)
+        if self.page and held:
+            return self._part(request, held)
         return m.Inventory(info=self.info, boot=self.boot, drives=held)
+
+    def _part(self, request: m.GetInventory, held: tuple[m.HeldDrive, ...]) -> m.Inventory:
+        """One drive, and so many volumes of it."""
+        assert request.paged
+        volumes = sorted(held[0].volumes, key=lambda found: found.record.name)
+        rest = [found for found in volumes if found.record.name > request.after]
+        part = tuple(rest[: self.page])
+        more = part[-1].record.name if len(part) < len(rest) else ""
+        told = msgspec.structs.replace(held[0], volumes=part, more=more)
+        left = tuple(drive.record.fsuuid for drive in held[1:])
+        return m.Inventory(info=self.info, boot=self.boot, drives=(told,), left=left)
 
     async def prepare(self, request: m.PrepareVolumes) -> m.Prepared:
         self._obey(request.fence)

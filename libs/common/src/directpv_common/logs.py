@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import json
 import logging
 import os
 import sys
@@ -52,7 +53,10 @@ class JsonFormatter(logging.Formatter):
             line["trace_id"] = span.trace_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        try:
+            return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        except orjson.JSONEncodeError:  # a number of more than 64 bits, or words that are no Unicode
+            return json.dumps(line, default=str, skipkeys=True)
 
     def _time(self, record: logging.LogRecord) -> str:
         """Return RFC 3339 in UTC; the text of a second is made once."""

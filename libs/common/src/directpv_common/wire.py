@@ -42,9 +42,11 @@ def _dumps(message: object, options: int) -> bytes:
 
 
 def _readable(value: Any) -> Any:
-    """Return ``value`` with U+FFFD for each byte that is no UTF-8, in keys too."""
+    """Return ``value`` with U+FFFD for each byte that is no UTF-8, and text for numbers of more than 64 bits."""
     if isinstance(value, str):
         return value.encode(errors="surrogateescape").decode(errors="replace")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(value)
     if isinstance(value, dict):
         return {_readable(key): _readable(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import directpv_common.messages as m
@@ -193,3 +194,71 @@ async def test_a_heartbeat_on_another_nodes_subject_is_ignored(bus: Bus, control
 
 async def _knows(bus: Bus, name: str) -> bool:
     return name in {node.info.name for node in (await bus.call(Api.NODE_LIST, m.Empty(), within=20)).nodes}
+
+
+async def test_a_drive_of_thousands_of_volumes_is_taken_in_part_by_part_beside_its_neighbours(
+    bus: Bus, controllers: Start
+) -> None:
+    controllers(rebuild_seconds=0.2)
+    node = PlayedNode("n1")
+    crowded, other = node.add_drive(total=4000 * GIB), node.add_drive()
+    node.page = 500
+    for number in range(3_000):
+        record = m.VolumeRecord(name=f"v{number:04}", fsuuid=crowded, capacity=GIB)
+        node.drives[crowded].volumes[record.name] = record
+    node.drives[other].volumes["w"] = m.VolumeRecord(name="w", fsuuid=other, capacity=GIB)
+    async with node.running(bus):
+        await until(lambda: _counts(bus, {crowded: 3_000, other: 1}), "all volumes are taken in", 60)
+        node.prepared.clear()
+        node.drives[crowded].generation += 1
+        del node.drives[crowded].volumes["v1234"]
+        await until(lambda: "v1234" in node.prepared, "what is missing on it is found and made again", 60)
+
+
+async def _counts(bus: Bus, expected: dict[str, int]) -> bool:
+    return {fsuuid: info.volumes for fsuuid, info in (await listed(bus)).items()} == expected
+
+
+async def test_a_drive_whose_inventory_cannot_be_told_is_lost_all_the_same_when_its_node_says_so(
+    bus: Bus, controllers: Start
+) -> None:
+    controller = controllers(rebuild_seconds=0.2)
+    node = PlayedNode("n1")
+    pulled, other = node.add_drive(), node.add_drive()
+    async with node.running(bus):
+        await _registered(bus, pulled, other)
+        node.mute.add(pulled)
+        drive = node.drives[pulled]
+        drive.record = msgspec.structs.replace(drive.record, status=m.DriveStatus.LOST, device="")
+        drive.generation += 1
+        node.drives[other].volumes["w"] = m.VolumeRecord(name="w", fsuuid=other, capacity=GIB)
+        node.drives[other].generation += 1
+
+        await until(lambda: has_status(bus, pulled, m.DriveStatus.LOST), "told by the heartbeat alone")
+        await until(lambda: _counts(bus, {pulled: 0, other: 1}), "its neighbour is taken in")
+        await until(lambda: controller.said("no inventory"), "it is told that nothing was told")
+        created = await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB), within=20)
+        assert created.record.fsuuid == other
+
+        drive.record = msgspec.structs.replace(drive.record, status=m.DriveStatus.READY, device="sda")
+        drive.generation += 1
+        await until(lambda: has_status(bus, pulled, m.DriveStatus.READY), "and well again")
+
+
+async def test_nonsense_of_one_node_is_not_recorded_and_every_list_can_still_be_read(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    controllers(rebuild_seconds=0.2)
+    liar, honest = PlayedNode("n1"), PlayedNode("n2")
+    absurd, fine = liar.add_drive(total=2**63 - 1), honest.add_drive()
+    doubtful = liar.add_drive()
+    record = m.VolumeRecord(name="v1", fsuuid=doubtful, capacity=1, labels={"a": "x" * 600_000})
+    liar.drives[doubtful].volumes["v1"] = record
+    async with liar.running(bus), honest.running(bus):
+        await _registered(bus, fine, doubtful)
+        await until(lambda: _knows(bus, "n1"), "the liar is heard")
+
+        assert (await listed(bus)).keys() == {fine, doubtful}
+        assert (await bus.call(Api.NODE_LIST, m.Empty(), within=20)).nodes
+        assert [each.fsuuid for each in read_registry(tmp_path / "registry.db").drives if each.fsuuid == absurd] == []
+        assert read_registry(tmp_path / "registry.db").volumes == []

@@ -11,7 +11,7 @@ from directpv_cli.local.ports import free_port
 from directpv_common.api import Node
 from directpv_common.bus import Bus, connect_bus
 from directpv_common.events import CloudEvent
-from directpv_common.messages import Empty, NodeMetrics, NodeState, VolumeRecord
+from directpv_common.messages import Empty, GetInventory, NodeMetrics, NodeState, VolumeRecord
 from directpv_common.names import TENANT
 from directpv_common.wire import decode
 from integration.nodeagent.harness import AgentProcess, Loops, unmount, wait_until
@@ -220,3 +220,25 @@ async def test_a_device_that_goes_and_comes_is_told_drive_or_not(
     loops.attach_at(int(other.removeprefix("loop")), path)
     await eventually(lambda: told("removed", "added"), "that it came is told")
     assert not [event for event in events if event.subject == device]
+
+
+async def test_an_inventory_of_thousands_of_volumes_comes_in_parts_that_fit_into_messages(
+    drive: str, client: Client
+) -> None:
+    labels = {f"directpv.min.io/label-{number}": "some value" for number in range(8)}
+    names = [f"pvc-{number:04}" for number in range(2_000)]
+    for begin in range(0, len(names), 100):
+        records = (
+            VolumeRecord(name=name, fsuuid=drive, capacity=4096, labels=labels) for name in names[begin : begin + 100]
+        )
+        assert await client.prepare(*records) == {}
+
+    told: list[str] = []
+    parts, left, after = 0, (drive,), ""
+    while left:
+        inventory = await client.ask(Node.INVENTORY_GET, GetInventory(drives=left, after=after, paged=True))
+        (held,) = inventory.drives
+        told += [volume.record.name for volume in held.volumes]
+        left, after, parts = (drive,) if held.more else inventory.left, held.more, parts + 1
+    assert told == names
+    assert parts > 1

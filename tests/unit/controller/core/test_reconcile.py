@@ -7,7 +7,7 @@ import directpv_common.messages as m
 from directpv_common.errors import NoCapacity
 from directpv_common.names import AccessTier
 from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.reconcile import Outcome, change_of, lost, take_in
+from directpv_controller.core.reconcile import Outcome, Pages, change_of, lost, take_in
 from directpv_controller.core.wanted import wanted_from
 from unit.controller.builders import GIB, committed, drive_record, held, ledger_of, place, request, volume_record
 
@@ -418,3 +418,39 @@ def test_a_registry_that_knows_no_incarnation_takes_it_from_the_drive_and_the_ot
     assert ledger.volumes["old"].record.incarnation == FIRST
     assert [record.name for record in outcome.prepare] == ["new"], "its drive is told"
     assert outcome.remove == []
+
+
+# ---- inventories in parts
+
+
+def test_a_drive_that_is_told_in_parts_is_the_same_as_one_told_at_once() -> None:
+    drive = drive_record(100 * GIB)
+    volumes = [volume_record(f"v{i}", drive) for i in range(10)]
+    ledger, pages = ledger_of(drive), Pages()
+    for volume in (*volumes, volume_record("v99", drive)):
+        committed(ledger.adopt(ledger.drives[drive.fsuuid], volume))
+        ledger.volumes[volume.name].seen = GIB
+
+    parts = [volumes[:4], volumes[4:8], volumes[8:]]
+    outcomes = [
+        take_in(
+            ledger, "n1", BOOT, held(drive, *part, more=part[-1].name if part is not parts[-1] else ""), pages=pages
+        )
+        for part in parts
+    ]
+    assert [told(outcome) for outcome in outcomes] == [[], [], ["volume.missing"]]
+    assert [record.name for outcome in outcomes for record in outcome.prepare] == ["v99"]
+
+
+def test_nothing_is_missing_on_a_drive_that_changed_while_its_parts_were_read() -> None:
+    drive = drive_record(100 * GIB)
+    volume = volume_record("v9", drive)
+    ledger, pages = ledger_of(drive), Pages()
+    committed(ledger.adopt(ledger.drives[drive.fsuuid], volume))
+    ledger.volumes["v9"].seen = GIB
+
+    take_in(ledger, "n1", BOOT, held(drive, volume_record("v1", drive), more="v1", generation=5), pages=pages)
+    outcome = take_in(ledger, "n1", BOOT, held(drive, volume_record("v2", drive), generation=6), pages=pages)
+
+    assert (told(outcome), outcome.prepare) == (["volume.adopted"], [])
+    assert ledger.drives[drive.fsuuid].generation == 5, "the next heartbeat says 6, and it is read again"

@@ -11,7 +11,7 @@ from directpv_common.messages.base import (
     Timestamp,
     VolumeName,
 )
-from directpv_common.messages.drives import DriveRecord
+from directpv_common.messages.drives import Condition, DriveRecord, DriveStatus
 from directpv_common.messages.volumes import VolumeRecord, VolumeUse
 
 
@@ -142,12 +142,18 @@ class HeldDrive(Message, frozen=True, kw_only=True):
     volumes: tuple[HeldVolume, ...] = ()
     purging: tuple[VolumeName, ...] = ()
     """Removed volumes whose data is still being deleted."""
+    more: str = ""
+    """The last volume told, if there are more, in the order of their names: ask for those after it."""
 
 
 class GetInventory(Message, frozen=True, kw_only=True):
     """Leader -> node: report these drives (empty: all)."""
 
     drives: tuple[FsUuid, ...] = ()
+    after: str = ""
+    """Of the first drive, report only volumes whose names come after this one."""
+    paged: bool = False
+    """The leader understands ``more`` and ``left``."""
 
 
 class Inventory(Message, frozen=True, kw_only=True):
@@ -157,6 +163,15 @@ class Inventory(Message, frozen=True, kw_only=True):
     boot: str
     """Identifies this run of the agent; generations of different runs cannot be compared."""
     drives: tuple[HeldDrive, ...]
+    left: tuple[FsUuid, ...] = ()
+    """Drives that were asked for and did not fit in: ask again."""
+
+
+class DriveHealth(Message, frozen=True, kw_only=True):
+    """How one drive is, however long the list of its volumes."""
+
+    status: DriveStatus
+    conditions: tuple[Condition, ...] = ()
 
 
 class NodeState(Message, frozen=True, kw_only=True):
@@ -170,6 +185,8 @@ class NodeState(Message, frozen=True, kw_only=True):
     sequence: Count
     drives: dict[str, int] = {}
     """FSUUID to generation."""
+    unwell: dict[str, DriveHealth] | None = None
+    """Drives that are not Ready; None: the agent is of a version that does not tell."""
 
 
 class DriveMetrics(Message, frozen=True, kw_only=True):

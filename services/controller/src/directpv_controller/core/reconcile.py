@@ -9,10 +9,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from directpv_common.messages import DriveRecord, DriveStatus, HeldDrive, HeldVolume, VolumeRecord, is_volume_name
+from directpv_common.messages import (
+    DriveHealth,
+    DriveRecord,
+    DriveStatus,
+    HeldDrive,
+    HeldVolume,
+    VolumeRecord,
+    is_volume_name,
+)
 from directpv_controller.core import labels, prediction
 from directpv_controller.core.ledger import Ledger, is_same
-from directpv_controller.core.model import Change, Drive, Volume, merged
+from directpv_controller.core.model import UNKNOWN, Change, Drive, Volume, merged
 from directpv_controller.core.pods import pod_of
 
 replace = msgspec.structs.replace
@@ -48,8 +56,34 @@ class Outcome:
         self.events.append(Event(noun, kind, subject, data))
 
 
+class Pages:
+    """What was seen on a drive whose inventory comes in several parts."""
+
+    def __init__(self) -> None:
+        self.generation = UNKNOWN
+        self.present: set[str] = set()
+        self.strays = 0
+
+    def begin(self, held: HeldDrive) -> None:
+        """Take note of a part; the first one tells the generation."""
+        if self.generation == UNKNOWN:
+            self.generation = held.generation
+        self.present.update(held.purging)
+
+    def is_whole(self, held: HeldDrive) -> bool:
+        """Tell whether this part is the last one, and the drive stayed as it was while they were read."""
+        return not held.more and held.generation == self.generation
+
+
 def take_in(
-    ledger: Ledger, node: str, boot: str, held: HeldDrive, *, cordon_predicted: bool = False, read_pods: bool = False
+    ledger: Ledger,
+    node: str,
+    boot: str,
+    held: HeldDrive,
+    *,
+    pages: Pages | None = None,
+    cordon_predicted: bool = False,
+    read_pods: bool = False,
 ) -> Outcome:
     """Compare one drive of ``node`` with the ledger; memory shows the result at once.
 
@@ -57,7 +91,8 @@ def take_in(
         ledger: The leader's memory.
         node: Name of the node that reports.
         boot: Run of the node's agent; generations of one run can be compared.
-        held: The drive as its node sees it.
+        held: The drive as its node sees it, or one part of it.
+        pages: What the parts before showed; what is missing is known after the last.
         cordon_predicted: Whether a drive whose disk expects to fail takes no more volumes.
         read_pods: Whether the caller reads the labels of new pods, and takes them over together with the pod.
     """
@@ -66,15 +101,17 @@ def take_in(
     if drive is not None and drive.known and drive.record.node != node:
         outcome.tell("drive", "conflict", drive.fsuuid, node=node, registered=drive.record.node)
         return outcome
+    pages = pages or Pages()
+    pages.begin(held)
     if drive is not None and drive.boot == boot and held.generation < drive.generation:
         return outcome
     over = drive is not None and drive.overcommitted
     seen = replace(held.record, node=node)
     policy = _Policy(cordon_predicted, same_run=drive is not None and drive.boot == boot)
     drive = _take_in_record(ledger, seen, policy, outcome)
-    drive.boot, drive.generation, drive.missed = boot, held.generation, 0
+    drive.boot, drive.generation, drive.missed = boot, pages.generation, 0
     if held.readable:
-        _take_in_volumes(ledger, drive, held, outcome)
+        _take_in_volumes(ledger, drive, held, pages, outcome)
     _take_in_pods(ledger, outcome, read_pods)
     if drive.overcommitted and not over:
         outcome.tell("drive", "overcommitted", drive.fsuuid, allocated=drive.allocated, total=drive.record.total)
@@ -84,6 +121,15 @@ def take_in(
 def change_of(ledger: Ledger, outcomes: list[Outcome]) -> Change | None:
     """Return what must be committed for ``outcomes``, as one change."""
     return merged([change for outcome in outcomes for change in outcome.changes], ledger.busy)
+
+
+def noticed(ledger: Ledger, drive: Drive, health: DriveHealth) -> Outcome:
+    """Take over how a drive is from its node's heartbeat, which comes before its inventory, and whatever its size."""
+    outcome, was = Outcome(), drive.record.status.value
+    record = replace(drive.record, status=health.status, conditions=health.conditions)
+    outcome.changes.append(ledger.set_drive(drive, record))
+    outcome.tell("drive", "changed", drive.fsuuid, node=record.node, status=record.status.value, was=was)
+    return outcome
 
 
 def lost(ledger: Ledger, drive: Drive) -> Outcome:
@@ -133,14 +179,15 @@ def _take_in_record(ledger: Ledger, seen: DriveRecord, policy: _Policy, outcome:
     return drive
 
 
-def _take_in_volumes(ledger: Ledger, drive: Drive, held: HeldDrive, outcome: Outcome) -> None:
-    strays = 0
-    present = set(held.purging)
+def _take_in_volumes(ledger: Ledger, drive: Drive, held: HeldDrive, pages: Pages, outcome: Outcome) -> None:
+    present = pages.present
     for found in held.volumes:
         present.add(found.record.name)
-        strays += _take_in_volume(ledger, drive, found, outcome)
-    ledger.set_strays(drive, strays)
+        pages.strays += _take_in_volume(ledger, drive, found, outcome)
     outcome.unsettled |= bool(held.purging)
+    if not pages.is_whole(held):
+        return
+    ledger.set_strays(drive, pages.strays)
     if len(present) < len(drive.volumes) or not drive.volumes.keys() <= present:
         for name in drive.volumes.keys() - present:
             _missing(ledger, drive.volumes[name], outcome)

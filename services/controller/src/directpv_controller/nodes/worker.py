@@ -11,10 +11,11 @@ import msgspec
 
 import directpv_common.messages as m
 from directpv_common.api import Node
-from directpv_common.errors import DeadlineExceeded, DirectPVError
+from directpv_common.errors import DeadlineExceeded, DirectPVError, Unavailable
 from directpv_common.service import Unanswered
+from directpv_controller.core.doubt import doubt, doubtful_volumes
 from directpv_controller.core.model import UNKNOWN, Drive
-from directpv_controller.core.reconcile import Outcome, change_of, lost, take_in
+from directpv_controller.core.reconcile import Outcome, Pages, change_of, lost, noticed, take_in
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.orders import NodeOrders, Spawn
 from directpv_controller.nodes.pod_labels import PodLabels
@@ -24,10 +25,14 @@ log = logging.getLogger(__name__)
 INVENTORY_SECONDS: Final = 10.0
 SILENT_SECONDS: Final = 15.0
 """Three heartbeats of an agent."""
+DRIVES_AT_ONCE: Final = 32
+"""Per request; an agent that knows of pages tells as much as fits into one message."""
 VOLUMES_AT_ONCE: Final = 800
-"""Volumes per inventory, about: a reply must fit into one message of the bus."""
+"""Volumes per request, about, for agents that do not."""
 VOLUMES_GUESSED: Final = 100
 """Volumes on a drive that this leader has not seen yet, at least."""
+UNFIT_SECONDS: Final = 30.0
+"""After so long a drive that could not be taken in is asked for again."""
 PULL_PAUSE: Final = 0.5
 """Seconds between two inventories of a node: each of our own orders changes its drives, and need not be read back."""
 MISSED_AT_MOST: Final = 2
@@ -51,7 +56,7 @@ class NodeWorker(NodeOrders):
         """Takes in pods together with their labels; None: pods have none to read."""
         self._pulled = 0.0
         self._again = False
-        self._unfit: dict[str, str] = {}
+        self.unfit: dict[str, str] = {}
         """Drives that cannot be taken in, with the reason: nobody waits for them."""
         self._conflicts: dict[str, int] = {}
         """Drives that belong to another node, with the generation at which that was told."""
@@ -70,12 +75,13 @@ class NodeWorker(NodeOrders):
             return
         if last is None or last.boot != state.boot:
             self._conflicts.clear()
-            self._unfit.clear()
+            self.unfit.clear()
         else:
             state = msgspec.structs.replace(state, boot=last.boot)  # one string for all drives
         self.state, self.seen, self.seen_at = state, time.monotonic(), when
         self._look_again()
         self._notice_missing(state)
+        self._notice_unwell(state)
         self.pull()
 
     def pull(self) -> None:
@@ -119,11 +125,24 @@ class NodeWorker(NodeOrders):
             return self._conflicts.get(fsuuid) != generation
         return self.state is None or drive.boot != self.state.boot or generation > drive.generation
 
+    def _notice_unwell(self, state: m.NodeState) -> None:
+        """Take in which drives are unwell, or well again, before what is on them."""
+        if state.unwell is None:
+            return
+        for drive in self._drives():
+            if drive.fsuuid not in state.drives or not drive.known or drive.pending:
+                continue
+            news = drive.boot != state.boot or state.drives[drive.fsuuid] > drive.generation
+            health = state.unwell.get(drive.fsuuid, m.DriveHealth(status=m.DriveStatus.READY))
+            if news and drive.record.status is not health.status:
+                with contextlib.suppress(Unanswered):
+                    self._spawn(self._applied(self._commit(drive.fsuuid, noticed(self._ledger, drive, health))))
+
     def missing(self) -> list[str]:
         """Return which drives that the node has were not taken in by this leader; none if the node is silent."""
         if self.silent or self.state is None:
             return []
-        return [fsuuid for fsuuid in self.state.drives if fsuuid not in self._unfit and not self._is_taken_in(fsuuid)]
+        return [fsuuid for fsuuid in self.state.drives if fsuuid not in self.unfit and not self._is_taken_in(fsuuid)]
 
     def _is_taken_in(self, fsuuid: str) -> bool:
         drive = self._ledger.drives.get(fsuuid)
@@ -160,7 +179,7 @@ class NodeWorker(NodeOrders):
         for fsuuid in fsuuids:
             drive = self._ledger.drives.get(fsuuid)
             volumes = max(VOLUMES_GUESSED, len(drive.volumes) if drive is not None else 0)
-            if portion and size + volumes > VOLUMES_AT_ONCE:
+            if portion and (size + volumes > VOLUMES_AT_ONCE or len(portion) >= DRIVES_AT_ONCE):
                 yield tuple(portion)
                 portion, size = [], 0
             portion.append(fsuuid)
@@ -169,42 +188,87 @@ class NodeWorker(NodeOrders):
             yield tuple(portion)
 
     async def _ask(self, fsuuids: tuple[str, ...]) -> None:
-        request = m.GetInventory(drives=fsuuids)
-        try:
-            async with self._pulls:
-                inventory = await self._term.bus.call(
-                    Node.INVENTORY_GET, request, node=self.name, within=INVENTORY_SECONDS, patient=False
-                )
-        except DeadlineExceeded as error:
-            log.warning("no inventory", extra={"node": self.name, "error": error.message})
-            if len(fsuuids) > 1:
-                for fsuuid in fsuuids:
-                    await self._ask((fsuuid,))
-            return
-        except DirectPVError as error:
-            log.info("no inventory", extra={"node": self.name, "error": error.message})
-            return
-        await self._take_in(inventory)
+        """Ask for drives, and take in what comes, part by part, until nothing is left."""
+        left, after, pages = fsuuids, "", dict[str, Pages]()
+        while left:
+            try:
+                inventory = await self._inventory(m.GetInventory(drives=left, after=after, paged=True))
+            except Unavailable as error:
+                log.info("no inventory", extra={"node": self.name, "error": error.message})
+                return
+            except DirectPVError as error:
+                await self._no_inventory(left, error)
+                return
+            await self._take_in(inventory, pages)
+            last = inventory.drives[-1] if inventory.drives else None
+            if last is not None and last.more and (last.record.fsuuid, last.more) > (left[0], after):
+                left, after = (last.record.fsuuid, *inventory.left), last.more
+            else:
+                left, after = inventory.left if len(inventory.left) < len(left) else (), ""
 
-    async def _take_in(self, inventory: m.Inventory) -> None:
-        state = self.state
+    async def _inventory(self, request: m.GetInventory) -> m.Inventory:
+        async with self._pulls:
+            return await self._term.bus.call(
+                Node.INVENTORY_GET, request, node=self.name, within=INVENTORY_SECONDS, patient=False
+            )
+
+    async def _no_inventory(self, fsuuids: tuple[str, ...], error: DirectPVError) -> None:
+        """Several drives could not be told of: ask for each alone, so that one of them is no other's business."""
+        log.warning("no inventory", extra={"node": self.name, "drives": fsuuids[:10], "error": error.message})
+        if len(fsuuids) > 1:
+            for fsuuid in fsuuids:
+                await self._ask((fsuuid,))
+        elif not isinstance(error, DeadlineExceeded):
+            self._is_unfit(fsuuids[0], error.message)
+
+    def _is_unfit(self, fsuuid: str, why: str) -> None:
+        """Note and tell, once per reason, that a drive cannot be taken in; it is tried again."""
+        if self.unfit.get(fsuuid) != why:
+            self.unfit[fsuuid] = why
+            self._term.events.emit("drive", "not-reconciled", fsuuid, node=self.name, cause=why)
+        self._retries[fsuuid] = time.monotonic() + UNFIT_SECONDS
+
+    async def _take_in(self, inventory: m.Inventory, pages: dict[str, Pages] | None = None) -> None:
+        """Take in what a node told of its drives; ``pages`` are what it told of them before."""
+        state, pages = self.state, {} if pages is None else pages
         if state is None or inventory.info.name != self.name or inventory.boot != state.boot:
             log.info("inventory ignored", extra={"node": self.name, "boot": inventory.boot})
             return
         self._term.require_lead()
-        policy = {"cordon_predicted": self._term.cordon_predicted, "read_pods": self._pods is not None}
         commits = []
         for held in inventory.drives:
-            outcome = take_in(self._ledger, self.name, state.boot, held, **policy)
-            commits.append(self._commit(held.record.fsuuid, outcome))
-            if self._pods is not None:
-                self._pods.take_in(outcome.pods, self)
-            drive = self._ledger.drives[held.record.fsuuid]
-            if drive.record.node != self.name:
-                self._conflicts[drive.fsuuid] = held.generation
-            elif outcome.unsettled:
-                self.later(drive.fsuuid)
+            if why := doubt(held.record):
+                self._is_unfit(held.record.fsuuid, why)
+            else:
+                self.unfit.pop(held.record.fsuuid, None)
+                commits.append(self._taken_in(held, state.boot, pages.setdefault(held.record.fsuuid, Pages())))
         await self._apply(commits)
+
+    def _taken_in(self, held: m.HeldDrive, boot: str, pages: Pages) -> "_Commit":
+        if doubtful := doubtful_volumes(held):
+            believed = tuple(found for found in held.volumes if found.record.name not in doubtful)
+            held = msgspec.structs.replace(held, volumes=believed)
+            pages.present.update(doubtful)
+        outcome = take_in(
+            self._ledger,
+            self.name,
+            boot,
+            held,
+            pages=pages,
+            cordon_predicted=self._term.cordon_predicted,
+            read_pods=self._pods is not None,
+        )
+        for name, why in doubtful.items():
+            outcome.tell("volume", "not-reconciled", name, drive=held.record.fsuuid, cause=why)
+        commit = self._commit(held.record.fsuuid, outcome)
+        if self._pods is not None:
+            self._pods.take_in(outcome.pods, self)
+        drive = self._ledger.drives[held.record.fsuuid]
+        if drive.record.node != self.name:
+            self._conflicts[drive.fsuuid] = held.generation
+        elif outcome.unsettled:
+            self.later(drive.fsuuid)
+        return commit
 
     def _commit(self, fsuuid: str, outcome: Outcome) -> "_Commit":
         """Queue what was decided about one drive: in the same step, for the order of commits is that of decisions."""

@@ -2,16 +2,29 @@
 
 import asyncio
 import contextlib
+import math
 import secrets
 from typing import Final
 
 from directpv_common import __version__
 from directpv_common.bus import Bus
 from directpv_common.errors import Unavailable
-from directpv_common.messages import Empty, GetInventory, Inventory, NodeInfo, NodeState
+from directpv_common.messages import (
+    DriveHealth,
+    DriveStatus,
+    Empty,
+    GetInventory,
+    HeldDrive,
+    Inventory,
+    NodeInfo,
+    NodeState,
+)
+from directpv_common.wire import encode
 from directpv_nodeagent.drives.drives import Drives
 from directpv_nodeagent.linux.quota import kernel_lacks_quota
 
+PAGE_BYTES: Final = 400_000
+"""Of an inventory: less than half of what a message carries, and some milliseconds of the leader's time."""
 DEBOUNCE_SECONDS: Final = 0.02
 """Changes come in bursts; the controller hears of a burst once."""
 
@@ -53,9 +66,16 @@ class Heartbeat:
         """
         if not self._drives.scanned:
             raise Unavailable(f"node {self._drives.host.node} is still looking for its drives; repeat soon")
-        wanted = request.drives or tuple(sorted(self._drives.by_id))
-        held = (self._drives.by_id[fsuuid].held() for fsuuid in wanted if fsuuid in self._drives.by_id)
-        return Inventory(info=self.info(), boot=self.boot, drives=tuple(held))
+        wanted = [each for each in request.drives or sorted(self._drives.by_id) if each in self._drives.by_id]
+        told: list[HeldDrive] = []
+        room = PAGE_BYTES if request.paged else math.inf
+        while wanted and (room > 0 or not told):
+            held = self._drives.by_id[wanted.pop(0)].held("" if told else request.after, room)
+            room -= len(encode(held)) if request.paged else 0
+            told.append(held)
+            if held.more:
+                break
+        return Inventory(info=self.info(), boot=self.boot, drives=tuple(told), left=tuple(wanted))
 
     async def run(self, bus: Bus, interval: float) -> None:
         """Publish at once after each change, when a leader calls, and every ``interval`` seconds, until cancelled."""
@@ -71,5 +91,15 @@ class Heartbeat:
 
     def _state(self) -> NodeState:
         self._sequence += 1
-        generations = {fsuuid: drive.generation for fsuuid, drive in self._drives.by_id.items()}
-        return NodeState(info=self.info(), boot=self.boot, sequence=self._sequence, drives=generations)
+        drives = self._drives.by_id
+        return NodeState(
+            info=self.info(),
+            boot=self.boot,
+            sequence=self._sequence,
+            drives={fsuuid: drive.generation for fsuuid, drive in drives.items()},
+            unwell={
+                fsuuid: DriveHealth(status=drive.record.status, conditions=drive.record.conditions)
+                for fsuuid, drive in drives.items()
+                if drive.record.status is not DriveStatus.READY
+            },
+        )

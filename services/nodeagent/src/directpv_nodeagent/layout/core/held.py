@@ -1,5 +1,6 @@
 """A drive in the agent's memory: its record, its volumes, where they are mounted. The truth is on the drive."""
 
+import math
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +20,7 @@ from directpv_common.messages import (
 )
 from directpv_common.names import SUSPEND
 from directpv_common.units import format_bytes
+from directpv_common.wire import encode
 from directpv_nodeagent.layout.core.layout import drive_path
 from directpv_nodeagent.layout.core.places import Place
 
@@ -167,14 +169,28 @@ class Drive:
         said = "; ".join(f"{condition.type}: {condition.message}" for condition in self.record.conditions)
         return f"is {self.record.status}{f' ({said})' if said else ''}"
 
-    def held(self) -> HeldDrive:
-        """Return the report for the controller."""
+    def held(self, after: str = "", room: float = math.inf) -> HeldDrive:
+        """Return the report for the controller.
+
+        Args:
+            after: Only volumes with names after this one.
+            room: Bytes that it may take as JSON, about; at least one volume is told.
+        """
+        told: list[HeldVolume] = []
+        names = sorted(name for name in self._volumes if name > after)
+        for name in names:
+            volume = HeldVolume(record=self._volumes[name], use=self.use(name))
+            room -= len(encode(volume)) if room < math.inf else 0
+            if told and room < 0:
+                break
+            told.append(volume)
         return HeldDrive(
             record=self.record,
             generation=self.generation,
             readable=self.readable,
-            volumes=tuple(HeldVolume(record=r, use=self.use(name)) for name, r in sorted(self._volumes.items())),
+            volumes=tuple(told),
             purging=self.purging,
+            more=told[-1].record.name if len(told) < len(names) else "",
         )
 
     # ---- changes ------------------------------------------------------------------------------------------------
