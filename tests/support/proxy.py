@@ -21,6 +21,11 @@ class Proxy:
         """Let connections that are open now say nothing more, in both directions; new ones work."""
         self._stalled |= self._open
 
+    def say(self, data: bytes) -> None:
+        """Say something to every client, as if the server did."""
+        for client in self._ends[::2]:
+            client.write(data)
+
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
         """Yield the port."""

@@ -8,11 +8,14 @@ import urllib.request
 import grpc
 import pytest
 
+import directpv_common.messages as m
 from directpv_cli.local.ports import free_port
 from directpv_common.api import Controller
+from directpv_common.bus import connect_bus
 from directpv_csi_gateway.pb import csi_pb2 as pb
 from integration.gateway.harness import client_of, peer, placed, serving, until
 from support.nats import nats_server
+from support.proxy import Proxy
 from unit.gateway import requests as r
 
 
@@ -120,17 +123,40 @@ async def test_a_socket_path_may_have_107_bytes(start, tmp_path, length):
         assert "longer than 107 bytes" in gateway.log
 
 
-async def test_without_a_bus_the_gateway_waits_for_it_and_says_so(start, tmp_path):
+async def test_without_a_bus_the_gateway_answers_that_it_is_not_ready_and_calls_once_the_bus_is_there(start, tmp_path):
+    """The official sidecars give up on a socket that is not there for 30 s."""
     port, bus_port = free_port(), free_port()
     gateway = start(NATS_URL=f"nats://127.0.0.1:{bus_port}", METRICS_PORT=str(port), HTTP_HOST="127.0.0.1")
 
+    await until(gateway.socket.exists, "the socket is there")
     await until(lambda: "no NATS server answers yet" in gateway.log, "it says so")
-    assert not gateway.socket.exists()
     assert await asyncio.to_thread(fetched, port, "/ready") == (503, "the bus is not connected\n")
     assert (await asyncio.to_thread(fetched, port, "/healthz"))[0] == 200
-    with nats_server(tmp_path / "late", bus_port):
-        await serving(gateway)
-        assert await asyncio.to_thread(fetched, port, "/ready") == (200, "ok\n")
+    async with client_of(gateway) as client:
+        assert (await client.call("Identity/GetPluginInfo", pb.GetPluginInfoRequest())).name == "directpv-min-io"
+        assert not (await client.call("Identity/Probe", pb.ProbeRequest())).ready.value
+        failed = await client.failed("Controller/DeleteVolume", r.delete(), timeout=1)
+        assert failed.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+        patient = asyncio.create_task(client.call("Controller/DeleteVolume", r.delete(), timeout=30))
+        with nats_server(tmp_path / "late", bus_port) as server:
+            async with (
+                connect_bus(server.url, name="test", prefix="directpv.v1") as bus,
+                peer(bus, {Controller.VOLUME_DELETE: m.Done()}),
+            ):
+                await patient
+                assert await asyncio.to_thread(fetched, port, "/ready") == (200, "ok\n")
+
+
+async def test_a_connection_that_the_server_ended_for_good_is_made_anew(server, bus, start):
+    proxy = Proxy(int(server.url.rpartition(":")[2]))
+    async with proxy.listening() as port:
+        gateway = await serving(start(NATS_URL=f"nats://127.0.0.1:{port}"))
+        async with client_of(gateway) as client, peer(bus, {Controller.VOLUME_DELETE: m.Done()}):
+            await client.call("Controller/DeleteVolume", r.delete(), timeout=20)
+            proxy.say(b"-ERR 'Maximum Payload Violation'\r\n")  # after which the client never connects again
+            await until(lambda: "the server ended the connection" in gateway.log, "it is noticed")
+
+            await client.call("Controller/DeleteVolume", r.delete(), timeout=20)
 
 
 async def test_a_gateway_that_waits_for_the_bus_ends_when_it_is_told_to(start):

@@ -85,6 +85,8 @@ class Bus:
         self.client = client
         self.subjects = subjects
         self._reconnected: list[Callable[[], None]] = []
+        self.ended = asyncio.Event()
+        """Set when the connection is over for good: the server ended it, or we did. Only a new one helps."""
         self._attempts: set[asyncio.Timeout] = set()
         """Attempts to reach the leader that wait for a reply."""
 
@@ -96,6 +98,15 @@ class Bus:
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` after each reconnect: whatever was sent in between was lost, so resync."""
         self._reconnected.append(callback)
+
+    async def require(self) -> None:
+        """Wait until the connection is over for good.
+
+        Raises:
+            Unavailable: Then.
+        """
+        await self.ended.wait()
+        raise Unavailable("the NATS server ended the connection for good")
 
     async def follow_leader(self) -> None:
         """Send calls again as soon as a new leader says that it answers: the one that was asked may be dead."""
@@ -265,6 +276,9 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float | None
         if not client.is_draining and not client.is_closed:
             log.warning("bus disconnected")
 
+    async def closed() -> None:
+        bus.ended.set()
+
     async def failed(error: Exception) -> None:
         # While the server is away this comes with every attempt to reconnect: too often for a log.
         level = logging.WARNING if client.is_connected else logging.DEBUG
@@ -283,6 +297,7 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float | None
                     max_outstanding_pings=2,
                     allow_reconnect=True,
                     error_cb=failed,
+                    closed_cb=closed,
                     disconnected_cb=disconnected,
                     reconnected_cb=bus.reconnected,
                 )

@@ -75,7 +75,7 @@ async def serve(config: Config) -> None:
         figures.bus, figures.events = bus, events
         candidate = Candidate(config, holder=holder, bus=bus, events=events, figures=figures, open_store=open_store)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, candidate.report)
-        async with background(events.run()):
+        async with background(events.run(), bus.require()):
             await candidate.run()
 
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry
 
-from directpv_common.bus import Bus, connect_bus
 from directpv_common.config import load
 from directpv_common.errors import DirectPVError
 from directpv_common.lifecycle import background, leaves, run, stop_on_signal
+from directpv_common.line import Line
 from directpv_common.logs import configure_logging
 from directpv_common.monitoring import Monitor, serve_http
 from directpv_csi_gateway.adapters.calls import Calls
@@ -27,7 +27,7 @@ from directpv_csi_gateway.pb import csi_grpc
 log = logging.getLogger(__name__)
 
 
-def services(config: Config, bus: Bus, calls: Calls) -> Sequence[Guard]:
+def services(config: Config, bus: Line, calls: Calls) -> Sequence[Guard]:
     """Return the services that ``config.mode`` asks for."""
     guards = [Guard(csi_grpc.IdentityBase.__mapping__, Identity(lambda: bus.connected).methods(), calls)]
     if config.mode is not Mode.NODE:
@@ -44,11 +44,12 @@ class Gateway:
         self._config = config
         self._registry = CollectorRegistry()
         self._calls = Calls(self._registry)
-        self._bus: Bus | None = None
+        name = f"directpv-csi-gateway {config.node_name}".strip()
+        self._bus = Line(config.nats_url, name=name, prefix=config.subject_prefix)
 
     def not_ready(self) -> str:
         """Return why calls cannot be answered now, or an empty string."""
-        return "" if self._bus is not None and self._bus.connected else "the bus is not connected"
+        return "" if self._bus.connected else "the bus is not connected"
 
     async def run(self) -> None:
         """Run it until a signal or a fault."""
@@ -56,19 +57,15 @@ class Gateway:
         ports = (config.metrics_port, config.readiness_port)
         async with (
             serve_http(monitor, self._registry, *ports, host=config.http_host),
+            background(self._bus.run()),
             background(monitor.run(), stop_on_signal(signal.SIGTERM, signal.SIGINT)),
         ):
             await self._answer()
 
     async def _answer(self) -> None:
-        """Wait for the bus, then answer calls until cancelled; the bus is there until the last is answered."""
+        """Answer calls until cancelled, whether or not the bus is there yet: sidecars give up on a missing socket."""
         config = self._config
-        name = f"directpv-csi-gateway {config.node_name}".strip()
-        async with (
-            connect_bus(config.nats_url, name=name, prefix=config.subject_prefix, within=None) as self._bus,
-            bound_socket(config.socket_path) as listening,
-        ):
-            await self._bus.follow_leader()
+        async with bound_socket(config.socket_path) as listening:
             guards = services(config, self._bus, self._calls)
             await serve_csi(listening, guards, self._calls, config.drain_seconds)
 

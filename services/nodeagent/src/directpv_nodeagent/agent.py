@@ -11,7 +11,7 @@ from directpv_common.api import Node
 from directpv_common.bus import Bus, connect_bus
 from directpv_common.errors import Unavailable
 from directpv_common.events import Events
-from directpv_common.lifecycle import background
+from directpv_common.lifecycle import background, leaves
 from directpv_common.monitoring import Monitor, serve_http
 from directpv_common.service import Handlers, serve
 from directpv_nodeagent.config import Config
@@ -168,9 +168,10 @@ class Agent:
                     within=CONNECT_SECONDS,
                 ) as bus:
                     await self._serve(bus)
-            except Unavailable as error:
-                log.warning("bus cannot be reached yet", extra={"error": error.message})
-            except Exception:
+            except* Unavailable as group:
+                log.warning("bus cannot be reached yet", extra={"error": str(next(iter(leaves(group))))})
+                await asyncio.sleep(RETRY_SECONDS)
+            except* Exception:
                 # Whatever happens on the bus, drives stay mounted and watched.
                 log.exception("serving on the bus failed; connecting again")
                 await asyncio.sleep(RETRY_SECONDS)
@@ -194,6 +195,7 @@ class Agent:
                 events.run(),
                 self._heartbeat.run(bus, config.heartbeat_interval),
                 self._sampler.publish(bus, config.metrics_interval),
+                bus.require(),
             ),
         ):
             log.info("serving", extra={"node": config.node_name, "server": bus.client.connected_url.netloc})  # type: ignore[union-attr]

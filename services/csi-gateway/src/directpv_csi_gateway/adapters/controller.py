@@ -1,7 +1,7 @@
 """CSI Controller: each call is one request to the leading controller."""
 
 from directpv_common.api import Controller as Api
-from directpv_common.bus import Bus
+from directpv_common.line import Line
 from directpv_csi_gateway.adapters.guard import LONGEST_SECONDS, Methods
 from directpv_csi_gateway.core import capabilities, replies
 from directpv_csi_gateway.core import controller as requests
@@ -11,7 +11,7 @@ from directpv_csi_gateway.pb import csi_pb2 as pb
 class Controller:
     """Waits for a leader as long as the caller waits. Every call may be repeated."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Line) -> None:
         self._bus = bus
 
     def methods(self) -> Methods:

@@ -5,7 +5,7 @@ from typing import TypeVar
 import directpv_common.messages as m
 from directpv_common.api import Endpoint
 from directpv_common.api import Node as Api
-from directpv_common.bus import Bus
+from directpv_common.line import Line
 from directpv_csi_gateway.adapters.guard import LONGEST_SECONDS, Methods
 from directpv_csi_gateway.core import capabilities, replies
 from directpv_csi_gateway.core import node as requests
@@ -18,7 +18,7 @@ R = TypeVar("R")
 class Node:
     """Waits for the agent as long as the caller waits. Every call may be repeated."""
 
-    def __init__(self, bus: Bus, node: str) -> None:
+    def __init__(self, bus: Line, node: str) -> None:
         self._bus = bus
         self._node = node
 
