@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from directpv_cli.install.images import Images
+from directpv_cli.install.objects.images import Images
 from support.kube.cluster import OwnCluster
 from support.kube.driver import NAMESPACE, Driver, uninstalled
 from support.kube.workloads import Object, Space, claim

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from directpv_cli.install import manifest
-from directpv_cli.install.options import Flags, parse
+from directpv_cli.install.objects import manifest
+from directpv_cli.install.objects.options import Flags
+from directpv_cli.install.objects.parse import parse
 
 from .conftest import CHART, TOP, run
 

@@ -15,8 +15,8 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
-from directpv_cli.install.base import NAMESPACE
-from directpv_cli.install.nats import CLIENT_PORT, NAME, SERVERS
+from directpv_cli.install.objects.base import NAMESPACE
+from directpv_cli.install.objects.nats import CLIENT_PORT, NAME, SERVERS
 from directpv_common.errors import Unavailable
 
 HOST: Final = "127.0.0.1"

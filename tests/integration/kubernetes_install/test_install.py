@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from directpv_cli.install import manifest
-from directpv_cli.install.options import Options
-from directpv_cli.install.paths import Ref
+from directpv_cli.install.objects import manifest
+from directpv_cli.install.objects.options import Options
+from directpv_cli.install.objects.paths import Ref
 from support.kube.apiserver import ApiServer
 
 from . import upstream

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from directpv_cli.install import krew
+from directpv_cli.release import krew
 
 TOP = Path(__file__).resolve().parents[3]
 PLATFORM = f"linux-{ {'x86_64': 'amd64', 'aarch64': 'arm64'}[os.uname().machine] }"

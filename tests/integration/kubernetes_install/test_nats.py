@@ -15,8 +15,8 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from directpv_cli.install import nats as installed
-from directpv_cli.install.options import Options
+from directpv_cli.install.objects import nats as installed
+from directpv_cli.install.objects.options import Options
 from directpv_cli.local.ports import free_port
 from directpv_common.bus import Bus
 from directpv_common.events import Events, ensure_stream

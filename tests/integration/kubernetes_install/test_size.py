@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from directpv_cli.install.paths import Ref
+from directpv_cli.install.objects.paths import Ref
 from support.kube.apiserver import ApiServer
 
 from .conftest import Plugin

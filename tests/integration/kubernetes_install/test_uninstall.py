@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from directpv_cli.install import manifest
-from directpv_cli.install.options import Options
-from directpv_cli.install.paths import Ref
-from directpv_cli.install.removal import DEFINITIONS
+from directpv_cli.install.applying.removal import DEFINITIONS
+from directpv_cli.install.objects import manifest
+from directpv_cli.install.objects.options import Options
+from directpv_cli.install.objects.paths import Ref
 from support.kube.apiserver import ApiServer
 
 from .conftest import Plugin

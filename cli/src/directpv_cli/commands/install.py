@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from directpv_cli.install import apply, manifest, memory, removal
-from directpv_cli.install.audit import audit_file
-from directpv_cli.install.base import NAMESPACE, Object
-from directpv_cli.install.kube import Cluster, connect
-from directpv_cli.install.options import KUBELET_DIR, NEWEST, Flags, Options, parse
-from directpv_cli.install.paths import Ref
-from directpv_cli.install.prune import prune
-from directpv_cli.install.size import sized
+from directpv_cli.install.applying import apply, memory, removal
+from directpv_cli.install.applying.audit import audit_file
+from directpv_cli.install.applying.kube import Cluster, connect
+from directpv_cli.install.applying.prune import prune
+from directpv_cli.install.applying.size import sized
+from directpv_cli.install.objects import manifest
+from directpv_cli.install.objects.base import NAMESPACE, Object
+from directpv_cli.install.objects.kube_version import NEWEST
+from directpv_cli.install.objects.options import KUBELET_DIR, Flags, Options
+from directpv_cli.install.objects.parse import parse
+from directpv_cli.install.objects.paths import Ref
 from directpv_cli.progress import bar
 from directpv_cli.session import checked, fail, say
 from directpv_cli.tables import show

@@ -1,0 +1,227 @@
+"""NATS in the cluster: three servers with JetStream, and a leaf server in each node's pod.
+
+Agent and gateway of a node talk through the node's own leaf, so that they find each other whatever happens to the
+three. Nothing that must not be lost lives in NATS: the store holds events, in the pods' own space. The three need no
+volume of any class, hence none of ours.
+
+Source: NATS documentation, "Clustering", "Leaf Nodes", "Monitoring", "Configuration: Variables".
+"""
+
+import hashlib
+from typing import Final
+
+from directpv_cli.install.objects.base import NAMESPACE, SELECTOR, Object, disruption_budget, metadata
+from directpv_cli.install.objects.containers import (
+    confined,
+    container,
+    exec_probe,
+    field_env,
+    http_probe,
+    mount,
+    port,
+    replicated,
+)
+from directpv_cli.install.objects.options import Options
+from directpv_cli.install.objects.rbac import NATS as ACCOUNT
+from directpv_common.names import CREATED_BY, GROUP
+
+NAME: Final = "nats"
+SERVERS: Final = 3
+"""At most."""
+HEADLESS: Final = "nats-headless"
+LEAF: Final = "nats-leaf"
+POD: Final = {SELECTOR: "nats"}
+CLIENT_PORT: Final = 4222
+LEAF_PORT: Final = 7422
+ROUTE_PORT: Final = 6222
+MONITOR_PORT: Final = 8222
+CONFIG_HASH: Final = f"{GROUP}/config-hash"
+STORE: Final = "1Gi"
+LOCAL_URL: Final = f"nats://127.0.0.1:{CLIENT_PORT}"
+
+PING: Final = """\
+# A server whose machine lost its power says nothing any more: noticed after 15 s, not after four minutes.
+ping_interval: 5s
+ping_max: 2
+"""
+LEAF_CONFIG: Final = f"""\
+{PING}# The node's own server: only this pod reaches it; the rest of the cluster is behind the leaf connection.
+host: 127.0.0.1
+port: 4222
+leafnodes {{
+  reconnect: 2s
+  remotes: [{{ urls: $LEAF_URLS }}]
+}}
+# A leaf keeps no streams; what is asked of JetStream goes to the servers that do.
+mappings {{ "$JS.API.>": "$JS.directpv.API.>" }}
+"""
+LEAF_ALIVE: Final = (
+    "import socket; s = socket.create_connection(('127.0.0.1', 4222), 4); raise SystemExit(s.recv(4) != b'INFO')"
+)
+"""A server greets whoever connects, one that hangs does not. It listens on loopback, where kubelet cannot ask it."""
+
+
+def hub_url(options: Options) -> str:
+    """Return where controllers find NATS."""
+    return options.nats_url or f"nats://{NAME}.{NAMESPACE}.svc:{CLIENT_PORT}"
+
+
+def leaf_url(options: Options) -> str:
+    """Return where the nodes' leaf servers connect to; empty if nodes have none."""
+    if options.nats_url:
+        return options.nats_leaf_url
+    return f"nats-leaf://{NAME}.{NAMESPACE}.svc:{LEAF_PORT}"
+
+
+def node_url(options: Options) -> str:
+    """Return where the programs of a node find NATS."""
+    return LOCAL_URL if leaf_url(options) else options.nats_url
+
+
+def config_hash(text: str) -> str:
+    """Return what changes when a configuration changes: as an annotation of a pod it makes new pods of it."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def server_config(replicas: int) -> str:
+    """Return the configuration of the servers."""
+    routes = ", ".join(f"nats://{NAME}-{index}.{HEADLESS}.{NAMESPACE}.svc:{ROUTE_PORT}" for index in range(replicas))
+    cluster = f"cluster {{ name: directpv, port: {ROUTE_PORT}, no_advertise: true, routes: [{routes}] }}\n"
+    return (
+        f"port: {CLIENT_PORT}\n"
+        f"http_port: {MONITOR_PORT}\n"
+        f"{PING}"
+        "# Events only: losing them loses history, nothing else.\n"
+        "jetstream { domain: directpv, store_dir: /data, max_memory_store: 64MiB, max_file_store: 768MiB }\n"
+        f"leafnodes {{ port: {LEAF_PORT}, no_advertise: true }}\n"
+    ) + (cluster if replicas > 1 else "")
+
+
+def _config_map(name: str, text: str) -> Object:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(name), "data": {"nats.conf": text}}
+
+
+def _service(name: str, ports: dict[str, int], **spec: object) -> Object:
+    listed = [
+        {"name": port_name, "port": number, "targetPort": port_name, "protocol": "TCP"}
+        for port_name, number in ports.items()
+    ]
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(name),
+        "spec": {"type": "ClusterIP", "selector": POD, "ports": listed, **spec},
+    }
+
+
+def _server(options: Options) -> Object:
+    """Return the server's container; ready without a JetStream quorum, for the APIs need none."""
+    return container(
+        "nats",
+        options.images.driver,
+        command=["nats-server"],
+        args=["--config=/etc/nats/nats.conf", "--name=$(POD_NAME)"],
+        env=[field_env("POD_NAME", "metadata.name")],
+        ports=[
+            port("client", CLIENT_PORT),
+            port("leaf", LEAF_PORT),
+            port("route", ROUTE_PORT),
+            port("monitor", MONITOR_PORT),
+        ],
+        readinessProbe=http_probe("/healthz?js-enabled-only=true", "monitor", timeout=5, failures=3),
+        livenessProbe=http_probe("/healthz?js-enabled-only=true", "monitor", timeout=5, failures=6),
+        startupProbe=http_probe("/healthz?js-enabled-only=true", "monitor", period=2, failures=90),
+        volumeMounts=[mount("config", "/etc/nats", readOnly=True), mount("data", "/data")],
+        security=confined(),
+        cpu="50m",
+        memory="128Mi",
+    )
+
+
+def _stateful_set(options: Options) -> Object:
+    volumes: list[Object] = [
+        {"name": "config", "configMap": {"name": NAME}},
+        {"name": "data", "emptyDir": {"sizeLimit": STORE}},
+    ]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": metadata(NAME),
+        "spec": {
+            "replicas": options.nats_replicas,
+            "serviceName": HEADLESS,
+            "podManagementPolicy": "Parallel",
+            "selector": {"matchLabels": POD},
+            # Without a partition named, a server that is not ready when an upgrade begins is made anew from the
+            # template before, and deleted for that, over and over (Kubernetes 1.37, newVersionedStatefulSetPod).
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+            "template": {
+                "metadata": {
+                    "labels": POD,
+                    "annotations": {
+                        CREATED_BY: "kubectl-directpv",
+                        CONFIG_HASH: config_hash(server_config(options.nats_replicas)),
+                    },
+                },
+                "spec": replicated(options, ACCOUNT, POD, [_server(options)], volumes, token=False),
+            },
+        },
+    }
+
+
+def leaf_container(options: Options, security: Object) -> Object:
+    """Return the node's own server. Whether it is ready shows in agent and gateway, which are not without it."""
+    urls = ", ".join(f'"{url}"' for url in leaf_url(options).split(","))
+    return container(
+        "nats",
+        options.images.driver,
+        command=["nats-server"],
+        args=["--config=/etc/nats/nats.conf", "--name=$(KUBE_NODE_NAME)"],
+        env=[field_env("KUBE_NODE_NAME", "spec.nodeName"), {"name": "LEAF_URLS", "value": f"[{urls}]"}],
+        livenessProbe=exec_probe(["python3", "-I", "-S", "-c", LEAF_ALIVE], period=30, failures=4, timeout=10),
+        volumeMounts=[mount("nats-config", "/etc/nats", readOnly=True)],
+        security=security,
+        cpu="10m",
+        memory="32Mi",
+    )
+
+
+def _policy(node_pod: dict[str, str], controller_pod: dict[str, str]) -> Object:
+    """Let only our own pods speak to NATS: who can send there can ask for a format. Needs a network that obeys."""
+
+    def rule(port_numbers: list[int], *pods: dict[str, str]) -> Object:
+        return {
+            "from": [{"podSelector": {"matchLabels": pod}} for pod in pods],
+            "ports": [{"port": number, "protocol": "TCP"} for number in port_numbers],
+        }
+
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(NAME),
+        "spec": {
+            "podSelector": {"matchLabels": POD},
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                rule([CLIENT_PORT, LEAF_PORT], node_pod, controller_pod),
+                rule([ROUTE_PORT], POD),
+            ],
+        },
+    }
+
+
+def objects(options: Options, node_pod: dict[str, str], controller_pod: dict[str, str]) -> list[Object]:
+    """Return all objects of NATS, the leaf's configuration included; with a NATS of the user's own, only that."""
+    leaf = [_config_map(LEAF, LEAF_CONFIG)] if leaf_url(options) else []
+    if options.nats_url:
+        return leaf
+    ports = {"client": CLIENT_PORT, "leaf": LEAF_PORT}
+    return [
+        *leaf,
+        _config_map(NAME, server_config(options.nats_replicas)),
+        _service(NAME, ports),
+        _service(HEADLESS, {**ports, "route": ROUTE_PORT}, clusterIP="None", publishNotReadyAddresses=True),
+        _policy(node_pod, controller_pod),
+        _stateful_set(options),
+        disruption_budget(NAME, POD, options),
+    ]

@@ -1,0 +1,217 @@
+"""The DaemonSet ``node-server``: agent, gateway and leaf server of each node, and the sidecars that kubelet needs.
+
+Only the agent is privileged: it mounts drives where kubelet and the host see them. The others run as root without any
+capability, because the socket's folder is the host's.
+"""
+
+from typing import Final
+
+from directpv_cli.install.objects.base import SELECTOR, Object, metadata
+from directpv_cli.install.objects.containers import (
+    LINUX,
+    SOCKET,
+    SOCKET_DIR,
+    app_armor,
+    app_armor_annotations,
+    confined,
+    container,
+    field_env,
+    gateway,
+    http_probe,
+    mount,
+    pod_security,
+    port,
+)
+from directpv_cli.install.objects.nats import (
+    CONFIG_HASH,
+    LEAF,
+    LEAF_CONFIG,
+    config_hash,
+    leaf_container,
+    leaf_url,
+    node_url,
+)
+from directpv_cli.install.objects.options import Options
+from directpv_cli.install.objects.rbac import NODE as ACCOUNT
+from directpv_common.names import CREATED_BY, DRIVER_NAME, IMAGE_TAG, ROOT_DIR
+
+NAME: Final = "node-server"
+POD: Final = {SELECTOR: f"{DRIVER_NAME}-node-server"}
+"""Upstream's selector: a DaemonSet's cannot be changed."""
+STAY: Final = {"operator": "Exists", "effect": "NoExecute"}
+"""An agent evicted together with the workloads could not unmount for them: their pods would never be gone.
+
+Taints of the node's condition, and that of a cordon, the DaemonSet controller has tolerated by itself.
+"""
+LEGACY_DIR: Final = "/var/lib/direct-csi"
+METRICS_PORT: Final = 10443
+READINESS_PORT: Final = 30443
+PROBE_PORT: Final = 9898
+SCAN_SECONDS: Final = 1800
+"""The agent looks at all devices before it serves; a node with many slow ones is not restarted over that."""
+
+
+def _node_env() -> Object:
+    return field_env("KUBE_NODE_NAME", "spec.nodeName")
+
+
+def _agent(options: Options) -> Object:
+    seccomp = (
+        {"type": "Localhost", "localhostProfile": options.seccomp_profile}
+        if options.seccomp_profile
+        else {"type": "Unconfined"}
+    )
+    return container(
+        "agent",
+        options.images.driver,
+        command=["directpv-nodeagent"],
+        args=agent_args(options),
+        env=[_node_env()],
+        ports=[port("metrics", METRICS_PORT), port("readinessport", READINESS_PORT)],
+        readinessProbe=http_probe("/ready", "readinessport"),
+        livenessProbe=http_probe("/healthz", "readinessport"),
+        startupProbe=http_probe("/healthz", "readinessport", period=5, failures=SCAN_SECONDS // 5),
+        volumeMounts=_agent_mounts(options),
+        security={
+            "privileged": True,
+            "readOnlyRootFilesystem": True,
+            "seccompProfile": seccomp,
+            **app_armor(options),
+        },
+        cpu="50m",
+        memory="128Mi",
+    )
+
+
+def agent_args(options: Options) -> list[str]:
+    """Return the flags of the node agent."""
+    return [
+        "--node-name=$(KUBE_NODE_NAME)",
+        f"--root={ROOT_DIR}",
+        f"--nats-url={node_url(options)}",
+        f"--subject-prefix={options.subject_prefix}",
+        f"--metrics-port={METRICS_PORT}",
+        f"--readiness-port={READINESS_PORT}",
+    ]
+
+
+def _agent_mounts(options: Options) -> list[Object]:
+    both, inwards = {"mountPropagation": "Bidirectional"}, {"mountPropagation": "HostToContainer"}
+    return [
+        mount("mountpoint-dir", f"{options.kubelet_dir}/pods", **both),
+        mount("plugins-dir", f"{options.kubelet_dir}/plugins", **both),
+        mount("directpv-common-root", ROOT_DIR, **both),
+        mount("direct-csi-common-root", LEGACY_DIR, **both),
+        mount("sysfs", "/sys", **inwards),
+        mount("devfs", "/dev", readOnly=True, **inwards),
+        mount("run-udev-data-dir", "/run/udev/data", readOnly=True, **inwards),
+        mount("tmp", "/tmp"),  # noqa: S108 - a folder of the pod's own
+    ]
+
+
+def _registrar(options: Options, security: Object) -> Object:
+    return container(
+        "node-driver-registrar",
+        options.images.sidecars["csi-node-driver-registrar"],
+        args=[
+            "--v=3",
+            f"--csi-address={SOCKET}",
+            f"--kubelet-registration-path={options.kubelet_dir}/plugins/{DRIVER_NAME}/csi.sock",
+        ],
+        env=[_node_env()],
+        volumeMounts=[mount("socket-dir", SOCKET_DIR), mount("registration-dir", "/registration")],
+        security=security,
+        cpu="5m",
+        memory="16Mi",
+    )
+
+
+def _liveness_probe(options: Options, security: Object) -> Object:
+    """Ask the gateway over its socket. What it answers makes the gateway ready or not, and never restarts it."""
+    return container(
+        "liveness-probe",
+        options.images.sidecars["livenessprobe"],
+        args=["--v=3", f"--csi-address={SOCKET}", f"--health-port={PROBE_PORT}"],
+        ports=[port("healthz", PROBE_PORT)],
+        volumeMounts=[mount("socket-dir", SOCKET_DIR)],
+        security=security,
+        cpu="5m",
+        memory="16Mi",
+    )
+
+
+def _containers(options: Options) -> list[Object]:
+    armor = app_armor(options)
+    on_socket = {**confined(host_socket=True), **armor}
+    server = gateway(
+        options,
+        "node",
+        node_url(options),
+        security=on_socket,
+        env=[_node_env()],
+        readinessProbe={**http_probe("/healthz", "gateway"), "httpGet": {"path": "/healthz", "port": PROBE_PORT}},
+    )
+    leaf = [leaf_container(options, {**confined(), **armor})] if leaf_url(options) else []
+    return [
+        _registrar(options, on_socket),
+        *leaf,
+        _agent(options),
+        server,
+        _liveness_probe(options, on_socket),
+    ]
+
+
+def _host_path(name: str, path: str) -> Object:
+    return {"name": name, "hostPath": {"path": path, "type": "DirectoryOrCreate"}}
+
+
+def _volumes(options: Options) -> list[Object]:
+    kubelet = options.kubelet_dir
+    config = [{"name": "nats-config", "configMap": {"name": LEAF}}] if leaf_url(options) else []
+    return [
+        _host_path("socket-dir", f"{kubelet}/plugins/{DRIVER_NAME}"),
+        _host_path("mountpoint-dir", f"{kubelet}/pods"),
+        _host_path("registration-dir", f"{kubelet}/plugins_registry"),
+        _host_path("plugins-dir", f"{kubelet}/plugins"),
+        _host_path("directpv-common-root", ROOT_DIR),
+        _host_path("direct-csi-common-root", LEGACY_DIR),
+        _host_path("sysfs", "/sys"),
+        _host_path("devfs", "/dev"),
+        _host_path("run-udev-data-dir", "/run/udev/data"),
+        {"name": "tmp", "emptyDir": {}},
+        *config,
+    ]
+
+
+def daemon_set(options: Options) -> Object:
+    """Return the DaemonSet. A restart of its pods leaves every mount where it is."""
+    containers = _containers(options)
+    labels = {**POD, f"{SELECTOR}.service": "enabled"}
+    hashed = {CONFIG_HASH: config_hash(LEAF_CONFIG)} if leaf_url(options) else {}
+    annotations = {CREATED_BY: "kubectl-directpv", **hashed, **app_armor_annotations(options, containers)}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": metadata(NAME, annotations={IMAGE_TAG: options.images.tag}),
+        "spec": {
+            "selector": {"matchLabels": POD},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "10%"}},
+            "template": {
+                "metadata": {"labels": labels, "annotations": annotations},
+                "spec": {
+                    "serviceAccountName": ACCOUNT,
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                    "hostPID": True,
+                    "priorityClassName": "system-node-critical",
+                    "nodeSelector": {**options.node_selector, **LINUX},
+                    "tolerations": [*options.tolerations, STAY],
+                    "imagePullSecrets": options.pull_secrets,
+                    "securityContext": pod_security(0),
+                    "terminationGracePeriodSeconds": 30,
+                    "containers": containers,
+                    "volumes": _volumes(options),
+                },
+            },
+        },
+    }

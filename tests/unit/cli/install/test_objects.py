@@ -1,0 +1,360 @@
+"""What is installed: above all, what each part may do."""
+
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+
+from directpv_cli.install.objects import manifest
+from directpv_cli.install.objects.controller import controller_args
+from directpv_cli.install.objects.kube_version import KubeVersion
+from directpv_cli.install.objects.node import agent_args
+from directpv_cli.install.objects.options import Flags, Options
+from directpv_cli.install.objects.parse import parse
+from directpv_cli.install.objects.paths import PLACES, Ref
+from directpv_common.config import load
+from directpv_controller.config import Config as ControllerConfig
+from directpv_csi_gateway.config import Config as GatewayConfig
+from directpv_nodeagent.config import Config as AgentConfig
+
+Object = dict[str, Any]
+
+
+def built(**flags: Any) -> list[Object]:
+    return manifest.objects(parse(replace(Flags(), **flags)))
+
+
+def one(items: list[Object], kind: str, name: str) -> Object:
+    [found] = [item for item in items if item["kind"] == kind and item["metadata"]["name"] == name]
+    return found
+
+
+def pods(items: list[Object]) -> dict[str, Object]:
+    kinds = ("DaemonSet", "Deployment", "StatefulSet")
+    return {item["metadata"]["name"]: item["spec"]["template"] for item in items if item["kind"] in kinds}
+
+
+def containers(pod: Object) -> dict[str, Object]:
+    return {each["name"]: each for each in pod["spec"]["containers"]}
+
+
+ALL = list(
+    product(
+        [{}, {"nats_url": "nats://n:4222"}, {"nats_url": "nats://n:4222", "nats_leaf_url": "nats-leaf://n:7422"}],
+        [{}, {"openshift": True}, {"nats_replicas": 1, "controller_replicas": 1}],
+    )
+)
+
+
+@pytest.fixture(params=ALL, ids=str)
+def items(request: pytest.FixtureRequest) -> list[Object]:
+    one_part, other_part = request.param
+    return built(**one_part, **other_part)
+
+
+# ---- rights ----------------------------------------------------------------------------------------------------------
+
+
+def test_no_rule_is_about_secrets_or_everything(items: list[Object]) -> None:
+    for role in items:
+        for rule in role.get("rules", []):
+            assert not {"secrets", "*"} & {*rule["resources"], *rule["verbs"], *rule["apiGroups"]}
+
+
+def test_definitions_of_resources_are_only_looked_at_and_only_one(items: list[Object]) -> None:
+    rules = [rule for role in items for rule in role.get("rules", []) if "apiextensions.k8s.io" in rule["apiGroups"]]
+    assert [(rule["verbs"], rule["resourceNames"]) for rule in rules] == [(["get"], ["directpvdrives.directpv.min.io"])]
+
+
+def test_nobody_may_escalate_through_rbac_pods_or_tokens(items: list[Object]) -> None:
+    for role in items:
+        for rule in role.get("rules", []):
+            assert "rbac.authorization.k8s.io" not in rule["apiGroups"]
+            assert "serviceaccounts/token" not in rule["resources"]
+            if "pods" in rule["resources"]:
+                assert rule["verbs"] == ["get"]
+
+
+def test_pods_that_use_volumes_are_read_in_every_namespace(items: list[Object]) -> None:
+    allowed = [role["kind"] for role in items for rule in role.get("rules", []) if "pods" in rule["resources"]]
+    assert allowed == ["ClusterRole"]
+
+
+def test_only_the_controllers_pod_has_a_token_and_only_its_account_has_rights(items: list[Object]) -> None:
+    with_token = [name for name, pod in pods(items).items() if pod["spec"]["automountServiceAccountToken"]]
+    assert with_token == ["controller"]
+    bound = {
+        subject["name"]
+        for item in items
+        if item["kind"].endswith("Binding") and "scc" not in item["metadata"]["name"]
+        for subject in item["subjects"]
+    }
+    assert bound == {"directpv-controller"}
+
+
+def test_each_pod_has_an_account_of_its_own_that_exists(items: list[Object]) -> None:
+    accounts = [pod["spec"]["serviceAccountName"] for pod in pods(items).values()]
+    assert len(set(accounts)) == len(accounts)
+    assert set(accounts) == {item["metadata"]["name"] for item in items if item["kind"] == "ServiceAccount"}
+
+
+# ---- containers ------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_agent_is_privileged(items: list[Object]) -> None:
+    found = pods(items)
+    privileged = [
+        (pod, name)
+        for pod, template in found.items()
+        for name, each in containers(template).items()
+        if each["securityContext"].get("privileged")
+    ]
+    assert privileged == [("node-server", "agent")]
+
+
+def test_every_other_container_can_gain_nothing(items: list[Object]) -> None:
+    for pod in pods(items).values():
+        assert pod["spec"]["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for name, each in containers(pod).items():
+            security = each["securityContext"]
+            assert security["readOnlyRootFilesystem"], name
+            if name != "agent":
+                assert security["capabilities"] == {"drop": ["ALL"]}, name
+                assert security["allowPrivilegeEscalation"] is False, name
+
+
+def test_only_node_pods_run_as_root_use_folders_of_the_host_or_see_its_processes(items: list[Object]) -> None:
+    for name, pod in pods(items).items():
+        spec = pod["spec"]
+        on_host = any("hostPath" in volume for volume in spec["volumes"])
+        root = not spec["securityContext"].get("runAsNonRoot")
+        assert (on_host, root, spec.get("hostPID", False)) == ((name == "node-server",) * 3)
+        assert "hostNetwork" not in spec
+
+
+def test_only_the_agent_can_make_mounts_that_the_host_sees(items: list[Object]) -> None:
+    for name, each in containers(pods(items)["node-server"]).items():
+        outwards = [m for m in each.get("volumeMounts", []) if m.get("mountPropagation") == "Bidirectional"]
+        assert bool(outwards) == (name == "agent")
+
+
+def test_every_container_says_what_it_needs_and_is_probed_where_it_can_be(items: list[Object]) -> None:
+    for pod in pods(items).values():
+        for each in containers(pod).values():
+            assert set(each["resources"]["requests"]) == {"cpu", "memory"}
+    probed = {name for pod in pods(items).values() for name, each in containers(pod).items() if "livenessProbe" in each}
+    assert {"agent", "gateway", "controller"} <= probed
+    assert all(
+        "livenessProbe" in each
+        for pod in pods(items).values()
+        for name, each in containers(pod).items()
+        if name == "nats"
+    )
+
+
+def test_a_lost_bus_restarts_no_container(items: list[Object]) -> None:
+    """The sidecar's answer depends on NATS: it may make a pod unready, never restart it."""
+    for pod in pods(items).values():
+        for each in containers(pod).values():
+            path = each.get("livenessProbe", {}).get("httpGet", {})
+            assert path.get("port") not in (9898, "healthz")
+            assert path.get("path") != "/ready"
+
+
+def test_every_mount_has_its_volume_and_every_probe_its_port(items: list[Object]) -> None:
+    for pod in pods(items).values():
+        volumes = {volume["name"] for volume in pod["spec"]["volumes"]}
+        numbers = {p["containerPort"] for each in containers(pod).values() for p in each.get("ports", [])}
+        for each in containers(pod).values():
+            assert {m["name"] for m in each.get("volumeMounts", [])} <= volumes
+            own = {p["name"] for p in each.get("ports", [])}
+            for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+                if "httpGet" in each.get(probe, {}):
+                    assert each[probe]["httpGet"]["port"] in own | numbers
+        assert all(
+            any(m["name"] == v for e in containers(pod).values() for m in e.get("volumeMounts", [])) for v in volumes
+        )
+
+
+# ---- wiring ----------------------------------------------------------------------------------------------------------
+
+
+def flags(each: Object) -> list[str]:
+    return [argument.replace("$(KUBE_NODE_NAME)", "node-1") for argument in each["args"]]
+
+
+def test_services_understand_the_flags_that_they_are_given(items: list[Object]) -> None:
+    found = pods(items)
+    agent = load(AgentConfig, flags(containers(found["node-server"])["agent"]), {}, prog="agent")
+    gateways = {
+        name: load(GatewayConfig, flags(containers(found[name])["gateway"]), {}, prog="gateway")
+        for name in ("node-server", "controller")
+    }
+    controller = load(ControllerConfig, flags(containers(found["controller"])["controller"]), {}, prog="controller")
+    assert controller.registry == "kubernetes"
+    assert agent.nats_url == gateways["node-server"].nats_url
+    assert controller.nats_url == gateways["controller"].nats_url
+    assert {each.subject_prefix for each in (agent, controller, *gateways.values())} == {"directpv.v1"}
+    assert {str(name): str(each.mode) for name, each in gateways.items()} == {
+        "node-server": "node",
+        "controller": "controller",
+    }
+
+
+def test_choices_reach_the_services() -> None:
+    options = replace(Options(), on_predicted_failure="cordon", init_requests="off", subject_prefix="other.v1")
+    controller = load(ControllerConfig, controller_args(options), {}, prog="controller")
+    assert (controller.on_predicted_failure, controller.init_requests, controller.subject_prefix) == (
+        "cordon",
+        "off",
+        "other.v1",
+    )
+    assert "--subject-prefix=other.v1" in agent_args(options)
+
+
+def test_a_node_talks_to_its_own_server_where_there_is_one(items: list[Object]) -> None:
+    node = containers(pods(items)["node-server"])
+    local = "--nats-url=nats://127.0.0.1:4222" in node["agent"]["args"]
+    assert local == ("nats" in node)
+
+
+def test_the_capacity_objects_have_an_owner_that_the_provisioner_can_find() -> None:
+    provisioner = containers(pods(built())["controller"])["csi-provisioner"]
+    assert "--enable-capacity" in provisioner["args"]
+    assert {each["name"] for each in provisioner["env"]} >= {"NAMESPACE", "POD_NAME"}
+
+
+def test_services_of_kubernetes_put_no_variables_into_our_settings(items: list[Object]) -> None:
+    assert all(pod["spec"]["enableServiceLinks"] is False for pod in pods(items).values())
+
+
+def test_a_changed_configuration_makes_new_pods() -> None:
+    several, single = (pods(built(nats_replicas=count))["nats"]["metadata"]["annotations"] for count in (3, 1))
+    assert several != single
+
+
+def test_with_a_nats_of_ones_own_none_is_installed() -> None:
+    found = built(nats_url="nats://n:4222")
+    assert "StatefulSet" not in {item["kind"] for item in found}
+    assert "nats" not in containers(pods(found)["node-server"])
+    assert "NetworkPolicy" not in {item["kind"] for item in found}
+
+
+def test_only_our_pods_reach_nats() -> None:
+    found = built()
+    policy = one(found, "NetworkPolicy", "nats")["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= pods(found)["nats"]["metadata"]["labels"].items()
+    admitted = [peer["podSelector"]["matchLabels"] for rule in policy["ingress"] for peer in rule["from"]]
+    for labels in admitted:
+        assert any(labels.items() <= pod["metadata"]["labels"].items() for pod in pods(found).values())
+
+
+# ---- options ---------------------------------------------------------------------------------------------------------
+
+
+def test_selectors_choose_nodes_for_drives_and_tolerations_hold_for_all() -> None:
+    found = pods(built(node_selector=["drives=yes"], tolerations=["drives:NoSchedule"], image_pull_secrets=["key"]))
+    assert found["node-server"]["spec"]["nodeSelector"]["drives"] == "yes"
+    for name, pod in found.items():
+        assert pod["spec"]["tolerations"][0]["key"] == "drives"
+        assert pod["spec"]["imagePullSecrets"] == [{"name": "key"}]
+        assert "drives" not in pod["spec"].get("nodeSelector", {}) or name == "node-server"
+
+
+def test_pods_go_to_nodes_with_linux_whatever_else_is_asked(items: list[Object]) -> None:
+    asked = pods(built(node_selector=["drives=yes"]))["node-server"]["spec"]["nodeSelector"]
+    assert asked == {"drives": "yes", "kubernetes.io/os": "linux"}
+    for pod in pods(items).values():
+        assert pod["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
+
+
+@pytest.mark.parametrize("given", [[], ["drives:NoSchedule"]], ids=str)
+def test_a_taint_that_evicts_workloads_leaves_the_agent_that_unmounts_for_them(given: list[str]) -> None:
+    stay = {"operator": "Exists", "effect": "NoExecute"}
+    found = pods(built(tolerations=given))
+    assert {name for name, pod in found.items() if stay in pod["spec"]["tolerations"]} == {"node-server"}
+    assert len(found["node-server"]["spec"]["tolerations"]) == len(given) + 1
+
+
+def test_kubelets_folder_is_the_same_wherever_it_is_named() -> None:
+    text = manifest.to_yaml(built(kubelet_dir="/var/snap/kubelet/"))
+    assert "/var/lib/kubelet" not in text
+    assert "--kubelet-registration-path=/var/snap/kubelet/plugins/directpv-min-io/csi.sock" in text
+
+
+@pytest.mark.parametrize(("version", "field"), [("1.29", False), ("1.30", True)])
+def test_apparmor_is_a_field_from_the_version_that_has_it(version: str, field: bool) -> None:
+    pod = pods(built(apparmor_profile="directpv", kube_version=version))["node-server"]
+    fields = ["appArmorProfile" in each["securityContext"] for each in containers(pod).values()]
+    annotations = [key for key in pod["metadata"]["annotations"] if "apparmor" in key]
+    assert (all(fields), len(annotations)) == ((True, 0) if field else (False, len(fields)))
+
+
+def test_seccomp_is_of_the_agent() -> None:
+    agent = containers(pods(built(seccomp_profile="p.json"))["node-server"])["agent"]
+    assert agent["securityContext"]["seccompProfile"] == {"type": "Localhost", "localhostProfile": "p.json"}
+
+
+def test_old_clusters_get_no_label_that_they_do_not_know() -> None:
+    labels = [built(kube_version=version)[0]["metadata"]["labels"] for version in ("1.24", "1.25")]
+    assert ["pod-security.kubernetes.io/enforce" in each for each in labels] == [False, True]
+
+
+@pytest.mark.parametrize(("version", "always"), [("1.24", False), ("1.26", False), ("1.27", True), ("1.37", True)])
+def test_a_pod_that_is_not_ready_holds_up_no_drain_from_the_version_that_can_say_so(version: str, always: bool) -> None:
+    budgets = [item["spec"] for item in built(kube_version=version) if item["kind"] == "PodDisruptionBudget"]
+    expected = "AlwaysAllow" if always else None
+    assert [budget.get("unhealthyPodEvictionPolicy") for budget in budgets] == [expected] * 2
+
+
+def test_openshift_admits_the_pods() -> None:
+    bindings = {
+        item["subjects"][0]["name"]: item["roleRef"]["name"]
+        for item in built(openshift=True)
+        if item["metadata"]["name"].endswith("-scc")
+    }
+    assert bindings["directpv-node"].endswith(":privileged")
+    assert {name for name, scc in bindings.items() if not scc.endswith(":privileged")} == {
+        "directpv-controller",
+        "directpv-nats",
+    }
+
+
+# ---- as a whole ------------------------------------------------------------------------------------------------------
+
+
+def test_every_object_has_a_place_and_a_name_of_its_own(items: list[Object]) -> None:
+    refs = [Ref.of(item) for item in items]
+    assert len(set(refs)) == len(refs)
+    assert {ref.kind for ref in refs} <= set(PLACES)
+    for item in items:
+        assert ("namespace" in item["metadata"]) == PLACES[item["kind"]].namespaced
+
+
+def test_what_is_referred_to_comes_first(items: list[Object]) -> None:
+    order = [item["kind"] for item in items]
+    for first, then in (
+        ("Namespace", "ServiceAccount"),
+        ("CustomResourceDefinition", "Deployment"),
+        ("ServiceAccount", "DaemonSet"),
+        ("ClusterRoleBinding", "Deployment"),
+        ("ConfigMap", "DaemonSet"),
+    ):
+        if first in order:
+            assert order.index(first) < order.index(then)
+
+
+def test_the_same_choices_give_the_same_text() -> None:
+    assert manifest.to_yaml(built()) == manifest.to_yaml(built())
+
+
+def test_uninstall_knows_every_object_of_an_installation(items: list[Object]) -> None:
+    from directpv_cli.install.applying import removal
+
+    known = {*removal.WORKLOADS, *removal.CLUSTER_WIDE, *removal.IN_NAMESPACE, *removal.DEFINITIONS}
+    assert set(map(Ref.of, items)) - known == {Ref("Namespace", "directpv")}
+
+
+def test_versions_compare_as_numbers() -> None:
+    assert KubeVersion(1, 9) < KubeVersion(1, 24)
