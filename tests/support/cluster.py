@@ -16,10 +16,10 @@ from typing import TypeVar
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 import directpv_common.messages as m
-from directpv_cli import drives_yaml
 from directpv_cli.commands import discover, listing
 from directpv_cli.local import processes, stack
 from directpv_cli.local.csi_client import CsiClient, capability, connect
+from directpv_cli.reading import drives_yaml
 from directpv_common.bus import Bus, connect_bus
 from directpv_common.errors import DirectPVError
 from directpv_csi_gateway.pb import csi_pb2 as csi

@@ -34,7 +34,8 @@ from directpv_cli.flags import (
     Timeout,
     VolumeNames,
 )
-from directpv_cli.session import settings
+from directpv_cli.reading.settings import settings
+from directpv_cli.showing.lines import checked
 
 app = typer.Typer(
     help="Manage the drives and volumes of DirectPV.",
@@ -132,9 +133,9 @@ def list_drives(
 ) -> None:
     """List drives; without selector, those that are Ready."""
     from directpv_cli.commands import listing
-    from directpv_cli.commands.selection import drive_selection
+    from directpv_cli.reading.selection import drive_selection
 
-    selection = drive_selection(nodes, drives, status, labels, ids, everything=all_drives)
+    selection = checked(lambda: drive_selection(nodes, drives, status, labels, ids, everything=all_drives))
     listing.drives(selection, output=output, headers=not no_headers, show_labels=show_labels)
 
 
@@ -156,10 +157,12 @@ def list_volumes(
 ) -> None:
     """List volumes; without selector, those that are Ready."""
     from directpv_cli.commands import listing
-    from directpv_cli.commands.selection import volume_selection
+    from directpv_cli.reading.selection import Pods, volume_selection
 
-    selection = volume_selection(nodes, drives, drive_id, status, labels, names, everything=all_volumes)
-    pods = listing.Pods.of(pod_names, pod_namespaces)
+    selection = checked(
+        lambda: volume_selection(nodes, drives, drive_id, status, labels, names, everything=all_volumes)
+    )
+    pods = checked(lambda: Pods.of(pod_names, pod_namespaces))
     listing.volumes(selection, pods, output=output, headers=not no_headers, show_labels=show_labels, pvc=pvc)
 
 
@@ -196,10 +199,10 @@ def repair(
     running repair.
     """
     from directpv_cli.commands import repair as command
-    from directpv_cli.commands.selection import drive_ids
+    from directpv_cli.reading.selection import drive_ids
 
     flags = command.Flags(force=force, disable_prefetch=disable_prefetch, dry_run=dry_run)
-    command.repair(drive_ids(ids), flags, within=timeout if wait else 0.0)
+    command.repair(checked(lambda: drive_ids(ids)), flags, within=timeout if wait else 0.0)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from directpv_cli.flags import (
     Statuses,
     VolumeNames,
 )
+from directpv_cli.showing.lines import checked
 
 
 def cordon(
@@ -29,9 +30,9 @@ def cordon(
 ) -> None:
     """Put no new volumes on drives."""
     from directpv_cli.commands import change
-    from directpv_cli.commands.selection import drive_selection
+    from directpv_cli.reading.selection import drive_selection
 
-    selection = drive_selection(nodes, drives, status, None, ids, everything=all_drives, required=True)
+    selection = checked(lambda: drive_selection(nodes, drives, status, None, ids, everything=all_drives, required=True))
     change.set_schedulable(selection, unschedulable=True, dry_run=dry_run)
 
 
@@ -45,9 +46,9 @@ def uncordon(
 ) -> None:
     """Allow new volumes on drives again."""
     from directpv_cli.commands import change
-    from directpv_cli.commands.selection import drive_selection
+    from directpv_cli.reading.selection import drive_selection
 
-    selection = drive_selection(nodes, drives, status, None, ids, everything=all_drives, required=True)
+    selection = checked(lambda: drive_selection(nodes, drives, status, None, ids, everything=all_drives, required=True))
     change.set_schedulable(selection, unschedulable=False, dry_run=dry_run)
 
 
@@ -63,9 +64,11 @@ def label_drives(
 ) -> None:
     """Label drives; storage classes choose drives by labels."""
     from directpv_cli.commands import change
-    from directpv_cli.commands.selection import drive_selection
+    from directpv_cli.reading.selection import drive_selection
 
-    selection = drive_selection(nodes, drives, status, labels, ids, everything=all_drives, required=True)
+    selection = checked(
+        lambda: drive_selection(nodes, drives, status, labels, ids, everything=all_drives, required=True)
+    )
     change.set_labels(selection, changes, dry_run=dry_run)
 
 
@@ -81,9 +84,9 @@ def suspend_drives(
     Data and running pods are not touched. The exit status is 0 only if the drives' nodes know of it.
     """
     from directpv_cli.commands import suspend as command
-    from directpv_cli.commands.selection import some_drives
+    from directpv_cli.reading.selection import some_drives
 
-    selection = some_drives(nodes, drives, ids)
+    selection = checked(lambda: some_drives(nodes, drives, ids))
     command.require(dangerous)
     command.drives(selection, suspended=True, dry_run=dry_run)
 
@@ -102,11 +105,10 @@ def suspend_volumes(
     Data and running pods are not touched. The exit status is 0 only if the volumes' nodes know of it.
     """
     from directpv_cli.commands import suspend as command
-    from directpv_cli.commands.listing import Pods
-    from directpv_cli.commands.selection import some_volumes
+    from directpv_cli.reading.selection import Pods, some_volumes
 
-    selection = some_volumes(nodes, drives, names, pod_names, pod_namespaces)
-    pods = Pods.of(pod_names, pod_namespaces)
+    selection = checked(lambda: some_volumes(nodes, drives, names, pod_names, pod_namespaces))
+    pods = checked(lambda: Pods.of(pod_names, pod_namespaces))
     command.require(dangerous)
     command.volumes(selection, pods, suspended=True, dry_run=dry_run)
 
@@ -122,9 +124,9 @@ def resume_drives(
     The exit status is 0 only if the drives' nodes know of it.
     """
     from directpv_cli.commands import suspend as command
-    from directpv_cli.commands.selection import some_drives
+    from directpv_cli.reading.selection import some_drives
 
-    command.drives(some_drives(nodes, drives, ids), suspended=False, dry_run=dry_run)
+    command.drives(checked(lambda: some_drives(nodes, drives, ids)), suspended=False, dry_run=dry_run)
 
 
 def resume_volumes(
@@ -140,9 +142,8 @@ def resume_volumes(
     The exit status is 0 only if the volumes' nodes know of it.
     """
     from directpv_cli.commands import suspend as command
-    from directpv_cli.commands.listing import Pods
-    from directpv_cli.commands.selection import some_volumes
+    from directpv_cli.reading.selection import Pods, some_volumes
 
-    selection = some_volumes(nodes, drives, names, pod_names, pod_namespaces)
-    pods = Pods.of(pod_names, pod_namespaces)
+    selection = checked(lambda: some_volumes(nodes, drives, names, pod_names, pod_namespaces))
+    pods = checked(lambda: Pods.of(pod_names, pod_namespaces))
     command.volumes(selection, pods, suspended=False, dry_run=dry_run)

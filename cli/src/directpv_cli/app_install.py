@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from directpv_cli.flags import Kubeconfig, Quiet
-from directpv_cli.session import settings
+from directpv_cli.reading.settings import settings
 
 
 def install(

@@ -12,7 +12,7 @@ import pytest
 
 import directpv_common.messages as m
 from directpv_cli.local.processes import wait_until
-from directpv_cli.port_forward import port_forward
+from directpv_cli.reaching.port_forward import port_forward
 from directpv_common.api import Controller as Api
 from directpv_common.bus import connect_bus
 from directpv_common.errors import Unavailable
@@ -169,7 +169,9 @@ async def test_a_kubectl_that_gets_nowhere_is_given_up_after_a_while(
 
 
 def test_help_is_fast_because_it_loads_nothing_that_reaches_a_cluster() -> None:
-    script = "import sys, directpv_cli.app; print({'asyncio', 'nats', 'directpv_cli.reach'} & sys.modules.keys())"
+    script = (
+        "import sys, directpv_cli.app; print({'asyncio', 'nats', 'directpv_cli.reaching.way'} & sys.modules.keys())"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
 
     assert done.stdout == "set()\n"

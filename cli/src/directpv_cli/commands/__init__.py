@@ -1,1 +1,4 @@
-"""One module per group of verbs; imported only when the verb runs, so that ``--help`` stays quick."""
+"""What each group of verbs does; imported only when the verb runs, so that ``--help`` stays quick.
+
+Here the bus is asked and answers are shown; ``tests/stack`` runs them all against a stack.
+"""

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 import directpv_common.messages as m
 from directpv_cli.commands.listing import all_drives
-from directpv_cli.commands.selection import label_key, label_pair
-from directpv_cli.session import checked, fail, run, say
+from directpv_cli.reaching.session import run
+from directpv_cli.reading.words import label_key, label_pair
+from directpv_cli.showing.lines import checked, fail, say, trouble
 from directpv_common import names
 from directpv_common.api import Controller
 from directpv_common.bus import Bus
@@ -68,7 +69,7 @@ async def _change_all(
                 await bus.call(Controller.DRIVE_CHANGE, request)
         except DirectPVError as error:
             failures += 1
-            say(f"[red]ERROR[/red] {drive.record.node}/{drive.record.device}: {error.message}")
+            trouble(f"{drive.record.node}/{drive.record.device}: {error.message}")
         else:
             say(f"Drive {drive.record.node}/{drive.record.device} {done}{' (dry run)' * dry_run}")
     return len(drives), failures

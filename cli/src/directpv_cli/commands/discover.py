@@ -7,12 +7,14 @@ from pathlib import Path
 import msgspec
 
 import directpv_common.messages as m
-from directpv_cli import drives_yaml, tables
 from directpv_cli.commands.listing import all_drives
-from directpv_cli.commands.selection import Words, device_names, output_format
-from directpv_cli.ellipsis import expand_all
-from directpv_cli.progress import steps
-from directpv_cli.session import USAGE_ERROR, checked, fail, run, say
+from directpv_cli.reaching.session import run
+from directpv_cli.reading import drives_yaml
+from directpv_cli.reading.words import Words, device_names, expanded
+from directpv_cli.showing import tables
+from directpv_cli.showing.documents import output_format
+from directpv_cli.showing.lines import USAGE_ERROR, checked, fail, say, trouble
+from directpv_cli.showing.progress import steps
 from directpv_common.api import Controller, Node
 from directpv_common.bus import Bus
 from directpv_common.errors import DirectPVError
@@ -34,7 +36,7 @@ def discover(nodes: Words, drives: Words, *, all_devices: bool, file: Path, outp
     A node that does not answer costs only its own devices; the exit status is 1 then, the file is written.
     """
     printer = output_format(output, wide=False)
-    wanted = checked(lambda: (expand_all(nodes or ()), device_names(drives)))
+    wanted = checked(lambda: (expanded(nodes), device_names(drives)))
     found = run(lambda bus: find(bus, wanted[0], timeout))
     devices = [(node, device) for node, device in found.devices if not wanted[1] or device.name in wanted[1]]
     shown = [pair for pair in devices if all_devices or not pair[1].denied]
@@ -43,7 +45,7 @@ def discover(nodes: Words, drives: Words, *, all_devices: bool, file: Path, outp
     elif shown:
         show_devices(shown)
     for node, reason in found.silent.items():
-        say(f"[red]ERROR[/red] {node}: {reason}")
+        trouble(f"{node}: {reason}")
     available = [pair for pair in devices if not pair[1].denied]
     if available:
         _write(file, available)

@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from directpv_cli import tables
-from directpv_cli.commands.selection import Words, output_format
-from directpv_cli.ellipsis import expand_all
-from directpv_cli.session import checked, run
+from directpv_cli.reaching.session import run
+from directpv_cli.reading.words import Words, age, expanded
+from directpv_cli.showing import tables
+from directpv_cli.showing.documents import output_format
+from directpv_cli.showing.lines import checked
 from directpv_common.bus import Bus
 from directpv_common.errors import InvalidRequest, Unavailable
 from directpv_common.events import TYPE_PREFIX, CloudEvent
@@ -18,27 +18,13 @@ from directpv_common.wire import decode
 
 QUIET_SECONDS: Final = 0.5
 """History is over when the stream has nothing more for so long."""
-_AGE: Final = re.compile(r"(\d+)([smhd])\Z")
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def age(text: str) -> timedelta:
-    """Read ``15m`` and the like.
-
-    Raises:
-        ValueError: Not a number with s, m, h or d.
-    """
-    match = _AGE.match(text)
-    if match is None:
-        raise ValueError(f"--since: {text!r} is not an age; write for instance 30s, 15m, 2h or 7d")
-    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
 
 
 def events(nodes: Words, *, since: str, watch: bool, output: str) -> None:
     """Print the events of the last ``since``, one line each, oldest first; with ``watch``, then what comes."""
     printer = output_format(output, wide=False)
     begin = datetime.now(UTC) - checked(lambda: age(since))
-    tokens = {node_token(node) for node in checked(lambda: expand_all(nodes or ()))}
+    tokens = {node_token(node) for node in checked(lambda: expanded(nodes))}
     with contextlib.suppress(KeyboardInterrupt):
         run(lambda bus: _follow(bus, begin, tokens, watch=watch, as_json=printer is not None))
 

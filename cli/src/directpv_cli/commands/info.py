@@ -3,9 +3,11 @@
 import msgspec
 
 import directpv_common.messages as m
-from directpv_cli import tables
-from directpv_cli.commands.selection import output_format
-from directpv_cli.session import fail, run, say, settings
+from directpv_cli.reaching.session import run
+from directpv_cli.reading.settings import settings
+from directpv_cli.showing import tables
+from directpv_cli.showing.documents import output_format
+from directpv_cli.showing.lines import fail, say
 from directpv_common.api import Controller
 
 

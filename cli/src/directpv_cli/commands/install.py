@@ -19,9 +19,10 @@ from directpv_cli.install.objects.kube_version import NEWEST
 from directpv_cli.install.objects.options import KUBELET_DIR, Flags, Options
 from directpv_cli.install.objects.parse import parse
 from directpv_cli.install.objects.paths import Ref
-from directpv_cli.progress import bar
-from directpv_cli.session import checked, fail, say
-from directpv_cli.tables import show
+from directpv_cli.reading.settings import settings
+from directpv_cli.showing.lines import checked, fail, plain, say, trouble
+from directpv_cli.showing.progress import bar
+from directpv_cli.showing.tables import show
 from directpv_common.errors import DirectPVError
 
 T = TypeVar("T")
@@ -80,7 +81,7 @@ async def _install(cluster: Cluster, flags: Flags, options: Options, how: How) -
     options = replace(options, kube_version=version)
     options = await sized(cluster, options, how.chosen)
     if lost := memory.forgotten(await cluster.get(Ref("Namespace", NAMESPACE)), flags):
-        say(f"[yellow]not repeated, and no longer in effect: {_plain(' '.join(lost))}[/yellow]")
+        say(f"[yellow]not repeated, and no longer in effect: {plain(' '.join(lost))}[/yellow]")
     items = memory.noted(manifest.objects(options), flags)
     with bar("Installing", len(items)) as step, audit_file(Path.home()) as audit:
 
@@ -111,14 +112,14 @@ async def _finish(cluster: Cluster, items: Sequence[Object], how: How, outcome: 
 
 
 def _tell(outcome: apply.Outcome) -> None:
-    if outcome.applied and not _quiet():
+    if outcome.applied and not settings.quiet:
         show(["NAME", "KIND"], [[ref.name, ref.kind] for ref in outcome.applied])
     for note in outcome.notes:
-        say(f"[yellow]{_plain(note)}[/yellow]")
+        say(f"[yellow]{plain(note)}[/yellow]")
     for ref in outcome.removed:
         say(f"removed {ref} of the earlier installation")
     for failure in outcome.failures:
-        say(f"[red]ERROR[/red] {_plain(failure)}")
+        trouble(failure)
     if outcome.failures:
         fail(f"{len(outcome.failures)} failed, {len(outcome.applied)} are in; repeat when the cause is gone")
     say(f"[green]DirectPV is installed[/green]: {len(outcome.changed)} of {len(outcome.applied)} objects changed")
@@ -132,7 +133,7 @@ def uninstall(*, dangerous: bool, kubeconfig: str, within: float) -> None:
         kubeconfig, lambda cluster: removal.uninstall(cluster, lambda _: None, dangerous=dangerous, within=within)
     )
     for failure in result.failures:
-        say(f"[red]ERROR[/red] {_plain(failure)}")
+        trouble(failure)
     if result.failures:
         fail(f"{len(result.failures)} failed; repeat when the cause is gone")
     kept = f"{result.records} records deleted" if dangerous else "drives, volumes and their records are kept"
@@ -150,18 +151,6 @@ def _run(kubeconfig: str, work: Callable[[Cluster], Awaitable[T]]) -> T:
         fail(error.message)
     except KeyboardInterrupt:
         fail("interrupted; repeat to finish")
-
-
-def _quiet() -> bool:
-    from directpv_cli.session import settings
-
-    return settings.quiet
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 __all__ = ["NEWEST", "Flags", "How", "install", "kubelet_dir", "uninstall"]

@@ -1,16 +1,16 @@
 """``list drives`` and ``list volumes``."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
 
 import directpv_common.messages as m
-from directpv_cli import tables
-from directpv_cli.commands.selection import Words, output_format
-from directpv_cli.ellipsis import expand_all
-from directpv_cli.session import checked, fail, run
+from directpv_cli.reaching.session import run
+from directpv_cli.reading.selection import Pods, pod_of
+from directpv_cli.showing import tables
+from directpv_cli.showing.documents import object_list, output_format
+from directpv_cli.showing.lines import fail
 from directpv_common import crd, names
 from directpv_common.api import Controller, Endpoint
 from directpv_common.bus import Bus
@@ -57,7 +57,7 @@ def drives(selection: m.ListDrives, *, output: str, headers: bool, show_labels: 
     found = run(lambda bus: all_drives(bus, selection))
     found.sort(key=lambda d: (d.record.node, d.record.status, d.record.total, d.free, d.record.device))
     if printer:
-        printer(tables.object_list(map(crd.drive_object, found)))
+        printer(object_list(map(crd.drive_object, found)))
         return
     if not found:
         fail("no drives match; `--all` lists drives in every state")
@@ -92,36 +92,13 @@ def label_text(labels: dict[str, str]) -> str:
     return ",".join(f"{key.removeprefix(names.GROUP + '/')}={value}" for key, value in pairs)
 
 
-@dataclass(frozen=True)
-class Pods:
-    """Filter by the pod that uses a volume; empty means any."""
-
-    names: frozenset[str]
-    namespaces: frozenset[str]
-
-    @classmethod
-    def of(cls, pod_names: Words, namespaces: Words) -> "Pods":
-        """Read the flags."""
-        return checked(lambda: cls(frozenset(expand_all(pod_names or ())), frozenset(expand_all(namespaces or ()))))
-
-    def match(self, volume: m.VolumeInfo) -> bool:
-        """Tell whether the volume's pod is meant."""
-        name, namespace = pod_of(volume)
-        return (not self.names or name in self.names) and (not self.namespaces or namespace in self.namespaces)
-
-
-def pod_of(volume: m.VolumeInfo) -> tuple[str, str]:
-    """Return name and namespace of the pod that uses the volume, or used it last."""
-    return volume.record.pod_name, volume.record.pod_namespace
-
-
 def volumes(selection: m.ListVolumes, pods: Pods, *, output: str, headers: bool, show_labels: bool, pvc: bool) -> None:
     """Print the volumes; sorted by namespace, node, status, capacity, drive, pod and name."""
     printer = output_format(output)
     found = [volume for volume in run(lambda bus: all_volumes(bus, selection)) if pods.match(volume)]
     found.sort(key=lambda v: (pod_of(v)[1], v.node, v.status, v.record.capacity, v.device, v.record.name))
     if printer:
-        printer(tables.object_list(map(crd.volume_object, found)))
+        printer(object_list(map(crd.volume_object, found)))
         return
     if not found:
         fail("no volumes match; `--all` lists volumes in every state")

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import directpv_common.messages as m
-from directpv_cli.progress import Steps, steps
-from directpv_cli.session import fail, run, say
+from directpv_cli.reaching.session import run
+from directpv_cli.showing.lines import fail, plain, say
+from directpv_cli.showing.progress import Steps, steps
 from directpv_common.api import Controller
 from directpv_common.bus import Bus
 from directpv_common.errors import DeadlineExceeded, DirectPVError, NotFound, Unavailable
@@ -115,9 +116,7 @@ def _same(before: m.RepairStatus, now: m.RepairStatus) -> m.RepairStatus:
 
 
 def _print(fsuuid: str, outcome: str, message: str, *, good: bool, output: str = "") -> None:
-    from rich.markup import escape
-
     colour = "green" if good else "red"
-    say(f"[{colour}]{outcome}[/{colour}] {fsuuid}: {escape(message)}")
+    say(f"[{colour}]{outcome}[/{colour}] {fsuuid}: {plain(message)}")
     for line in output.splitlines()[-OUTPUT_LINES:]:
-        say(f"    {escape(line)}")
+        say(f"    {plain(line)}")

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import directpv_common.messages as m
-from directpv_cli.commands.listing import Pods, all_drives, all_volumes
-from directpv_cli.session import fail, run, say
+from directpv_cli.commands.listing import all_drives, all_volumes
+from directpv_cli.reaching.session import run
+from directpv_cli.reading.selection import Pods
+from directpv_cli.showing.lines import fail, plain, say, trouble
 from directpv_common import names
 from directpv_common.api import Controller, Node
 from directpv_common.bus import Bus
@@ -94,9 +96,9 @@ def _apply(noun: str, find: Find, *, suspended: bool, dry_run: bool) -> None:
     done = "suspended" if suspended else "resumed"
     outcome = run(lambda bus: _change_all(bus, find, suspended, dry_run=dry_run))
     for item in outcome.changed:
-        say(f"{noun.capitalize()} {_plain(item.title)} {done}{' (dry run)' * dry_run}")
+        say(f"{noun.capitalize()} {plain(item.title)} {done}{' (dry run)' * dry_run}")
     for item, why in outcome.failures.items():
-        say(f"[red]ERROR[/red] {_plain(item.title)}: {_plain(why)}")
+        trouble(f"{item.title}: {why}")
     if not outcome.selected:
         fail(f"no {noun}s match")
     if outcome.failures:
@@ -157,9 +159,3 @@ async def _unknown(bus: Bus, items: Sequence[Item], suspended: bool) -> dict[Ite
                 if left:
                     await asyncio.sleep(PAUSE_SECONDS)
     return {item: f"recorded, but node {node} does not know of it yet: {why}" for item, why in left.items()}
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from directpv_cli.session import fail, say
+from directpv_cli.showing.lines import fail, say
 
 app = typer.Typer(
     help="Run DirectPV on this machine, on loop-backed drives that it creates itself.",

@@ -13,12 +13,15 @@ from typing import TypeVar
 
 from grpclib.exceptions import GRPCError
 
-from directpv_cli import drives_yaml, tables
 from directpv_cli.commands import discover, info
 from directpv_cli.local import stack
 from directpv_cli.local.csi_client import CALL_SECONDS, CsiClient, capability, connect, creation
 from directpv_cli.local.show import ENFORCED_NOT
-from directpv_cli.session import run, say, settings
+from directpv_cli.reaching.session import run
+from directpv_cli.reading import drives_yaml
+from directpv_cli.reading.settings import settings
+from directpv_cli.showing import tables
+from directpv_cli.showing.lines import say
 from directpv_common.bus import Bus
 from directpv_common.units import MIB, format_bytes
 from directpv_csi_gateway.pb import csi_pb2 as csi

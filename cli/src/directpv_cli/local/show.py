@@ -1,8 +1,8 @@
 """What ``up`` and ``status`` print."""
 
-from directpv_cli import tables
 from directpv_cli.local.stack import Stack
-from directpv_cli.session import say
+from directpv_cli.showing import tables
+from directpv_cli.showing.lines import say
 
 ENFORCED_NOT = (
     "[yellow]WARNING[/yellow] this kernel's XFS has no project quota: volume sizes are [bold]not enforced[/bold] "

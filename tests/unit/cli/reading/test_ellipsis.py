@@ -2,7 +2,7 @@
 
 import pytest
 
-from directpv_cli.ellipsis import expand, expand_all
+from directpv_cli.reading.ellipsis import expand, expand_all
 
 
 @pytest.mark.parametrize(

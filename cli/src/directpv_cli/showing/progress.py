@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from directpv_cli.session import settings
+from directpv_cli.reading.settings import settings
 
 
 class Steps:

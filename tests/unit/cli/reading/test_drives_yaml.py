@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 import directpv_common.messages as m
-from directpv_cli.drives_yaml import parse, render
+from directpv_cli.reading.drives_yaml import parse, render
 
 
 def device(name: str = "sda", **changes: object) -> m.Device:

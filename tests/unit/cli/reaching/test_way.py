@@ -2,8 +2,8 @@
 
 import pytest
 
-from directpv_cli.port_forward import command, port_in, trouble
-from directpv_cli.reach import LOCAL_URL, Tunnel, way
+from directpv_cli.reaching.port_forward import command, port_in, trouble
+from directpv_cli.reaching.way import LOCAL_URL, Tunnel, way
 from directpv_common.errors import FailedPrecondition
 
 HOME = {"HOME": "/home/me"}

@@ -1,10 +1,7 @@
 """Rich tables on standard output; an empty cell is shown as ``-``."""
 
-import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
-
-import orjson
+from typing import Final
 
 from directpv_common.units import format_bytes
 
@@ -33,21 +30,3 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, headers: bool
 def size(value: int) -> str:
     """Return ``value`` bytes for a cell; zero is empty, as upstream shows it."""
     return format_bytes(value) if value else ""
-
-
-def print_json(document: Any) -> None:
-    """Print ``document`` with an indent of two."""
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
-
-
-def print_yaml(document: Any) -> None:
-    """Print ``document`` as YAML, followed by the line ``---``."""
-    import yaml
-
-    plain = orjson.loads(orjson.dumps(document))
-    sys.stdout.write(yaml.safe_dump(plain, sort_keys=False) + "---\n")
-
-
-def object_list(items: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Return ``items`` as Kubernetes' ``List``."""
-    return {"apiVersion": "v1", "kind": "List", "metadata": {}, "items": list(items)}

@@ -1,0 +1,43 @@
+"""From a command to the bus and back: connect late, fail clearly."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from directpv_cli.reading.settings import settings
+from directpv_cli.showing.lines import fail
+
+if TYPE_CHECKING:
+    from directpv_common.bus import Bus
+
+T = TypeVar("T")
+
+CONNECT_SECONDS: Final = 5.0
+
+
+def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
+    """Reach the bus, await ``work(bus)`` and return its result; any error ends the program with status 1."""
+    import asyncio
+    import contextlib
+    import logging
+
+    from directpv_cli.reaching.way import reached
+    from directpv_common.bus import cancellation_heeded, connect_bus
+    from directpv_common.errors import DirectPVError
+
+    logging.getLogger("directpv_common").setLevel(logging.CRITICAL)
+    logging.getLogger("nats").setLevel(logging.CRITICAL)
+
+    async def connected() -> T:
+        async with contextlib.AsyncExitStack() as stack:
+            url = await stack.enter_async_context(reached(settings.nats_url, settings.kubeconfig))
+            bus = connect_bus(url, name="kubectl-directpv", prefix=settings.prefix, within=CONNECT_SECONDS)
+            with cancellation_heeded():  # Ctrl-C just while the server greets
+                entered = await stack.enter_async_context(bus)
+            return await work(entered)
+
+    try:
+        return asyncio.run(connected())
+    except DirectPVError as error:
+        fail(f"{error.message}")
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        fail("interrupted")

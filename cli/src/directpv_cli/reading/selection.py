@@ -1,0 +1,121 @@
+"""Which drives and volumes a command means: its flags become one request of the API.
+
+Pure; flags that mean nothing, or that cannot be understood, are a ValueError that says how to write them.
+"""
+
+from dataclasses import dataclass
+
+import directpv_common.messages as m
+from directpv_cli.reading.words import Words, device_names, expanded, label_pairs, states, uuids
+
+
+def drive_selection(
+    nodes: Words,
+    devices: Words,
+    statuses: Words,
+    labels: Words,
+    ids: Words,
+    *,
+    everything: bool,
+    required: bool = False,
+) -> m.ListDrives:
+    """Return the filters; no selector means Ready drives, or an error if one is ``required``."""
+    if everything:
+        return m.ListDrives()
+    selection = m.ListDrives(
+        nodes=expanded(nodes),
+        devices=device_names(devices),
+        statuses=states(statuses, m.DriveStatus, "--status"),
+        labels=label_pairs(labels),
+        ids=uuids(ids),
+    )
+    if selection != m.ListDrives():
+        return selection
+    if required:
+        raise ValueError("select drives: give ids, --nodes, --drives, --status, or --all")
+    return m.ListDrives(statuses=(m.DriveStatus.READY,))
+
+
+def volume_selection(
+    nodes: Words, devices: Words, drives: Words, statuses: Words, labels: Words, ids: Words, *, everything: bool
+) -> m.ListVolumes:
+    """Return the filters; no selector means all volumes that are staged or published."""
+    if everything:
+        return m.ListVolumes()
+    selection = m.ListVolumes(
+        nodes=expanded(nodes),
+        devices=device_names(devices),
+        drives=uuids(drives),
+        statuses=states(statuses, m.VolumeStatus, "--status"),
+        labels=label_pairs(labels),
+        names=tuple(ids or ()),
+    )
+    if selection != m.ListVolumes():
+        return selection
+    return m.ListVolumes(statuses=(m.VolumeStatus.READY, m.VolumeStatus.BOUND))
+
+
+def some_drives(nodes: Words, devices: Words, ids: Words) -> m.ListDrives:
+    """Return the filters of a command that wants to be told which drives.
+
+    Raises:
+        ValueError: No selector.
+    """
+    selection = m.ListDrives(nodes=expanded(nodes), devices=device_names(devices), ids=uuids(ids))
+    if selection == m.ListDrives():
+        raise ValueError("select drives: give ids, --nodes, or --drives")
+    return selection
+
+
+def some_volumes(nodes: Words, devices: Words, ids: Words, *pods: Words) -> m.ListVolumes:
+    """Return the filters of a command that wants to be told which volumes.
+
+    Pods are not among the filters: whoever lists the volumes looks at theirs.
+
+    Raises:
+        ValueError: No selector, nor ``pods``.
+    """
+    selection = m.ListVolumes(
+        nodes=expanded(nodes), devices=device_names(devices), names=tuple(dict.fromkeys(ids or ()))
+    )
+    if selection == m.ListVolumes() and not any(pods):
+        raise ValueError("select volumes: give names, --nodes, --drives, --pod-names, or --pod-namespaces")
+    return selection
+
+
+def drive_ids(words: Words) -> tuple[str, ...]:
+    """Return the ids that a command must have, each once.
+
+    Raises:
+        ValueError: None, or a wrong one.
+    """
+    if not words:
+        raise ValueError("give at least one drive id, as `list drives` shows it")
+    return tuple(dict.fromkeys(uuids(words)))
+
+
+@dataclass(frozen=True)
+class Pods:
+    """Filter by the pod that uses a volume; empty means any."""
+
+    names: frozenset[str]
+    namespaces: frozenset[str]
+
+    @classmethod
+    def of(cls, pod_names: Words, namespaces: Words) -> "Pods":
+        """Read the flags.
+
+        Raises:
+            ValueError: A range is malformed.
+        """
+        return cls(frozenset(expanded(pod_names)), frozenset(expanded(namespaces)))
+
+    def match(self, volume: m.VolumeInfo) -> bool:
+        """Tell whether the volume's pod is meant."""
+        name, namespace = pod_of(volume)
+        return (not self.names or name in self.names) and (not self.namespaces or namespace in self.namespaces)
+
+
+def pod_of(volume: m.VolumeInfo) -> tuple[str, str]:
+    """Return name and namespace of the pod that uses the volume, or used it last."""
+    return volume.record.pod_name, volume.record.pod_namespace

@@ -1,0 +1,98 @@
+"""Words that flags give: names, ids, states, labels and ages. Pure; what is wrong is a ValueError that says so."""
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final, TypeVar
+
+from directpv_cli.reading.ellipsis import expand_all
+from directpv_common import names
+
+S = TypeVar("S", bound=StrEnum)
+Words = Sequence[str] | None
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+_LABEL_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?\Z")
+_LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?\Z")
+_AGE: Final = re.compile(r"(\d+)([smhd])\Z")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def expanded(words: Words) -> tuple[str, ...]:
+    """Expand ranges and lists; no words give none."""
+    return expand_all(words or ())
+
+
+def device_names(words: Words) -> tuple[str, ...]:
+    """Expand ranges and strip ``/dev/``."""
+    return tuple(word.removeprefix("/dev/") for word in expanded(words))
+
+
+def uuids(words: Words) -> tuple[str, ...]:
+    """Check drive ids.
+
+    Raises:
+        ValueError: Not a lower-case UUID; names it.
+    """
+    for word in words or ():
+        if not _UUID.match(word):
+            raise ValueError(f"{word!r} is not a drive id: a lower-case UUID, as `list drives` shows it")
+    return tuple(words or ())
+
+
+def states(words: Words, kind: type[S], flag: str) -> tuple[S, ...]:
+    """Read states in any case.
+
+    Raises:
+        ValueError: Unknown; names the flag and lists the states.
+    """
+    known: dict[str, S] = {state.value.lower(): state for state in kind}
+    chosen = [part.strip().lower() for word in words or () for part in word.split(",")]
+    for word in chosen:
+        if word not in known:
+            raise ValueError(f"{flag}: {word!r} is unknown; use one of {', '.join(sorted(known))}")
+    return tuple(known[word] for word in chosen)
+
+
+def label_pairs(words: Words) -> dict[str, str]:
+    """Read ``KEY=VALUE`` items into full keys and values."""
+    return dict(label_pair(part.strip()) for word in words or () for part in word.split(","))
+
+
+def label_pair(word: str) -> tuple[str, str]:
+    """Read one ``KEY=VALUE``; the key gets the group's prefix unless it has it.
+
+    Raises:
+        ValueError: Not a valid label; says which half is wrong.
+    """
+    key, equals, value = word.partition("=")
+    if not equals:
+        raise ValueError(f"label {word!r}: write KEY=VALUE")
+    if not _LABEL_VALUE.match(value):
+        raise ValueError(f"label {word!r}: the value may have letters, digits, '-', '_', '.', 63 characters at most")
+    return label_key(key), value
+
+
+def label_key(key: str) -> str:
+    """Return the full key.
+
+    Raises:
+        ValueError: Not a label key.
+    """
+    name = key.removeprefix(f"{names.GROUP}/")
+    if not _LABEL_NAME.match(name):
+        raise ValueError(f"label key {key!r}: letters, digits, '-', '_', '.', 63 characters at most")
+    return f"{names.GROUP}/{name}"
+
+
+def age(text: str) -> timedelta:
+    """Read ``15m`` and the like.
+
+    Raises:
+        ValueError: Not a number with s, m, h or d.
+    """
+    match = _AGE.match(text)
+    if match is None:
+        raise ValueError(f"--since: {text!r} is not an age; write for instance 30s, 15m, 2h or 7d")
+    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])

@@ -1,0 +1,50 @@
+"""Lines for people, on standard error, and how a program ends: the exit status tells the truth."""
+
+from collections.abc import Callable
+from typing import Final, NoReturn, TypeVar
+
+import typer
+
+from directpv_cli.reading.settings import settings
+
+T = TypeVar("T")
+
+RUNTIME_ERROR: Final = 1
+"""Something failed, or nothing matched."""
+USAGE_ERROR: Final = 255
+"""The arguments cannot be understood; upstream's status for it."""
+
+
+def fail(message: str, status: int = RUNTIME_ERROR) -> NoReturn:
+    """Print ``message`` on standard error and exit with ``status``."""
+    trouble(message)
+    raise typer.Exit(status)
+
+
+def trouble(message: str) -> None:
+    """Print that something failed, on standard error; others may succeed."""
+    say(f"[red]ERROR[/red] {plain(message)}")
+
+
+def say(markup: str) -> None:
+    """Print a line for people on standard error; nothing under ``--quiet``."""
+    if settings.quiet:
+        return
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False, soft_wrap=True).print(markup)
+
+
+def plain(text: str) -> str:
+    """Return ``text`` so that :func:`say` prints it as it is."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def checked(parse: Callable[[], T]) -> T:
+    """Return what ``parse()`` returns; bad arguments end the program with status 255."""
+    try:
+        return parse()
+    except ValueError as error:
+        fail(str(error), USAGE_ERROR)
