@@ -1,82 +1,14 @@
-"""The verbs that change what people decide about drives and volumes, and their flags."""
+"""``suspend`` and ``resume``: whether pods find their data."""
 
-from typing import Annotated
-
-import typer
-
-from directpv_cli.flags import (
-    All,
-    Dangerous,
-    DriveIds,
-    Drives,
-    DryRun,
-    Labels,
-    Nodes,
-    PodNames,
-    PodNamespaces,
-    Statuses,
-    VolumeNames,
-)
 from directpv_cli.showing.lines import checked
-
-
-def cordon(
-    ids: DriveIds = None,
-    nodes: Nodes = None,
-    drives: Drives = None,
-    status: Statuses = None,
-    all_drives: All = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Put no new volumes on drives."""
-    from directpv_cli.commands import change
-    from directpv_cli.reading.selection import drive_selection
-
-    selection = checked(lambda: drive_selection(nodes, drives, status, None, ids, everything=all_drives, required=True))
-    change.set_schedulable(selection, unschedulable=True, dry_run=dry_run)
-
-
-def uncordon(
-    ids: DriveIds = None,
-    nodes: Nodes = None,
-    drives: Drives = None,
-    status: Statuses = None,
-    all_drives: All = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Allow new volumes on drives again."""
-    from directpv_cli.commands import change
-    from directpv_cli.reading.selection import drive_selection
-
-    selection = checked(lambda: drive_selection(nodes, drives, status, None, ids, everything=all_drives, required=True))
-    change.set_schedulable(selection, unschedulable=False, dry_run=dry_run)
-
-
-def label_drives(
-    changes: Annotated[list[str], typer.Argument(metavar="KEY=VALUE|KEY-...", help="Labels to set, or to remove.")],
-    nodes: Nodes = None,
-    drives: Drives = None,
-    status: Statuses = None,
-    ids: Annotated[list[str] | None, typer.Option("--ids", help="Only these drives.")] = None,
-    labels: Labels = None,
-    all_drives: All = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Label drives; storage classes choose drives by labels."""
-    from directpv_cli.commands import change
-    from directpv_cli.reading.selection import drive_selection
-
-    selection = checked(
-        lambda: drive_selection(nodes, drives, status, labels, ids, everything=all_drives, required=True)
-    )
-    change.set_labels(selection, changes, dry_run=dry_run)
+from directpv_cli.verbs.flags import DriveIds, Drives, DryRun, EmptyFolders, Nodes, PodNames, PodNamespaces, VolumeNames
 
 
 def suspend_drives(
     ids: DriveIds = None,
     nodes: Nodes = None,
     drives: Drives = None,
-    dangerous: Dangerous = False,
+    dangerous: EmptyFolders = False,
     dry_run: DryRun = False,
 ) -> None:
     """Suspend all volumes of drives: pods that start from now on find an empty read-only directory in their place.
@@ -97,7 +29,7 @@ def suspend_volumes(
     drives: Drives = None,
     pod_names: PodNames = None,
     pod_namespaces: PodNamespaces = None,
-    dangerous: Dangerous = False,
+    dangerous: EmptyFolders = False,
     dry_run: DryRun = False,
 ) -> None:
     """Suspend volumes: pods that start from now on find an empty read-only directory in their place.

@@ -1,0 +1,77 @@
+"""Every flag of the plugin, once, but for those of ``install``; names are upstream's."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# ---- of every verb --------------------------------------------------------------------------------------------
+
+NatsUrl = Annotated[
+    str,
+    typer.Option(
+        "--nats-url",
+        envvar="DIRECTPV_NATS_URL",
+        help="NATS server of the installation [through kubectl if there is a kubeconfig, else the local stack's].",
+    ),
+]
+Kubeconfig = Annotated[
+    str, typer.Option("--kubeconfig", help="Path of the kubeconfig file of the cluster [as kubectl].")
+]
+Prefix = Annotated[
+    str, typer.Option("--subject-prefix", envvar="DIRECTPV_PREFIX", help="Subject prefix of the installation.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No messages, no progress.")]
+
+# ---- which drives and volumes ---------------------------------------------------------------------------------
+
+DriveIds = Annotated[list[str] | None, typer.Argument(metavar="[DRIVE]...", help="Drive ids.")]
+DriveIdsNeeded = Annotated[list[str] | None, typer.Argument(metavar="DRIVE", help="Drive ids.")]
+VolumeNames = Annotated[list[str] | None, typer.Argument(metavar="[VOLUME]...", help="Volume names.")]
+Ids = Annotated[list[str] | None, typer.Option("--ids", help="Only these drives.")]
+OnDrives = Annotated[list[str] | None, typer.Option("--drive-id", help="Only volumes on these drives.")]
+Nodes = Annotated[list[str] | None, typer.Option("--nodes", "-n", help="Only these nodes; ranges such as n{1...4}.")]
+Drives = Annotated[
+    list[str] | None, typer.Option("--drives", "-d", help="Only these devices; ranges such as sd{a...f}.")
+]
+Statuses = Annotated[list[str] | None, typer.Option("--status", help="Only objects in this state.")]
+Labels = Annotated[list[str] | None, typer.Option("--labels", help="Only objects with this label, KEY=VALUE.")]
+PodNames = Annotated[list[str] | None, typer.Option("--pod-names", help="Only volumes of these pods.")]
+PodNamespaces = Annotated[list[str] | None, typer.Option("--pod-namespaces", help="Only in these namespaces.")]
+All = Annotated[bool, typer.Option("--all", help="All objects, whatever the other selectors say.")]
+
+# ---- what is shown --------------------------------------------------------------------------------------------
+
+Output = Annotated[str, typer.Option("--output", "-o", help="wide, json or yaml.")]
+NoHeaders = Annotated[bool, typer.Option("--no-headers", help="Leave out the header line.")]
+ShowLabels = Annotated[bool, typer.Option("--show-labels", help="Add a column with labels.")]
+ShowClaims = Annotated[bool, typer.Option("--pvc", help="Add a column with the claim.")]
+AllDevices = Annotated[bool, typer.Option("--all", help="Also show devices that may not be initialised.")]
+Since = Annotated[str, typer.Option("--since", help="Begin so long ago, for instance 30s, 15m, 2h, 7d.")]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Go on with new events until interrupted.")]
+
+# ---- what is done ---------------------------------------------------------------------------------------------
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+LabelChanges = Annotated[list[str], typer.Argument(metavar="KEY=VALUE|KEY-...", help="Labels to set, or to remove.")]
+OutputFile = Annotated[Path, typer.Option("--output-file", help="File to write.")]
+DrivesFile = Annotated[Path, typer.Argument(metavar="DRIVES.YAML", help="What discover wrote and you edited.")]
+EraseDevices = Annotated[bool, typer.Option("--dangerous", help="Yes, format these devices: all data on them is lost.")]
+EmptyFolders = Annotated[
+    bool, typer.Option("--dangerous", help="Yes, pods shall find empty directories for their data.")
+]
+DropLog = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Throw a log away that cannot be replayed (xfs_repair -L): what was written last is lost."
+    ),
+]
+NoPrefetch = Annotated[
+    bool, typer.Option("--disable-prefetch", help="No prefetching (xfs_repair -P), should it get stuck.")
+]
+OnlyLook = Annotated[bool, typer.Option("--dry-run", help="Look for damage and repair nothing (xfs_repair -n).")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outcome.")]
+NodesTimeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait for all nodes.", min=1)]
+OutcomeTimeout = Annotated[
+    float, typer.Option("--timeout", help="Seconds to wait for the outcome; the repair itself goes on.", min=1)
+]

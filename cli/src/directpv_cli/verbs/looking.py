@@ -1,0 +1,80 @@
+"""``info``, ``list drives``, ``list volumes`` and ``events``: the verbs that change nothing."""
+
+from directpv_cli.showing.lines import checked
+from directpv_cli.verbs.flags import (
+    All,
+    DriveIds,
+    Drives,
+    Labels,
+    Nodes,
+    NoHeaders,
+    OnDrives,
+    Output,
+    PodNames,
+    PodNamespaces,
+    ShowClaims,
+    ShowLabels,
+    Since,
+    Statuses,
+    VolumeNames,
+    Watch,
+)
+
+
+def info(output: Output = "") -> None:
+    """Show capacity, volumes and drives of each node."""
+    from directpv_cli.commands import info as command
+
+    command.info(output)
+
+
+def list_drives(
+    ids: DriveIds = None,
+    nodes: Nodes = None,
+    drives: Drives = None,
+    status: Statuses = None,
+    labels: Labels = None,
+    show_labels: ShowLabels = False,
+    all_drives: All = False,
+    output: Output = "",
+    no_headers: NoHeaders = False,
+) -> None:
+    """List drives; without selector, those that are Ready."""
+    from directpv_cli.commands import listing
+    from directpv_cli.reading.selection import drive_selection
+
+    selection = checked(lambda: drive_selection(nodes, drives, status, labels, ids, everything=all_drives))
+    listing.drives(selection, output=output, headers=not no_headers, show_labels=show_labels)
+
+
+def list_volumes(
+    names: VolumeNames = None,
+    nodes: Nodes = None,
+    drives: Drives = None,
+    drive_id: OnDrives = None,
+    pod_names: PodNames = None,
+    pod_namespaces: PodNamespaces = None,
+    status: Statuses = None,
+    labels: Labels = None,
+    show_labels: ShowLabels = False,
+    pvc: ShowClaims = False,
+    all_volumes: All = False,
+    output: Output = "",
+    no_headers: NoHeaders = False,
+) -> None:
+    """List volumes; without selector, those that are Ready."""
+    from directpv_cli.commands import listing
+    from directpv_cli.reading.selection import Pods, volume_selection
+
+    selection = checked(
+        lambda: volume_selection(nodes, drives, drive_id, status, labels, names, everything=all_volumes)
+    )
+    pods = checked(lambda: Pods.of(pod_names, pod_namespaces))
+    listing.volumes(selection, pods, output=output, headers=not no_headers, show_labels=show_labels, pvc=pvc)
+
+
+def events(nodes: Nodes = None, since: Since = "1h", watch: Watch = False, output: Output = "") -> None:
+    """Show what happened to drives and volumes."""
+    from directpv_cli.commands import events as command
+
+    command.events(nodes, since=since, watch=watch, output=output)
