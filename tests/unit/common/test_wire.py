@@ -1,5 +1,6 @@
 """What is read from the wire is validated; what is written can be read."""
 
+import json
 import zlib
 
 import pytest
@@ -66,6 +67,34 @@ def test_nested_messages_are_written_whole():
     )
 
     assert decode(encode(inventory), m.Inventory) == inventory
+
+
+FENCE = m.Fence(registry="r", epoch=1)
+
+
+@pytest.mark.parametrize(
+    ("message", "fields"),
+    [
+        (m.CreateVolume(name="v", required=1, parameters={"a": "b"}), "name required parameters"),
+        (m.ExpandVolume(name="v", required=1, limit=2), "name required limit"),
+        (m.ChangeVolume(name="v", suspended=True), "name suspended"),
+        (m.RemoveVolume(name="v", fsuuid=FSUUID, fence=FENCE), "name fsuuid fence"),
+        (m.StageVolume(name="v", staging_path="/s", fsuuid=FSUUID, capacity=1), "name staging_path fsuuid capacity"),
+        (m.PublishVolume(name="v", staging_path="/s", target_path="/t"), "name staging_path target_path"),
+        (m.UnpublishVolume(name="v", target_path="/t"), "name target_path"),
+        (m.UnstageVolume(name="v", staging_path="/s"), "name staging_path"),
+        (m.ExpandNodeVolume(name="v", volume_path="/t", required=1), "name volume_path required"),
+        (m.StatVolume(name="v", volume_path="/t"), "name volume_path"),
+        (m.ChangeDrive(fsuuid=FSUUID, unschedulable=True), "fsuuid unschedulable"),
+        (m.OrderRepair(fsuuid=FSUUID, id="i", dry_run=True, fence=FENCE), "fsuuid id dry_run fence"),
+        (m.ListDrives(nodes=("n",), devices=("d",), ids=("i",), limit=1), "nodes devices ids limit"),
+        (m.ListVolumes(nodes=("n",), devices=("d",), drives=("i",), limit=1), "nodes devices drives limit"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, m.Message) else "",
+)
+def test_fields_of_a_base_are_written_first_and_defaults_not_at_all(message, fields):
+    assert list(json.loads(encode(message))) == fields.split()
+    assert decode(encode(message), type(message)) == message
 
 
 @pytest.mark.parametrize("name", ["a", "pvc-1", "A.b_c-9", "v" * 128])

@@ -12,6 +12,8 @@ Size = Annotated[int, Meta(gt=0, le=MAX_INT64)]
 Bytes = Annotated[int, Meta(ge=0, le=MAX_INT64)]
 """Bytes, zero allowed."""
 Count = Annotated[int, Meta(ge=0)]
+PageLimit = Annotated[int, Meta(ge=0)]
+"""At most so many on a page; 0 means the server's page size (1,000)."""
 
 VOLUME_NAME_PATTERN: Final = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?\Z"
 VolumeName = Annotated[str, Meta(pattern=VOLUME_NAME_PATTERN)]
@@ -43,6 +45,14 @@ def is_volume_name(name: str) -> bool:
 
 class Message(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """Base of all messages. Unknown fields are ignored, so that versions may differ by one during an upgrade."""
+
+
+class Filters(Message, frozen=True, kw_only=True):
+    """Ask for objects page by page; every filter that is given must hold, an empty one always does."""
+
+    nodes: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    """Kernel names of drives."""
 
 
 class Done(Message, frozen=True, kw_only=True):

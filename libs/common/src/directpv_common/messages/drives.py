@@ -5,7 +5,18 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from directpv_common.messages.base import Bytes, Count, Fence, FsUuid, Message, NodeName, Segments, Timestamp
+from directpv_common.messages.base import (
+    Bytes,
+    Count,
+    Fence,
+    Filters,
+    FsUuid,
+    Message,
+    NodeName,
+    PageLimit,
+    Segments,
+    Timestamp,
+)
 from directpv_common.names import AccessTier
 
 
@@ -87,18 +98,14 @@ class DriveInfo(Message, frozen=True, kw_only=True):
     """Whether its node is there; what is shown of the drive is what was last heard."""
 
 
-class ListDrives(Message, frozen=True, kw_only=True):
-    """Ask for drives; every filter that is given must hold, an empty one always does."""
+class ListDrives(Filters, frozen=True, kw_only=True):
+    """Ask for drives."""
 
-    nodes: tuple[str, ...] = ()
-    devices: tuple[str, ...] = ()
-    """Kernel names."""
     ids: tuple[str, ...] = ()
     statuses: tuple[DriveStatus, ...] = ()
     labels: dict[str, str] = {}
     token: str = ""
-    limit: Count = 0
-    """At most so many; 0 means the server's page size (1,000)."""
+    limit: PageLimit = 0
 
 
 class DrivePage(Message, frozen=True, kw_only=True):
@@ -108,10 +115,15 @@ class DrivePage(Message, frozen=True, kw_only=True):
     next: str = ""
 
 
-class ChangeDrive(Message, frozen=True, kw_only=True):
-    """Change what people decide about one drive; None and empty mean: leave as it is."""
+class DriveId(Message, frozen=True, kw_only=True):
+    """Names one drive; base of what is asked for one."""
 
     fsuuid: FsUuid
+
+
+class ChangeDrive(DriveId, frozen=True, kw_only=True):
+    """Change what people decide about one drive; None and empty mean: leave as it is."""
+
     unschedulable: bool | None = None
     suspended: bool | None = None
     """Its volumes show an empty read-only directory from their next stage and publish on."""
@@ -119,22 +131,15 @@ class ChangeDrive(Message, frozen=True, kw_only=True):
     remove_labels: tuple[str, ...] = ()
 
 
-class DriveId(Message, frozen=True, kw_only=True):
-    """Names one drive."""
-
-    fsuuid: FsUuid
-
-
 # ---- repair ---------------------------------------------------------------------------------------------------
 
 
-class RepairDrive(Message, frozen=True, kw_only=True):
+class RepairDrive(DriveId, frozen=True, kw_only=True):
     """CLI -> controller: check, and unless ``dry_run`` repair, the file system of a drive that nothing uses.
 
     Source: upstream's ``repair`` and its flags, which are those of xfs_repair.
     """
 
-    fsuuid: FsUuid
     id: Annotated[str, Meta(min_length=1, max_length=64)]
     """Chosen by the caller. A repeat with the same id never begins a second run: it finds the first one's outcome."""
     force: bool = False

@@ -7,10 +7,12 @@ from directpv_common.messages.base import (
     Bytes,
     Count,
     Fence,
+    Filters,
     FsUuid,
     Incarnation,
     Message,
     NodeName,
+    PageLimit,
     Segments,
     Size,
     Timestamp,
@@ -81,13 +83,18 @@ class VolumeInfo(Message, frozen=True, kw_only=True):
 # ---- controller API -------------------------------------------------------------------------------------------
 
 
-class CreateVolume(Message, frozen=True, kw_only=True):
+class VolumeId(Message, frozen=True, kw_only=True):
+    """Names one volume; base of what is asked for one."""
+
+    name: VolumeName
+
+
+class CreateVolume(VolumeId, frozen=True, kw_only=True):
     """Place a volume. Safe to repeat under the same name.
 
     ``required`` 0 means no lower bound: the volume takes all that the chosen drive has free, up to ``limit``.
     """
 
-    name: VolumeName
     required: Bytes = 0
     limit: Bytes = 0
     """0 means no upper bound."""
@@ -98,16 +105,9 @@ class CreateVolume(Message, frozen=True, kw_only=True):
     """Tried in order, before the rest of ``requisite``."""
 
 
-class VolumeId(Message, frozen=True, kw_only=True):
-    """Names one volume."""
-
-    name: VolumeName
-
-
-class ExpandVolume(Message, frozen=True, kw_only=True):
+class ExpandVolume(VolumeId, frozen=True, kw_only=True):
     """Reserve a larger size for a volume; a smaller or equal one changes nothing."""
 
-    name: VolumeName
     required: Size
     limit: Bytes = 0
 
@@ -119,27 +119,23 @@ class VolumeExpanded(Message, frozen=True, kw_only=True):
     node_expansion_required: bool = True
 
 
-class ChangeVolume(Message, frozen=True, kw_only=True):
+class ChangeVolume(VolumeId, frozen=True, kw_only=True):
     """Change what people decide about one volume; None means: leave as it is."""
 
-    name: VolumeName
     suspended: bool | None = None
     """It shows an empty read-only directory from its next stage and publish on."""
 
 
-class ListVolumes(Message, frozen=True, kw_only=True):
-    """Ask for volumes; every filter that is given must hold, an empty one always does."""
+class ListVolumes(Filters, frozen=True, kw_only=True):
+    """Ask for volumes."""
 
-    nodes: tuple[str, ...] = ()
-    devices: tuple[str, ...] = ()
     drives: tuple[str, ...] = ()
     """Drive ids."""
     names: tuple[str, ...] = ()
     statuses: tuple[VolumeStatus, ...] = ()
     labels: dict[str, str] = {}
     token: str = ""
-    limit: Count = 0
-    """At most so many; 0 means the server's page size (1,000)."""
+    limit: PageLimit = 0
 
 
 class VolumePage(Message, frozen=True, kw_only=True):
@@ -179,10 +175,9 @@ class Prepared(Message, frozen=True, kw_only=True):
     failed: dict[str, str] = {}
 
 
-class RemoveVolume(Message, frozen=True, kw_only=True):
+class RemoveVolume(VolumeId, frozen=True, kw_only=True):
     """Leader -> node: destroy the data of a volume that is mounted nowhere."""
 
-    name: VolumeName
     fsuuid: FsUuid
     incarnation: Incarnation | None = None
     """Nothing but this one is destroyed; None: the leader is of a version that knows of none."""
@@ -195,26 +190,31 @@ class VolumeRemoved(Message, frozen=True, kw_only=True):
     purged: bool
 
 
-class StageVolume(Message, frozen=True, kw_only=True):
+class _AtStagingPath(VolumeId, frozen=True, kw_only=True):
+    staging_path: AbsolutePath
+
+
+class _AtVolumePath(VolumeId, frozen=True, kw_only=True):
+    volume_path: AbsolutePath
+    """Where the volume is staged or published."""
+
+
+class StageVolume(_AtStagingPath, frozen=True, kw_only=True):
     """Gateway -> node: mount the volume at ``staging_path``; the node decides from its own drives.
 
     ``fsuuid``, ``capacity`` and ``incarnation`` come from the volume context: the first two serve when the drive's
     record is missing, the last one tells whether it is of this volume.
     """
 
-    name: VolumeName
-    staging_path: AbsolutePath
     fsuuid: str = ""
     capacity: Bytes = 0
     incarnation: Incarnation = ""
     mount_flags: tuple[str, ...] = ()
 
 
-class PublishVolume(Message, frozen=True, kw_only=True):
+class PublishVolume(_AtStagingPath, frozen=True, kw_only=True):
     """Gateway -> node: mount the staged volume at ``target_path``."""
 
-    name: VolumeName
-    staging_path: AbsolutePath
     target_path: AbsolutePath
     read_only: bool = False
     single_writer: bool = False
@@ -225,25 +225,19 @@ class PublishVolume(Message, frozen=True, kw_only=True):
     pod_uid: str = ""
 
 
-class UnpublishVolume(Message, frozen=True, kw_only=True):
+class UnpublishVolume(VolumeId, frozen=True, kw_only=True):
     """Gateway -> node: unmount and remove ``target_path``."""
 
-    name: VolumeName
     target_path: AbsolutePath
 
 
-class UnstageVolume(Message, frozen=True, kw_only=True):
+class UnstageVolume(_AtStagingPath, frozen=True, kw_only=True):
     """Gateway -> node: unmount ``staging_path``."""
 
-    name: VolumeName
-    staging_path: AbsolutePath
 
-
-class ExpandNodeVolume(Message, frozen=True, kw_only=True):
+class ExpandNodeVolume(_AtVolumePath, frozen=True, kw_only=True):
     """Gateway -> node: raise the quota of a mounted volume to ``required`` bytes."""
 
-    name: VolumeName
-    volume_path: AbsolutePath
     required: Bytes
     """0: up to what the drive's record says."""
     limit: Bytes = 0
@@ -255,11 +249,8 @@ class NodeVolumeExpanded(Message, frozen=True, kw_only=True):
     capacity: Size
 
 
-class StatVolume(Message, frozen=True, kw_only=True):
+class StatVolume(_AtVolumePath, frozen=True, kw_only=True):
     """Gateway -> node: how full is the volume that is mounted at ``volume_path``?"""
-
-    name: VolumeName
-    volume_path: AbsolutePath
 
 
 class VolumeStats(Message, frozen=True, kw_only=True):
