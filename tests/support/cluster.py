@@ -17,7 +17,7 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 import directpv_common.messages as m
 from directpv_cli.commands import discover, listing
-from directpv_cli.local import processes, stack
+from directpv_cli.local import processes, stack, start, stop
 from directpv_cli.local.csi_client import CsiClient, capability, connect
 from directpv_cli.reading import drives_yaml
 from directpv_common.bus import Bus, connect_bus
@@ -104,7 +104,7 @@ def cluster(**options: object) -> Iterator[Cluster]:
     directory = Path(tempfile.gettempdir()) / f"dpv-{secrets.token_hex(4)}"
     settings = {"nats_port": 0, "drive_size": 1024**3, "drives": 2, **options}
     options_ = stack.Options(directory=str(directory), **settings)  # type: ignore[arg-type]
-    running = Cluster(in_thread(lambda: stack.up(options_)))
+    running = Cluster(in_thread(lambda: start.up(options_)))
     try:
         yield running
     except BaseException:
@@ -113,7 +113,7 @@ def cluster(**options: object) -> Iterator[Cluster]:
     finally:
         for process in running.stack.running:
             processes.send(process, signal.SIGCONT)
-        in_thread(lambda: stack.down(directory))
+        in_thread(lambda: stop.down(directory))
 
 
 def in_thread(work: Callable[[], T]) -> T:

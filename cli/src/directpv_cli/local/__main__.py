@@ -31,7 +31,7 @@ def up(
     state_dir: StateDir = DEFAULT_DIR,
 ) -> None:
     """Start nats-server, controller, node agents and CSI gateways."""
-    from directpv_cli.local import stack
+    from directpv_cli.local import stack, start
     from directpv_cli.local.show import show
     from directpv_common.units import parse_bytes
 
@@ -44,7 +44,7 @@ def up(
             controllers=controllers,
             nats_port=nats_port,
         )
-        show(stack.up(options))
+        show(start.up(options))
     except (stack.StackError, ValueError) as error:
         fail(str(error))
 
@@ -52,10 +52,10 @@ def up(
 @app.command()
 def down(state_dir: StateDir = DEFAULT_DIR) -> None:
     """Stop the stack and leave nothing behind: no process, mount, loop device or file."""
-    from directpv_cli.local import stack
+    from directpv_cli.local import stack, stop
 
     try:
-        stack.down(state_dir.absolute())
+        stop.down(state_dir.absolute())
     except stack.StackError as error:
         fail(str(error))
     say("Stack stopped; nothing is left.")

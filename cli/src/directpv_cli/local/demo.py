@@ -14,7 +14,7 @@ from typing import TypeVar
 from grpclib.exceptions import GRPCError
 
 from directpv_cli.commands import discover, info
-from directpv_cli.local import stack
+from directpv_cli.local import stack, start, stop
 from directpv_cli.local.csi_client import CALL_SECONDS, CsiClient, capability, connect, creation
 from directpv_cli.local.show import ENFORCED_NOT
 from directpv_cli.reaching.session import run
@@ -67,7 +67,7 @@ def demo(*, keep: bool) -> None:
         with _interrupts() as check:
             directory.rmdir()
             with clock.step("start nats-server, controller, node agent and CSI gateway") as done:
-                running = stack.up(stack.Options(directory=str(directory), nats_port=0))
+                running = start.up(stack.Options(directory=str(directory), nats_port=0))
                 done(f"{len(running.running)} processes, {len(running.nodes[0].devices)} drives of 1 GiB")
             if running.quota == "best-effort":
                 say(ENFORCED_NOT)
@@ -82,7 +82,7 @@ def demo(*, keep: bool) -> None:
     finally:
         if not keep and directory.exists():
             with clock.step("remove everything") as done:
-                stack.down(directory)
+                stop.down(directory)
                 done("no process, mount, loop device or file is left")
     say("")
     tables.show(["#", "STEP", "DONE", "TIME"], clock.rows)

@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
 from directpv_cli.install.objects.base import NAMESPACE
-from directpv_cli.install.objects.nats import CLIENT_PORT, NAME, SERVERS
 from directpv_common.errors import Unavailable
 
 HOST: Final = "127.0.0.1"
@@ -25,31 +24,10 @@ READY_SECONDS: Final = 15.0
 LAST_WORDS_SECONDS: Final = 0.5
 """A connection breaks a moment before kubectl says why."""
 REAP_SECONDS: Final = 2.0
-GREET_SECONDS: Final = 5.0
-"""Until a server must greet through the tunnel."""
-TARGETS: Final = (f"service/{NAME}", *(f"pod/{NAME}-{index}" for index in range(SERVERS)))
-"""What kubectl forwards to, in turn until a server greets: of a service it takes any pod that Kubernetes believes in,
-also one on a node that lost its power a moment ago."""
 LINE_BYTES: Final = 1 << 20
 PR_SET_PDEATHSIG: Final = 1
 _FORWARDING: Final = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) -> ")
 _NOTICES: Final = ("Forwarding from ", "Handling connection for ")
-
-
-def command(kubeconfig: str, target: str) -> list[str]:
-    """Return kubectl's command line; the kernel chooses the port. An empty ``kubeconfig``: kubectl finds one itself."""
-    chosen = [f"--kubeconfig={kubeconfig}"] if kubeconfig else []
-    return [
-        "kubectl",
-        *chosen,
-        "-n",
-        NAMESPACE,
-        "port-forward",
-        "--address",
-        HOST,
-        target,
-        f":{CLIENT_PORT}",
-    ]
 
 
 def port_in(line: str) -> int | None:
@@ -73,56 +51,11 @@ def trouble(said: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def way_in(kubeconfig: str) -> AsyncIterator[int]:
-    """Yield a port of loopback behind which a NATS server of the cluster greets, while the block runs.
-
-    Raises:
-        Unavailable: There is none, with what kubectl said when it was asked first; or see :func:`port_forward`.
-    """
-    first: Unavailable | None = None
-    for target in TARGETS:
-        listened = reached = False
-        try:
-            async with port_forward(command(kubeconfig, target)) as port:
-                listened = True
-                await _greeted(port)
-                reached = True
-                yield port
-                return
-        except Unavailable as error:
-            if reached or (first is None and not listened):
-                raise
-            first = first or error
-    assert first is not None
-    raise first
-
-
-async def _greeted(port: int) -> None:
-    """Wait until the server behind the port says who it is, as NATS servers do first.
-
-    Raises:
-        Unavailable: It does not.
-    """
-    writer = None
-    try:
-        async with asyncio.timeout(GREET_SECONDS):
-            reader, writer = await asyncio.open_connection(HOST, port)
-            greeting = await reader.read(1)
-    except (OSError, TimeoutError):
-        greeting = b""
-    finally:
-        if writer is not None:
-            writer.close()
-    if not greeting:
-        raise Unavailable("the cluster cannot be reached: no NATS server answers through kubectl port-forward")
-
-
-@contextlib.asynccontextmanager
 async def port_forward(argv: list[str], within: float = READY_SECONDS) -> AsyncIterator[int]:
     """Run kubectl while the block runs, and yield its port; if it ends before the block does, the block ends with it.
 
     Args:
-        argv: See :func:`command`.
+        argv: See :func:`.tunnel.command`.
         within: Seconds until it must listen.
 
     Raises:

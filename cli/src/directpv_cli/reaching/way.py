@@ -60,7 +60,8 @@ async def reached(url: str, kubeconfig: str) -> AsyncIterator[str]:
     if isinstance(chosen, str):
         yield chosen
         return
-    from directpv_cli.reaching.port_forward import HOST, way_in  # late: a URL that was given needs none of it
+    from directpv_cli.reaching.port_forward import HOST  # late: a URL that was given needs none of it
+    from directpv_cli.reaching.tunnel import way_in
 
     async with way_in(chosen.kubeconfig) as port:
         yield f"nats://{HOST}:{port}"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from directpv_cli.reaching.port_forward import command, port_in, trouble
+from directpv_cli.reaching.port_forward import port_in, trouble
+from directpv_cli.reaching.tunnel import command
 from directpv_cli.reaching.way import LOCAL_URL, Tunnel, way
 from directpv_common.errors import FailedPrecondition
 

@@ -1,0 +1,158 @@
+"""``directpv up``: everything lives below one directory, and is taken down again when something fails."""
+
+import asyncio
+import contextlib
+import functools
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import directpv_common.messages as m
+from directpv_cli.local import disks, processes
+from directpv_cli.local.ports import free_port
+from directpv_cli.local.processes import MARK, wait_until
+from directpv_cli.local.stack import NodeStack, Options, Stack, StackError
+from directpv_cli.local.stop import down
+from directpv_common.api import Controller, Endpoint, Node
+from directpv_common.bus import connect_bus
+from directpv_common.errors import DirectPVError
+from directpv_common.subjects import DEFAULT_PREFIX
+from directpv_common.units import MIB
+
+START_SECONDS: Final = 30.0
+SMALLEST_DRIVE: Final = 512 * MIB
+MAX_SOCKET_PATH: Final = 107
+
+
+def up(options: Options) -> Stack:
+    """Start a stack; when something fails, what was started is taken down again.
+
+    Raises:
+        StackError: Not root, directory in use, a tool missing, a service that does not start.
+    """
+    _check(options)
+    directory = Path(options.directory)
+    try:
+        (directory / "logs").mkdir(parents=True)
+        (directory / "registry").mkdir()
+    except OSError as error:
+        raise StackError(f"{directory}: {error.strerror}; `directpv down` removes an earlier stack") from error
+    stack = Stack(options=options)
+    stack.save()
+    try:
+        _start_udevd(stack)
+        _make_nodes(stack)
+        disks.command("udevadm", "settle", "--timeout=20")  # what udev still adds to a device would change its id
+        stack.quota = "required" if disks.quota_supported(directory) else "best-effort"
+        stack.nats_url = f"nats://127.0.0.1:{options.nats_port or free_port()}"
+        stack.save()
+        for name in stack.services():
+            stack.start(name)
+            if name == "nats":
+                _wait(stack, name, lambda: _listens(stack.nats_url))
+        for node in stack.nodes:
+            _wait(stack, f"gateway-{node.name}", functools.partial(_answers, node.csi_socket))
+        asyncio.run(_all_answer(stack))
+    except BaseException as error:
+        down(directory)
+        if isinstance(error, disks.DiskError | OSError):
+            raise StackError(str(error)) from error
+        raise
+    return stack
+
+
+def _check(options: Options) -> None:
+    if os.geteuid() != 0:
+        raise StackError("needs root: it attaches loop devices and mounts them")
+    if options.drive_size < SMALLEST_DRIVE:
+        raise StackError("--size: a drive must have at least 512 MiB")
+    if options.nodes < 1 or options.drives < 0:
+        raise StackError("--nodes must be at least 1, --drives at least 0")
+    if len(f"{options.directory}/nodes/node-{options.nodes}/csi.sock") > MAX_SOCKET_PATH:
+        raise StackError(f"--state-dir: {options.directory} is too long for a unix socket below it")
+    for program in ("mkfs.xfs", "losetup", "mount", "udevadm"):
+        if shutil.which(program) is None:
+            raise StackError(f"{program} is missing; install the packages xfsprogs, util-linux and udev")
+
+
+def _start_udevd(stack: Stack) -> None:
+    """Start udevd if none answers; it belongs to the stack then, and ends with it."""
+    with contextlib.suppress(disks.DiskError):
+        disks.command("udevadm", "control", "--ping", "--timeout=2")
+        return
+    program = next(filter(os.path.exists, ("/lib/systemd/systemd-udevd", "/usr/lib/systemd/systemd-udevd")))
+    log, env = stack.directory / "logs" / "udevd.log", {MARK: str(stack.directory)}
+    stack.running.append(processes.start("udevd", [program], env=env, log=log))
+    stack.save()
+    _wait(stack, "udevd", _udevd_answers)
+
+
+def _udevd_answers() -> bool:
+    try:
+        disks.command("udevadm", "control", "--ping", "--timeout=1")
+    except disks.DiskError:
+        return False
+    return True
+
+
+def _make_nodes(stack: Stack) -> None:
+    for index in range(1, stack.options.nodes + 1):
+        home = stack.directory / "nodes" / f"node-{index}"
+        (home / "drives").mkdir(parents=True)
+        devices = tuple(
+            disks.make_disk(home / "drives" / f"drive-{number}.img", stack.options.drive_size)
+            for number in range(1, stack.options.drives + 1)
+        )
+        node = NodeStack(name=home.name, devices=devices, root=str(home / "root"), csi_socket=str(home / "csi.sock"))
+        stack.nodes.append(node)
+        stack.save()
+
+
+def _wait(stack: Stack, name: str, condition: Callable[[], bool]) -> None:
+    process = stack.process(name)
+    wait_until(lambda: condition() or not process.alive, START_SECONDS)
+    if not process.alive or not condition():
+        log = stack.directory / "logs" / f"{name}.log"
+        raise StackError(f"{name} did not start: {_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()[-8:] if log.exists() else []
+    return "\n".join(lines) or "it said nothing"
+
+
+async def _all_answer(stack: Stack) -> None:
+    """Wait until every agent and a leader answer.
+
+    Raises:
+        StackError: One does not; shows the end of its log.
+    """
+    async with connect_bus(stack.nats_url, name="directpv up", prefix=DEFAULT_PREFIX) as bus:
+        calls: list[tuple[str, Endpoint[m.Empty, Any], str | None]] = [
+            ("controller-1", Controller.NODE_LIST, None),
+            *((f"nodeagent-{node.name}", Node.NODE_GET, node.name) for node in stack.nodes),
+        ]
+        for name, endpoint, node in calls:
+            try:
+                await bus.call(endpoint, m.Empty(), node=node, within=START_SECONDS, attempt=1)
+            except DirectPVError as error:
+                log = _tail(stack.directory / "logs" / f"{name}.log")
+                raise StackError(f"{name} does not answer ({error.message}): {log}") from error
+
+
+def _listens(url: str) -> bool:
+    host, port = url.removeprefix("nats://").split(":")
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+        return True
+    return False
+
+
+def _answers(path: str) -> bool:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1)
+        client.connect(path)
+        return True
+    return False

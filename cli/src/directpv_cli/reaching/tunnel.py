@@ -1,0 +1,78 @@
+"""A port of loopback behind which a NATS server of the cluster greets; kubectl is asked for one after another."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+from directpv_cli.install.objects.base import NAMESPACE
+from directpv_cli.install.objects.nats import CLIENT_PORT, NAME, SERVERS
+from directpv_cli.reaching.port_forward import HOST, port_forward
+from directpv_common.errors import Unavailable
+
+GREET_SECONDS: Final = 5.0
+"""Until a server must greet through the tunnel."""
+TARGETS: Final = (f"service/{NAME}", *(f"pod/{NAME}-{index}" for index in range(SERVERS)))
+"""What kubectl forwards to, in turn until a server greets: of a service it takes any pod that Kubernetes believes in,
+also one on a node that lost its power a moment ago."""
+
+
+def command(kubeconfig: str, target: str) -> list[str]:
+    """Return kubectl's command line; the kernel chooses the port. An empty ``kubeconfig``: kubectl finds one itself."""
+    chosen = [f"--kubeconfig={kubeconfig}"] if kubeconfig else []
+    return [
+        "kubectl",
+        *chosen,
+        "-n",
+        NAMESPACE,
+        "port-forward",
+        "--address",
+        HOST,
+        target,
+        f":{CLIENT_PORT}",
+    ]
+
+
+@contextlib.asynccontextmanager
+async def way_in(kubeconfig: str) -> AsyncIterator[int]:
+    """Yield a port of loopback behind which a NATS server of the cluster greets, while the block runs.
+
+    Raises:
+        Unavailable: There is none, with what kubectl said when it was asked first; or see :func:`port_forward`.
+    """
+    first: Unavailable | None = None
+    for target in TARGETS:
+        listened = reached = False
+        try:
+            async with port_forward(command(kubeconfig, target)) as port:
+                listened = True
+                await _greeted(port)
+                reached = True
+                yield port
+                return
+        except Unavailable as error:
+            if reached or (first is None and not listened):
+                raise
+            first = first or error
+    assert first is not None
+    raise first
+
+
+async def _greeted(port: int) -> None:
+    """Wait until the server behind the port says who it is, as NATS servers do first.
+
+    Raises:
+        Unavailable: It does not.
+    """
+    writer = None
+    try:
+        async with asyncio.timeout(GREET_SECONDS):
+            reader, writer = await asyncio.open_connection(HOST, port)
+            greeting = await reader.read(1)
+    except (OSError, TimeoutError):
+        greeting = b""
+    finally:
+        if writer is not None:
+            writer.close()
+    if not greeting:
+        raise Unavailable("the cluster cannot be reached: no NATS server answers through kubectl port-forward")
