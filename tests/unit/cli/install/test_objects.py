@@ -1,8 +1,6 @@
-"""What is installed: above all, what each part may do."""
+"""What is installed, and how the choices show in it."""
 
 from dataclasses import replace
-from itertools import product
-from typing import Any
 
 import pytest
 
@@ -10,172 +8,13 @@ from directpv_cli.install.objects import manifest
 from directpv_cli.install.objects.controller import controller_args
 from directpv_cli.install.objects.kube_version import KubeVersion
 from directpv_cli.install.objects.node import agent_args
-from directpv_cli.install.objects.options import Flags, Options
-from directpv_cli.install.objects.parse import parse
+from directpv_cli.install.objects.options import Options
 from directpv_cli.install.objects.paths import PLACES, Ref
 from directpv_common.config import load
 from directpv_controller.config import Config as ControllerConfig
 from directpv_csi_gateway.config import Config as GatewayConfig
 from directpv_nodeagent.config import Config as AgentConfig
-
-Object = dict[str, Any]
-
-
-def built(**flags: Any) -> list[Object]:
-    return manifest.objects(parse(replace(Flags(), **flags)))
-
-
-def one(items: list[Object], kind: str, name: str) -> Object:
-    [found] = [item for item in items if item["kind"] == kind and item["metadata"]["name"] == name]
-    return found
-
-
-def pods(items: list[Object]) -> dict[str, Object]:
-    kinds = ("DaemonSet", "Deployment", "StatefulSet")
-    return {item["metadata"]["name"]: item["spec"]["template"] for item in items if item["kind"] in kinds}
-
-
-def containers(pod: Object) -> dict[str, Object]:
-    return {each["name"]: each for each in pod["spec"]["containers"]}
-
-
-ALL = list(
-    product(
-        [{}, {"nats_url": "nats://n:4222"}, {"nats_url": "nats://n:4222", "nats_leaf_url": "nats-leaf://n:7422"}],
-        [{}, {"openshift": True}, {"nats_replicas": 1, "controller_replicas": 1}],
-    )
-)
-
-
-@pytest.fixture(params=ALL, ids=str)
-def items(request: pytest.FixtureRequest) -> list[Object]:
-    one_part, other_part = request.param
-    return built(**one_part, **other_part)
-
-
-# ---- rights ----------------------------------------------------------------------------------------------------------
-
-
-def test_no_rule_is_about_secrets_or_everything(items: list[Object]) -> None:
-    for role in items:
-        for rule in role.get("rules", []):
-            assert not {"secrets", "*"} & {*rule["resources"], *rule["verbs"], *rule["apiGroups"]}
-
-
-def test_definitions_of_resources_are_only_looked_at_and_only_one(items: list[Object]) -> None:
-    rules = [rule for role in items for rule in role.get("rules", []) if "apiextensions.k8s.io" in rule["apiGroups"]]
-    assert [(rule["verbs"], rule["resourceNames"]) for rule in rules] == [(["get"], ["directpvdrives.directpv.min.io"])]
-
-
-def test_nobody_may_escalate_through_rbac_pods_or_tokens(items: list[Object]) -> None:
-    for role in items:
-        for rule in role.get("rules", []):
-            assert "rbac.authorization.k8s.io" not in rule["apiGroups"]
-            assert "serviceaccounts/token" not in rule["resources"]
-            if "pods" in rule["resources"]:
-                assert rule["verbs"] == ["get"]
-
-
-def test_pods_that_use_volumes_are_read_in_every_namespace(items: list[Object]) -> None:
-    allowed = [role["kind"] for role in items for rule in role.get("rules", []) if "pods" in rule["resources"]]
-    assert allowed == ["ClusterRole"]
-
-
-def test_only_the_controllers_pod_has_a_token_and_only_its_account_has_rights(items: list[Object]) -> None:
-    with_token = [name for name, pod in pods(items).items() if pod["spec"]["automountServiceAccountToken"]]
-    assert with_token == ["controller"]
-    bound = {
-        subject["name"]
-        for item in items
-        if item["kind"].endswith("Binding") and "scc" not in item["metadata"]["name"]
-        for subject in item["subjects"]
-    }
-    assert bound == {"directpv-controller"}
-
-
-def test_each_pod_has_an_account_of_its_own_that_exists(items: list[Object]) -> None:
-    accounts = [pod["spec"]["serviceAccountName"] for pod in pods(items).values()]
-    assert len(set(accounts)) == len(accounts)
-    assert set(accounts) == {item["metadata"]["name"] for item in items if item["kind"] == "ServiceAccount"}
-
-
-# ---- containers ------------------------------------------------------------------------------------------------------
-
-
-def test_only_the_agent_is_privileged(items: list[Object]) -> None:
-    found = pods(items)
-    privileged = [
-        (pod, name)
-        for pod, template in found.items()
-        for name, each in containers(template).items()
-        if each["securityContext"].get("privileged")
-    ]
-    assert privileged == [("node-server", "agent")]
-
-
-def test_every_other_container_can_gain_nothing(items: list[Object]) -> None:
-    for pod in pods(items).values():
-        assert pod["spec"]["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        for name, each in containers(pod).items():
-            security = each["securityContext"]
-            assert security["readOnlyRootFilesystem"], name
-            if name != "agent":
-                assert security["capabilities"] == {"drop": ["ALL"]}, name
-                assert security["allowPrivilegeEscalation"] is False, name
-
-
-def test_only_node_pods_run_as_root_use_folders_of_the_host_or_see_its_processes(items: list[Object]) -> None:
-    for name, pod in pods(items).items():
-        spec = pod["spec"]
-        on_host = any("hostPath" in volume for volume in spec["volumes"])
-        root = not spec["securityContext"].get("runAsNonRoot")
-        assert (on_host, root, spec.get("hostPID", False)) == ((name == "node-server",) * 3)
-        assert "hostNetwork" not in spec
-
-
-def test_only_the_agent_can_make_mounts_that_the_host_sees(items: list[Object]) -> None:
-    for name, each in containers(pods(items)["node-server"]).items():
-        outwards = [m for m in each.get("volumeMounts", []) if m.get("mountPropagation") == "Bidirectional"]
-        assert bool(outwards) == (name == "agent")
-
-
-def test_every_container_says_what_it_needs_and_is_probed_where_it_can_be(items: list[Object]) -> None:
-    for pod in pods(items).values():
-        for each in containers(pod).values():
-            assert set(each["resources"]["requests"]) == {"cpu", "memory"}
-    probed = {name for pod in pods(items).values() for name, each in containers(pod).items() if "livenessProbe" in each}
-    assert {"agent", "gateway", "controller"} <= probed
-    assert all(
-        "livenessProbe" in each
-        for pod in pods(items).values()
-        for name, each in containers(pod).items()
-        if name == "nats"
-    )
-
-
-def test_a_lost_bus_restarts_no_container(items: list[Object]) -> None:
-    """The sidecar's answer depends on NATS: it may make a pod unready, never restart it."""
-    for pod in pods(items).values():
-        for each in containers(pod).values():
-            path = each.get("livenessProbe", {}).get("httpGet", {})
-            assert path.get("port") not in (9898, "healthz")
-            assert path.get("path") != "/ready"
-
-
-def test_every_mount_has_its_volume_and_every_probe_its_port(items: list[Object]) -> None:
-    for pod in pods(items).values():
-        volumes = {volume["name"] for volume in pod["spec"]["volumes"]}
-        numbers = {p["containerPort"] for each in containers(pod).values() for p in each.get("ports", [])}
-        for each in containers(pod).values():
-            assert {m["name"] for m in each.get("volumeMounts", [])} <= volumes
-            own = {p["name"] for p in each.get("ports", [])}
-            for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
-                if "httpGet" in each.get(probe, {}):
-                    assert each[probe]["httpGet"]["port"] in own | numbers
-        assert all(
-            any(m["name"] == v for e in containers(pod).values() for m in e.get("volumeMounts", [])) for v in volumes
-        )
-
+from unit.cli.install.builders import Object, built, containers, one, pods
 
 # ---- wiring ----------------------------------------------------------------------------------------------------------
 
