@@ -24,6 +24,7 @@ from directpv_nodeagent.drives.drives import Drives
 from directpv_nodeagent.drives.growth import Growth
 from directpv_nodeagent.drives.health import HealthWatch
 from directpv_nodeagent.drives.inspection import Host
+from directpv_nodeagent.drives.renewal import Renewal
 from directpv_nodeagent.drives.repair import Repairs
 from directpv_nodeagent.drives.scanner import Scanner
 from directpv_nodeagent.drives.turns import Turns
@@ -60,8 +61,9 @@ class Agent:
         self._teller = Teller()
         host = Host(config.node_name, root, config.topology, quota_required=config.quota == "required")
         executors = DriveExecutors()
-        self.drives = Drives(host, Prober(patterns=config.devices), executors, self._teller.emit)
         turns = Turns(executors)
+        prober, renewal = Prober(patterns=config.devices), Renewal(executors, turns)
+        self.drives = Drives(host, prober, executors, renewal, self._teller.emit)
         work = VolumeWork(self.drives, turns, self._teller.emit, xfs.mount_stand_in(root))
         fences = Fences()
         self._staging = Staging(work)

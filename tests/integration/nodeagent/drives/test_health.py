@@ -20,6 +20,8 @@ from directpv_nodeagent.drives import health as adapter
 from directpv_nodeagent.drives.drives import Drives
 from directpv_nodeagent.drives.health import HealthWatch, physical_disks
 from directpv_nodeagent.drives.inspection import Host
+from directpv_nodeagent.drives.renewal import Renewal
+from directpv_nodeagent.drives.turns import Turns
 from directpv_nodeagent.layout.core.held import Contents, Drive, DriveView
 from directpv_nodeagent.linux.executor import DriveExecutors
 from support.node_client import eventually
@@ -77,7 +79,9 @@ class Bench:
         self.folder = folder
         self.tree = tree
         self.told: list[tuple[str, dict[str, Any]]] = []
-        self.drives = Drives(Host(NODE, str(folder), {}, False), Prober(("*",)), DriveExecutors(), self._emit)
+        executors = DriveExecutors()
+        renewal = Renewal(executors, Turns(executors))
+        self.drives = Drives(Host(NODE, str(folder), {}, False), Prober(("*",)), executors, renewal, self._emit)
         self.watch = HealthWatch(self.drives, tree.roots)
 
     def _emit(self, noun: str, kind: str, subject: str, **data: Any) -> None:

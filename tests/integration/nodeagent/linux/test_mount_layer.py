@@ -1,7 +1,9 @@
 """Mounts on the real kernel: what old kernels get, too, and what a dead drive says."""
 
+import concurrent.futures
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,52 @@ def test_a_read_only_bind_refuses_writes_and_keeps_the_sources_flags(source: Pat
         (target / "file").write_text("y")
     assert caught.value.errno == errno.EROFS
     (source / "file").write_text("the source stays writable")
+
+
+@pytest.fixture
+def occupied(base: Path) -> Path:
+    """A place where something is mounted; bare, it shows a file."""
+    target = base / "t"
+    target.mkdir()
+    (target / "bare").touch()
+    run("mount", "-t", "tmpfs", "-o", "size=1m", "none", str(target))
+    return target
+
+
+@pytest.mark.parametrize("way", ["beneath", "two steps"])
+def test_a_mount_makes_way_for_another_with_flags_of_its_own(source: Path, occupied: Path, way: str) -> None:
+    with (occupied / "open").open("w") as file, files.opened(str(source)) as descriptor:
+        if way == "beneath":
+            mounts.replace(descriptor, str(occupied), frozenset({"ro", "noexec"}))
+        else:
+            mounts.replace_in_two_steps(descriptor, str(occupied), syscalls.MS_RDONLY | syscalls.MS_NOEXEC)
+        file.write("whoever has it open keeps it")
+
+    assert os.listdir(occupied) == ["file"]
+    assert os.statvfs(occupied).f_flag & os.ST_RDONLY
+    assert mounts_below(occupied) == [str(occupied)]
+
+
+def test_a_place_is_never_bare_while_its_mount_is_replaced(source: Path, occupied: Path) -> None:
+    if (release := tuple(map(int, os.uname().release.split(".")[:2]))) < (6, 5):
+        pytest.skip(f"Linux {release} cannot attach beneath a mount; 6.5 can")
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            seen.update(os.listdir(occupied))
+
+    with concurrent.futures.ThreadPoolExecutor() as pool, files.opened(str(source)) as descriptor:
+        looking = pool.submit(look)
+        try:
+            for _ in range(500):
+                mounts.replace(descriptor, str(occupied), frozenset())
+        finally:
+            done.set()
+        looking.result()
+
+    assert "bare" not in seen
 
 
 def test_a_busy_mount_is_taken_away_lazily(source: Path, base: Path) -> None:

@@ -13,15 +13,20 @@ STAGED = "6 1 8:16 /pvc-1 /staging rw,noatime - xfs /dev/sdb rw,prjquota\n"
 PUBLISHED = "7 1 8:16 /pvc-1 /target ro,nosuid,noatime - xfs /dev/sdb rw,prjquota\n"
 SUBPATH = "8 1 8:16 /pvc-1/a/b /subpath rw,noatime - xfs /dev/sdb rw,prjquota\n"
 NEIGHBOUR = "9 1 8:32 /pvc-2 /other rw,noatime - xfs /dev/sdc rw,prjquota\n"
-COVER = "10 1 0:55 / /target ro,nosuid,nodev,noexec,relatime - tmpfs directpv-cover:noatime+ro:/pvc-1 ro,size=4k\n"
+COVER = "10 1 0:55 / /target ro,nosuid,nodev,noexec,relatime - tmpfs directpv-cover:u:noatime+ro:/pvc-1 ro,size=4k\n"
+FORMER_COVER = COVER.replace(":u:", ":")
 
 
 def dead(mount: Mount) -> bool:
     return mount.device == "8:16"
 
 
+def stale_mounts(table: MountTable, *names: str) -> list[Stale]:
+    return renewal.stale_mounts(table, "u", names, {"8:16", "8:32"}, dead)
+
+
 def places(table: MountTable, *names: str) -> list[str]:
-    return [stale.path for stale in renewal.stale_mounts(table, names, dead)]
+    return [stale.path for stale in stale_mounts(table, *names)]
 
 
 def test_every_place_that_shows_a_volume_dead_is_renewed_in_the_order_in_which_it_was_made() -> None:
@@ -30,12 +35,12 @@ def test_every_place_that_shows_a_volume_dead_is_renewed_in_the_order_in_which_i
 
 
 def test_a_directory_of_a_volume_is_renewed_as_that_directory() -> None:
-    (stale,) = renewal.stale_mounts(parse(SUBPATH), ["pvc-1"], dead)
+    (stale,) = stale_mounts(parse(SUBPATH), "pvc-1")
     assert stale.parts == ["pvc-1", "a", "b"]
 
 
 def test_a_mount_keeps_its_own_flags() -> None:
-    (stale,) = renewal.stale_mounts(parse(PUBLISHED), ["pvc-1"], dead)
+    (stale,) = stale_mounts(parse(PUBLISHED), "pvc-1")
     assert stale.flags == {"ro", "nosuid", "noatime"}
 
 
@@ -47,6 +52,7 @@ def test_a_mount_keeps_its_own_flags() -> None:
         pytest.param(DRIVE, ["u"], id="it is the drive itself"),
         pytest.param(STAGED + "11 6 0:40 / /staging rw - tmpfs other rw\n", ["pvc-1"], id="something else is on top"),
         pytest.param(STAGED.replace(" xfs ", " ext4 "), ["pvc-1"], id="it is no XFS"),
+        pytest.param(COVER.replace(":u:", ":other:"), ["pvc-1"], id="it is the cover of another drive"),
     ],
 )
 def test_a_place_is_left_alone_if(lines: str, names: list[str]) -> None:
@@ -54,13 +60,25 @@ def test_a_place_is_left_alone_if(lines: str, names: list[str]) -> None:
 
 
 def test_what_a_cover_stands_for_is_read_back_from_the_mount_table() -> None:
-    stale = Stale("/target", "/pvc-1/a", frozenset({"ro", "noatime"}))
-    line = f"10 1 0:55 / /target ro - tmpfs {renewal.cover_source(stale)} ro\n"
-    assert renewal.stale_mounts(parse(line), ["pvc-1"], dead) == [stale]
+    stale = Stale("/target", "/pvc-1/a:b", frozenset({"ro", "noatime"}), "u")
+    line = f"10 1 0:55 / /target ro - tmpfs {renewal.cover_source(stale, 'u')} ro\n"
+    assert stale_mounts(parse(line), "pvc-1") == [stale]
 
 
-def test_a_covered_place_is_renewed() -> None:
-    assert places(parse(PUBLISHED + COVER), "pvc-1") == ["/target"]
+@pytest.mark.parametrize("cover", [COVER, FORMER_COVER])
+def test_a_covered_place_is_renewed(cover: str) -> None:
+    assert places(parse(PUBLISHED + cover), "pvc-1") == ["/target"]
+
+
+def test_a_dead_mount_of_a_device_that_never_carried_the_drive_is_another_drives_whatever_its_name() -> None:
+    table = parse(STAGED)
+    assert renewal.stale_mounts(table, "u", ["pvc-1"], {"8:160"}, dead) == []
+    assert renewal.stale_mounts(table, "u", ["pvc-1"], {"8:160", "8:16"}, dead) != []
+
+
+def test_a_dead_mount_on_top_of_the_new_one_is_dead_still_wherever_the_table_has_it() -> None:
+    beneath = "12 1 8:32 /pvc-1 /staging rw,noatime - xfs /dev/sdc rw,prjquota\n"
+    assert places(parse(STAGED.replace("6 1", "6 12") + beneath), "pvc-1") == ["/staging"]
 
 
 def test_a_cover_is_the_volumes_own_and_may_be_unmounted_with_it() -> None:

@@ -46,6 +46,22 @@ def test_a_read_only_mount_is_told_from_a_read_only_file_system() -> None:
     assert [mount.read_only for mount in table.mounts] == [True, False]
 
 
+def test_a_mount_that_was_attached_beneath_another_is_not_on_top_though_it_comes_later() -> None:
+    table = parse("5 7 8:1 / /a rw - xfs old rw\n6 1 8:2 / /b rw - xfs s rw\n7 1 8:3 / /a rw - xfs new rw\n")
+    top = table.at("/a")
+
+    assert top is not None
+    assert top.source == "old"
+    below = table.beneath(top)
+    assert below is not None
+    assert below.source == "new"
+    assert table.beneath(below) is None
+
+
+def test_a_mount_that_is_its_own_parent_is_on_top() -> None:
+    assert parse("1 1 0:2 / / rw - rootfs rootfs rw\n").at("/") is not None
+
+
 def test_a_line_of_two_tables_counts_once() -> None:
     assert len(parse(LINES, LINES).mounts) == len(parse(LINES).mounts)
 

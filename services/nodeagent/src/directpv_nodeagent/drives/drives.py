@@ -6,6 +6,7 @@ import functools
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import replace
 from typing import Final
 
 from directpv_common.clock import now_rfc3339
@@ -16,9 +17,12 @@ from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.drives.core.advice import advice_for
 from directpv_nodeagent.drives.core.states import Observation, Step, step
 from directpv_nodeagent.drives.inspection import Host, NotOurs
-from directpv_nodeagent.drives.takeover import TakeOverFailed, take_over
+from directpv_nodeagent.drives.renewal import Renewal
+from directpv_nodeagent.drives.takeover import StillMounted, TakeOverFailed, take_over
+from directpv_nodeagent.layout.contents import uses_in
 from directpv_nodeagent.layout.core.held import Contents, Drive, DriveView
 from directpv_nodeagent.linux.executor import DriveExecutors
+from directpv_nodeagent.linux.mounts import own_mounts
 
 log = logging.getLogger(__name__)
 
@@ -27,16 +31,18 @@ Emit = Callable[..., None]
 
 TAKE_OVER_SECONDS: Final = 300.0
 """Log recovery and quotacheck of a large drive take minutes."""
+TABLE_SECONDS: Final = 20.0
 _HEALTHY_AGAIN: Final = frozenset({"found", "recovered"})
 
 
 class Drives:
     """All drives of this node."""
 
-    def __init__(self, host: Host, prober: Prober, executors: DriveExecutors, emit: Emit) -> None:
+    def __init__(self, host: Host, prober: Prober, executors: DriveExecutors, renewal: Renewal, emit: Emit) -> None:
         self.host = host
         self.prober = prober
         self.executors = executors
+        self.renewal = renewal
         self.emit = emit
         self.by_id: dict[str, Drive] = {}
         self.rescans = 0
@@ -92,12 +98,7 @@ class Drives:
         while True:
             known = self.by_id.get(fsuuid)
             changes, staging = (known.changes, dict(known.staging_paths)) if known else (0, {})
-            contents = await self.executors.run(
-                fsuuid,
-                functools.partial(take_over, self.host, fsuuid, facts, staging),
-                TAKE_OVER_SECONDS,
-                "mounting it",
-            )
+            contents = await self._renewed(await self._taken(fsuuid, facts, staging), staging)
             if known is None or known.changes == changes:
                 break
             # An operation that had begun before ended after the drive was read: read it again.
@@ -105,6 +106,25 @@ class Drives:
         drive = self._accept(fsuuid, contents)
         self.on_take_over(drive)
         return drive
+
+    async def _taken(self, fsuuid: str, facts: DeviceFacts, staging: dict[str, str]) -> Contents:
+        """Take the drive over; if its own failed file system is in the way, places that show it are covered first."""
+        work = functools.partial(take_over, self.host, fsuuid, facts, staging)
+        try:
+            return await self.executors.run(fsuuid, work, TAKE_OVER_SECONDS, "mounting it")
+        except StillMounted:
+            await self.renewal.release(self.host.root, fsuuid, facts.major_minor)
+        return await self.executors.run(fsuuid, work, TAKE_OVER_SECONDS, "mounting it")
+
+    async def _renewed(self, contents: Contents, staging: dict[str, str]) -> Contents:
+        """Give places that show volumes of the drive dead its new mount, before it is said to be well."""
+        view, volumes = contents.view, contents.volumes
+        if not await self.renewal.renew(view):
+            return contents
+        uses = await self.executors.run(
+            view.fsuuid, lambda: uses_in(own_mounts(), view, volumes, staging), TABLE_SECONDS, "reading the mount table"
+        )
+        return replace(contents, uses=uses)
 
     def _accept(self, fsuuid: str, contents: Contents) -> Drive:
         """Take in what was found on a drive."""

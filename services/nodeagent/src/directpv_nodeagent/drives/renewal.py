@@ -1,37 +1,141 @@
-"""Gives places that show a failed file system the drive's new mount; see :mod:`..core.renewal`. Blocks."""
+"""Gives places that show a failed file system the drive's new mount; see :mod:`.core.renewal`.
 
+Stage, publish and their opposites decide from the mount table and then change it. So does this: each place is looked at
+and changed in the turn of its volume, so that nobody mounts or unmounts there meanwhile. An operation that hangs, maybe
+on the dead drive itself, keeps its turn: then the volume is left, and the next look at the drive tries again.
+"""
+
+import asyncio
 import contextlib
 import errno
 import logging
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Final
 
-from directpv_nodeagent.drives import xfs
+from directpv_common.errors import DirectPVError
+from directpv_nodeagent.drives import numbers, xfs
 from directpv_nodeagent.drives.core import renewal
 from directpv_nodeagent.drives.core.renewal import Stale
+from directpv_nodeagent.drives.turns import Turns
+from directpv_nodeagent.layout.core.held import DriveView
+from directpv_nodeagent.layout.core.layout import PROBE_DIR, drive_path
 from directpv_nodeagent.layout.drive_dir import DriveDir
+from directpv_nodeagent.layout.volume_dirs import drive_of
 from directpv_nodeagent.linux import files, mounts, syscalls
-from directpv_nodeagent.linux.core.mountinfo import Mount
+from directpv_nodeagent.linux.core.mountinfo import Mount, MountTable
+from directpv_nodeagent.linux.executor import DriveExecutors
 
 log = logging.getLogger(__name__)
 
+TURN_SECONDS: Final = 5.0
+"""How long a volume's turn is waited for; what works on the volume for longer hangs, maybe on the dead drive."""
+SWAP_SECONDS: Final = 20.0
+"""A few mounts; what takes longer hangs."""
 
-def renew(drive: DriveDir) -> int:
-    """Mount the volumes of a drive that is well in all places that show them dead or covered; return how many.
 
-    A place that fails is logged and left as it is: the next take-over tries again.
-    """
-    done = 0
-    for stale in renewal.stale_mounts(mounts.own_mounts(), drive.volume_names(), _is_dead):
-        try:
-            with _shown(drive, stale) as directory:
-                _swap(directory, stale)
-            done += 1
-        except OSError as error:
-            log.warning("mount not renewed", extra={"path": stale.path, "error": str(error)})
+class Renewal:
+    """Changes mounts of volumes whose drive has failed or is back; every wait in it has a limit."""
+
+    def __init__(self, executors: DriveExecutors, turns: Turns) -> None:
+        self._executors = executors
+        self._turns = turns
+        self._left: set[str] = set()
+
+    async def renew(self, view: DriveView) -> bool:
+        """Mount a well drive's volumes in all places that show them dead or covered; tell whether there were any.
+
+        A place that fails is logged and left as it is: the next take-over tries again. Never raises.
+        """
+        outcomes = await self._each(view.fsuuid, lambda: _stale_volumes(view), lambda name: _renew(view, name))
+        if None in outcomes:
+            self._left.add(view.fsuuid)
         else:
-            log.info("mount renewed", extra={"path": stale.path, "volume": stale.parts[0], "drive": drive.fsuuid})
+            self._left.discard(view.fsuuid)
+        return any(outcomes)
+
+    async def go_on(self, view: DriveView) -> None:
+        """Renew what was left since something else worked on it, if there is any such thing."""
+        if view.fsuuid in self._left:
+            await self.renew(view)
+
+    async def release(self, root: str, fsuuid: str, device: str) -> None:
+        """Let go of a drive's failed file system wherever this namespace shows it; places of volumes are covered.
+
+        What cannot be covered is logged, and holds the file system still. Never raises.
+
+        Args:
+            root: The agent's directory.
+            fsuuid: The drive.
+            device: ``major:minor``.
+        """
+        await self._each(
+            fsuuid, lambda: _volumes_to_release(root, fsuuid, device), lambda name: _release(root, fsuuid, device, name)
+        )
+
+    async def _each(
+        self, fsuuid: str, find: Callable[[], Collection[str]], work: Callable[[str], int]
+    ) -> list[int | None]:
+        """Call blocking ``work`` for each volume that ``find`` returns; None where it was not done, or not seen to."""
+        key = f"renewing {fsuuid}"  # threads apart from the drive's: those serve the volumes that are well
+        try:
+            names = await self._executors.run(key, find, SWAP_SECONDS, "looking for dead mounts")
+        except (DirectPVError, OSError) as error:
+            log.warning("dead mounts not looked for", extra={"drive": fsuuid, "error": str(error)})
+            return [None]
+        return await asyncio.gather(*(self._in_turn(key, name, lambda name=name: work(name)) for name in names))  # type: ignore[misc]
+
+    async def _in_turn(self, key: str, name: str, work: Callable[[], int]) -> int | None:
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                async with asyncio.timeout(TURN_SECONDS):
+                    turn = await stack.enter_async_context(self._turns.take(name, kind="renewal"))
+                return await turn.run(key, work, SWAP_SECONDS, f"renewing mounts of {name}")
+        except TimeoutError:
+            cause = f"{', '.join(self._turns.running(name))} takes long"
+        except (DirectPVError, OSError) as error:
+            cause = str(error)
+        log.warning("mounts of a volume left as they are", extra={"volume": name, "cause": cause})
+        return None
+
+
+# ---- blocking -------------------------------------------------------------------------------------------------------
+
+
+def _stale_volumes(view: DriveView) -> list[str]:
+    """Return the volumes of a mounted drive that have dead or covered places."""
+    with drive_of(view) as drive:
+        found = _stale(view, mounts.own_mounts(), drive.volume_names())
+    return list(dict.fromkeys(stale.parts[0] for stale in found))
+
+
+def _stale(view: DriveView, table: MountTable, volumes: Collection[str]) -> list[Stale]:
+    known = numbers.numbers_of(view.root, view.fsuuid) | {view.device}
+    return renewal.stale_mounts(table, view.fsuuid, volumes, known, _is_dead)
+
+
+def _about(name: str) -> MountTable:
+    """Return what the mount table has about the places where a volume is mounted or covered, of whatever drive."""
+    paths = {mount.path for mount in mounts.own_mounts(f"/{name}").mounts}
+    return mounts.own_mounts(*paths) if paths else MountTable(())
+
+
+def _renew(view: DriveView, name: str) -> int:
+    """Mount one volume wherever it is dead or covered; return how many places there were."""
+    done, table = 0, _about(name)
+    with drive_of(view) as drive:
+        for stale in _stale(view, table, [name]):
+            about = {"path": stale.path, "volume": name, "drive": view.fsuuid}
+            try:
+                with _shown(drive, stale) as directory:
+                    _swap(view, directory, stale, table)
+                done += 1
+            except OSError as error:
+                log.warning("mount not renewed", extra={**about, "error": str(error)})
+            else:
+                log.info("mount renewed", extra=about)
     return done
 
 
@@ -54,36 +158,57 @@ def _shown(drive: DriveDir, stale: Stale) -> Iterator[int]:
         yield directory
 
 
-def _swap(directory: int, stale: Stale) -> None:
-    """Take the dead mount away and mount ``directory`` in its place, one right after the other.
+def _swap(view: DriveView, directory: int, stale: Stale, table: MountTable) -> None:
+    """Mount ``directory`` at a place, and take the dead mount there away.
 
-    A place that cannot get it is covered: left bare, it would let a container write to the disk of the host.
+    A place that is bare after a failure is covered: it would let a container write to the disk of the host.
     """
-    syscalls.umount(stale.path, syscalls.MNT_DETACH)
+    top = table.at(stale.path)
+    below = table.beneath(top) if top is not None else None
+    if below is not None and (below.device, below.root) == (view.device, stale.root):
+        syscalls.umount(stale.path, syscalls.MNT_DETACH)  # a former renewal was killed between its two steps
+        return
     try:
-        mounts.bind(directory, stale.path, stale.flags)
+        mounts.replace(directory, stale.path, stale.flags)
     except OSError:
-        _cover(stale)
+        if mounts.own_mounts(stale.path).at(stale.path) is None:
+            _mount_cover(stale.path, stale, view.fsuuid)
         raise
 
 
-def _cover(stale: Stale) -> None:
+def _mount_cover(path: str, stale: Stale, fsuuid: str) -> None:
     flags = syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
-    syscalls.mount(renewal.cover_source(stale), stale.path, "tmpfs", flags, "size=4k,mode=0755")
+    syscalls.mount(renewal.cover_source(stale, fsuuid), path, "tmpfs", flags, "size=4k,mode=0755")
 
 
-def release(device: str, place: str) -> None:
-    """Let go of the failed file system on ``device`` wherever this namespace shows it; places of volumes are covered.
+def _volumes_to_release(root: str, fsuuid: str, device: str) -> list[str]:
+    found = renewal.mounts_to_release(mounts.own_mounts(device), device, drive_path(root, fsuuid))
+    return list(dict.fromkeys(stale.parts[0] for stale in found))
 
-    Args:
-        device: ``major:minor``.
-        place: Where the drive itself is mounted.
-    """
-    table = mounts.own_mounts()
-    for stale in renewal.mounts_to_release(table, device, place):
+
+def _release(root: str, fsuuid: str, device: str, name: str) -> int:
+    """Cover one volume wherever the file system on ``device`` shows it; return how many places there were."""
+    place = drive_path(root, fsuuid)
+    all_of_it = renewal.mounts_to_release(mounts.own_mounts(device), device, place)
+    found = [stale for stale in all_of_it if stale.parts[0] == name]
+    for stale in found:
         log.warning("dead mount covered", extra={"path": stale.path, "shows": stale.root})
-        syscalls.umount(stale.path, syscalls.MNT_DETACH)
-        _cover(stale)
+        _cover(root, stale, fsuuid)
+    return len(found)
+
+
+def _cover(root: str, stale: Stale, fsuuid: str) -> None:
+    """Put a cover in the place of a dead mount; it is made elsewhere, where the agent's next start cleans up."""
+    made = tempfile.mkdtemp(prefix="cover-", dir=f"{root}/{PROBE_DIR}")
+    try:
+        _mount_cover(made, stale, fsuuid)
+        try:
+            with mounts.directory(made) as empty:
+                mounts.replace(empty, stale.path, frozenset())
+        finally:
+            mounts.unmount(made)
+    finally:
+        os.rmdir(made)
 
 
 def foreign_holders(device: str) -> list[str]:

@@ -160,6 +160,8 @@ class Scanner:
             return
         if drive is not None and drive.readable and drive.view.device == facts.major_minor:
             if await self._still_well(drive, facts, seen):
+                if drive.record.status is DriveStatus.READY:
+                    await self._drives.renewal.go_on(drive.view)
                 return
         elif drive is None and self._drives.is_refused(fsuuid, facts):
             return

@@ -7,14 +7,13 @@
             │ unclear: replay the log, look again                                  │
             │ yes                                                                  │
             ▼                                                                      ▼
-    mount with project quota ──► the same two questions again ──► volumes that were mounted dead are mounted anew
-                                                              ──► records, project ids, limits, remains, mounts
+    mount with project quota ──► the same two questions again ──► records, project ids, limits, remains, mounts
 
-A drive that was mounted here and turns out not to be ours, or cannot be read, is unmounted again.
+A drive that was mounted here and turns out not to be ours, or cannot be read, is unmounted again. Mounts of volumes are
+none of its business: :mod:`.renewal` changes them, before and after.
 """
 
 import contextlib
-import dataclasses
 import errno
 import logging
 import os
@@ -24,14 +23,14 @@ from directpv_common.clock import now_rfc3339
 from directpv_common.errors import DirectPVError
 from directpv_common.messages import DriveRecord
 from directpv_nodeagent.devices.core.facts import DeviceFacts
-from directpv_nodeagent.drives import renewal, xfs
+from directpv_nodeagent.drives import numbers, renewal, xfs
 from directpv_nodeagent.drives.core import standing
 from directpv_nodeagent.drives.core.growth import check_fits
 from directpv_nodeagent.drives.core.standing import Standing
 from directpv_nodeagent.drives.core.states import Observation
 from directpv_nodeagent.drives.inspection import Host, inspect, record_if_ours
 from directpv_nodeagent.layout import usage
-from directpv_nodeagent.layout.contents import read_contents, uses_in
+from directpv_nodeagent.layout.contents import read_contents
 from directpv_nodeagent.layout.core.held import Contents, DriveView
 from directpv_nodeagent.layout.core.layout import drive_path
 from directpv_nodeagent.layout.core.places import describe_paths
@@ -54,6 +53,10 @@ class TakeOverFailed(Exception):
         """What the drive says about itself, if that could be read."""
 
 
+class StillMounted(TakeOverFailed):
+    """The failed file system of its own device keeps it busy, and is mounted in this namespace: that can be changed."""
+
+
 def take_over(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str] | None = None) -> Contents:
     """Mount the drive on the device ``facts``, unless it is mounted already, and return what is on it.
 
@@ -65,12 +68,13 @@ def take_over(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, st
 
     Raises:
         NotOurs: It is no drive of this node; it is as it was.
+        StillMounted: Its own failed file system must go from where volumes of it are mounted first.
         TakeOverFailed: It cannot be mounted or read.
     """
     path = drive_path(host.root, fsuuid)
     seen: DriveRecord | None = None
     try:
-        mounted = _clear_place(path, facts)
+        mounted = _clear_place(host, fsuuid, facts)
         if not mounted:
             if facts.superblock is not None:
                 check_fits(facts.name, facts.superblock.total, facts.size)
@@ -90,12 +94,14 @@ def take_over(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, st
         raise
 
 
-def _clear_place(path: str, facts: DeviceFacts) -> bool:
+def _clear_place(host: Host, fsuuid: str, facts: DeviceFacts) -> bool:
     """Tell whether the drive is mounted at its place; take away what is dead there.
 
     Where else a dead file system is mounted, volumes of it are used: those places are renewed after the drive is
     mounted again.
     """
+    path = drive_path(host.root, fsuuid)
+    numbers.note(host.root, facts.major_minor, fsuuid)
     while (top := (table := mounts.own_mounts()).at(path)) is not None:
         alive = xfs.is_alive(path, top.device)
         what = standing.standing(table, path, facts.major_minor, alive=alive)
@@ -104,14 +110,16 @@ def _clear_place(path: str, facts: DeviceFacts) -> bool:
         if what is Standing.OTHER:
             raise TakeOverFailed(Observation.MOUNT_FAILED, f"{top.source} is mounted at {path}; unmount it")
         log.warning("dead mount taken away", extra={"path": path, "device": top.source})
+        numbers.note(host.root, top.device, fsuuid)
         mounts.unmount(path)
     return False
 
 
 def _inspect_freed(host: Host, fsuuid: str, facts: DeviceFacts) -> DriveRecord:
-    """Inspect the device; if its own failed file system keeps it busy, let go of that first.
+    """Inspect the device; if its own failed file system keeps it busy, tell who must let go of that first.
 
     Raises:
+        StillMounted: Places of volumes must be covered.
         TakeOverFailed: Others hold the failed file system, or have files open on it.
     """
     try:
@@ -119,27 +127,26 @@ def _inspect_freed(host: Host, fsuuid: str, facts: DeviceFacts) -> DriveRecord:
     except OSError as error:
         if error.errno != errno.EBUSY:
             raise
-    path, device = drive_path(host.root, fsuuid), facts.major_minor
-    used = [mount for mount in mounts.own_mounts().of(device) if xfs.is_alive(mount.path, device)]
-    if used:
-        raise TakeOverFailed(Observation.MOUNT_FAILED, f"{facts.name} is mounted at {used[0].path}; unmount it")
+    device = facts.major_minor
+    places = [mount.path for mount in mounts.own_mounts(device).of(device)]
+    if used := [path for path in places if xfs.is_alive(path, device)]:
+        raise TakeOverFailed(Observation.MOUNT_FAILED, f"{facts.name} is mounted at {used[0]}; unmount it")
+    failed = f"the file system of {facts.name} has failed, and"
     if holders := renewal.foreign_holders(device):
         raise TakeOverFailed(
             Observation.STALE_MOUNT,
-            f"the file system of {facts.name} has failed, and processes of other mount namespaces hold it: "
-            f"{describe_paths(holders)}; restart these pods, then it is mounted anew",
+            f"{failed} processes of other mount namespaces hold it: {describe_paths(holders)}; restart these pods, "
+            "then it is mounted anew",
         )
-    renewal.release(device, path)
-    try:
-        return inspect(host, fsuuid, facts)
-    except OSError as error:
-        if error.errno != errno.EBUSY:
-            raise
-        raise TakeOverFailed(
+    if places:
+        raise StillMounted(
             Observation.STALE_MOUNT,
-            f"the file system of {facts.name} has failed, and programs have files open on it; end them (lsof +f -- "
-            "shows them), then it is mounted anew",
-        ) from error
+            f"{failed} is mounted at {describe_paths(places)}, where an operation has not ended; it is tried again",
+        )
+    raise TakeOverFailed(
+        Observation.STALE_MOUNT,
+        f"{failed} programs have files open on it; end them (lsof +f -- shows them), then it is mounted anew",
+    )
 
 
 def _take(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str], *, newly: bool) -> Contents:
@@ -159,10 +166,6 @@ def _take(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str], 
             contents = read_contents(view, drive, fresh, mounts.own_mounts(), staging)
             if fresh != record or not newly:
                 drive.write_record(fresh)
-            # Last: a take-over that fails unmounts the drive again, which renewed places would keep half mounted.
-            if renewal.renew(drive):
-                uses = uses_in(mounts.own_mounts(), view, contents.volumes, staging)
-                contents = dataclasses.replace(contents, uses=uses)
             return contents
     except OSError as error:
         observation = Observation.IO_ERROR if error.errno in xfs.DEAD else Observation.MOUNT_FAILED

@@ -11,7 +11,7 @@ from directpv_nodeagent.linux.executor import DriveExecutors
 
 T = TypeVar("T")
 
-_QUEUES: Final = frozenset({"prepare", "purge"})
+_QUEUES: Final = frozenset({"prepare", "purge", "renewal"})
 """Short, and sent by nobody who would repeat them at once: they wait for their turn, and others wait for them."""
 _BY_TARGET: Final = frozenset({"publish", "unpublish"})
 

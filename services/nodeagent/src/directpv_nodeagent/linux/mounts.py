@@ -113,14 +113,59 @@ def bind(source: int, target: str, flags: Set[str]) -> None:
         bind_in_two_steps(source, target, bits)
 
 
-def _bind_atomically(source: int, target: int, bits: int) -> None:
+def _bind_atomically(source: int, target: int, bits: int, *, beneath: bool = False) -> None:
+    with _cloned(source, bits) as tree:
+        syscalls.attach_mount(tree, target, beneath=beneath)
+
+
+@contextlib.contextmanager
+def _cloned(source: int, bits: int) -> Iterator[int]:
+    """Return a mount of ``source`` that is attached nowhere yet; one that stays so is gone afterwards."""
     tree = syscalls.clone_mount(source)
     try:
         if bits:
             syscalls.set_mount_flags(tree, bits)
-        syscalls.attach_mount(tree, target)
+        yield tree
     finally:
         os.close(tree)
+
+
+def replace(source: int, target: str, flags: Set[str]) -> None:
+    """Show the directory ``source`` (a descriptor) at ``target`` instead of the topmost mount there, which goes lazily.
+
+    The new mount is there before the old one goes, so the place is bare at no time. Kernels before 6.5 cannot attach
+    beneath a mount: the new one is made before the old one goes, and attached right after.
+
+    Raises:
+        OSError: What the kernel said. The old mount is there still or, before Linux 6.5, the place is bare.
+    """
+    bits = sum(_MS[flag] for flag in flags)
+    try:
+        with directory(target) as top:
+            _bind_atomically(source, top, bits, beneath=True)
+    except OSError as error:
+        if error.errno != errno.EINVAL and error.errno not in _OLD_KERNEL:
+            raise
+        replace_in_two_steps(source, target, bits)
+    else:
+        syscalls.umount(target, syscalls.MNT_DETACH)
+
+
+def replace_in_two_steps(source: int, target: str, bits: int) -> None:
+    """As :func:`replace`, the way of kernels before 6.5; ``bits`` are MS_* flags."""
+    with contextlib.ExitStack() as stack:
+        tree = None
+        try:
+            tree = stack.enter_context(_cloned(source, bits))
+        except OSError as error:
+            if error.errno not in _OLD_KERNEL:
+                raise
+        syscalls.umount(target, syscalls.MNT_DETACH)
+        if tree is None:
+            bind_in_two_steps(source, target, bits)
+        else:
+            with directory(target) as below:
+                syscalls.attach_mount(tree, below)
 
 
 def bind_in_two_steps(source: int, target: str, bits: int) -> None:

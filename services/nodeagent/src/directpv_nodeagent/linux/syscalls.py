@@ -32,6 +32,7 @@ _OPEN_TREE_CLONE: Final = 1
 _OPEN_TREE_CLOEXEC: Final = os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH: Final = 0x4
 _MOVE_MOUNT_T_EMPTY_PATH: Final = 0x40
+_MOVE_MOUNT_BENEATH: Final = 0x200
 _ATTR_ATIME_MASK: Final = 0x70
 _SYS_OPEN_TREE: Final = 428
 _SYS_MOVE_MOUNT: Final = 429
@@ -91,9 +92,15 @@ def set_mount_flags(tree: int, flags: int) -> None:
         raise _fail("mount_setattr")
 
 
-def attach_mount(tree: int, target: int) -> None:
-    """Attach the mount ``tree`` on the directory ``target``, both descriptors."""
-    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
+def attach_mount(tree: int, target: int, *, beneath: bool = False) -> None:
+    """Attach the mount ``tree`` on the directory ``target``, both descriptors.
+
+    Args:
+        tree: The mount.
+        target: The directory; the root of a mount if ``beneath``.
+        beneath: Whether ``tree`` goes below the mount whose root ``target`` is, not on it; EINVAL before Linux 6.5.
+    """
+    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH | (_MOVE_MOUNT_BENEATH if beneath else 0)
     if _libc.syscall(_SYS_MOVE_MOUNT, tree, b"", target, b"", flags) != 0:
         raise _fail("move_mount")
 

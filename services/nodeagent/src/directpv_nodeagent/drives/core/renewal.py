@@ -7,6 +7,9 @@ sees what is mounted on the host) works again without its pod being deleted.
 Sometimes the dead file system must go from everywhere before the disk can be mounted again: when the same block device
 came back to life. Meanwhile such a place is *covered* by an empty read-only tmpfs, whose source names what belongs
 there: a container that starts just then finds nothing, and cannot write to the disk of the host.
+
+Two drives may have volumes of one name (a copy that was restored, a second agent on the node). So a dead mount is a
+drive's only if its device number was that drive's, and a cover says whose it is.
 """
 
 from collections.abc import Callable, Collection
@@ -15,7 +18,7 @@ from typing import Final, NamedTuple
 from directpv_nodeagent.linux.core.mountinfo import MOUNT_FLAGS, Mount, MountTable
 
 COVER: Final = "directpv-cover"
-"""Begins the source of a cover: ``directpv-cover:<flag>+<flag>:/<volume>/<directory>``."""
+"""Begins the source of a cover: ``directpv-cover:<fsuuid>:<flag>+<flag>:/<volume>/<directory>``."""
 
 
 class Stale(NamedTuple):
@@ -25,6 +28,8 @@ class Stale(NamedTuple):
     root: str
     """What it shows of its file system: ``/<volume>`` or ``/<volume>/<directory>``."""
     flags: frozenset[str]
+    drive: str = ""
+    """FSUUID; empty if only the device number tells."""
 
     @property
     def parts(self) -> list[str]:
@@ -32,20 +37,29 @@ class Stale(NamedTuple):
         return self.root.strip("/").split("/")
 
 
-def stale_mounts(table: MountTable, volumes: Collection[str], is_dead: Callable[[Mount], bool]) -> list[Stale]:
-    """Return the places that show ``volumes`` on a dead file system, or their covers, in the order of the table.
+def stale_mounts(
+    table: MountTable,
+    fsuuid: str,
+    volumes: Collection[str],
+    numbers: Collection[str],
+    is_dead: Callable[[Mount], bool],
+) -> list[Stale]:
+    """Return the places that show volumes of a drive on its dead file system, or their covers, in the table's order.
 
     Args:
         table: The mount table.
-        volumes: Names of volumes.
+        fsuuid: The drive.
+        volumes: Names of its volumes.
+        numbers: ``major:minor`` of each device that carried the drive since the node booted.
         is_dead: Tells whether what a mount shows cannot be read any more; asked only where it matters.
     """
     found = {}
     for mount in table.mounts:
-        stale = covered(mount) or (_stale(mount) if mount.fs_type == "xfs" else None)
-        if stale is None or stale.parts[0] not in volumes or table.at(mount.path) != mount:
+        cover = covered(mount)
+        stale = cover or (_stale(mount) if mount.fs_type == "xfs" and mount.device in numbers else None)
+        if stale is None or stale.parts[0] not in volumes or stale.drive not in ("", fsuuid):
             continue
-        if mount.fs_type == "tmpfs" or is_dead(mount):
+        if table.at(mount.path) == mount and (cover or is_dead(mount)):
             found[mount.path] = stale
     return list(found.values())
 
@@ -60,14 +74,15 @@ def _stale(mount: Mount) -> Stale:
     return Stale(mount.path, root, frozenset(mount.flags.intersection(MOUNT_FLAGS)))
 
 
-def cover_source(stale: Stale) -> str:
-    """Return the source of the cover for a place."""
-    return f"{COVER}:{'+'.join(sorted(stale.flags))}:{stale.root}"
+def cover_source(stale: Stale, fsuuid: str) -> str:
+    """Return the source of the cover for a place that shows a volume of a drive."""
+    return f"{COVER}:{fsuuid}:{'+'.join(sorted(stale.flags))}:{stale.root}"
 
 
 def covered(mount: Mount) -> Stale | None:
-    """Return what a cover stands for; None if the mount is no cover."""
+    """Return what a cover stands for; None if the mount is none. Those of former versions do not name the drive."""
     if mount.fs_type != "tmpfs" or not mount.source.startswith(f"{COVER}:"):
         return None
-    _, flags, root = mount.source.split(":", 2)
-    return Stale(mount.path, root, frozenset(filter(None, flags.split("+"))))
+    said, _, root = mount.source.partition(":/")
+    _, *drive, flags = said.split(":")
+    return Stale(mount.path, f"/{root}", frozenset(filter(None, flags.split("+"))), "".join(drive))

@@ -30,6 +30,7 @@ DELETED_SUFFIX: Final = ".deleted"
 MNT_DIR: Final = "mnt"
 TMP_DIR: Final = "tmp"
 PROBE_DIR: Final = "probe"
+NUMBERS_DIR: Final = "numbers"
 
 _NO_PROJECT: Final = 0
 _LAST_PROJECT: Final = 0xFFFFFFFF

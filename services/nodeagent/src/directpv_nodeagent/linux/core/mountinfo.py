@@ -52,13 +52,26 @@ class MountTable:
     def __init__(self, mounts: Iterable[Mount]) -> None:
         self.mounts = tuple(mounts)
         self._at: dict[str, Mount] = {mount.path: mount for mount in self.mounts}
+        self._on = {(mount.path, mount.parent): mount for mount in self.mounts if mount.id != mount.parent}
         self._of: dict[str, list[Mount]] = {}
         for mount in self.mounts:
             self._of.setdefault(mount.device, []).append(mount)
 
     def at(self, path: str) -> Mount | None:
-        """Return the topmost mount at ``path``, which must be canonical."""
-        return self._at.get(path)
+        """Return the topmost mount at ``path``, which must be canonical.
+
+        That is the last one in the table, but for mounts that were attached beneath others.
+        """
+        top = self._at.get(path)
+        for _ in self.mounts:
+            if top is None or (above := self._on.get((path, top.id))) is None:
+                break
+            top = above
+        return top
+
+    def beneath(self, mount: Mount) -> Mount | None:
+        """Return the mount that ``mount`` lies on at the same path; None if there is none."""
+        return next((other for other in self.mounts if (other.path, other.id) == (mount.path, mount.parent)), None)
 
     def of(self, device: str) -> list[Mount]:
         """Return the mounts of the file system on ``major:minor``."""
