@@ -1,5 +1,6 @@
 """Drives that have failed are what people suspend: their pods must start without them."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,8 @@ import pytest
 from directpv_common.errors import FailedPrecondition
 from directpv_common.messages import VolumeRecord
 from directpv_common.names import SUSPEND
-from integration.nodeagent.faults import is_ready
-from integration.nodeagent.harness import AgentProcess, Loops, unmount
+from integration.nodeagent.faults import is_ready, shut_down
+from integration.nodeagent.harness import AgentProcess, Loops, mounts_below, unmount
 from integration.nodeagent.volumes.test_suspension import is_empty_and_read_only, mount, suspend
 from integration.nodeagent.volumes.test_suspension import unmount as take_away
 from support.node_client import MIB, Client
@@ -55,3 +56,23 @@ async def test_a_volume_of_a_lost_drive_can_be_suspended_alone(
 
     assert "Lost" in failed["pvc-1"]
     assert is_empty_and_read_only(await mount(client, "pvc-1", pods))
+
+
+async def test_a_volume_whose_place_is_covered_can_be_suspended_and_staged_there_again(
+    agent: AgentProcess, drive: str, client: Client, pods: Path
+) -> None:
+    await client.make_volume(drive, "pvc-1")
+    await mount(client, "pvc-1", pods)
+    with (pods / "pvc-1/file").open("w", buffering=1) as held:
+        shut_down(agent.root / "mnt" / drive)
+        await client.drive_when(
+            drive, lambda d: any("files open" in c.message for c in d.record.conditions), "its places are covered"
+        )
+        await client.prepare(VolumeRecord(name="pvc-1", fsuuid=drive, capacity=20 * MIB, labels={SUSPEND: "true"}))
+
+        assert is_empty_and_read_only(await mount(client, "pvc-1", pods))
+        with contextlib.suppress(OSError):
+            held.close()
+    await client.drive_when(drive, is_ready, "ready again")
+    await take_away(client, "pvc-1", pods)
+    assert mounts_below(pods) == []

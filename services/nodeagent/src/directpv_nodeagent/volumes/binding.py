@@ -163,7 +163,7 @@ def show_stand_in(view: DriveView, name: str, target: str, stand_in: str, field:
     place = view.place(name)
     table = mounts.own_mounts(view.device, target)
     top = table.at(target)
-    if place.is_at(top) or (top is not None and top.device == stand_in):
+    if place.is_at(top) or (top is not None and top.device == stand_in) or decisions.is_cover_of(top, name):
         return Outcome(False, target, use_of(table, place))
     if top is not None:
         raise FailedPrecondition(f"{field}: {top.source} ({top.fs_type}) is mounted at {target}", field=field)

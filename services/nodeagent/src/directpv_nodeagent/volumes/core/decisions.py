@@ -112,6 +112,11 @@ def is_mount_of(mount: Mount, name: str, tmpfs_device: str) -> bool:
     return (mount.fs_type == "xfs" and root == f"/{name}") or (bool(tmpfs_device) and mount.device == tmpfs_device)
 
 
+def is_cover_of(mount: Mount | None, name: str) -> bool:
+    """Tell whether ``mount`` stands for the volume until its drive, which has failed, is back."""
+    return mount is not None and (cover := covered(mount)) is not None and cover.parts[0] == name
+
+
 def check_mounted(table: MountTable, place: Place, path: str, tmpfs_device: str = "") -> None:
     """Raise unless the volume (or what stands in for a suspended or a failed one) is mounted at ``path``.
 
@@ -121,7 +126,7 @@ def check_mounted(table: MountTable, place: Place, path: str, tmpfs_device: str 
     top = table.at(path)
     if place.is_at(top) or (top is not None and tmpfs_device and top.device == tmpfs_device):
         return
-    if top is None or not (cover := covered(top)) or cover.parts[0] != place.name:
+    if not is_cover_of(top, place.name):
         raise NotFound(f"volume_path: {place.name} is not mounted at {path}", field="volume_path")
 
 
