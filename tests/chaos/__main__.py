@@ -7,12 +7,10 @@ import secrets
 import signal
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from chaos.model import Volume
 from chaos.runner import Runner
 from chaos.schedule import Shape, schedule
 from chaos.verdict import Verdict
@@ -36,11 +34,12 @@ async def run(seed: int, shape: Shape, directory: Path, say: Callable[[str], Non
         for host in made.hosts if runner.problems else ():
             for program, text in host.logs.items():
                 (directory / f"{host.name}-{program}.log").write_text(text)
-    _report(runner.counts, runner.volumes, say)
+    _report(runner, say)
     return runner.problems
 
 
-def _report(counts: Counter[tuple[str, str]], volumes: dict[str, Volume], say: Callable[[str], None]) -> None:
+def _report(runner: Runner, say: Callable[[str], None]) -> None:
+    counts, volumes = runner.counts, runner.volumes
     kinds = sorted({kind for kind, _ in counts})
     for kind in kinds:
         outcomes = ", ".join(f"{number} {outcome}" for (of, outcome), number in sorted(counts.items()) if of == kind)
@@ -49,6 +48,7 @@ def _report(counts: Counter[tuple[str, str]], volumes: dict[str, Volume], say: C
     counted = sum(written.counts for written in files)
     say(f"{len([v for v in volumes.values() if v.exists])} volumes are left; {counted} acknowledged files had to be")
     say(f"there, {len(files) - counted} were written while their drive failed")
+    say(f"{runner.judged} uses of volumes had to succeed, for their drives were well")
 
 
 async def _until_signal(seed: int, shape: Shape, directory: Path) -> list[str]:

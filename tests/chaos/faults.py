@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from chaos.model import History, Volume
+from chaos.model import Fault, History, Volume
 from chaos.operations import NotAnswered, Operations
 from chaos.schedule import DRIVE_FAULTS, Action, Kind
 from chaos.world import BROKEN, Host, World
@@ -61,20 +61,20 @@ class Faults:
         host = self._world.hosts[action.node]
         disk, drive = host.disks[action.drive], host.drives[action.drive]
         await _take(host.bays[action.drive])
+        fault = self._history.begin(drive, action.kind, time.monotonic())
         try:
-            self._history.begin(drive, action.kind, time.monotonic())
             async with host.cable:  # what breaks the drive is told over the network
                 await _break(disk, action)
             await asyncio.sleep(action.seconds)
         finally:
-            await self._mended(host, action)
+            await self._mended(host, action, fault)
         return f"{drive} as {disk.name} again"
 
-    async def _mended(self, host: Host, action: Action) -> None:
+    async def _mended(self, host: Host, action: Action, fault: Fault) -> None:
         """Mend the drive, whatever happens to this task meanwhile."""
-        await asyncio.shield(asyncio.ensure_future(self._mend(host, action)))
+        await asyncio.shield(asyncio.ensure_future(self._mend(host, action, fault)))
 
-    async def _mend(self, host: Host, action: Action) -> None:
+    async def _mend(self, host: Host, action: Action, fault: Fault) -> None:
         disk, deadline = host.disks[action.drive], time.monotonic() + MEND_SECONDS
         try:
             while True:
@@ -86,7 +86,7 @@ class Faults:
                         raise
                     await asyncio.sleep(1)
         finally:
-            self._history.end(host.drives[action.drive], time.monotonic())
+            fault.end(time.monotonic())
             host.bays[action.drive].release()
 
     # ---- nodes ----------------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ class Faults:
                 await _take(lock)
                 held.callback(lock.release)
             await host.keep_logs()
-            self._history.begin(host.name, Kind.POWER, time.monotonic())
+            suffered = [self._history.begin(what, Kind.POWER, time.monotonic()) for what in (host.name, *host.drives)]
             try:
                 await asyncio.to_thread(host.machine.kill)
                 affected = [v for v in self._volumes.values() if v.node == host.name and v.exists and v.in_use]
@@ -144,7 +144,8 @@ class Faults:
                 await asyncio.sleep(action.seconds)
                 await self._world.boot(host)
             finally:
-                self._history.end(host.name, time.monotonic())
+                for fault in suffered:
+                    fault.end(time.monotonic())
         await asyncio.gather(*(self._again(volume) for volume in affected))
         return f"{len([v for v in affected if v.started])} of {len(affected)} volumes in use again"
 

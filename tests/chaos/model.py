@@ -51,23 +51,59 @@ class Volume:
         return self.created and not self.delete_asked
 
 
+@dataclass(eq=False)
+class Fault:
+    """Something that happens to a drive or node; it has no end before it was noted."""
+
+    kind: Kind
+    since: float
+    until: float = float("inf")
+
+    def end(self, now: float) -> None:
+        """Note that it is over; others may go on."""
+        self.until = now
+
+
+@dataclass
+class _Said:
+    """An unbroken run of equal statements of the product about a drive: when it was asked first, and last."""
+
+    well: bool
+    first: float
+    last: float
+
+
 class History:
-    """What drives and nodes suffered; times are monotonic seconds."""
+    """What drives and nodes suffered, and what the product said of drives since; times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._faults: dict[str, list[tuple[Kind, float, float]]] = {}
+        self._faults: dict[str, list[Fault]] = {}
+        self._said: dict[str, _Said] = {}
 
-    def begin(self, what: str, kind: Kind, now: float) -> None:
-        """Note that a fault of a drive or node begins; it has no end until :meth:`end`."""
-        self._faults.setdefault(what, []).append((kind, now, float("inf")))
+    def begin(self, what: str, kind: Kind, now: float) -> Fault:
+        """Note that a fault of a drive or node begins. What was said of it before does not count any more."""
+        fault = Fault(kind, now)
+        self._faults.setdefault(what, []).append(fault)
+        self._said.pop(what, None)
+        return fault
 
-    def end(self, what: str, now: float) -> None:
-        """Note that all faults of a drive or node are over."""
-        self._faults[what] = [(kind, since, min(until, now)) for kind, since, until in self._faults.get(what, [])]
+    def said(self, drive: str, asked: float, *, well: bool) -> None:
+        """Note what the product, ``asked`` then, said of a drive; while something happens to it, that says nothing."""
+        if not self.well(drive, asked):
+            return
+        run = self._said.get(drive)
+        if run is None or run.well is not well:
+            run = self._said[drive] = _Said(well, asked, asked)
+        run.last = asked
+
+    def said_for(self, drive: str, *, well: bool) -> float:
+        """Return for how many seconds the product has said that a drive is well (or is not), without a break."""
+        run = self._said.get(drive)
+        return run.last - run.first if run is not None and run.well is well else 0.0
 
     def well(self, what: str, since: float, but: Iterable[Kind] = ()) -> bool:
         """Tell whether nothing, ``but`` such faults, happened to it from ``since`` until now."""
-        return all(until < since or kind in but for kind, _, until in self._faults.get(what, []))
+        return all(fault.until < since or fault.kind in but for fault in self._faults.get(what, []))
 
     def must_keep(self, drive: str, since: float) -> bool:
         """Tell whether a write to the drive that began at ``since`` and was acknowledged now may never be lost."""

@@ -30,6 +30,14 @@ FAILED: Final = (GRPCError, StreamTerminatedError, AttributeError, *BROKEN)
 """What a call may raise. AttributeError: of grpclib's client, when the connection ends before its first request."""
 CONTAINER: Final = "sleep 100000"
 """What runs in a container."""
+_BEGIN: Final = f"""
+mount --make-rprivate /
+mount --bind {{}} /mnt
+others=$(awk '$3 == "xfs" && $2 != "/mnt" {{{{ print $2 }}}}' /proc/self/mounts)
+for path in $others; do umount -l $path; done
+exec {CONTAINER}
+"""
+"""Begins a container: it has its volume in its mounts and, as real ones, no other, whose drive it would hold."""
 INTERNAL: Final = "internal error"
 """What our services say when they failed in a way that nobody foresaw."""
 NOT_OURS: Final = 9
@@ -159,8 +167,7 @@ class Operations:
         volume.started = True
         if container:
             volume.container = True
-            target = shlex.quote(self.kubelet(volume).target)
-            script = f"mount --make-rprivate /; mount --bind {target} /mnt; exec {CONTAINER}"
+            script = _BEGIN.format(shlex.quote(self.kubelet(volume).target))
             hand = self.host(volume).machine.hand
             async with asyncio.timeout(CALL_SECONDS):
                 await hand.start(f"pod-{volume.name}", "unshare", "--mount", "sh", "-ec", script)

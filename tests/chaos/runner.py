@@ -10,14 +10,16 @@ from chaos.faults import Faults, Occupied
 from chaos.model import History, Volume, missing_files, wrong_content
 from chaos.operations import FAILED, Bug, NotAnswered, Operations
 from chaos.schedule import FAULTS, Action, Kind
+from chaos.watch import Watch
 from chaos.world import World
+from directpv_common.lifecycle import background
 from support.guest.client import Done
 
 CALL_SECONDS: Final = 30.0
 """How long a call is repeated during the chaos; kubelet would go on, and the settling does."""
 CREATE_SECONDS: Final = 20.0
 QUIET_SECONDS: Final = 30.0
-"""After a drive and its node were well for so long, volumes that were in use must work."""
+"""After an agent has said for so long that a drive is well, volumes of it that were in use must work."""
 END_SECONDS: Final = 300.0
 """What has begun ends within so many seconds after the schedule."""
 
@@ -32,7 +34,10 @@ class Runner:
         self.volumes: dict[str, Volume] = {}
         self.counts: Counter[tuple[str, str]] = Counter()
         self.problems: list[str] = []
+        self.judged = 0
+        """Uses of volumes that had to succeed."""
         self._faults = Faults(world, self.history, self.operations, self.volumes)
+        self._watch = Watch(world, self.history, self._restart_pods, self.problem)
         self._began = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -47,7 +52,8 @@ class Runner:
     async def run(self, actions: list[Action]) -> None:
         """Let everything happen at its time; returns when all has ended and is mended."""
         self._began = time.monotonic()
-        async with asyncio.timeout(actions[-1].at + END_SECONDS), asyncio.TaskGroup() as tasks:
+        limit = asyncio.timeout(actions[-1].at + END_SECONDS)
+        async with background(self._watch.run()), limit, asyncio.TaskGroup() as tasks:
             for action in actions:
                 await asyncio.sleep(max(0.0, self._began + action.at - time.monotonic()))
                 tasks.create_task(self._do(action), name=str(action))
@@ -117,18 +123,18 @@ class Runner:
         """End the containers that hold a drive: people restart pods that get errors, as the drive's condition says."""
         held = [volume for volume in self.volumes.values() if volume.drive == drive and volume.container]
         if held:
-            self.history.begin(drive, Kind.STOP, time.monotonic())
+            restart = self.history.begin(drive, Kind.STOP, time.monotonic())
             await asyncio.gather(*(self.operations.end_container(volume) for volume in held))
-            self.history.end(drive, time.monotonic())
+            restart.end(time.monotonic())
 
     def _judge(self, action: Action, volume: Volume, done: Done, found: dict[str, str] | None) -> None:
         """Note what may not be: other content at any time, and any failure where nothing was broken for a while."""
-        since = time.monotonic() - QUIET_SECONDS
-        quiet = self.history.well(volume.drive, since) and self.history.well(volume.node, since)
+        quiet = self.history.said_for(volume.drive, well=True) >= QUIET_SECONDS
         for text in wrong_content(volume, found or {}):
             self.problem(f"{action}: {text}")
         if not quiet or not volume.started:
             return
+        self.judged += 1
         if done.code:
             self.problem(f"{action} on {volume.drive}: failed though its drive was well: {done}")
         elif found is not None:

@@ -139,10 +139,14 @@ class Verdict:
         for text in wrong_content(volume, found) + missing_files(volume, found):
             self._runner.problem(text)
         assert (await self._operations.write(volume, "last", 4096)).code == 0
-        assert await self._operations.stats(volume), "it is said to be abnormal"
+        await eventually(lambda: self._said_to_be_well(volume), f"{volume.name} is said to be well", ORDER_SECONDS)
         size, _ = await self._operations.kubelet(volume).space()
         assert volume.capacity <= size <= max(volume.capacity, volume.wanted), f"{size} is not {volume.capacity}"
         await self._operations.stop(volume, CALL_SECONDS)
+
+    async def _said_to_be_well(self, volume: Volume) -> None:
+        """A warning that its drive was slow is true on a busy machine, and ends."""
+        assert await self._operations.stats(volume), "it is said to be abnormal"
 
     # ---- nodes ----------------------------------------------------------------------------------------------------
 

@@ -84,12 +84,17 @@ class Disk:
         return name
 
     async def put_back(self) -> str:
-        """Put it in (again), and return its kernel name, which may be another one than before."""
+        """Put it in (again), and return its kernel name, which may be another one than before.
+
+        What an attempt that came too late has put in is taken out first: the guest would see two paths to one disk.
+        """
+        left = f"{self._slot}/tpgt_1/lun/lun_0/backstore"
         self._plugged += 1
         unit = f"{self._slot}/tpgt_1/lun/lun_0"
         before = "ls -d /sys/class/scsi_host/host*"
         self.name = await self.hand.sh(
             f"""
+            rm -f {left}
             before=$({before} 2>/dev/null || true)
             mkdir -p {unit}
             echo naa.60014050000{self.index:02x}{self._plugged:03x} > {self._slot}/tpgt_1/nexus
