@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from chaos.model import Fault, History, Volume
@@ -114,7 +114,7 @@ class Faults:
     async def _cut(self, action: Action) -> str:
         host = self._world.hosts[action.node]
         port = host.machine.port
-        async with host.cable:
+        async with _taken(host.cable):
             port.cut()
             try:
                 await asyncio.sleep(action.seconds)
@@ -124,16 +124,15 @@ class Faults:
 
     async def _clock(self, action: Action) -> str:
         host = self._world.hosts[action.node]
-        async with host.cable:
+        async with _taken(host.cable):
             return await host.node.hand.run("date", "-s", f"{action.amount} seconds", within=10)
 
     async def _power(self, action: Action) -> str:
         """Cut the power of a node, and let kubelet mount afterwards what pods of it want mounted."""
         host = self._world.hosts[action.node]
         async with contextlib.AsyncExitStack() as held:
-            for lock in (host.programs, *host.bays):
-                await _take(lock)
-                held.callback(lock.release)
+            for lock in (host.programs, *host.bays, host.cable):
+                await held.enter_async_context(_taken(lock))
             await host.keep_logs()
             suffered = [self._history.begin(what, Kind.POWER, time.monotonic()) for what in (host.name, *host.drives)]
             try:
@@ -185,6 +184,15 @@ class Faults:
             finally:
                 self._world.nats.start()
         return "the bus is back"
+
+
+@contextlib.asynccontextmanager
+async def _taken(lock: asyncio.Lock) -> AsyncIterator[None]:
+    await _take(lock)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 async def _take(lock: asyncio.Lock) -> None:

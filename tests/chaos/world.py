@@ -46,7 +46,7 @@ class Host:
     programs: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by who kills or starts agent, gateway or machine."""
     cable: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while it is out, and by who must reach the machine to break something."""
+    """Held while it is out, while the machine has no power or boots, and by who must reach it to break something."""
     bays: list[asyncio.Lock] = field(default_factory=list)
     """One per disk: held while it is broken, or has no power."""
     logs: dict[str, str] = field(default_factory=dict)
