@@ -159,20 +159,25 @@ def _shown(drive: DriveDir, stale: Stale) -> Iterator[int]:
 
 
 def _swap(view: DriveView, directory: int, stale: Stale, table: MountTable) -> None:
-    """Mount ``directory`` at a place, and take the dead mount there away.
-
-    A place that is bare after a failure is covered: it would let a container write to the disk of the host.
-    """
+    """Mount ``directory`` at a place, and take the dead mount there away."""
     top = table.at(stale.path)
     below = table.beneath(top) if top is not None else None
     if below is not None and (below.device, below.root) == (view.device, stale.root):
         syscalls.umount(stale.path, syscalls.MNT_DETACH)  # a former renewal was killed between its two steps
         return
+    _replace(directory, stale, stale.flags, view.fsuuid)
+
+
+def _replace(directory: int, stale: Stale, flags: frozenset[str], fsuuid: str) -> None:
+    """Mount ``directory`` instead of what is at a place.
+
+    A place that is bare after a failure is covered: it would let a container write to the disk of the host.
+    """
     try:
-        mounts.replace(directory, stale.path, stale.flags)
+        mounts.replace(directory, stale.path, flags)
     except OSError:
         if mounts.own_mounts(stale.path).at(stale.path) is None:
-            _mount_cover(stale.path, stale, view.fsuuid)
+            _mount_cover(stale.path, stale, fsuuid)
         raise
 
 
@@ -204,7 +209,7 @@ def _cover(root: str, stale: Stale, fsuuid: str) -> None:
         _mount_cover(made, stale, fsuuid)
         try:
             with mounts.directory(made) as empty:
-                mounts.replace(empty, stale.path, frozenset())
+                _replace(empty, stale, frozenset(), fsuuid)
         finally:
             mounts.unmount(made)
     finally:
