@@ -8,7 +8,7 @@ from directpv_common import api
 from directpv_common.messages import DriveStatus, Empty, VolumeRecord
 from support.guest.disks import Disk
 from support.guest.lab import Lab, Tap
-from support.guest.node import Pod
+from support.guest.node import AGENT, ROOT, Pod
 from support.node_client import MIB, eventually
 
 
@@ -39,6 +39,27 @@ async def test_a_pulled_drive_is_lost_and_served_again_when_it_is_put_back(lab: 
     assert held.record.device == name
     assert (await pods[0].read("before")).out == "kept"
     assert (await pods[0].write("after", "again")).code == 0
+
+
+async def test_an_agent_that_was_killed_while_a_drive_was_out_still_knows_which_dead_mounts_are_its(lab: Lab) -> None:
+    node, disks, drives = await lab.node_with_drives()
+    await node.client.make_volume(drives[0], "pvc-0")
+    pod = Pod(node, "pvc-0")
+    await pod.start()
+    assert (await pod.write("before", "kept")).code == 0
+    await disks[0].pull()
+    await node.client.drive_when(drives[0], lambda d: d.record.status is DriveStatus.LOST, "it is Lost")
+    await node.end(AGENT)
+    await node.hand.run("umount", "-l", f"{ROOT}/mnt/{drives[0]}")  # as the agent does before it mounts the drive anew
+
+    name = await disks[0].put_back()
+    await node.start_agent()
+
+    held = await node.client.drive_when(drives[0], lambda d: d.record.status is DriveStatus.READY, "it is Ready")
+    assert held.record.device == name
+    assert (await pod.read("before")).out == "kept"
+    await pod.stop()
+    assert "pvc-0" not in await node.hand.run("cat", "/proc/self/mountinfo")
 
 
 async def test_a_new_disk_is_told_of_and_discovered_without_a_scan(lab: Lab, tap: Tap) -> None:
