@@ -285,3 +285,18 @@ async def eventually_stored(bus: Bus, count: int) -> None:
                 if (await bus.client.jetstream().stream_info(bus.subjects.stream)).state.messages == count:
                     return
             await asyncio.sleep(0.05)
+
+
+async def test_a_server_that_is_not_there_is_given_up_in_time_however_busy_the_machine_is():
+    """A cancellation of the client can be lost; with many at once, some were for ever."""
+
+    async def refused(number: int) -> float:
+        begun = asyncio.get_running_loop().time()
+        with pytest.raises(Unavailable):
+            async with connect_bus("nats://127.0.0.1:1", name="t", prefix="p", within=0.1 + number % 10 / 20):
+                raise AssertionError("nobody is there")
+        return asyncio.get_running_loop().time() - begun
+
+    async with asyncio.timeout(50):
+        for _ in range(4):
+            await asyncio.gather(*(refused(number) for number in range(100)))

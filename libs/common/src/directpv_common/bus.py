@@ -7,8 +7,8 @@ Source: NATS client behaviour under failure was measured for nats-py 2.16; the s
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from typing import Any, Final, TypeVar
 
 from directpv_common import lean_nats  # noqa: F401
 
@@ -44,6 +44,7 @@ LONGEST_PAUSE: Final = 0.25
 CONNECT_SECONDS: Final = 2
 PING_SECONDS: Final = 5
 COMPLAIN_SECONDS: Final = 5.0
+CANCEL_SECONDS: Final = 0.05
 
 
 _HEADERS_BEGIN: Final = len("NATS/1.0\r\n\r\n")
@@ -284,23 +285,23 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float | None
         level = logging.WARNING if client.is_connected else logging.DEBUG
         log.log(level, "bus error", extra={"error": str(error) or type(error).__name__})
 
+    connecting = client.connect(
+        [url.strip() for url in urls.split(",")],
+        name=name,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.1,  # type: ignore[arg-type]
+        connect_timeout=CONNECT_SECONDS,
+        ping_interval=PING_SECONDS,
+        max_outstanding_pings=2,
+        allow_reconnect=True,
+        error_cb=failed,
+        closed_cb=closed,
+        disconnected_cb=disconnected,
+        reconnected_cb=bus.reconnected,
+    )
     try:
-        async with _impatient(urls), asyncio.timeout(within):  # the client itself would try for ever
-            with cancellation_heeded():
-                await client.connect(
-                    [url.strip() for url in urls.split(",")],
-                    name=name,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.1,  # type: ignore[arg-type]
-                    connect_timeout=CONNECT_SECONDS,
-                    ping_interval=PING_SECONDS,
-                    max_outstanding_pings=2,
-                    allow_reconnect=True,
-                    error_cb=failed,
-                    closed_cb=closed,
-                    disconnected_cb=disconnected,
-                    reconnected_cb=bus.reconnected,
-                )
+        async with _impatient(urls):
+            await _ended_within(connecting, within)
     except (nats.errors.Error, OSError, TimeoutError) as error:
         await _close(client)
         waited = "" if within is None else f" within {within:g} s"
@@ -312,6 +313,27 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float | None
         yield bus
     finally:
         await _close(client)
+
+
+async def _ended_within(work: Coroutine[Any, Any, None], within: float | None) -> None:
+    """Wait for ``work``, which would go on for ever; when the time is over, or we are cancelled, see that it ends.
+
+    One cancellation is not enough: asyncio.wait_for of Python 3.11 loses one that comes as its own work fails, and the
+    client (nats-py 2.16) then tries the next server.
+
+    Raises:
+        TimeoutError: It did not end in time.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=within)
+        if not done:
+            raise TimeoutError
+        await task
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL_SECONDS)
 
 
 @contextlib.asynccontextmanager
