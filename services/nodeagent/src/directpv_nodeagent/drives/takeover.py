@@ -143,10 +143,15 @@ def _inspect_freed(host: Host, fsuuid: str, facts: DeviceFacts) -> DriveRecord:
             Observation.STALE_MOUNT,
             f"{failed} is mounted at {describe_paths(places)}, where an operation has not ended; it is tried again",
         )
-    raise TakeOverFailed(
-        Observation.STALE_MOUNT,
-        f"{failed} programs have files open on it; end them (lsof +f -- shows them), then it is mounted anew",
-    )
+    try:
+        return inspect(host, fsuuid, facts)  # who held it may have ended meanwhile
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        raise TakeOverFailed(
+            Observation.STALE_MOUNT,
+            f"{failed} programs have files open on it; end them (lsof +f -- shows them), then it is mounted anew",
+        ) from error
 
 
 def _take(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str], *, newly: bool) -> Contents:
