@@ -5,13 +5,14 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from support.guest import network
+from support.guest import network, report
+from support.guest.report import pytest_runtest_makereport  # noqa: F401
 from support.kube import images, programs
 from support.kube.api import OwnApi
 from support.kube.cluster import Cluster, OwnCluster
@@ -38,17 +39,6 @@ def archives() -> list[Path]:
     return archives
 
 
-_failed = pytest.StashKey[bool]()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    report = yield
-    if report.failed:  # type: ignore[attr-defined]
-        item.session.stash[_failed] = True
-    return report
-
-
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def cluster(archives: list[Path], request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
     """A cluster of three nodes in guests, or the one that ``KUBECONFIG`` names."""
@@ -63,7 +53,7 @@ async def cluster(archives: list[Path], request: pytest.FixtureRequest) -> Async
             up = True
             yield cluster
         finally:
-            await cluster.close(failed=not up or request.session.stash.get(_failed, False))
+            await cluster.close(failed=not up or request.session.stash.get(report.failed, False))
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from directpv_common.bus import Bus, connect_bus
-from support.guest import network
+from support.guest import network, report
 from support.guest.lab import Lab, Tap
+from support.guest.report import pytest_runtest_makereport  # noqa: F401
 from support.nats import NatsServer, nats_server
 
 
@@ -36,24 +37,13 @@ async def bus(nats: NatsServer) -> AsyncIterator[Bus]:
         yield bus
 
 
-_failed = pytest.StashKey[bool]()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    report = yield
-    if report.when == "call":  # type: ignore[attr-defined]
-        item.stash[_failed] = report.failed  # type: ignore[attr-defined]
-    return report
-
-
 @pytest.fixture
 async def lab(directory: Path, nats: NatsServer, bus: Bus, request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
     lab = Lab(directory, nats, bus)
     try:
         yield lab
     finally:
-        await lab.close(failed=request.node.stash.get(_failed, True))
+        await lab.close(failed=request.node.stash.get(report.failed, True))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ One JSON line per request, one per reply; a connection may ask as often as it li
 
 | do        | takes                                    | gives               |
 |-----------|------------------------------------------|---------------------|
+| ping      |                                          |                     |
 | run       | argv, input, within                      | code, out, err      |
 | start     | name, argv                               | pid                 |
 | signal    | name, number                             |                     |
@@ -35,6 +36,9 @@ class Hand:
     def __init__(self) -> None:
         self.programs: dict[str, asyncio.subprocess.Process] = {}
         self.forwards: dict[str, asyncio.Server] = {}
+
+    async def ping(self) -> Reply:
+        return {}
 
     async def run(self, argv: list[str], input: str = "", within: float = 60.0) -> Reply:
         process = await asyncio.create_subprocess_exec(
@@ -117,6 +121,8 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def main(port: int) -> None:
+    # Before every other program, lest a guest that is busy be taken for one that is dead; what it starts is as ever.
+    os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
     hand = Hand()
     server = await asyncio.start_server(hand.answer, "0.0.0.0", port, limit=1 << 28)
     async with server:

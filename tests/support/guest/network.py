@@ -7,6 +7,7 @@ is gone with the last process that lives in it.
 import ctypes
 import os
 import subprocess
+from pathlib import Path
 from typing import Final
 
 _CLONE_NEWNET: Final = 0x40000000
@@ -26,6 +27,7 @@ def enter() -> None:
     ip("link", "add", BRIDGE, "type", "bridge", "stp_state", "0", "forward_delay", "0")
     ip("address", "add", f"{HOST}/{_BITS}", "dev", BRIDGE)
     ip("link", "set", BRIDGE, "up")
+    Path(f"/proc/sys/net/ipv4/neigh/{BRIDGE}/retrans_time_ms").write_text("100")  # a guest is met soon after it booted
 
 
 def ip(*arguments: str) -> None:
@@ -40,6 +42,7 @@ class Port:
         """Make the tap device of guest ``number``, 1 to 200."""
         self.name = f"tap{number}"
         self.address = f"{_PREFIX}{number + 10}"
+        self.plugged = True
         ip("tuntap", "add", self.name, "mode", "tap")
         ip("link", "set", self.name, "master", BRIDGE, "up")
 
@@ -50,11 +53,13 @@ class Port:
 
     def cut(self) -> None:
         """Pull the cable. The card stays up: a guest of User Mode Linux gives up on one that goes down."""
+        self.plugged = False
         ip("link", "set", self.name, "nomaster")
 
     def mend(self) -> None:
         """Put the cable back."""
         ip("link", "set", self.name, "master", BRIDGE)
+        self.plugged = True
 
     def close(self) -> None:
         """Remove the card."""

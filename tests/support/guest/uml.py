@@ -4,21 +4,24 @@ Its disks are files; what was synced to them survives :meth:`Uml.kill`, which is
 """
 
 import asyncio
-import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
+from support.guest import pulse, tether
 from support.guest.client import PORT, Hand
 from support.guest.network import Port
+from support.guest.pulse import Patience, TestbedFault, TimerLost
 
 KERNEL: Final = "linux.uml"
 MODULES: Final = Path("/usr/lib/uml/modules")
-BOOT_SECONDS: Final = 120.0
+BOOT: Final = Patience(ping=1.0, pause=0.05, spin=20.0, idle=120.0, limit=120.0)
+"""A guest needs two seconds of processor time to boot."""
+BOOTS: Final = 3
+"""How often a guest that loses its timer while it boots is started."""
 DISK_SIZE: Final = 600 * 1024 * 1024
 HERE: Final = Path(__file__).resolve().parent
 _LETTERS: Final = "bcdefghijklmnop"
@@ -64,18 +67,35 @@ class Uml:
         path = self.directory / f"{self.name}.console"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    async def start(self) -> None:
-        """Boot, and wait until its hand answers."""
+    async def start(self, patience: Patience = BOOT) -> None:
+        """Boot, and wait until its hand answers; boot again if the kernel has lost its timer meanwhile."""
+        for left in reversed(range(BOOTS)):
+            self._power_on()
+            fault = await self.fault(patience)
+            if fault is None:
+                return
+            self.kill()
+            if not isinstance(fault, TimerLost) or not left:
+                raise TestbedFault(f"{fault}; it was booting:\n{self.console[-3000:]}")
+            print(f"{fault}; it is booted again", flush=True)
+
+    def _power_on(self) -> None:
         with (self.directory / f"{self.name}.console").open("ab") as console:
-            self._process = subprocess.Popen(
-                self._command(), stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
+            self._process = tether.start(
+                self._command(), stdout=console, stderr=console,
                 env={"PATH": os.environ["PATH"], "HOME": str(self.directory), "TMPDIR": _memory_directory()},
             )  # fmt: skip
-        try:
-            async with asyncio.timeout(BOOT_SECONDS):
-                await self._answers()
-        except TimeoutError:
-            raise AssertionError(f"guest {self.name} did not boot:\n{self.console[-3000:]}") from None
+        powered.add(self)
+
+    async def fault(self, patience: Patience = pulse.PATIENCE) -> TestbedFault | None:
+        """Return what is wrong with the machine itself, None if it is well, or has no power or no cable."""
+        return await asyncio.to_thread(self.examine, patience)
+
+    def examine(self, patience: Patience = pulse.PATIENCE) -> TestbedFault | None:
+        """Do as :meth:`fault` does. Blocks."""
+        if self._process is None or not self.port.plugged:
+            return None
+        return pulse.examine(self.name, self.port.address, self._process, patience)
 
     def _command(self) -> list[str]:
         version = sorted(MODULES.iterdir())[-1]
@@ -101,29 +121,31 @@ class Uml:
             "con=null", "con0=null,fd:1", "panic=-1", "quiet",
         ]  # fmt: skip
 
-    async def _answers(self) -> None:
-        while True:
-            assert self._process is not None
-            if self._process.poll() is not None:
-                raise AssertionError(f"guest {self.name} ended while booting:\n{self.console[-3000:]}")
-            with contextlib.suppress(OSError, AssertionError):
-                async with asyncio.timeout(2):
-                    await self.hand.run("true")
-                    return
-            await asyncio.sleep(0.05)
+    @property
+    def process_group(self) -> int:
+        """Of all processes that it is made of, while it has power."""
+        assert self._process is not None
+        return self._process.pid
+
+    def signal(self, number: int) -> None:
+        """Send a signal to its kernel."""
+        os.kill(self.process_group, number)
 
     def kill(self) -> None:
         """Cut the power."""
+        powered.discard(self)
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(30)
+            tether.kill(self._process)
             self._process = None
 
     def close(self) -> None:
         """End it, and take its network card away."""
         self.kill()
         self.port.close()
+
+
+powered: Final = set[Uml]()
+"""Guests that run."""
 
 
 def _memory_directory() -> str:

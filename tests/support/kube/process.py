@@ -2,12 +2,13 @@
 
 import contextlib
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
+
+from support.guest import tether
 
 END_SECONDS: Final = 20.0
 
@@ -28,8 +29,8 @@ class Program:
     def start(self, ready: Callable[[], bool], within: float) -> None:
         """Start it, and wait until ``ready()``."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            self._process = tether.start(
+                self.command, stdout=log, stderr=log,
                 env={"PATH": os.environ["PATH"], "HOME": str(self.log.parent)},
             )  # fmt: skip
         end = time.monotonic() + within
@@ -51,6 +52,5 @@ class Program:
     def kill(self) -> None:
         """End it as a crash would."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait(END_SECONDS)
+            tether.kill(self._process)
             self._process = None
