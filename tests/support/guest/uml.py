@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from support.guest import pulse, tether
 from support.guest.client import PORT, Hand
@@ -23,7 +24,9 @@ BOOT: Final = Patience(ping=1.0, pause=0.05, spin=20.0, idle=120.0, limit=120.0)
 BOOTS: Final = 3
 """How often a guest that loses its timer while it boots is started."""
 DISK_SIZE: Final = 600 * 1024 * 1024
+_WATCH_SECONDS: Final = 5.0
 HERE: Final = Path(__file__).resolve().parent
+T = TypeVar("T")
 _LETTERS: Final = "bcdefghijklmnop"
 
 
@@ -96,6 +99,18 @@ class Uml:
         if self._process is None or not self.port.plugged:
             return None
         return pulse.examine(self.name, self.port.address, self._process, patience)
+
+    async def watched(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do ``work``, which needs the guest; raises TimerLost if that dies meanwhile."""
+        task = asyncio.create_task(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=_WATCH_SECONDS))[0]:
+                if isinstance(fault := await self.fault(), TimerLost):
+                    raise fault
+            return await task
+        finally:
+            if task.cancel():
+                await asyncio.wait({task})
 
     def _command(self) -> list[str]:
         version = sorted(MODULES.iterdir())[-1]

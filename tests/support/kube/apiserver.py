@@ -5,15 +5,16 @@ import ssl
 import urllib.request
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from directpv_cli.local.ports import free_port
 from support.kube import programs
-from support.kube.api import Api
+from support.kube.api import Api, KubectlError
 from support.kube.etcd import Etcd
 from support.kube.kubeconfig import Endpoint
 from support.kube.pki import Pair, Pki
 from support.kube.process import Program
+from support.kube.rest import Reader, Refused
 
 READY_SECONDS: Final = 120.0
 SERVICES: Final = "10.96.0.0/16"
@@ -116,6 +117,18 @@ class ApiServer(Api):
         """Return what the server answers to a GET of the administrator."""
         with urllib.request.urlopen(f"{self.endpoint.url}{path}", timeout=5, context=self._trust) as reply:
             return bytes(reply.read())
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return Reader(self.endpoint.url, lambda: self._trust)
+
+    def objects(self, *arguments: str) -> list[dict[str, Any]]:
+        """Return the items of ``kubectl get`` with these arguments, without a kubectl where that is possible."""
+        try:
+            found = self._reader.items(*arguments)
+        except (Refused, OSError) as error:
+            raise KubectlError(str(error)) from error
+        return super().objects(*arguments) if found is None else found
 
     def account(self, namespace: str, name: str) -> Path:
         """Return a kubeconfig of a service account that exists."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
+from support.guest.pulse import TimerLost
 from support.guest.uml import make_disk
 from support.kube.api import Api, KubectlError
 from support.kube.controlplane import ControlPlane
@@ -15,6 +16,9 @@ from support.kube.images import Store
 from support.kube.node import KubeNode, is_ready
 
 NODE_SECONDS: Final = 180.0
+STARTS: Final = 3
+"""How often a node whose guest loses its timer before the tests begin is started."""
+_LOOK_SECONDS: Final = 15.0
 
 
 class Cluster:
@@ -30,7 +34,11 @@ class Cluster:
     async def until(self, condition: Callable[[], Awaitable[Any]], what: str, within: float = 60.0) -> Any:
         """Wait until ``await condition()`` is something true; return that. A kubectl that fails tells nothing yet."""
         end, failure = time.monotonic() + within, ""
+        looked = time.monotonic()
         while True:
+            if time.monotonic() > looked + _LOOK_SECONDS:
+                await self.require_machines()
+                looked = time.monotonic()
             try:
                 if found := await condition():
                     return found
@@ -53,6 +61,9 @@ class Cluster:
         found: list[dict[str, Any]] = await self.eventually(look, f"{count} pods {selector} are ready", within)
         return found
 
+    async def require_machines(self) -> None:
+        """Raise what is wrong with machines that this cluster is made of, if that is known."""
+
     def summary(self) -> str:
         """Return what a person would look at first when something does not get ready."""
         pods = self.api.attempt("get", "pods,pvc", "-A", "-o", "wide")
@@ -71,12 +82,28 @@ class OwnCluster(Cluster):
 
     async def start(self, nodes: int, drives: int) -> None:
         """Start everything with so many nodes of so many disks each, and wait until all nodes are ready."""
-        await asyncio.to_thread(self.plane.start)
+        plane = asyncio.create_task(asyncio.to_thread(self.plane.start))
         for number in range(1, nodes + 1):
             files = [make_disk(self.directory / f"node{number}-{index}.img") for index in range(drives)]
             self.nodes.append(KubeNode(self.plane, self.store, self.directory, number, files))
-        await asyncio.gather(*(node.start() for node in self.nodes))
-        await self.eventually(self.all_ready, "all nodes are ready", NODE_SECONDS)
+        await asyncio.gather(plane, *(self._start(node, plane) for node in self.nodes))
+
+    async def _start(self, node: KubeNode, plane: "asyncio.Task[None]") -> None:
+        for left in reversed(range(STARTS)):
+            try:
+                await node.start(plane)
+                break
+            except TimerLost as fault:
+                if not left:
+                    raise
+                print(f"{fault}; it is started anew", flush=True)
+                node.forget()
+
+    async def require_machines(self) -> None:
+        """Raise what is wrong with a guest, if one is dead."""
+        for fault in await asyncio.gather(*(node.machine.fault() for node in self.nodes)):
+            if fault is not None:
+                raise fault
 
     def node(self, name: str) -> KubeNode:
         """Return the node of that name."""

@@ -3,6 +3,7 @@
 import contextlib
 import ssl
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -70,9 +71,13 @@ class ControlPlane:
         """Start everything, and wait until it is ready."""
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
         self.api.start()
-        self.manager.start(lambda: _answers(f"https://127.0.0.1:{_MANAGER_PORT}/healthz"), READY_SECONDS)
-        self.scheduler.start(lambda: _answers(f"https://127.0.0.1:{_SCHEDULER_PORT}/healthz"), READY_SECONDS)
-        self.names.start(lambda: _answers(f"http://127.0.0.1:{_NAMES_PORT}/ready"), READY_SECONDS)
+        health = {
+            self.manager: f"https://127.0.0.1:{_MANAGER_PORT}/healthz",
+            self.scheduler: f"https://127.0.0.1:{_SCHEDULER_PORT}/healthz",
+            self.names: f"http://127.0.0.1:{_NAMES_PORT}/ready",
+        }
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda each: each[0].start(lambda: _answers(each[1]), READY_SECONDS), health.items()))
 
     def close(self) -> None:
         """End everything."""

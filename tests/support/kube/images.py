@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from support.guest.client import Hand
+from support.guest.pulse import TimerLost
 from support.guest.uml import Uml, make_disk
 from support.kube import runtime
 from support.kube.programs import TOP
@@ -45,7 +47,11 @@ async def store(archives: list[Path]) -> Store:
     if not disk.exists():
         part = make_disk(disk.with_suffix(f".{os.getpid()}"), SIZE)
         try:
-            await _fill(part, archives)
+            try:
+                await _fill(part, archives)
+            except TimerLost as fault:
+                print(f"{fault}; it is started anew", flush=True)
+                await _fill(part, archives)
             part.rename(disk)
         finally:
             part.unlink(missing_ok=True)
@@ -74,16 +80,17 @@ async def _fill(disk: Path, archives: list[Path]) -> None:
         machine = Uml("store", _NUMBER, Path(directory), [disk], memory=_MEMORY)
         try:
             await machine.start()
-            hand, device = machine.hand, machine.disk_device(0)
-            await hand.run("mkfs.ext4", "-q", "-F", device)
-            await runtime.prepare(hand, device, "10.244.255.0/24")
-            await runtime.start_containerd(hand)
-            for archive in archives:
-                await runtime.import_image(hand, archive)
-            await hand.signal("containerd", signal.SIGTERM)
-            await hand.wait("containerd")
-            await hand.sh(
-                "for place in /var/lib/* /var/log /run/state; do ! mountpoint -q $place || umount $place; done"
-            )
+            await machine.watched(_import(machine.hand, machine.disk_device(0), archives))
         finally:
             machine.close()
+
+
+async def _import(hand: Hand, device: str, archives: list[Path]) -> None:
+    await hand.run("mkfs.ext4", "-q", "-F", device)
+    await runtime.prepare(hand, device, "10.244.255.0/24")
+    await runtime.start_containerd(hand)
+    for archive in archives:
+        await runtime.import_image(hand, archive)
+    await hand.signal("containerd", signal.SIGTERM)
+    await hand.wait("containerd")
+    await hand.sh("for place in /var/lib/* /var/log /run/state; do ! mountpoint -q $place || umount $place; done")

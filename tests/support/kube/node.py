@@ -1,6 +1,7 @@
 """A node of a test cluster: a guest with containerd, kubelet and kube-proxy, and with disks of its own."""
 
 import asyncio
+import contextlib
 import socket
 import struct
 from pathlib import Path
@@ -12,10 +13,12 @@ from support.guest import network
 from support.guest.client import Hand
 from support.guest.uml import Uml
 from support.kube import runtime
+from support.kube.api import KubectlError
 from support.kube.controlplane import DOMAIN, PODS, ControlPlane
 from support.kube.images import Store
 
 MEMORY: Final = 1536
+READY_SECONDS: Final = 180.0
 _SOCKET: Final = "unix:///run/containerd/containerd.sock"
 _SPARE: Final = 14
 """Index of the disk that :meth:`KubeNode.plug` puts in; no guest has so many from the beginning."""
@@ -40,8 +43,8 @@ class KubeNode:
         """
         self.plane, self.number = plane, number
         self.name = f"node{number}"
-        own = store.copy(directory / f"{self.name}.cow")
-        self.machine = Uml(self.name, number, directory, [*drives, own], memory=MEMORY)
+        self._own = directory / f"{self.name}.cow"
+        self.machine = Uml(self.name, number, directory, [*drives, store.copy(self._own)], memory=MEMORY)
         self.drives = [self.machine.disk_device(index).removeprefix("/dev/") for index in range(len(drives))]
         self.subnet = f"10.244.{number}.0/24"
         network.ip("route", "add", self.subnet, "via", self.address)
@@ -58,14 +61,31 @@ class KubeNode:
 
     # ---- running ------------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Boot it, and start what makes it a node."""
+    async def start(self, plane: "asyncio.Future[None] | None" = None) -> None:
+        """Boot it, start what makes it a node, and wait until it is ready; raises TimerLost if the guest dies on it.
+
+        Args:
+            plane: Done when the control plane is up; None if it is.
+        """
         await self.machine.start()
+        await self.machine.watched(self._start(plane))
+
+    async def _start(self, plane: "asyncio.Future[None] | None") -> None:
         own = self.machine.disk_device(len(self.drives))
         await runtime.prepare(self.hand, own, self.subnet)
         await runtime.start_containerd(self.hand)
+        if plane is not None:
+            await asyncio.shield(plane)
         await self.start_kubelet()
         await self.start_proxy()
+        async with asyncio.timeout(READY_SECONDS):
+            while not await asyncio.to_thread(self._is_ready):
+                await asyncio.sleep(0.2)
+
+    def _is_ready(self) -> bool:
+        with contextlib.suppress(KubectlError):
+            return any(map(is_ready, self.plane.api.objects("nodes", f"--field-selector=metadata.name={self.name}")))
+        return False
 
     async def start_kubelet(self) -> None:
         """Start the kubelet; it registers the node."""
@@ -126,6 +146,11 @@ class KubeNode:
 
     async def _give(self, name: str, file: Path) -> None:
         await self.hand.write(f"/run/{name}", file.read_bytes())
+
+    def forget(self) -> None:
+        """Cut its power, and have nothing of what it wrote on its own disk."""
+        self.machine.kill()
+        self._own.unlink(missing_ok=True)
 
     # ---- trouble ------------------------------------------------------------------------------------------------
 
