@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import tempfile
+import time
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -46,10 +47,14 @@ async def cluster(archives: list[Path], request: pytest.FixtureRequest) -> Async
         if LENT:
             yield Cluster(Path(path), OwnApi(programs.kubernetes("kubectl"), Path(LENT)))
             return
+        began = time.monotonic()
         cluster = OwnCluster(Path(path), await images.store(archives))
+        print(f"\ndisk with images after {time.monotonic() - began:.1f} s")
         up = False
         try:
+            began = time.monotonic()
             await asyncio.wait_for(cluster.start(NODES, DRIVES), 900)
+            print(f"\ncluster up in {time.monotonic() - began:.1f} s")
             up = True
             yield cluster
         finally:
@@ -69,8 +74,11 @@ async def driver(cluster: Cluster) -> Driver:
     """DirectPV installed by its plugin, and all disks made drives."""
     driver = Driver(cluster)
     if isinstance(cluster, OwnCluster):
+        began = time.monotonic()
         await driver.install()
+        print(f"\ninstalled in {time.monotonic() - began:.1f} s")
         await driver.make_drives(cluster.disks())
+        print(f"drives made {time.monotonic() - began:.1f} s after the installation began")
     assert driver.drives("Ready"), "the cluster has no drives that are Ready"
     driver.check_books()
     return driver

@@ -92,6 +92,7 @@ class ApiServer(Api):
 
     def close(self) -> None:
         """End both."""
+        self._reader.close()
         self.process.kill()
         self.etcd.kill()
 

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+import yaml
+
 from support.guest import network
 from support.kube import programs
 from support.kube.apiserver import SERVICES, ApiServer
@@ -32,7 +34,7 @@ class ControlPlane:
         self.programs = programs.kubernetes()
         self.api = ApiServer(directory, host=network.HOST, port=6443)
         self.manager = self._program("kube-controller-manager", self._manager_options())
-        self.scheduler = self._program("kube-scheduler", {"leader-elect": "false"})
+        self.scheduler = self._program("kube-scheduler", self._scheduler_options())
         self.names = Program("coredns", self._names_command(), directory / "coredns.log")
 
     def _program(self, name: str, options: dict[str, object]) -> Program:
@@ -52,7 +54,24 @@ class ControlPlane:
             "controllers": "*,-nodeipam",
             "node-monitor-period": "2s",
             "node-monitor-grace-period": "20s",
+            "pvclaimbinder-sync-period": "5s",
+            "kube-api-qps": "200",
+            "kube-api-burst": "400",
         }
+
+    def _scheduler_options(self) -> dict[str, object]:
+        """Let pods that wait for room be looked at again soon."""
+        settings = {
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+            "clientConnection": {"kubeconfig": str(self._config("system:kube-scheduler"))},
+            "leaderElection": {"leaderElect": False},
+            "podInitialBackoffSeconds": 1,
+            "podMaxBackoffSeconds": 2,
+        }
+        path = self.directory / "scheduler.yaml"
+        path.write_text(yaml.safe_dump(settings))
+        return {"config": path}
 
     def _names_command(self) -> list[str | Path]:
         config = self._config("system:coredns", "system:masters")

@@ -142,6 +142,7 @@ class KubeNode:
             "nodeStatusUpdateFrequency": "4s",
             "syncFrequency": "10s",
             "maxPods": 250,
+            "crashLoopBackOff": {"maxContainerRestartPeriod": "5s"},
         }
 
     async def _give(self, name: str, file: Path) -> None:

@@ -4,10 +4,10 @@ Source: Kubernetes API concepts, "Resource URIs"; kubernetes.io/docs/reference/u
 """
 
 import argparse
+import contextlib
 import http.client
 import json
 import ssl
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -36,32 +36,41 @@ class Refused(Exception):
 
 
 class Reader:
-    """Each thread that reads has a connection of its own."""
+    """Reads from any thread; what it has open is closed by :meth:`close`."""
 
     def __init__(self, url: str, trust: Callable[[], ssl.SSLContext]) -> None:
         self._host = urlsplit(url).netloc
         self._trust = trust
-        self._mine = threading.local()
+        self._idle = list[http.client.HTTPSConnection]()
 
     def get(self, path: str) -> bytes:
         """Return what the server answers; raises :class:`Refused`, or OSError if it does not answer."""
-        while True:
-            used = getattr(self._mine, "connection", None)
-            connection = used or http.client.HTTPSConnection(self._host, timeout=_SECONDS, context=self._trust())
-            self._mine.connection = None
-            try:
-                connection.request("GET", path)
-                reply = connection.getresponse()
-                said = reply.read()
-            except (http.client.HTTPException, OSError) as error:
-                connection.close()
-                if used is not None:  # the server may have closed it, or is another one by now
-                    continue
-                raise ConnectionError(f"GET {path}: {error}") from error
-            self._mine.connection = connection
-            if reply.status != http.HTTPStatus.OK:
-                raise Refused(f"GET {path}: {reply.status} {said[:500].decode(errors='replace')}")
-            return said
+        while self._idle:
+            with contextlib.suppress(IndexError, OSError, http.client.HTTPException):
+                return self._ask(self._idle.pop(), path)  # one that the server has closed meanwhile is no failure
+        connection = http.client.HTTPSConnection(self._host, timeout=_SECONDS, context=self._trust())
+        try:
+            return self._ask(connection, path)
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"GET {path}: {error!r}") from error
+
+    def _ask(self, connection: http.client.HTTPSConnection, path: str) -> bytes:
+        try:
+            connection.request("GET", path)
+            reply = connection.getresponse()
+            said = reply.read()
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+        if reply.status != http.HTTPStatus.OK:
+            raise Refused(f"GET {path}: {reply.status} {said[:500].decode(errors='replace')}")
+        return said
+
+    def close(self) -> None:
+        """Close what is open."""
+        while self._idle:
+            self._idle.pop().close()
 
     def items(self, *arguments: str) -> list[dict[str, Any]] | None:
         """Return what ``kubectl get`` with these arguments would list; None if this is not known here."""

@@ -197,14 +197,15 @@ class Space:
         return found
 
     async def clear(self) -> None:
-        """Delete everything in it."""
+        """Delete everything in it, and wait until its volumes are gone; what is left of itself goes later."""
         mine = {each["spec"].get("volumeName") for each in await self.objects("pvc")}
-        await self.kubectl("delete", "namespace", self.name, "--wait=false", namespaced=False)
-        await self.kubectl("delete", "storageclass", "-l", f"{_SPACE}={self.name}", namespaced=False)
+        await self.kubectl("delete", "statefulsets,pods,pvc", "--all", "--wait=false")
+        await asyncio.gather(
+            self.kubectl("delete", "namespace", self.name, "--wait=false", namespaced=False),
+            self.kubectl("delete", "storageclass", "-l", f"{_SPACE}={self.name}", namespaced=False),
+        )
 
         def gone() -> bool:
-            left = {each["metadata"]["name"] for each in self.cluster.api.objects("directpvvolumes")}
-            spaces = {each["metadata"]["name"] for each in self.cluster.api.objects("namespaces")}
-            return not left & mine and self.name not in spaces
+            return not mine & {each["metadata"]["name"] for each in self.cluster.api.objects("directpvvolumes")}
 
-        await self.cluster.eventually(gone, f"{self.name} is gone with its volumes", 600)
+        await self.cluster.eventually(gone, f"the volumes of {self.name} are gone", 600)
