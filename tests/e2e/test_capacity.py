@@ -14,7 +14,7 @@ from support.kube.driver import NAMESPACE, Driver
 from support.kube.on_disk import directories
 from support.kube.workloads import CLASS, KEY, Object, Space, claim, drive_of, node_of, pod, stateful_set, storage_class
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
 
 MIB: Final = 1 << 20
 POLL_SECONDS: Final = 240.0

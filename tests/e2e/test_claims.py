@@ -80,6 +80,7 @@ async def test_a_generic_ephemeral_volume_lives_as_long_as_its_pod(
     assert _not_volumes(driver, drive_of(volume)) == overhead
 
 
+@pytest.mark.long
 async def test_a_claim_of_one_pod_alone_keeps_a_second_pod_waiting_until_the_first_is_gone(space: Space) -> None:
     await space.apply(claim("data", mode="ReadWriteOncePod"), pod("first", ["data"]))
     await space.ready("app=first", 1)
@@ -130,6 +131,7 @@ def _reserved(volume: Object) -> dict[str, str]:
     return {key: labels[f"{KEY}/{key}"] for key in KEPT if f"{KEY}/{key}" in labels}
 
 
+@pytest.mark.long
 async def test_labels_of_a_pod_reach_its_volume_but_never_those_that_direct_it(
     cluster: Cluster, driver: Driver, space: Space
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from support.kube.cluster import Cluster
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
 IMAGE = "docker.io/library/busybox:stable"
 
 

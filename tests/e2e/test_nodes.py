@@ -10,7 +10,7 @@ from support.kube.outage import CONTROLLERS, check_new_volumes_avoid, node_of_le
 from support.kube.workloads import KEY, Object, Space, drive_of, stateful_set
 from support.kube.writer import Writer, on
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
 
 SERVERS = f"selector.{KEY}=nats"
 SPREAD = {

@@ -65,6 +65,7 @@ def kept(record: Any) -> Any:
     return status["fsuuid"], status["totalCapacity"], status.get("topology")
 
 
+@pytest.mark.long
 async def test_pods_write_on_while_nothing_is_installed_and_an_installation_finds_all_drives_and_volumes(
     machines: OwnCluster, driver: Driver, space: Space
 ) -> None:

@@ -76,6 +76,7 @@ async def test_a_set_of_four_by_four_is_spread_and_keeps_its_files_when_all_pods
     }
 
 
+@pytest.mark.long
 async def test_a_claim_id_gives_each_volume_a_drive_of_its_own_and_one_too_many_waits_for_a_drive(
     cluster: Cluster, driver: Driver, space: Space
 ) -> None:

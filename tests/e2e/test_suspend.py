@@ -98,6 +98,7 @@ async def test_pods_find_a_suspended_volume_empty_and_read_only_and_its_data_aga
     await is_served(space, "two")
 
 
+@pytest.mark.long
 async def test_a_suspended_drive_hides_all_its_volumes_is_shown_so_and_serves_them_again_when_it_is_resumed(
     driver: Driver, space: Space
 ) -> None:
@@ -123,6 +124,7 @@ async def test_a_suspended_drive_hides_all_its_volumes_is_shown_so_and_serves_th
     assert "Suspended" not in (await driver.plugin("list", "drives", drive)).stdout
 
 
+@pytest.mark.long
 async def test_a_pod_that_starts_after_the_resume_finds_the_data_beside_one_that_still_has_the_empty_directory(
     driver: Driver, space: Space
 ) -> None:

@@ -13,7 +13,7 @@ from support.kube.outage import CONTROLLERS, check_new_volumes_avoid, node_of_le
 from support.kube.workloads import Space, stateful_set
 from support.kube.writer import MARK, Writer, checked, on, restarts
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
 
 CLAIMS = [f"c{number}" for number in range(10)]
 OUTAGE_SECONDS = 60.0
