@@ -12,8 +12,19 @@ from support.kube.cluster import OwnCluster
 from support.kube.driver import NAMESPACE, Driver, uninstalled
 from support.kube.node import KubeNode
 from support.kube.upstream_layout import CONTENT, Geometry, UpstreamDrive
-from support.kube.workloads import DRIVER, IMAGE, KEY, Object, Space, claim, pod, storage_class
-from support.kube.writer import Writer
+from support.kube.workloads import (
+    DRIVER,
+    IMAGE,
+    KEY,
+    Object,
+    Space,
+    claim,
+    drive_of,
+    node_of,
+    pod,
+    storage_class,
+)
+from support.kube.writer import Writer, checked
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1800)]
 
@@ -69,17 +80,18 @@ async def in_use_under_upstream(space: Space, drive: UpstreamDrive, geometry: Ge
         space.cluster.api.kubectl("replace", "-f", "-", input=json.dumps(item))
 
 
-async def fills(space: Space, size: int) -> None:
-    """Use the volume: what was there is there, and as much goes in as its size says; leave it as it was."""
+async def fills(space: Space, size: int, file: str = "file") -> str:
+    """Use the volume: as much goes in as its size says; return what a file of it has, and leave it as it was."""
     await space.apply(pod("user", ["old"]))
     await space.ready("app=user", 1)
-    assert await space.sh("user", "cat /old/file") == CONTENT
+    content = await space.sh("user", f"cat /old/{file}")
     filled = await space.attempt("user", "dd if=/dev/zero of=/old/fill bs=64k")
     assert "No space left on device" in filled.stderr
     used = int(await space.sh("user", "sync /old/fill; du -sk /old | cut -f 1")) * 1024
     assert size - SLACK <= used <= size
     await space.sh("user", "rm /old/fill; sync /old")
     await space.kubectl("delete", "pod", "user")
+    return content
 
 
 async def expand(space: Space, size: int) -> None:
@@ -94,6 +106,73 @@ async def expand(space: Space, size: int) -> None:
     await space.cluster.until(is_larger, f"the claim has {wanted}", 180)
 
 
+class Adopted:
+    """A drive of upstream that is to be ours."""
+
+    def __init__(self, machines: OwnCluster, driver: Driver, old: UpstreamDrive) -> None:
+        self.machines, self.driver, self.old = machines, driver, old
+
+    def object(self) -> Object:
+        return next(each for each in self.driver.drives() if each["metadata"]["name"] == self.old.fsuuid)
+
+    def is_ours(self) -> bool:
+        """Our books count the overhead; upstream's do not."""
+        status = self.object()["status"]
+        in_books = status["allocatedCapacity"] + status["freeCapacity"] == status["totalCapacity"]
+        return bool(in_books and status["status"] == "Ready")
+
+    async def check(self) -> int:
+        """Wait until it is ours, and nothing of upstream is left; return what it counts beside its volume."""
+        await self.machines.eventually(self.is_ours, "the drive is adopted")
+        mounts = [line.split()[:2] for line in (await self.old.node.hand.read("/proc/mounts")).decode().splitlines()]
+        assert mounts.count([f"/dev/{self.old.device}", self.old.place]) == 1
+        running = self.machines.api.objects("pods", "-n", NAMESPACE)
+        assert IMAGE not in {container["image"] for each in running for container in each["spec"]["containers"]}
+        return int(self.object()["status"]["allocatedCapacity"]) - SIZE
+
+    async def check_deleted(self, overhead: int) -> None:
+        """Wait until its volume is gone, with every trace of it."""
+
+        def is_gone() -> bool:
+            volumes = {each["metadata"]["name"] for each in self.machines.api.objects("pv")}
+            left = volumes | self.driver.volumes().keys()
+            return self.old.volume not in left and self.object()["status"]["allocatedCapacity"] == overhead
+
+        await self.machines.eventually(is_gone, "the volume is deleted and its space is free", 180)
+        assert "pvc-" not in await self.old.node.hand.run("ls", "-A", self.old.place)
+        assert self.object()["metadata"]["finalizers"] == ["directpv.min.io/data-protection"]
+
+
+async def test_a_drive_that_upstream_left_is_adopted_below_a_pod_that_writes_and_its_volume_expanded_and_deleted(
+    machines: OwnCluster, driver: Driver, space: Space
+) -> None:
+    user = Writer(space, "old")
+    await space.apply(claim("old", f"{SIZE // MIB}Mi"))
+    began = await user.start_pod()
+    await machines.until(user.is_shown_in_use, "the volume is shown to be in use")
+    volume = await user.volume()
+    (drive,) = (each for each in driver.drives() if each["metadata"]["name"] == drive_of(volume))
+    device = str(drive["metadata"]["labels"][f"{KEY}/drive-name"])
+    old = UpstreamDrive(machines.node(node_of(volume)), device, drive_of(volume), volume["metadata"]["name"], SIZE)
+    overhead, total = drive["status"]["allocatedCapacity"] - SIZE, drive["status"]["totalCapacity"]
+    adopted = Adopted(machines, driver, old)
+
+    async with uninstalled(driver):
+        await in_use_under_upstream(space, old, Geometry(total, total - overhead), user)
+    assert await adopted.check() == overhead
+    await user.check_undisturbed(began)
+    await expand(space, LARGER)
+    await user.check_undisturbed(began)
+    written = await user.written()
+    await space.kubectl("delete", "pod", "old")
+    assert checked(await fills(space, LARGER, "log")) >= written
+    assert adopted.object()["status"]["allocatedCapacity"] == overhead + LARGER
+
+    await space.kubectl("delete", "pvc", "old")
+    await adopted.check_deleted(overhead)
+
+
+@pytest.mark.long
 async def test_what_upstream_made_is_adopted_served_expanded_and_deleted_when_directpv_is_installed_over_it(
     machines: OwnCluster, driver: Driver, space: Space
 ) -> None:
@@ -101,25 +180,9 @@ async def test_what_upstream_made_is_adopted_served_expanded_and_deleted_when_di
     async with uninstalled(driver):
         old, geometry = await used_under_upstream(space, node)
 
-    def drive() -> Object:
-        return next(each for each in driver.drives() if each["metadata"]["name"] == old.fsuuid)
-
-    def is_adopted() -> bool:
-        """Our books count the overhead; upstream's do not."""
-        status = drive()["status"]
-        in_books = status["allocatedCapacity"] + status["freeCapacity"] == status["totalCapacity"]
-        return bool(in_books and status["status"] == "Ready")
-
-    async def check_adopted() -> int:
-        await machines.eventually(is_adopted, "the drive is adopted")
-        mounts = [line.split()[:2] for line in (await node.hand.read("/proc/mounts")).decode().splitlines()]
-        assert mounts.count([f"/dev/{old.device}", old.place]) == 1
-        running = machines.api.objects("pods", "-n", NAMESPACE)
-        assert IMAGE not in {container["image"] for each in running for container in each["spec"]["containers"]}
-        return int(drive()["status"]["allocatedCapacity"]) - SIZE
-
-    overhead = await check_adopted()
-    await fills(space, SIZE)
+    adopted = Adopted(machines, driver, old)
+    overhead = await adopted.check()
+    assert await fills(space, SIZE) == CONTENT
 
     # Upstream once more, now with a pod that writes while one is replaced by the other.
     user = Writer(space, "old")
@@ -127,13 +190,13 @@ async def test_what_upstream_made_is_adopted_served_expanded_and_deleted_when_di
     await machines.until(user.is_shown_in_use, "the volume is shown to be in use")
     async with uninstalled(driver):
         await in_use_under_upstream(space, old, geometry, user)
-    assert await check_adopted() == overhead
+    assert await adopted.check() == overhead
     await user.check_undisturbed(began)
     await expand(space, LARGER)
     await user.check_undisturbed(began)
     await space.kubectl("delete", "pod", "old")
-    await fills(space, LARGER)
-    assert drive()["status"]["allocatedCapacity"] == overhead + LARGER
+    assert await fills(space, LARGER) == CONTENT
+    assert adopted.object()["status"]["allocatedCapacity"] == overhead + LARGER
     assert driver.volumes()[old.volume]["metadata"]["labels"][f"{KEY}/tenant"] == "first"
 
     # A drive that was adopted takes new volumes, beside the old one.
@@ -145,10 +208,4 @@ async def test_what_upstream_made_is_adopted_served_expanded_and_deleted_when_di
     await space.kubectl("delete", "pod", "other")
     await space.kubectl("delete", "pvc", "old", "new")
 
-    def is_gone() -> bool:
-        volumes = {each["metadata"]["name"] for each in machines.api.objects("pv")} | driver.volumes().keys()
-        return old.volume not in volumes and drive()["status"]["allocatedCapacity"] == overhead
-
-    await machines.eventually(is_gone, "the volume is deleted and its space is free", 180)
-    assert "pvc-" not in await node.hand.run("ls", "-A", old.place)
-    assert drive()["metadata"]["finalizers"] == ["directpv.min.io/data-protection"]
+    await adopted.check_deleted(overhead)
