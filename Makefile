@@ -1,5 +1,6 @@
 # What people and CI run. `make help` lists it.
 PY := .venv/bin/python
+SUITES := PYTHONPATH=tests $(PY) -m suites
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -16,57 +17,53 @@ demo: install ## The main job from end to end, on drives that it creates and rem
 	@.venv/bin/directpv demo
 
 .PHONY: test
-test: export KUBECONFIG :=
-test: install check unit integration sanity crash test-vm kubernetes e2e ## What CI runs: all tests
+test: install ## What CI runs: all suites, without the tests marked `long`
+	@$(SUITES)
+
+.PHONY: test-all
+test-all: install ## All suites with all tests
+	@$(SUITES) --all
 
 .PHONY: check
 check: install ## Formatting, lint, types, architecture
-	.venv/bin/ruff format --check .
-	.venv/bin/ruff check .
-	.venv/bin/mypy
-	.venv/bin/lint-imports
+	@$(SUITES) check
 
 .PHONY: unit
 unit: install ## Tests without I/O
-	$(PY) -m pytest -q tests/unit
+	@$(SUITES) unit --more="$(ARGS)"
 
 .PHONY: integration
 integration: install ## Tests with real NATS, SQLite, loop devices and processes (root)
-	$(PY) -m pytest -q tests/integration --ignore-glob='*/kubernetes_*'
+	@$(SUITES) integration --more="$(ARGS)"
 
 .PHONY: sanity
-sanity: install ## csi-sanity against a running stack (root, Go)
-	scripts/build-csi-sanity
-	$(PY) -m pytest -q -s tests/sanity
+sanity: install ## csi-sanity against a running stack (root)
+	@$(SUITES) sanity --more="$(ARGS)"
 
 .PHONY: crash
 crash: install ## The whole stack: the plugin, kill -9, frozen leaders, lost registry and JetStream (root)
-	$(PY) -m pytest -q tests/stack tests/crash
+	@$(SUITES) crash --more="$(ARGS)"
+
+.PHONY: test-vm
+test-vm: install ## The node in guests with kernels of their own: quota, hot-plug, faults, reboot, SMART (root)
+	@$(SUITES) test-vm --more="$(ARGS)"
+
+.PHONY: kubernetes
+kubernetes: install ## Registry, election and installer against a real API server, and the Helm chart (root)
+	@$(SUITES) kubernetes --more="$(ARGS)"
+
+.PHONY: e2e
+e2e: install ## Kubernetes on three nodes in guests, with the official sidecars; or on KUBECONFIG's cluster (root)
+	@$(SUITES) e2e --more="$(ARGS)"
 
 .PHONY: guests
 guests: install
 	@scripts/setup-system guests
 	@scripts/fetch-guest-kernel >/dev/null
 
-.PHONY: test-vm
-test-vm: guests ## The node in guests with kernels of their own: quota, hot-plug, faults, reboot, SMART (root)
-	$(PY) -m pytest -q -n 2 --dist worksteal --timeout=300 tests/vm
-
 .PHONY: chaos
 chaos: guests ## Random faults on several guests; SEED=7 replays a run, MINUTES=5 (root)
 	PYTHONPATH=tests $(PY) -m chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),5)
-
-.PHONY: kubernetes
-kubernetes: install ## Registry, election and installer against a real API server, and the Helm chart (root, Go)
-	scripts/build-kubernetes etcd kube-apiserver kubectl kube-controller-manager >/dev/null
-	scripts/build-tool helm >/dev/null
-	scripts/build-tool krew >/dev/null
-	$(PY) -m pytest -q --timeout=300 tests/integration/kubernetes_registry tests/integration/kubernetes_install tests/helm
-
-.PHONY: e2e
-e2e: images guests ## Kubernetes on three nodes in guests, with the official sidecars; or on KUBECONFIG's cluster (root, Go)
-	scripts/build-kubernetes >/dev/null
-	$(PY) -m pytest -q -s --timeout=1200 tests/e2e
 
 .PHONY: cluster
 cluster: images guests ## The same cluster with DirectPV in it, to play with, until Ctrl-C; NODES=3 DRIVES=4 (root, Go)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from directpv_cli.local import processes
-from directpv_cli.local.ports import free_port
+from support.ports import free_port
 
 ROUNDS = 40
 """Of a server with several threads, half lose their first thread before the last one gives the port back."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from directpv_cli.local.ports import free_port
+from support.ports import free_port
 
 READY_SECONDS = 10
 

@@ -1,15 +1,22 @@
-"""A real udevd: the machine's own if it has one, else one that the tests start and end."""
+"""A real udevd: the machine's own if it has one, else one that the first run of tests starts and the last one ends."""
 
 import contextlib
+import fcntl
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from directpv_cli.local.disks import DiskError, command
-from directpv_cli.local.processes import wait_until
+from directpv_cli.local.processes import start_time, wait_until
 
 PROGRAM = Path("/lib/systemd/systemd-udevd")
 READY_SECONDS = 20.0
+_GATE = Path("/run/directpv-tests-udevd.gate")
+_USERS = Path("/run/directpv-tests-udevd.users")
+"""Locked by each run for as long as it needs udevd; holds process id and start time of the one that we started."""
 
 
 def answers() -> bool:
@@ -23,15 +30,55 @@ def answers() -> bool:
 
 @contextlib.contextmanager
 def running_udevd() -> Iterator[None]:
-    """Have a udevd while the block runs."""
-    if answers():
+    """Have a udevd while the block runs; any number of processes may do so at the same time."""
+    with _USERS.open("a+") as users:
+        with _gate():
+            if not answers():
+                _start(users)
+            fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            with _gate():
+                _end_if_last(users)
+
+
+@contextlib.contextmanager
+def _gate() -> Iterator[None]:
+    """Let one process at a time look and decide."""
+    with _GATE.open("a") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)  # held for the time of a start or an end
         yield
-        return
-    daemon = subprocess.Popen([PROGRAM], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+_own: "list[subprocess.Popen[bytes]]" = []
+"""What this process has started: it must be waited for."""
+
+
+def _start(users: IO[str]) -> None:
+    daemon = subprocess.Popen([PROGRAM], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    _own.append(daemon)
+    users.truncate(0)
+    users.write(f"{daemon.pid} {start_time(daemon.pid)}")
+    users.flush()
+    assert wait_until(answers, READY_SECONDS), "udevd does not answer"
+    command("udevadm", "settle", "--timeout=20")
+
+
+def _end_if_last(users: IO[str]) -> None:
     try:
-        assert wait_until(answers, READY_SECONDS), "udevd does not answer"
-        command("udevadm", "settle", "--timeout=20")
-        yield
-    finally:
-        daemon.terminate()
-        daemon.wait(READY_SECONDS)
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    users.seek(0)
+    if started := users.read().split():
+        users.truncate(0)
+        _end(int(started[0]), started[1])
+    while _own:
+        _own.pop().wait(READY_SECONDS)
+
+
+def _end(pid: int, started: str) -> None:
+    if str(start_time(pid)) == started:
+        os.kill(pid, signal.SIGTERM)
+        assert wait_until(lambda: str(start_time(pid)) != started, READY_SECONDS), "udevd does not end"

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import directpv_common.messages as m
-from directpv_cli.local.ports import free_port
 from directpv_common.wire import decode
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Snapshot
 from support.nats import NatsServer
+from support.ports import free_port
 
 START_SECONDS = 20.0
 LEASE_SECONDS = 1.0

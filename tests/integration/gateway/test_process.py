@@ -9,12 +9,12 @@ import grpc
 import pytest
 
 import directpv_common.messages as m
-from directpv_cli.local.ports import free_port
 from directpv_common.api import Controller
 from directpv_common.bus import connect_bus
 from directpv_csi_gateway.pb import csi_pb2 as pb
 from integration.gateway.harness import client_of, peer, placed, serving, until
 from support.nats import nats_server
+from support.ports import free_port
 from support.proxy import Proxy
 from unit.gateway import requests as r
 

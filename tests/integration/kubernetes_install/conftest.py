@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from directpv_cli.local.ports import free_port
 from support.kube import programs
 from support.kube.apiserver import ApiServer
 from support.kube.fixtures import apiserver  # noqa: F401
 from support.kube.process import Program
+from support.ports import free_port
 
 Plugin = Callable[..., subprocess.CompletedProcess[str]]
 CONTROLLERS = "namespace-controller,garbage-collector-controller"

@@ -17,10 +17,10 @@ from nats.aio.msg import Msg
 
 from directpv_cli.install.objects import nats as installed
 from directpv_cli.install.objects.options import Options
-from directpv_cli.local.ports import free_port
 from directpv_common.bus import Bus
 from directpv_common.events import Events, ensure_stream
 from directpv_common.subjects import Subjects
+from support.ports import free_port
 
 SERVER = Path(sys.executable).with_name("nats-server")
 

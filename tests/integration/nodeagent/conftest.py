@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from directpv_cli.local.ports import free_port
 from directpv_common.bus import Bus, connect_bus
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.probe import Prober
@@ -18,6 +17,7 @@ from integration.nodeagent.blocks import LEAVE, LOOP_CTL_ADD, SIZE, Loop, loop_c
 from integration.nodeagent.harness import AgentProcess, Loops, scratch
 from support.nats import nats_server
 from support.node_client import Client
+from support.ports import free_port
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from directpv_cli.local.ports import free_port
 from directpv_common.api import Node
 from directpv_common.messages import Empty
 from support.node_client import MIB, WAIT, Client, eventually
+from support.ports import free_port
 
 
 def run(*argv: str) -> str:

@@ -7,7 +7,6 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from directpv_cli.local.ports import free_port
 from directpv_common.api import Node
 from directpv_common.bus import Bus, connect_bus
 from directpv_common.events import CloudEvent
@@ -17,6 +16,7 @@ from directpv_common.wire import decode
 from integration.nodeagent.harness import AgentProcess, Loops, unmount, wait_until
 from support.nats import nats_server
 from support.node_client import MIB, Client, eventually
+from support.ports import free_port
 
 
 async def gather(bus: Bus, subject: str, kind: Any) -> list[Any]:

@@ -1,0 +1,56 @@
+"""What may start now, and how long all of it takes: decisions, without I/O."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+_ROUNDING: Final = 1e-6
+
+
+@dataclass(frozen=True)
+class Load:
+    """A suite that waits or runs, or a step."""
+
+    name: str
+    left: float
+    """Seconds that it still takes."""
+    cores: float = 0.0
+    """It keeps busy."""
+    needs: tuple[str, ...] = ()
+    """Steps that come first."""
+
+
+def startable(waiting: Iterable[Load], running: Iterable[Load], ready: Iterable[str], cores: float) -> list[Load]:
+    """Return what may start beside what runs.
+
+    In the order given; one that is too large for what is left lets smaller ones pass. Alone, everything may run.
+    """
+    there = set(ready)
+    busy, started = [load.cores for load in running], []
+    for load in waiting:
+        if there.issuperset(load.needs) and (not busy or sum(busy) + load.cores <= cores + _ROUNDING):
+            busy.append(load.cores)
+            started.append(load)
+    return started
+
+
+def time_left(
+    waiting: Sequence[Load], running: Sequence[Load], steps: Sequence[Load], ready: Iterable[str], cores: float
+) -> float:
+    """Return seconds until everything has ended, if all takes what is expected; steps go one after the other."""
+    there, passed = set(ready), 0.0
+    waiting, running, steps = list(waiting), list(running), list(steps)
+    while waiting or running or steps:
+        started = startable(waiting, running, there, cores)
+        waiting = [load for load in waiting if load not in started]
+        running += started
+        if not running and not steps:
+            break  # what still waits needs a step that failed
+        next_ends = min(load.left for load in [*running, *steps[:1]])
+        passed += next_ends
+        running = [replace(load, left=load.left - next_ends) for load in running if load.left > next_ends]
+        if steps:
+            first = replace(steps[0], left=steps[0].left - next_ends)
+            steps = [first, *steps[1:]] if first.left > 0 else steps[1:]
+            there |= {first.name} if first.left <= 0 else set()
+    return passed

@@ -1,0 +1,145 @@
+"""All suites, and the steps that set up what they need. Figures: two cores of a virtual machine, everything built."""
+
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+Command = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Brings what suites need; goes on in the background, at low priority, one step after the other."""
+
+    name: str
+    does: str
+    commands: tuple[Command, ...]
+    seconds: int
+    """How long it takes the first time."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One kind of test."""
+
+    name: str
+    proves: str
+    commands: tuple[Command, ...]
+    seconds: int
+    """Wall clock of the last measurement, without tests that are ``long``."""
+    long_seconds: int
+    """The same with all tests."""
+    cores: float
+    """User and system time over wall clock: suites run side by side as long as the sum is within the machine's."""
+    needs: tuple[str, ...] = ()
+    has_long: bool = True
+    """Takes ``-m``."""
+
+
+def _pytest(*arguments: str) -> tuple[Command, ...]:
+    return ((sys.executable, "-m", "pytest", "-q", "-p", "suites.progress", *arguments),)
+
+
+def _python(*arguments: str) -> Command:
+    return (sys.executable, "-m", *arguments)
+
+
+STEPS: Final = (
+    Step("csi-sanity", "build csi-sanity", (("scripts/build-csi-sanity",),), 60),
+    Step(
+        "guests",
+        "install what guests need, fetch their kernel",
+        (("scripts/setup-system", "guests"), ("scripts/fetch-guest-kernel",)),
+        90,
+    ),
+    Step(
+        "apiserver",
+        "build etcd, kube-apiserver, kubectl, kube-controller-manager",
+        (("scripts/build-kubernetes", "etcd", "kube-apiserver", "kubectl", "kube-controller-manager"),),
+        420,
+    ),
+    Step("tools", "build helm and krew", (("scripts/build-tool", "helm"), ("scripts/build-tool", "krew")), 90),
+    Step(
+        "cluster",
+        "build the rest of Kubernetes, containerd, sidecars, images",
+        (("scripts/setup-system", "cluster"), ("scripts/build-kubernetes",), ("scripts/build-images",)),
+        400,
+    ),
+)
+
+SUITES: Final = (
+    Suite(
+        "check",
+        "formatting, lint, types, architecture",
+        (
+            _python("ruff", "format", "--check", "."),
+            _python("ruff", "check", "."),
+            _python("mypy"),
+            (sys.executable.removesuffix("python") + "lint-imports",),
+        ),
+        seconds=30,
+        long_seconds=30,
+        cores=1.0,
+        has_long=False,
+    ),
+    Suite("unit", "decisions, without I/O", _pytest("tests/unit"), seconds=20, long_seconds=20, cores=1.0),
+    Suite(
+        "integration",
+        "each service with real NATS, SQLite, loop devices, processes",
+        _pytest("-n", "4", "--dist", "worksteal", "tests/integration", "--ignore-glob=*/kubernetes_*"),
+        seconds=100,
+        long_seconds=100,
+        cores=1.4,
+        needs=("devices",),
+    ),
+    Suite(
+        "sanity",
+        "csi-sanity against a running stack",
+        _pytest("-s", "tests/sanity"),
+        seconds=30,
+        long_seconds=30,
+        cores=0.5,
+        needs=("devices", "csi-sanity"),
+    ),
+    Suite(
+        "crash",
+        "the whole stack: the plugin, kill -9, frozen leaders, lost registry and JetStream",
+        _pytest("tests/stack", "tests/crash"),
+        seconds=96,
+        long_seconds=96,
+        cores=0.6,
+        needs=("devices",),
+    ),
+    Suite(
+        "test-vm",
+        "the node in guests with kernels of their own: quota, hot-plug, faults, reboot, SMART, chaos",
+        _pytest("-n", "2", "--dist", "worksteal", "--timeout=300", "tests/vm"),
+        seconds=350,
+        long_seconds=350,
+        cores=1.5,
+        needs=("guests",),
+    ),
+    Suite(
+        "kubernetes",
+        "registry, election, installer, Helm chart and krew against a real API server",
+        _pytest(
+            "--timeout=300",
+            "tests/integration/kubernetes_registry",
+            "tests/integration/kubernetes_install",
+            "tests/helm",
+        ),
+        seconds=443,
+        long_seconds=443,
+        cores=1.0,
+        needs=("devices", "apiserver", "tools"),
+    ),
+    Suite(
+        "e2e",
+        "Kubernetes on three nodes in guests, with the official sidecars; or KUBECONFIG's cluster",
+        _pytest("-s", "--timeout=1200", "tests/e2e"),
+        seconds=420,
+        long_seconds=2820,
+        cores=1.5,
+        needs=("guests", "apiserver", "cluster"),
+    ),
+)
