@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,24 @@ async def test_a_program_that_hangs_is_killed_with_its_children():
         await output_of("sh", "-c", script, mark, within=0.2)
 
     async with asyncio.timeout(10):
+        while running_with(mark):
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+async def test_a_caller_that_goes_away_while_the_program_starts_leaves_nothing_running(turns: int, tmp_path: Path):
+    mark, started = f"mark-{secrets.token_hex(8)}", tmp_path / "started"
+    script = f"sh -c 'sleep 300; : {mark}' & : > {started}; wait; : {mark}"
+    caller = asyncio.create_task(output_of("sh", "-c", script, within=60))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    deadline = time.monotonic() + 10
+    while not started.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)  # the loop stands still: it learns nothing of the program before the caller goes away
+    caller.cancel()
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(caller, return_exceptions=True)
         while running_with(mark):
             await asyncio.sleep(0.02)
 

@@ -31,13 +31,7 @@ async def output_of(*argv: str, within: float, input: bytes | None = None, ok: S
         DriveFault: It did not end within ``within`` seconds.
     """
     try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.PIPE if input is not None else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        process = await _start(argv, asyncio.subprocess.PIPE if input is not None else asyncio.subprocess.DEVNULL)
     except OSError as error:
         raise CommandFailed(f"{argv[0]} cannot be started: {error.strerror}; is its package installed?") from error
     try:
@@ -52,6 +46,24 @@ async def output_of(*argv: str, within: float, input: bytes | None = None, ok: S
         said = (err or out).decode(errors="replace").strip()[-800:]
         raise CommandFailed(f"{argv[0]} ended with status {process.returncode}: {said}")
     return out.decode(errors="replace")
+
+
+async def _start(argv: Sequence[str], stdin: int) -> asyncio.subprocess.Process:
+    """Start a program; a caller that is cancelled meanwhile waits until there is something to kill.
+
+    Cancelled itself, asyncio kills the program alone and waits until its pipes are closed, which its children hold.
+    """
+    pipe = asyncio.subprocess.PIPE
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(*argv, stdin=stdin, stdout=pipe, stderr=pipe, start_new_session=True)
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait({starting}, timeout=REAP_SECONDS)
+        if starting.done() and starting.exception() is None:
+            await _kill(starting.result())
+        raise
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:
