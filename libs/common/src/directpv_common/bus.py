@@ -41,6 +41,8 @@ ATTEMPT_SECONDS: Final = 5.0
 """A responder that is killed in the middle says nothing: after so long the same request is sent again."""
 FIRST_PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 0.25
+LEAST_ATTEMPT: Final = 0.5
+"""With less time than that, a busy server could not say that nobody is there, and silence would be told instead."""
 CONNECT_SECONDS: Final = 2
 PING_SECONDS: Final = 5
 COMPLAIN_SECONDS: Final = 5.0
@@ -161,7 +163,7 @@ class Bus:
             try:
                 return self._reply(endpoint, await self._request(subject, data, min(attempt, left), left))
             except Unavailable:
-                if not patient or deadline - loop.time() <= pause:
+                if not patient or deadline - loop.time() <= pause + LEAST_ATTEMPT:
                     raise
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
