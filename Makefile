@@ -1,6 +1,6 @@
 # What people and CI run. `make help` lists it.
 PY := .venv/bin/python
-SUITES := PYTHONPATH=tests $(PY) -m suites
+SUITES := exec env PYTHONPATH=tests $(PY) -m suites
 .DEFAULT_GOAL := help
 
 .PHONY: help

@@ -22,7 +22,9 @@ _USERS = Path("/run/directpv-tests-udevd.users")
 def answers() -> bool:
     """Tell whether a udevd runs."""
     try:
-        command("udevadm", "control", "--ping", "--timeout=2")
+        command(
+            "udevadm", "control", "--ping", f"--timeout={READY_SECONDS:.0f}"
+        )  # without one, the answer comes at once
     except DiskError:
         return False
     return True

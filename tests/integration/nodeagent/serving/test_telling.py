@@ -61,7 +61,12 @@ async def test_a_change_is_told_at_once_with_a_generation_that_grows(
     first, second = states[0], states[1]
     assert second.drives[fsuuid] > first.drives[fsuuid]
     assert second.sequence > first.sequence
-    assert (await client.held(fsuuid)).generation == states[-1].drives[fsuuid]
+    last = (await client.held(fsuuid)).generation
+
+    async def told() -> bool:
+        return states[-1].drives[fsuuid] == last
+
+    await eventually(told, "told of the last change")
 
 
 async def test_heartbeats_come_without_any_change(agent: AgentProcess, drive: str, client: Client) -> None:

@@ -7,6 +7,7 @@ grows until it gets through.
 import fcntl
 import os
 import shutil
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ def dies_at(step: int, work: Callable[[], object]) -> bool:
             work()
             os._exit(DONE)
         except BaseException:
+            traceback.print_exc()
             os._exit(1)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert code in (KILLED, DONE)

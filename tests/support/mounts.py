@@ -1,0 +1,31 @@
+"""Mounts of the tests' own: a mount namespace that only this process and its children see."""
+
+import ctypes
+import os
+import subprocess
+from pathlib import Path
+from typing import Final
+
+_CLONE_NEWNS: Final = 0x00020000
+_MS_REC_PRIVATE: Final = 0x4000 | 0x40000
+
+
+def enter() -> None:
+    """Move this thread, and what it starts from now on, to a mount namespace of its own.
+
+    A new namespace is a copy of the old one, with every file system that is mounted there: nobody else could then
+    make a drive anew that is unmounted, until the copy goes. So what others have mounted from loop devices is let go
+    of at once, and what these tests mount is in no copy that others make.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNS) or libc.mount(b"none", b"/", None, _MS_REC_PRIVATE, None):
+        number = ctypes.get_errno()
+        raise OSError(number, f"no mount namespace of our own: {os.strerror(number)}; run these tests as root")
+    for target in _on_loop_devices():
+        subprocess.run(("umount", "--lazy", target), check=False, capture_output=True, timeout=30)
+
+
+def _on_loop_devices() -> list[str]:
+    """Return mount points, the last mount first."""
+    entries = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return [entry[1] for entry in reversed(entries) if entry[0].startswith("/dev/loop")]
