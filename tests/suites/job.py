@@ -22,7 +22,10 @@ _LOWEST: Final = "19"
 class Job:
     """Start it, and :meth:`look` from time to time until :attr:`status` is there."""
 
-    def __init__(self, name: str, commands: Sequence[Command], log: Path, limit: float, *, low: bool = False) -> None:
+    def __init__(
+        self, name: str, commands: Sequence[Command], log: Path, limit: float, *, low: bool = False,
+        grace: float = END_SECONDS,
+    ) -> None:  # fmt: skip
         """Describe a job that is not started yet.
 
         Args:
@@ -31,6 +34,7 @@ class Job:
             log: For all output.
             limit: Seconds after which it is interrupted.
             low: Leave the processors to whoever wants them.
+            grace: Seconds from the interrupt until it is killed.
         """
         self.name, self.log, self.limit = name, log, limit
         self.status: int | None = None
@@ -44,7 +48,7 @@ class Job:
         self.cpu = 0.0
         """Seconds, user and system, of all processes that were waited for."""
         self.late = False
-        self._commands, self._low = list(commands), low
+        self._commands, self._low, self._grace = list(commands), low, grace
         self._notes, self._read, self._tells = log.with_suffix(".progress"), 0, False
         self._worst = 0
         self._began = self._ended = self._interrupted = 0.0
@@ -89,7 +93,7 @@ class Job:
         elif not self._interrupted and self.seconds > self.limit:
             self.late = True
             self.interrupt()
-        elif self._interrupted and time.monotonic() > self._interrupted + END_SECONDS:
+        elif self._interrupted and time.monotonic() > self._interrupted + self._grace:
             self.signal(signal.SIGKILL)
 
     def _command_ended(self, code: int) -> None:
