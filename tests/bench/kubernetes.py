@@ -19,7 +19,6 @@ from bench import programs
 from bench.client import calls, creation
 from bench.create import PATH, Create, answered, best
 from bench.measure import Samples, at_once, mib, ms, one_by_one, show
-from directpv_cli.local.ports import free_port
 from directpv_common import crd, names
 from directpv_common.units import GIB, MIB
 from directpv_controller.registry.kubernetes.access import from_kubeconfig
@@ -27,6 +26,7 @@ from directpv_controller.registry.kubernetes.client import Client, connect
 from directpv_controller.registry.kubernetes.shelf import DRIVES, VOLUMES
 from directpv_csi_gateway.pb import csi_pb2 as csi
 from support.kube.apiserver import ApiServer
+from support.ports import free_port
 
 DRIVES_IN_ALL, DRIVES_PER_NODE = 10_000, 20
 SEQUENTIAL, PARALLEL, WIDTH = 300, 700, 64

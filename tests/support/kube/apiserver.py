@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from directpv_cli.local.ports import free_port
 from support.kube import programs
 from support.kube.api import Api, KubectlError
 from support.kube.etcd import Etcd
@@ -15,6 +14,7 @@ from support.kube.kubeconfig import Endpoint
 from support.kube.pki import Pair, Pki
 from support.kube.process import Program
 from support.kube.rest import Reader, Refused
+from support.ports import free_port
 
 READY_SECONDS: Final = 120.0
 SERVICES: Final = "10.96.0.0/16"

@@ -6,8 +6,8 @@ import urllib.request
 from pathlib import Path
 from typing import Final
 
-from directpv_cli.local.ports import free_port
 from support.kube.process import Program
+from support.ports import free_port
 
 READY_SECONDS: Final = 60.0
 

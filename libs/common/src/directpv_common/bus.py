@@ -183,7 +183,7 @@ class Bus:
             async with scope:
                 with self._until_another_leads(subject, scope), cancellation_heeded():
                     headers = headers_for(left) | {ACCEPTS: DEFLATE}
-                return await self.client.request(subject, pack(data, headers), timeout=left + 1, headers=headers)
+                    return await self.client.request(subject, pack(data, headers), timeout=left + 1, headers=headers)
         except nats.errors.NoRespondersError:
             raise Unavailable(f"nobody answers {subject}: {_who(subject)}") from None
         except TimeoutError:  # also the client's own
