@@ -56,21 +56,30 @@ async def answered(create: Create) -> None:
 @contextlib.asynccontextmanager
 async def chain(work: Path, url: str, drives: int) -> AsyncIterator[Create]:
     """Run the real gateway and the real controller on a registry of so many drives."""
+    async with running(work, url, drives) as (socket, _), client(socket) as create:
+        await answered(create)
+        yield create
+
+
+@contextlib.asynccontextmanager
+async def running(
+    work: Path, url: str, drives: int, shape: registry.Shape = registry.USUAL, watch: tuple[str, ...] = ()
+) -> AsyncIterator[tuple[str, int]]:
+    """Run gateway and controller, the latter under the module ``watch``; yield the socket and the controller's pid."""
     name = secrets.token_hex(3)
     socket, file = str(work / f"csi-{name}.sock"), work / f"registry-{name}.db"
-    registry.fill(file, drives=drives)
+    registry.fill(file, drives=drives, shape=shape)
     common = {"DIRECTPV_NATS_URL": url, "DIRECTPV_SUBJECT_PREFIX": f"bench-{name}", "DIRECTPV_METRICS_PORT": "0"}
-    controller, gateway = programs.python("directpv_controller"), programs.python("directpv_csi_gateway")
+    controller = programs.python(*watch, "directpv_controller")
+    gateway = programs.python("directpv_csi_gateway")
     settings = {"DIRECTPV_CSI_SOCKET": socket, "DIRECTPV_MODE": "controller"}
     own = {"DIRECTPV_REGISTRY": str(file), "DIRECTPV_ONLINE_SECONDS": "0"}  # nodes of the drives do not run
     with (
-        programs.program(*controller, env={**common, **own}, log=work / "controller.log"),
+        programs.program(*controller, env={**common, **own}, log=work / "controller.log") as leader,
         programs.program(*gateway, env={**common, **settings}, log=work / "gateway.log"),
     ):
         programs.wait_for(lambda: programs.listens(socket), "the gateway")
-        async with client(socket) as create:
-            await answered(create)
-            yield create
+        yield socket, leader.pid
 
 
 async def measure(create: Create, nodes: int) -> tuple[Samples, Samples]:
