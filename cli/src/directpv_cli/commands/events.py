@@ -16,8 +16,8 @@ from directpv_common.events import TYPE_PREFIX, CloudEvent
 from directpv_common.subjects import node_token
 from directpv_common.wire import decode
 
-QUIET_SECONDS: Final = 0.5
-"""History is over when the stream has nothing more for so long."""
+STALL_SECONDS: Final = 30.0
+"""An event of the history that does not come for so long is an error: silence is not the end."""
 
 
 def events(nodes: Words, *, since: str, watch: bool, output: str) -> None:
@@ -34,18 +34,24 @@ async def _follow(bus: Bus, begin: datetime, tokens: set[str], *, watch: bool, a
     from nats.errors import TimeoutError as NoMessage
     from nats.js.api import ConsumerConfig, DeliverPolicy
 
+    js = bus.client.jetstream()
     config = ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=begin)
     try:
-        stream = await bus.client.jetstream().subscribe(
+        last = (await js.stream_info(bus.subjects.stream)).state.last_seq
+        stream = await js.subscribe(
             bus.subjects.all_events, stream=bus.subjects.stream, ordered_consumer=True, config=config
         )
+        consumer = await stream.consumer_info()
     except Error as error:
         raise Unavailable(f"the event stream {bus.subjects.stream} cannot be read: {error}") from error
-    while True:
+    begun = consumer.delivered.consumer_seq if consumer.delivered else 0
+    left = last and (consumer.num_pending or begun)
+    while watch or left:
         try:
-            message = await stream.next_msg(timeout=None if watch else QUIET_SECONDS)
+            message = await stream.next_msg(timeout=None if watch else STALL_SECONDS)
         except NoMessage:
-            return
+            raise Unavailable(f"the history broke off: nothing came for {STALL_SECONDS:.0f} s; repeat") from None
+        left = message.metadata.num_pending and message.metadata.sequence.stream < last
         token = message.subject.removeprefix(f"{bus.subjects.prefix}.evt.").split(".")[0]
         if not tokens or token in tokens:
             _print(message.data, as_json=as_json)
