@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 _CLONE_NEWNS: Final = 0x00020000
 _MS_REC_PRIVATE: Final = 0x4000 | 0x40000
 
@@ -23,6 +25,12 @@ def enter() -> None:
         raise OSError(number, f"no mount namespace of our own: {os.strerror(number)}; run these tests as root")
     for target in _on_loop_devices():
         subprocess.run(("umount", "--lazy", target), check=False, capture_output=True, timeout=30)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_mounts() -> None:
+    """Import it in a conftest: what the tests there mount is seen by nobody else."""
+    enter()
 
 
 def _on_loop_devices() -> list[str]:

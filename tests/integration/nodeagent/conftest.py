@@ -15,16 +15,10 @@ from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.devices.sysfs import Roots
 from integration.nodeagent.blocks import LEAVE, LOOP_CTL_ADD, SIZE, Loop, loop_control, sh
 from integration.nodeagent.harness import AgentProcess, Loops, scratch
-from support import mounts
+from support.mounts import own_mounts  # noqa: F401 - a fixture
 from support.nats import nats_server
 from support.node_client import Client
 from support.ports import free_port
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_mounts() -> None:
-    """What these tests mount is seen by nobody else: they run side by side, and some make namespaces."""
-    mounts.enter()
 
 
 @pytest.fixture

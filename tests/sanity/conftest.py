@@ -1,0 +1,3 @@
+"""Stacks of these tests are mounted where no other test sees them."""
+
+from support.mounts import own_mounts  # noqa: F401 - a fixture
