@@ -2,12 +2,14 @@
 
 import signal
 
-import pytest
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)  # an example may take as long as the machine makes it
+settings.load_profile("any machine")
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """Let interrupts reach what tests start, also where a shell in the background had them ignored."""
-    config.addinivalue_line("markers", "long: takes minutes, and runs in `make test-all` only")
     for which in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(which) is signal.SIG_IGN:
             signal.signal(which, signal.default_int_handler if which is signal.SIGINT else signal.SIG_DFL)
