@@ -90,7 +90,7 @@ SUITES: Final = (
         seconds=100,
         long_seconds=100,
         cores=1.4,
-        needs=("devices",),
+        needs=("devices", "csi-sanity"),  # the same Go
     ),
     Suite(
         "sanity",

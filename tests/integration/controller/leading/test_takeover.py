@@ -232,8 +232,8 @@ async def test_a_new_registry_waits_for_drives_that_take_long_to_tell_what_is_on
     node.drives[crowded].volumes["old"] = held
     told = asyncio.Event()
     node.slow[crowded] = told
-    controller = controllers("c1", rebuild_seconds=0.2)
     async with node.running(bus):
+        controller = controllers("c1", rebuild_seconds=3)  # time for the node to be heard at all
         await until(lambda: controller.said("waiting for drives to be taken in"), "it says what it waits for", 40)
         with pytest.raises((Unavailable, DeadlineExceeded)):
             await create(bus, "old", size=5 * GIB, within=2)

@@ -217,8 +217,11 @@ def test_a_scan_that_cannot_wait_goes_on_without_a_slow_device_until_that_was_gi
             return super().read_content(facts)
 
     prober = Slow((slow.name, well.name), roots=bare, within=3600)
-    found = {facts.name: facts for facts in prober.probe(patience=0.1)}
-    assert found[slow.name].pending
+    pending = {well.name}
+    while well.name in pending:  # on a busy machine it may need more than one look
+        found = {facts.name: facts for facts in prober.probe(patience=0.1)}
+        pending = {name for name, facts in found.items() if facts.pending}
+    assert pending == {slow.name}
     assert denied(found[slow.name]) == ("Not read yet",)
     assert denied(found[well.name]) == ()
     prober.within = 0.2

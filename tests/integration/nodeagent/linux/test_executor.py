@@ -12,7 +12,7 @@ from directpv_common.errors import DriveFault
 from directpv_nodeagent.linux.executor import DriveExecutors
 
 LONG = 30.0
-SHORT = 0.05
+SHORT = 0.5
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def test_the_loop_goes_on_while_a_function_blocks():
 
 
 async def test_a_function_that_hangs_ends_in_an_error_that_names_drive_and_operation(hang):
-    with pytest.raises(DriveFault, match=r"^nvme0n1: statfs did not end within 0.05 s"):
+    with pytest.raises(DriveFault, match=r"^nvme0n1: statfs did not end within 0.5 s"):
         await DriveExecutors().run("nvme0n1", hang, SHORT, "statfs")
 
 
