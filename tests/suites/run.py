@@ -23,19 +23,25 @@ _LEAST_LIMIT: Final = 900.0
 class Run:
     """Everything that is there to be done, and how far it is."""
 
-    def __init__(self, suites: Sequence[Suite], *, everything: bool, show: Show, cores: float) -> None:
+    def __init__(
+        self, suites: Sequence[Suite], steps: Sequence[Step] = STEPS, *, everything: bool, show: Show, cores: float,
+        folder: Path = FOLDER,
+    ) -> None:  # fmt: skip
         """Plan a run.
 
         Args:
             suites: In this order, as far as processors and steps allow it.
+            steps: Those that a suite needs are done in this order.
             everything: With tests that are marked ``long``.
             show: What a person sees.
             cores: Processors.
+            folder: For all output.
         """
-        FOLDER.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self._suites, self._everything, self._show, self._cores = suites, everything, show, cores
-        self._memory = Memory(FOLDER / "seconds.json", "all" if everything else "test")
-        self._steps = [step for step in STEPS if any(step.name in suite.needs for suite in suites)]
+        self._memory = Memory(folder / "seconds.json", "all" if everything else "test")
+        self._steps = [step for step in steps if any(step.name in suite.needs for suite in suites)]
         self._jobs: dict[str, Job] = {}
         self._told: set[str] = set()
         self._began = time.monotonic()
@@ -77,12 +83,14 @@ class Run:
             return
         for step in self._steps:
             if step.name not in self._jobs:
-                self._start(Job(step.name, step.commands, FOLDER / f"{step.name}.log", _limit(step.seconds), low=True))
+                self._start(
+                    Job(step.name, step.commands, self._folder / f"{step.name}.log", _limit(step.seconds), low=True)
+                )
                 return
 
     def _start_suite(self, suite: Suite) -> None:
         seconds = self._expected(suite)
-        self._start(Job(suite.name, self._commands(suite), FOLDER / f"{suite.name}.log", _limit(seconds)))
+        self._start(Job(suite.name, self._commands(suite), self._folder / f"{suite.name}.log", _limit(seconds)))
         self._show.say(self.seconds, f"{suite.name} begins: {suite.proves}; about {clock(seconds)}")
 
     def _start(self, job: Job) -> None:
@@ -202,7 +210,7 @@ class Run:
         self._show.console.print(final_table([self._row(suite) for suite in self._suites]))
         self._show.console.print(f"{'failed' if bad else 'all passed'} in {clock(self.seconds)} min", highlight=False)
         for job in bad:
-            self._show.console.print(f"{job.name}: see above, or {job.log.relative_to(TOP)}", highlight=False)
+            self._show.console.print(f"{job.name}: see above, or {os.path.relpath(job.log)}", highlight=False)
 
 
 def _verdict(job: Job) -> str:
