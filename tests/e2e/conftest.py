@@ -48,7 +48,7 @@ async def cluster(archives: list[Path], request: pytest.FixtureRequest) -> Async
             yield Cluster(Path(path), OwnApi(programs.kubernetes("kubectl"), Path(LENT)))
             return
         began = time.monotonic()
-        cluster = OwnCluster(Path(path), await images.store(archives))
+        cluster = OwnCluster(Path(path), images.store(archives))
         print(f"\ndisk with images after {time.monotonic() - began:.1f} s")
         up = False
         try:

@@ -15,7 +15,7 @@ from support.kube.driver import Driver
 async def main(archives: list[Path], nodes: int, drives: int) -> None:
     """Start everything, say how to reach it, and wait for a signal."""
     with tempfile.TemporaryDirectory(prefix="directpv-cluster-") as path:
-        cluster = OwnCluster(Path(path), await images.store(archives))
+        cluster = OwnCluster(Path(path), images.store(archives))
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)

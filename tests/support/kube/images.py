@@ -2,23 +2,21 @@
 
 import hashlib
 import os
-import signal
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Final
 
-from support.guest.client import Hand
-from support.guest.pulse import TimerLost
-from support.guest.uml import Uml, make_disk
-from support.kube import runtime
+from support.guest import tether
+from support.guest.uml import make_disk
+from support.kube import programs
 from support.kube.programs import TOP
 
 CACHE: Final = TOP / ".cache" / "nodes"
 SIZE: Final = 8 << 30
 _BUILD_SECONDS: Final = 1800
-_NUMBER: Final = 200
-_MEMORY: Final = 2048
+_FILL_SECONDS: Final = 600
+_SCRIPT: Final = Path(__file__).with_name("store.sh")
 
 
 class Store:
@@ -40,18 +38,14 @@ def build() -> list[Path]:
     return sorted(path.with_suffix(".tar") for path in folder.glob("*.built-from"))
 
 
-async def store(archives: list[Path]) -> Store:
-    """Return a store with these archives; makes it unless it was made before. Only in a network of the tests' own."""
+def store(archives: list[Path]) -> Store:
+    """Return a store with these archives; makes it unless it was made before."""
     CACHE.mkdir(parents=True, exist_ok=True)
     disk = CACHE / f"{_fingerprint(archives)}.img"
     if not disk.exists():
         part = make_disk(disk.with_suffix(f".{os.getpid()}"), SIZE)
         try:
-            try:
-                await _fill(part, archives)
-            except TimerLost as fault:
-                print(f"{fault}; it is started anew", flush=True)
-                await _fill(part, archives)
+            _fill(part, archives)
             part.rename(disk)
         finally:
             part.unlink(missing_ok=True)
@@ -60,10 +54,11 @@ async def store(archives: list[Path]) -> Store:
 
 
 def _fingerprint(archives: list[Path]) -> str:
-    found = hashlib.sha256()
-    for archive in archives:
-        with archive.open("rb") as file:
-            found.update(hashlib.file_digest(file, "sha256").digest())
+    """Tell stores apart by how they are filled, and by what the images were built from."""
+    built_from = (archive.with_suffix(".built-from") for archive in archives)
+    found = hashlib.sha256(_SCRIPT.read_bytes())
+    for file in built_from:
+        found.update(f"{file.name} {file.read_text()}\n".encode())
     return found.hexdigest()[:16]
 
 
@@ -75,22 +70,14 @@ def _forget_old(disk: Path, keep: int = 3) -> None:
             old.unlink()
 
 
-async def _fill(disk: Path, archives: list[Path]) -> None:
-    with tempfile.TemporaryDirectory(prefix="directpv-store-") as directory:
-        machine = Uml("store", _NUMBER, Path(directory), [disk], memory=_MEMORY)
+def _fill(disk: Path, archives: list[Path]) -> None:
+    with tempfile.TemporaryDirectory(prefix="directpv-store-") as work:
+        process = tether.start(
+            ("unshare", "--mount", _SCRIPT, disk, programs.kubernetes(), work, *archives),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
         try:
-            await machine.start()
-            await machine.watched(_import(machine.hand, machine.disk_device(0), archives))
+            said, _ = process.communicate(timeout=_FILL_SECONDS)
+            assert not process.returncode, f"no disk with images:\n{said.decode(errors='replace')}"
         finally:
-            machine.close()
-
-
-async def _import(hand: Hand, device: str, archives: list[Path]) -> None:
-    await hand.run("mkfs.ext4", "-q", "-F", device)
-    await runtime.prepare(hand, device, "10.244.255.0/24")
-    await runtime.start_containerd(hand)
-    for archive in archives:
-        await runtime.import_image(hand, archive)
-    await hand.signal("containerd", signal.SIGTERM)
-    await hand.wait("containerd")
-    await hand.sh("for place in /var/lib/* /var/log /run/state; do ! mountpoint -q $place || umount $place; done")
+            tether.kill(process)

@@ -8,6 +8,8 @@ from support.guest.client import Hand
 from support.kube.programs import kubernetes
 
 _SETUP: Final = Path(__file__).with_name("node.sh")
+_GO: Final = ("GOGC=400", "GODEBUG=asyncpreemptoff=1")
+"""Signals and page faults cost more in a guest than memory does."""
 _PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -20,7 +22,7 @@ async def start(hand: Hand, name: str, *argv: str) -> None:
     """Start a program of Kubernetes in a guest."""
     programs = kubernetes()
     path = f"PATH=/run/bin:{programs}:{_PATH}"
-    await hand.start(name, "env", path, "HOME=/run", str(programs / name), *argv)
+    await hand.start(name, "env", path, "HOME=/run", *_GO, str(programs / name), *argv)
 
 
 async def start_containerd(hand: Hand) -> None:
@@ -28,8 +30,3 @@ async def start_containerd(hand: Hand) -> None:
     await start(hand, "containerd", "--config=/run/containerd.toml")
     ask = f"{kubernetes()}/ctr version"
     await hand.sh(f"for i in $(seq 600); do {ask} >/dev/null 2>&1 && exit 0; sleep 0.1; done; exit 1", within=90)
-
-
-async def import_image(hand: Hand, archive: Path) -> None:
-    """Take in an image of an OCI archive, which the guest sees where this machine has it."""
-    await hand.run(f"{kubernetes()}/ctr", "-n", "k8s.io", "images", "import", str(archive), within=300)
