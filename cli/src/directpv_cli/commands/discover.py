@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 import directpv_common.messages as m
-from directpv_cli.commands.listing import all_drives
+from directpv_cli.commands.listing import all_drives, all_nodes
 from directpv_cli.reaching.session import run
 from directpv_cli.reading import drives_yaml
 from directpv_cli.reading.words import Words, device_names, expanded
@@ -65,7 +65,7 @@ def _write(file: Path, devices: list[tuple[str, m.Device]]) -> None:
 
 async def find(bus: Bus, nodes: tuple[str, ...], timeout: float) -> Found:
     """Ask ``nodes`` (empty: all that the controller knows) for their devices, side by side."""
-    names = nodes or tuple(node.info.name for node in (await bus.call(Controller.NODE_LIST, m.Empty())).nodes)
+    names = nodes or tuple(node.info.name for node in await all_nodes(bus))
     owners = {drive.record.fsuuid: drive.record.node for drive in await all_drives(bus, m.ListDrives())}
     found = Found()
     with steps("Discovering", names) as progress:

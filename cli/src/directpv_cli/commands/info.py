@@ -3,18 +3,18 @@
 import msgspec
 
 import directpv_common.messages as m
+from directpv_cli.commands.listing import all_nodes
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.settings import settings
 from directpv_cli.showing import tables
 from directpv_cli.showing.documents import output_format
 from directpv_cli.showing.lines import fail, say
-from directpv_common.api import Controller
 
 
 def info(output: str) -> None:
     """Print a row per node and a line of totals; exits with 1 if DirectPV runs on no node."""
     printer = output_format(output, wide=False)
-    nodes = run(lambda bus: bus.call(Controller.NODE_LIST, m.Empty())).nodes
+    nodes = run(all_nodes)
     if printer:
         printer(msgspec.to_builtins(nodes))
         return

@@ -1,4 +1,4 @@
-"""``list drives`` and ``list volumes``."""
+"""``list drives`` and ``list volumes``; everything that is listed page by page."""
 
 from collections.abc import AsyncIterator
 from typing import TypeVar
@@ -16,8 +16,8 @@ from directpv_common.api import Controller, Endpoint
 from directpv_common.bus import Bus
 from directpv_common.errors import NotFound
 
-Q = TypeVar("Q", m.ListDrives, m.ListVolumes)
-P = TypeVar("P", m.DrivePage, m.VolumePage)
+Q = TypeVar("Q", m.ListDrives, m.ListVolumes, m.ListNodes)
+P = TypeVar("P", m.DrivePage, m.VolumePage, m.NodePage)
 
 
 async def all_drives(bus: Bus, selection: m.ListDrives) -> list[m.DriveInfo]:
@@ -40,6 +40,12 @@ async def all_volumes(bus: Bus, selection: m.ListVolumes) -> list[m.VolumeInfo]:
     found = [volume async for page in _pages(bus, Controller.VOLUME_LIST, selection) for volume in page.volumes]
     _require("volume", selection.names, {volume.record.name for volume in found})
     return found
+
+
+async def all_nodes(bus: Bus) -> list[m.NodeSummary]:
+    """Return every node that the controller knows, page by page."""
+    asked = m.ListNodes(paged=True)
+    return [node async for page in _pages(bus, Controller.NODE_LIST, asked) for node in page.nodes]
 
 
 async def _pages(bus: Bus, endpoint: Endpoint[Q, P], selection: Q) -> AsyncIterator[P]:

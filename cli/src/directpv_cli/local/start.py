@@ -131,13 +131,13 @@ async def _all_answer(stack: Stack) -> None:
         StackError: One does not; shows the end of its log.
     """
     async with connect_bus(stack.nats_url, name="directpv up", prefix=DEFAULT_PREFIX) as bus:
-        calls: list[tuple[str, Endpoint[m.Empty, Any], str | None]] = [
-            ("controller-1", Controller.NODE_LIST, None),
-            *((f"nodeagent-{node.name}", Node.NODE_GET, node.name) for node in stack.nodes),
+        calls: list[tuple[str, Endpoint[Any, Any], object, str | None]] = [
+            ("controller-1", Controller.NODE_LIST, m.ListNodes(limit=1, paged=True), None),
+            *((f"nodeagent-{node.name}", Node.NODE_GET, m.Empty(), node.name) for node in stack.nodes),
         ]
-        for name, endpoint, node in calls:
+        for name, endpoint, request, node in calls:
             try:
-                await bus.call(endpoint, m.Empty(), node=node, within=START_SECONDS, attempt=1)
+                await bus.call(endpoint, request, node=node, within=START_SECONDS, attempt=1)
             except DirectPVError as error:
                 log = _tail(stack.directory / "logs" / f"{name}.log")
                 raise StackError(f"{name} does not answer ({error.message}): {log}") from error

@@ -80,7 +80,7 @@ async def test_nodes_are_listed_with_their_sums_and_whether_they_are_heard(bus: 
         async with node.running(bus):
             await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
             await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB))
-            first, second = (await bus.call(Api.NODE_LIST, m.Empty())).nodes
+            first, second = (await bus.call(Api.NODE_LIST, m.ListNodes())).nodes
             assert (first.info.name, first.online, first.drives, first.volumes) == ("n1", True, 1, 1)
             assert (first.total, first.allocated) == (100 * GIB, 2 * GIB)
             assert (second.info.name, second.drives) == ("n2", 0)
@@ -175,7 +175,7 @@ async def _goes_to(bus: Bus, node: str) -> bool:
 
 
 async def _is_offline(bus: Bus, name: str) -> bool:
-    nodes = (await bus.call(Api.NODE_LIST, m.Empty())).nodes
+    nodes = (await bus.call(Api.NODE_LIST, m.ListNodes())).nodes
     return not next(node.online for node in nodes if node.info.name == name)
 
 
@@ -193,7 +193,7 @@ async def test_a_heartbeat_on_another_nodes_subject_is_ignored(bus: Bus, control
 
 
 async def _knows(bus: Bus, name: str) -> bool:
-    return name in {node.info.name for node in (await bus.call(Api.NODE_LIST, m.Empty(), within=20)).nodes}
+    return name in {node.info.name for node in (await bus.call(Api.NODE_LIST, m.ListNodes(), within=20)).nodes}
 
 
 async def test_a_drive_of_thousands_of_volumes_is_taken_in_part_by_part_beside_its_neighbours(
@@ -259,6 +259,6 @@ async def test_nonsense_of_one_node_is_not_recorded_and_every_list_can_still_be_
         await until(lambda: _knows(bus, "n1"), "the liar is heard")
 
         assert (await listed(bus)).keys() == {fine, doubtful}
-        assert (await bus.call(Api.NODE_LIST, m.Empty(), within=20)).nodes
+        assert (await bus.call(Api.NODE_LIST, m.ListNodes(), within=20)).nodes
         assert [each.fsuuid for each in read_registry(tmp_path / "registry.db").drives if each.fsuuid == absurd] == []
         assert read_registry(tmp_path / "registry.db").volumes == []

@@ -7,7 +7,7 @@ import pytest
 import directpv_common.messages as m
 from directpv_common.errors import InvalidToken
 from directpv_common.wire import encode
-from directpv_controller.core import listing
+from directpv_controller.core import listing, paging
 from directpv_controller.core.ledger import Ledger
 from unit.controller.builders import GIB, committed, drive_record, ledger_of, on, place
 
@@ -128,7 +128,7 @@ def test_free_and_allocated_of_a_drive_make_its_total() -> None:
 
 
 def test_a_filter_that_matches_nothing_ends_in_bounded_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "LOOK_AT_MOST", 40)
+    monkeypatch.setattr(paging, "LOOK_AT_MOST", 40)
     ledger = ledger_with_volumes(100)
     page = listing.list_volumes(ledger, m.ListVolumes(statuses=(m.VolumeStatus.LOST,)))
 

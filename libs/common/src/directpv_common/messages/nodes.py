@@ -7,6 +7,7 @@ from directpv_common.messages.base import (
     FsUuid,
     Message,
     NodeName,
+    PageLimit,
     Segments,
     Timestamp,
     VolumeName,
@@ -43,10 +44,20 @@ class NodeSummary(Message, frozen=True, kw_only=True):
     volumes: Count = 0
 
 
+class ListNodes(Message, frozen=True, kw_only=True):
+    """Ask for nodes."""
+
+    token: str = ""
+    limit: PageLimit = 0
+    paged: bool = False
+    """The caller understands ``next``; without it all nodes come at once, if they fit into one message."""
+
+
 class NodePage(Message, frozen=True, kw_only=True):
-    """All nodes, ordered by name."""
+    """Some nodes, ordered by name; ``next`` is empty on the last page."""
 
     nodes: tuple[NodeSummary, ...]
+    next: str = ""
 
 
 class Device(Message, frozen=True, kw_only=True):

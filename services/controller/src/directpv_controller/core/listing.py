@@ -1,11 +1,8 @@
-"""Pages of drives, volumes and nodes, with filters and with tokens that stay valid when things change in between."""
+"""Pages of drives and volumes, with filters."""
 
-import base64
-import binascii
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Final
 
-from directpv_common.errors import InvalidToken
 from directpv_common.messages import (
     Capacity,
     DriveInfo,
@@ -19,18 +16,11 @@ from directpv_common.messages import (
     VolumeStatus,
     VolumeUse,
 )
-from directpv_common.wire import encode
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Drive, Volume
+from directpv_controller.core.paging import after, page, token
 from directpv_controller.core.wanted import Need, need_from
 
-T = TypeVar("T")
-
-PAGE: Final = 1_000
-PAGE_BYTES: Final = 700_000
-"""The bus carries a mebibyte; a page that would be larger ends earlier."""
-LOOK_AT_MOST: Final = 20_000
-"""A page ends, possibly empty, when so many objects were looked at: filters must not stop the leader."""
 _NO_USE: Final = VolumeUse()
 
 
@@ -96,7 +86,7 @@ def list_drives(ledger: Ledger, request: ListDrives) -> DrivePage:
     Raises:
         InvalidToken: ``token`` was not handed out by :func:`list_drives`.
     """
-    start = _after(request.token, "d")
+    start = after(request.token, "d")
     ids: Iterable[str]
     if request.ids:
         ids = sorted(fsuuid for fsuuid in set(request.ids) & ledger.drives.keys() if fsuuid > start)
@@ -109,8 +99,8 @@ def list_drives(ledger: Ledger, request: ListDrives) -> DrivePage:
         drive = ledger.drives[fsuuid]
         return drive_info(drive) if _drive_passes(drive, request) else None
 
-    drives, following = _page(ids, show, request.limit)
-    return DrivePage(drives=drives, next=_token("d", following))
+    drives, following = page(ids, show, request.limit)
+    return DrivePage(drives=drives, next=token("d", following))
 
 
 def list_volumes(ledger: Ledger, request: ListVolumes) -> VolumePage:
@@ -119,7 +109,7 @@ def list_volumes(ledger: Ledger, request: ListVolumes) -> VolumePage:
     Raises:
         InvalidToken: ``token`` was not handed out by :func:`list_volumes`.
     """
-    start = _after(request.token, "v")
+    start = after(request.token, "v")
     volume_names: Iterable[str]
     if request.names:
         volume_names = sorted(name for name in set(request.names) & ledger.volumes.keys() if name > start)
@@ -136,8 +126,8 @@ def list_volumes(ledger: Ledger, request: ListVolumes) -> VolumePage:
         volume = ledger.volumes[name]
         return volume_info(ledger, volume) if _volume_passes(ledger, volume, request) else None
 
-    volumes, following = _page(volume_names, show, request.limit)
-    return VolumePage(volumes=volumes, next=_token("v", following))
+    volumes, following = page(volume_names, show, request.limit)
+    return VolumePage(volumes=volumes, next=token("v", following))
 
 
 def need_of(request: GetCapacity) -> Need:
@@ -185,37 +175,3 @@ def _volume_passes(ledger: Ledger, volume: Volume, request: ListVolumes) -> bool
         and (not request.statuses or status_of(drive, volume) in request.statuses)
         and request.labels.items() <= record.labels.items()
     )
-
-
-def _page(keys: Iterable[str], show: Callable[[str], T | None], limit: int) -> tuple[tuple[T, ...], str]:
-    """Return shown objects and the last key looked at, empty if there are no more."""
-    found: list[T] = []
-    size, last = 0, ""
-    for looked, key in enumerate(keys):
-        if len(found) >= min(limit or PAGE, PAGE) or size > PAGE_BYTES or looked >= LOOK_AT_MOST:
-            return tuple(found), last
-        last = key
-        shown = show(key)
-        if shown is not None:
-            found.append(shown)
-            size += len(encode(shown))
-    return tuple(found), ""
-
-
-def _token(kind: str, last: str) -> str:
-    return base64.urlsafe_b64encode(f"{kind}1:{last}".encode()).decode() if last else ""
-
-
-def _after(token: str, kind: str) -> str:
-    """Return the key after which the page begins; empty for the first page."""
-    if not token:
-        return ""
-    try:
-        text = base64.b64decode(token, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        text = ""
-    if not text.startswith(f"{kind}1:") or len(text) == len(f"{kind}1:"):
-        raise InvalidToken(
-            f"starting_token {token[:64]!r} was not handed out here; begin without one", field="starting_token"
-        )
-    return text.removeprefix(f"{kind}1:")

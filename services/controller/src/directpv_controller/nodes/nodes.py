@@ -18,6 +18,7 @@ from directpv_common.errors import DirectPVError, Unavailable
 from directpv_common.wire import decode
 from directpv_controller.core.books import UNKNOWN_NODE
 from directpv_controller.core.model import Node
+from directpv_controller.core.paging import after, page, token
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.pod_labels import PodLabels, ReadPod
 from directpv_controller.nodes.roll_call import RollCall
@@ -140,11 +141,20 @@ class Nodes:
                 log.warning("waiting for drives to be taken in", extra={"drives": dict(islice(missing.items(), 10))})
             await asyncio.sleep(WAIT_SECONDS)
 
-    def page(self) -> m.NodePage:
-        """Return all nodes that were heard or have drives, ordered by name."""
+    def page(self, request: m.ListNodes) -> m.NodePage:
+        """Return one page of the nodes that were heard or have drives, ordered by name.
+
+        Raises:
+            InvalidToken: ``token`` was not handed out here.
+        """
+        start = after(request.token, "n")
         heard = {name for name, worker in self._workers.items() if worker.state is not None}
         with_drives = {name for name, node in self._term.ledger.nodes.items() if node.drives and name != UNKNOWN_NODE}
-        return m.NodePage(nodes=tuple(self._summary(name) for name in sorted(heard | with_drives)))
+        names = sorted(name for name in heard | with_drives if name > start)
+        if not request.paged:
+            return m.NodePage(nodes=tuple(map(self._summary, names)))
+        nodes, following = page(names, self._summary, request.limit)
+        return m.NodePage(nodes=nodes, next=token("n", following))
 
     def _summary(self, name: str) -> m.NodeSummary:
         node = self._term.ledger.nodes.get(name) or Node({})

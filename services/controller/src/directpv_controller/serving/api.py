@@ -211,6 +211,6 @@ class Api:
         """Return one page of drives."""
         return listing.list_drives(self._ledger, request)
 
-    async def list_nodes(self, request: m.Empty) -> m.NodePage:
-        """Return all nodes."""
-        return self._nodes.page()
+    async def list_nodes(self, request: m.ListNodes) -> m.NodePage:
+        """Return one page of nodes."""
+        return self._nodes.page(request)
