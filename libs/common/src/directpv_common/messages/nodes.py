@@ -1,5 +1,9 @@
 """Nodes: their block devices, what their agents report, and what they are asked to format."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from directpv_common.messages.base import (
     Bytes,
     Count,
@@ -229,9 +233,13 @@ class VolumeMetrics(Message, frozen=True, kw_only=True):
 
 
 class NodeMetrics(Message, frozen=True, kw_only=True):
-    """What a node agent samples, for the live tap."""
+    """What a node agent samples, for the live tap; in several parts if it does not fit into one message."""
 
     node: NodeName
     time: Timestamp
+    """Of the sample; the same in all of its parts."""
+    part: Annotated[int, Meta(ge=1)] = 1
+    """Which part this is, of :attr:`parts`; each drive and each volume is in one of them."""
+    parts: Annotated[int, Meta(ge=1)] = 1
     drives: tuple[DriveMetrics, ...] = ()
     volumes: tuple[VolumeMetrics, ...] = ()

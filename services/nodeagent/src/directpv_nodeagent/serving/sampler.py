@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
+from msgspec.structs import replace
+
 from directpv_common.bus import Bus
 from directpv_common.clock import now_rfc3339
 from directpv_common.context import detached
 from directpv_common.errors import DirectPVError
 from directpv_common.messages import ConditionType, DriveMetrics, NodeMetrics, VolumeMetrics
 from directpv_common.names import TENANT
+from directpv_common.wire import encode
 from directpv_nodeagent.devices.core.io_stats import IoStats
 from directpv_nodeagent.devices.core.smart import Health
 from directpv_nodeagent.devices.sysfs import Roots, read_io_stats
@@ -29,6 +32,8 @@ SAMPLE_SECONDS: Final = 10.0
 COUNT_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 2.0
 """How long a sample waits for its slowest drive; the figures of the others must not get old."""
+PART_BYTES: Final = 400_000
+"""Of a sample on the bus: less than half of what a message carries."""
 NO_HEALTH: Final = Health()
 
 
@@ -87,7 +92,8 @@ class Sampler:
     async def publish(self, bus: Bus, interval: float) -> None:
         """Publish the last sample every ``interval`` seconds, until cancelled."""
         while True:
-            await bus.publish(bus.subjects.metrics(self._drives.host.node), self._message())
+            for part in parts_of(self._message(), min(PART_BYTES, bus.client.max_payload // 2)):
+                await bus.publish(bus.subjects.metrics(self._drives.host.node), part)
             await asyncio.sleep(interval)
 
     async def sample(self) -> None:
@@ -153,6 +159,25 @@ class Sampler:
                 if v.measured is not None
             ),
         )
+
+
+def parts_of(sample: NodeMetrics, room: int) -> list[NodeMetrics]:
+    """Split a sample so that the figures in each part take ``room`` bytes at most; an empty one is one part."""
+    portions: list[tuple[list[DriveMetrics], list[VolumeMetrics]]] = [([], [])]
+    left = room
+    figures: list[DriveMetrics | VolumeMetrics] = [*sample.drives, *sample.volumes]
+    for each in figures:
+        size = len(encode(each)) + len(",")
+        if size > left and left < room:
+            portions.append(([], []))
+            left = room
+        drives, volumes = portions[-1]
+        drives.append(each) if isinstance(each, DriveMetrics) else volumes.append(each)
+        left -= size
+    return [
+        replace(sample, part=number, parts=len(portions), drives=tuple(drives), volumes=tuple(volumes))
+        for number, (drives, volumes) in enumerate(portions, 1)
+    ]
 
 
 def _read_counters(devices: Mapping[str, str]) -> dict[str, IoStats | None]:
