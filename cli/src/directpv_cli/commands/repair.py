@@ -100,7 +100,7 @@ async def _shown(bus: Bus, status: m.RepairStatus) -> None:
         async with asyncio.timeout(SHOWN_SECONDS):
             while True:
                 page = await bus.call(Controller.DRIVE_LIST, m.ListDrives(ids=(status.fsuuid,)), within=SHOWN_SECONDS)
-                if all(drive.record.status is status.status for drive in page.drives):
+                if all(drive.record.status == status.status for drive in page.drives):
                     return
                 await asyncio.sleep(FIRST_PAUSE)
 

@@ -6,8 +6,9 @@ dashboards refer to. Nothing here may change its value.
 
 import hashlib
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Final
+
+from directpv_common.open_enum import OpenStrEnum
 
 GROUP: Final = "directpv.min.io"
 DRIVER_NAME: Final = "directpv-min-io"
@@ -75,7 +76,7 @@ CONTEXT_POD_NAMESPACE: Final = "csi.storage.k8s.io/pod.namespace"
 CONTEXT_POD_UID: Final = "csi.storage.k8s.io/pod.uid"
 
 
-class AccessTier(StrEnum):
+class AccessTier(OpenStrEnum):
     """Class of service of a drive; storage classes ask for one."""
 
     DEFAULT = "Default"

@@ -454,3 +454,21 @@ def test_nothing_is_missing_on_a_drive_that_changed_while_its_parts_were_read() 
 
     assert (told(outcome), outcome.prepare) == (["volume.adopted"], [])
     assert ledger.drives[drive.fsuuid].generation == 5, "the next heartbeat says 6, and it is read again"
+
+
+def test_a_drive_in_a_state_of_a_later_version_is_counted_and_shown_and_takes_no_volumes() -> None:
+    drive, worn = drive_record(), m.Condition(type=m.ConditionType("Worn"), message="it has worn out", since="")
+    ledger = ledger_of(drive)
+    later = replace(drive, status=m.DriveStatus("Retired"), conditions=(worn,))
+    report(ledger, held(drive, record=later))
+
+    assert ledger.drives[drive.fsuuid].record == later
+    assert ledger.totals.drives["Retired"] == 1
+    with pytest.raises(NoCapacity, match="1 retired"):
+        ledger.place(wanted_from(request()), now="")
+    assert ledger.check() == []
+
+    assert told(report(ledger, held(drive, record=later, generation=2))) == []
+    report(ledger, held(drive, generation=3))
+    assert (ledger.totals.drives["Retired"], ledger.totals.drives["Ready"]) == (0, 1)
+    assert ledger.check() == []

@@ -104,3 +104,8 @@ def test_only_a_look_that_finds_the_drive_mounted_makes_it_ready_from_lost_or_er
     for status in (LOST, ERROR):
         makes_ready = {look for look in Observation if step(status, look).status is READY}
         assert makes_ready == {Observation.PRESENT_MOUNTED}
+
+
+@pytest.mark.parametrize("observation", Observation)
+def test_a_status_that_a_later_version_wrote_on_the_drive_is_left_as_error_is(observation: Observation) -> None:
+    assert step(DriveStatus("Retired"), observation) == step(DriveStatus.ERROR, observation)

@@ -61,9 +61,11 @@ def drive_to_object(
     reserved = list(reserved)
     allocated = record.overhead + sum(each.capacity for each in reserved)
     labels, misfits = split_labels(record.labels)
+    kinds = [each.type.value for each in record.conditions]
     extra: Object = {"overhead": record.overhead, "node": record.node, "device": record.device}
     extra |= {"created": record.created} if record.created else {}
     extra |= {"labels": misfits} if misfits else {}
+    extra |= {"conditions": kinds} if kinds else {}
     return {
         "apiVersion": f"{names.GROUP}/{names.API_VERSION}",
         "kind": KIND,
@@ -85,7 +87,10 @@ def drive_to_object(
             "status": record.status.value,
             "topology": record.topology,
             "make": record.make,
-            "conditions": [*map(condition_object, record.conditions), *rest.conditions],
+            "conditions": [
+                *(condition_object(each, rest.reasons) for each in record.conditions),
+                *(each for each in rest.conditions if each["type"] not in kinds),
+            ],
         },
     }
 
@@ -111,6 +116,7 @@ def drive_from_object(obj: Object, *, sizes: int = 0) -> tuple[m.DriveRecord, Re
     An object that upstream wrote says nothing of the file system's overhead: it is what neither volumes nor free
     space account for. A drive whose deletion was asked for takes no new volumes. Labels of claims are no labels of the
     drive: its volumes say which claims it serves, and a label that none of them backs is what a move or a crash left.
+    Which conditions are ours, our annotation says too, for kinds that a later version has; those of others are kept.
 
     Args:
         obj: A DirectPVDrive.
@@ -122,6 +128,8 @@ def drive_from_object(obj: Object, *, sizes: int = 0) -> tuple[m.DriveRecord, Re
     meta, spec, status, extra = obj["metadata"], obj.get("spec") or {}, obj["status"], extra_of(obj)
     labels = meta.get("labels") or {}
     total, conditions = status["totalCapacity"], status.get("conditions") or ()
+    later = {*extra.get("conditions", ())} - CONDITION_REASONS.keys()
+    ours = later | CONDITION_REASONS.keys()
     values: Object = {
         "fsuuid": meta["name"],
         "node": restored(labels.get(names.NODE, ""), extra.get("node", "")),
@@ -131,9 +139,11 @@ def drive_from_object(obj: Object, *, sizes: int = 0) -> tuple[m.DriveRecord, Re
         "make": status.get("make", ""),
         "topology": status.get("topology") or {},
         "status": status["status"],
-        "conditions": [_condition(each) for each in conditions if _is_ours(each)],
+        "conditions": [
+            _condition(each) for each in conditions if each["type"] in ours and each.get("status") == "True"
+        ],
         "unschedulable": bool(spec.get("unschedulable")) or "deletionTimestamp" in meta,
-        "access_tier": _TIERS.get(labels.get(names.ACCESS_TIER, "").lower(), AccessTier.DEFAULT.value),
+        "access_tier": _tier(labels.get(names.ACCESS_TIER, "")),
         "labels": {
             **{k: v for k, v in labels.items() if k not in _FACTS and not k.startswith(_CLAIM)},
             **extra.get("labels", {}),
@@ -145,13 +155,16 @@ def drive_from_object(obj: Object, *, sizes: int = 0) -> tuple[m.DriveRecord, Re
         (DATA_PROTECTION, VOLUME_FINALIZER),
         spec={key: value for key, value in spec.items() if key != "unschedulable"},
         status={key: value for key, value in status.items() if key not in _KNOWN},
-        conditions=tuple(each for each in conditions if each["type"] not in CONDITION_REASONS),
+        conditions=tuple(each for each in conditions if each["type"] not in ours),
+        reasons={each["type"]: each.get("reason", "") for each in conditions if each["type"] in later},
     )
     return msgspec.convert(values, m.DriveRecord), rest
 
 
-def _is_ours(condition: Object) -> bool:
-    return condition["type"] in CONDITION_REASONS and condition.get("status") == "True"
+def _tier(label: str) -> str:
+    """Return the tier that a label names, in whatever case; one that a later version has stays as it is."""
+    is_word = label.isascii() and label.isalnum() and label[0].isalpha()
+    return _TIERS.get(label.lower(), label if is_word else AccessTier.DEFAULT.value)
 
 
 def _condition(condition: Object) -> Object:

@@ -3,6 +3,7 @@
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -51,6 +52,8 @@ class Rest(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
     spec: Object = {}
     status: Object = {}
     conditions: tuple[Object, ...] = ()
+    reasons: dict[str, str] = {}
+    """Kubernetes' reason of each condition that is ours, of a kind that this version does not know."""
     held: tuple[str, ...] | None = None
     """Deletion was asked for: the finalizers that were there then. Kubernetes takes no new ones."""
 
@@ -126,12 +129,13 @@ def understood(read: Callable[..., T]) -> Callable[..., T]:
     return guarded
 
 
-def condition_object(condition: m.Condition) -> Object:
-    """Return ``condition`` as Kubernetes has it."""
+def condition_object(condition: m.Condition, reasons: Mapping[str, str] = MappingProxyType({})) -> Object:
+    """Return ``condition`` as Kubernetes has it; ``reasons`` are those of kinds that this version does not know."""
+    kind = condition.type.value
     return {
-        "type": condition.type,
+        "type": kind,
         "status": "True",
-        "reason": CONDITION_REASONS[condition.type],
+        "reason": CONDITION_REASONS.get(condition.type) or reasons.get(kind) or f"DriveHas{kind}",
         "message": condition.message[:MESSAGE_MAX],
         "lastTransitionTime": condition.since if _TIME.match(condition.since) else _LONG_AGO,
     }

@@ -1,6 +1,5 @@
 """Drives: one XFS on one whole device, which DirectPV formatted."""
 
-from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta
@@ -18,9 +17,10 @@ from directpv_common.messages.base import (
     Timestamp,
 )
 from directpv_common.names import AccessTier
+from directpv_common.open_enum import OpenStrEnum
 
 
-class DriveStatus(StrEnum):
+class DriveStatus(OpenStrEnum):
     """State of a drive; only ``Ready`` takes new volumes. Source: upstream's DirectPVDrive ``status.status``."""
 
     READY = "Ready"
@@ -31,7 +31,7 @@ class DriveStatus(StrEnum):
     REPAIRING = "Repairing"
 
 
-class ConditionType(StrEnum):
+class ConditionType(OpenStrEnum):
     """What is wrong with a drive. The first four are upstream's, and say why a drive is not Ready.
 
     The others are warnings: a drive that has one keeps its status and serves its volumes.
@@ -156,7 +156,7 @@ class OrderRepair(RepairDrive, frozen=True, kw_only=True):
     fence: Fence
 
 
-class RepairOutcome(StrEnum):
+class RepairOutcome(OpenStrEnum):
     """What came of a repair."""
 
     RUNNING = "Running"

@@ -1,7 +1,5 @@
 """Volumes: one directory on one drive, with an XFS project quota."""
 
-from enum import StrEnum
-
 from directpv_common.messages.base import (
     AbsolutePath,
     Bytes,
@@ -18,6 +16,7 @@ from directpv_common.messages.base import (
     Timestamp,
     VolumeName,
 )
+from directpv_common.open_enum import OpenStrEnum
 
 # ---- what is kept ---------------------------------------------------------------------------------------------
 
@@ -56,7 +55,7 @@ class VolumeUse(Message, frozen=True, kw_only=True):
     """Target paths, sorted."""
 
 
-class VolumeStatus(StrEnum):
+class VolumeStatus(OpenStrEnum):
     """State as ``list volumes`` shows it; upstream's words, since scripts look for them."""
 
     PENDING = "Pending"

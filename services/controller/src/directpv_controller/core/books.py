@@ -58,7 +58,8 @@ class Books:
             sums.total += sign * record.total
             sums.allocated += sign * drive.allocated
             sums.volumes += sign * len(drive.volumes)
-        self.totals.drives[record.status.value] += sign
+        statuses = self.totals.drives
+        statuses[record.status.value] = statuses.get(record.status.value, 0) + sign
 
     # ---- accounting
 

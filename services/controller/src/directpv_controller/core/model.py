@@ -106,7 +106,7 @@ class Totals(Struct, gc=False, eq=False):
     """Sums over everything, for metrics; integers only, so that another thread may read them."""
 
     drives: dict[str, int]
-    """Status to count; every status has an entry."""
+    """Status to count; every status that is known has an entry."""
     volumes: int = 0
     total: int = 0
     allocated: int = 0

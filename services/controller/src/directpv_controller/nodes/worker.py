@@ -134,7 +134,7 @@ class NodeWorker(NodeOrders):
                 continue
             news = drive.boot != state.boot or state.drives[drive.fsuuid] > drive.generation
             health = state.unwell.get(drive.fsuuid, m.DriveHealth(status=m.DriveStatus.READY))
-            if news and drive.record.status is not health.status:
+            if news and drive.record.status != health.status:
                 with contextlib.suppress(Unanswered):
                     self._spawn(self._applied(self._commit(drive.fsuuid, noticed(self._ledger, drive, health))))
 

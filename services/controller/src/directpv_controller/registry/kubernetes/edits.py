@@ -123,7 +123,7 @@ class Edits:
         if drive is None or not drive.known:
             return
         record = drive_with_edit(base, theirs, drive.record)
-        if theirs.status is not base.status and theirs.status in (DriveStatus.REMOVED, DriveStatus.MOVING):
+        if theirs.status != base.status and theirs.status in (DriveStatus.REMOVED, DriveStatus.MOVING):
             record = self._asked(drive, theirs.status, record)
         if record == drive.record:
             return

@@ -161,5 +161,8 @@ TABLE: Final[Mapping[DriveStatus, Mapping[Observation, Step]]] = MappingProxyTyp
 
 
 def step(status: DriveStatus, observation: Observation) -> Step:
-    """Return what a drive of ``status`` becomes when ``observation`` is made, and what to do about it."""
-    return TABLE[status][observation]
+    """Return what a drive of ``status`` becomes when ``observation`` is made, and what to do about it.
+
+    A status that a later version wrote counts as Error: it is left as soon as the drive is seen to be well.
+    """
+    return TABLE.get(status, TABLE[ERROR])[observation]
