@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
@@ -84,6 +85,15 @@ class Controller(Process):
         }
         env = {f"DIRECTPV_{key.upper()}": str(value) for key, value in values.items()}
         super().__init__([sys.executable, "-m", "directpv_controller"], directory / f"{name}.log", env)
+
+    async def metric(self, name: str) -> float | None:
+        """Return the value of a metric without labels; None: it is not shown."""
+        return await asyncio.to_thread(self._metric, name)
+
+    def _metric(self, name: str) -> float | None:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as reply:
+            lines = reply.read().decode().splitlines()
+        return next((float(line.split()[1]) for line in lines if line.startswith(f"{name} ")), None)
 
 
 def read_registry(path: Path) -> Snapshot:

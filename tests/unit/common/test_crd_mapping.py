@@ -218,7 +218,8 @@ def test_the_overhead_that_upstream_counts_nowhere_is_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("status", "it exploded"), ("totalCapacity", -5), ("totalCapacity", "a lot"), ("topology", [1])]
+    ("field", "value"),
+    [("status", "it exploded"), ("totalCapacity", -5), ("totalCapacity", "a lot"), ("topology", [1])],
 )
 def test_an_object_that_makes_no_sense_is_named(field: str, value: object) -> None:
     obj = upstream_drive()

@@ -16,7 +16,7 @@ from directpv_common.service import Unanswered, serve
 from directpv_controller.config import Config
 from directpv_controller.core.invariants import promises
 from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.model import Snapshot
+from directpv_controller.core.model import Snapshot, Unreadable
 from directpv_controller.leading.collector import without_collector
 from directpv_controller.leading.port import Lease, RegistryDamaged
 from directpv_controller.leading.term import Resigned, Term
@@ -31,6 +31,8 @@ PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 5.0
 """After a registry that cannot be read, again and again: people have to mend it, and others may lead."""
 DRAIN_SECONDS: Final = 5.0
+TELL_AT_MOST: Final = 1_000
+"""Records that cannot be read are told one by one; metrics count all of them."""
 
 
 class Candidate:
@@ -141,7 +143,16 @@ class Candidate:
         for drive in ledger.drives.values():
             for violation in promises(drive):
                 log.error("registry is inconsistent", extra={"what": violation})
+        self._tell_unreadable(snapshot.unreadable)
         return ledger
+
+    def _tell_unreadable(self, records: list[Unreadable]) -> None:
+        """One bad record must not stop all others; what it stands for is taken in when its node reports it."""
+        if records:
+            log.error("records of the registry cannot be read", extra={"count": len(records)})
+        for each in records[:TELL_AT_MOST]:
+            log.error("record left out", extra={"what": f"{each.noun} {each.name}", "why": each.why})
+            self._events.emit(each.noun, "unreadable", each.name, why=each.why)
 
     def report(self) -> None:
         """Log which invariants do not hold; stops the leader for about a second per 500,000 volumes."""

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -318,21 +319,49 @@ async def test_a_file_that_is_no_registry_ends_the_process_and_is_left_alone(
     assert path.read_bytes() == content
 
 
-async def test_a_record_that_cannot_be_read_ends_the_process_and_names_it(
+async def test_a_record_that_cannot_be_read_stops_nothing_and_is_told_until_its_node_reports_what_it_was(
     bus: Bus, controllers: Start, tmp_path: Path
 ) -> None:
     first = controllers("c1")
     node = PlayedNode("n1")
     node.add_drive()
     async with node.running(bus):
-        await create(bus, "v1")
+        made = await create(bus, "v1")
+        await create(bus, "v2")
+        await until(lambda: node.volumes().keys() == {"v1", "v2"}, "prepared")
     await asyncio.to_thread(first.end)
     with closing(sqlite3.connect(tmp_path / "registry.db", isolation_level=None)) as registry:
-        registry.execute("UPDATE volumes SET record = '{\"name\": 1}'")
+        registry.execute("UPDATE volumes SET record = '{\"name\": 1}' WHERE name = 'v1'")
 
     second = controllers("c2")
-    await until(lambda: second.popen.poll() is not None, "the process ends")
-    assert second.said("the record of v1 cannot be read")
+    assert (await listed(bus)).keys() == {"v2"}
+    assert second.said("record left out")
+    assert await second.metric("directpv_controller_unreadable_records") == 1
+    for endpoint, request in _about("v1"):
+        with pytest.raises((Unavailable, DeadlineExceeded), match="start the agent"):
+            await bus.call(endpoint, request, within=1, patient=False)
+
+    async with node.running(bus):
+        await until(lambda: _is_listed(bus, "v1"), "it is taken in from its drive")
+        assert (await create(bus, "v1")).record.fsuuid == made.record.fsuuid
+        assert await second.metric("directpv_controller_unreadable_records") == 0
+    assert {record.name for record in read_registry(tmp_path / "registry.db").volumes} == {"v1", "v2"}
+    assert violations(tmp_path / "registry.db") == []
+
+
+def _about(name: str) -> list[tuple[Any, object]]:
+    """Every request that must not take a volume for one that never was."""
+    return [
+        (Api.VOLUME_CREATE, m.CreateVolume(name=name, required=GIB)),
+        (Api.VOLUME_GET, m.VolumeId(name=name)),
+        (Api.VOLUME_DELETE, m.VolumeId(name=name)),
+        (Api.VOLUME_EXPAND, m.ExpandVolume(name=name, required=2 * GIB)),
+        (Api.VOLUME_CHANGE, m.ChangeVolume(name=name, suspended=True)),
+    ]
+
+
+async def _is_listed(bus: Bus, name: str) -> bool:
+    return name in await listed(bus)
 
 
 async def test_a_database_of_another_program_is_refused(nats: NatsServer, controllers: Start, tmp_path: Path) -> None:

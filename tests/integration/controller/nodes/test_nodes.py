@@ -248,7 +248,7 @@ async def test_a_drive_whose_inventory_cannot_be_told_is_lost_all_the_same_when_
 async def test_nonsense_of_one_node_is_not_recorded_and_every_list_can_still_be_read(
     bus: Bus, controllers: Start, tmp_path: Path
 ) -> None:
-    controllers(rebuild_seconds=0.2)
+    controller = controllers(rebuild_seconds=0.2)
     liar, honest = PlayedNode("n1"), PlayedNode("n2")
     absurd, fine = liar.add_drive(total=2**63 - 1), honest.add_drive()
     doubtful = liar.add_drive()
@@ -262,3 +262,4 @@ async def test_nonsense_of_one_node_is_not_recorded_and_every_list_can_still_be_
         assert (await bus.call(Api.NODE_LIST, m.ListNodes(), within=20)).nodes
         assert [each.fsuuid for each in read_registry(tmp_path / "registry.db").drives if each.fsuuid == absurd] == []
         assert read_registry(tmp_path / "registry.db").volumes == []
+        assert await controller.metric("directpv_controller_drives_not_reconciled") == 1

@@ -6,11 +6,12 @@ import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import directpv_common.messages as m
 from directpv_common.errors import Fenced, Unavailable
-from directpv_controller.core.model import Writes
+from directpv_controller.core.model import Snapshot, Writes
 from directpv_controller.leading.port import RegistryDamaged, RegistryLost
 from directpv_controller.registry.sqlite.life_lock import LifeLock
 from directpv_controller.registry.sqlite.registry import SqliteStore, open_store
@@ -197,6 +198,54 @@ async def test_damage_in_the_middle_of_the_file_is_reported_by_load_and_repaired
     async with opened(path) as store:
         with pytest.raises(RegistryDamaged, match="move it away"):
             await store.registry.load()
+
+
+NONSENSE = [b"{", b"[]", b"", b"\xff\xfe", b'{"name":"v3","fsuuid":"x","capacity":"1"}', b"[" * 100_000]
+
+
+async def with_bad_rows(path: Path, good: int, bad: list[bytes], table: str = "volumes") -> Snapshot:
+    async with opened(path) as store:
+        lease = await store.election.campaign()
+        await store.registry.commit(Writes(volumes=tuple(volume(f"good{i}") for i in range(good))), lease)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            rows = [(f"bad{number}", data) for number, data in enumerate(bad)]
+            connection.executemany(f"INSERT INTO {table} VALUES (?, ?)", rows)
+        snapshot: Snapshot = await store.registry.load()
+        return snapshot
+
+
+@pytest.mark.parametrize("table", ["volumes", "drives"])
+@pytest.mark.parametrize("nonsense", NONSENSE, ids=lambda data: repr(data[:12]))
+async def test_one_bad_record_is_named_and_stops_no_other(tmp_path: Path, table: str, nonsense: bytes) -> None:
+    snapshot = await with_bad_rows(tmp_path / "r.db", 2, [nonsense], table)
+
+    assert [record.name for record in snapshot.volumes] == ["good0", "good1"]
+    (bad,) = snapshot.unreadable
+    assert (bad.noun, bad.name) == (table.removesuffix("s"), "bad0")
+    assert bad.why
+
+
+async def test_what_can_be_read_of_a_bad_volume_says_where_it_takes_how_much_room(tmp_path: Path) -> None:
+    data = b'{"name":7,"fsuuid":"%s","capacity":5}' % FSUUID.encode()
+    (bad,) = (await with_bad_rows(tmp_path / "r.db", 1, [data])).unreadable
+
+    assert (bad.fsuuid, bad.capacity) == (FSUUID, 5)
+
+
+async def test_a_registry_most_of_whose_records_are_bad_is_damaged(tmp_path: Path) -> None:
+    with pytest.raises(RegistryDamaged, match="most records cannot be read, for instance that of bad0"):
+        await with_bad_rows(tmp_path / "r.db", 9, [b"{"] * 10)
+
+
+async def test_states_and_conditions_that_a_later_version_wrote_are_loaded(tmp_path: Path) -> None:
+    worn = m.Condition(type=m.ConditionType("Worn"), message="it has worn out", since="")
+    later = msgspec.structs.replace(DRIVE, status=m.DriveStatus("Retired"), conditions=(worn,))
+    async with opened(tmp_path / "r.db") as store:
+        lease = await store.election.campaign()
+        await store.registry.commit(Writes(drives=(later,)), lease)
+
+        assert (await store.registry.load()).drives == [later]
+        assert b'"Worn"' in (tmp_path / "r.db-wal").read_bytes()
 
 
 async def test_a_full_disk_refuses_the_commit_and_the_next_one_succeeds(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ class Books:
         self.drive_ids: SortedList[str] = SortedList()
         self.volume_names: SortedList[str] = SortedList()
         self.totals = Totals({status.value: 0 for status in DriveStatus})
+        self.unreadable: dict[tuple[str, str], str] = {}
+        """Records of the registry that cannot be understood, by noun and name, with the reason; until a node tells."""
         self.index = Index(self.drives, self.nodes, chance)
 
     def enter(self, record: DriveRecord) -> Drive:

@@ -75,6 +75,7 @@ class DriveBooks(Books):
 
     def _open(self, drive: Drive) -> None:
         drive.pending = False
+        self.unreadable.pop(("drive", drive.fsuuid), None)
         if self.drives.get(drive.fsuuid) is drive:
             self.index.changed(drive)
 

@@ -10,13 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from directpv_common import names
-from directpv_common.errors import Busy, Conflict, NoCapacity, NotFound, OutOfRange
+from directpv_common.errors import Busy, Conflict, NoCapacity, NotFound, OutOfRange, Unavailable
 from directpv_common.messages import ChangeVolume, ExpandVolume, VolumeRecord
 from directpv_common.units import format_bytes
 from directpv_controller.core import invariants
 from directpv_controller.core.drives import DriveBooks
 from directpv_controller.core.explain import explain
-from directpv_controller.core.model import UNKNOWN, Change, Drive, Snapshot, Volume, Writes, in_reach
+from directpv_controller.core.model import UNKNOWN, Change, Drive, Snapshot, Unreadable, Volume, Writes, in_reach
 from directpv_controller.core.placement import Chance
 from directpv_controller.core.wanted import Need, Wanted, check_sizes
 
@@ -53,21 +53,48 @@ class Ledger(DriveBooks):
             _share(volume, drive)
             ledger.attach(drive, Volume(volume, snapshot.uses.get(volume.name)))
         ledger.volume_names.update(ledger.volumes)
+        for each in snapshot.unreadable:
+            ledger.unreadable[each.noun, each.name] = each.why
         for drive in ledger.drives.values():
             ledger.sum_up(drive, drive.allocated - drive.record.overhead, len(drive.volumes))
             ledger.index.changed(drive)
+        for each in snapshot.unreadable:
+            ledger._keep_room(each)
         ledger.index.capacity(Need())  # the view that most placements use
         return ledger
 
+    def _keep_room(self, unreadable: Unreadable) -> None:
+        """Place nothing where a volume is whose record cannot be read; its drive's inventory puts this right."""
+        drive = self.drives.get(unreadable.fsuuid)
+        if drive is not None and unreadable.capacity > 0:
+            self.set_strays(drive, drive.strays + unreadable.capacity)
+
     # ---- volumes
+
+    def require_readable(self, name: str) -> None:
+        """Refuse while nothing is known of a volume but that the registry has it: its node will tell.
+
+        Raises:
+            Unavailable: Repeat when the volume's node was heard, or the record was mended.
+        """
+        why = self.unreadable.get(("volume", name))
+        if why is not None:
+            raise Unavailable(
+                f"volume {name}: its record in the registry cannot be read ({why}), and no node has reported it yet; "
+                "start the agent of its node",
+                name=name,
+            )
 
     def volume(self, name: str) -> Volume:
         """Return a volume that is not being deleted.
 
         Raises:
             NotFound: There is none of this name.
+            Unavailable: There is one, and nothing is known of it.
         """
         volume = self.volumes.get(name)
+        if volume is None:
+            self.require_readable(name)
         if volume is None or volume.record.deleting:
             raise NotFound(f"volume {name} does not exist", name=name)
         return volume
@@ -88,8 +115,10 @@ class Ledger(DriveBooks):
             NoCapacity: No drive can hold it; says why.
             Conflict: A volume of this name has other properties.
             Busy: A volume of this name is being deleted or changed.
+            Unavailable: There is a volume of this name, and nothing is known of it.
         """
         self.require_idle(wanted.name)
+        self.require_readable(wanted.name)
         held = self.volumes.get(wanted.name)
         if held is not None:
             self._require_same(held, wanted)
@@ -259,12 +288,14 @@ class Ledger(DriveBooks):
 
     def adopt(self, drive: Drive, record: VolumeRecord) -> Change:
         """Enter a volume that was found on its drive, even if that promises more than the drive has."""
-        volume = Volume(record)
+        volume, why = Volume(record), self.unreadable.pop(("volume", record.name), None)
         self.add(drive, volume)
-        return self.change(Writes(volumes=(record,)), lambda: self._undo_adopt(volume), record.name)
+        return self.change(Writes(volumes=(record,)), lambda: self._undo_adopt(volume, why), record.name)
 
-    def _undo_adopt(self, volume: Volume) -> None:
+    def _undo_adopt(self, volume: Volume, why: str | None) -> None:
         drive = self.drop(volume)
+        if why is not None:
+            self.unreadable["volume", volume.record.name] = why
         drive.generation = UNKNOWN
 
     def check(self) -> list[str]:

@@ -124,6 +124,19 @@ class Writes(Struct, frozen=True, gc=False):
     removed: tuple[VolumeRecord, ...] = ()
 
 
+class Unreadable(Struct, frozen=True, gc=False):
+    """A record of the registry that cannot be understood: what it stands for is there all the same."""
+
+    noun: str
+    """``drive`` or ``volume``."""
+    name: str
+    why: str
+    fsuuid: str = ""
+    """Drive of a volume, if that much can be read."""
+    capacity: int = 0
+    """Bytes of a volume, likewise."""
+
+
 class Snapshot(Struct, frozen=True, gc=False):
     """Everything that a registry holds."""
 
@@ -131,6 +144,7 @@ class Snapshot(Struct, frozen=True, gc=False):
     volumes: list[VolumeRecord]
     uses: dict[str, VolumeUse] = {}
     """Where volumes were last seen mounted, by name; none of those that were not, or if nobody noted it."""
+    unreadable: list[Unreadable] = []
 
 
 class Change:

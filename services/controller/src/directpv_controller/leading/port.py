@@ -75,8 +75,10 @@ class Registry(Protocol):
     async def load(self) -> Snapshot:
         """Read everything. The caller leads already, so that nothing changes underneath.
 
+        A record that cannot be understood is told in the snapshot.
+
         Raises:
-            RegistryDamaged: A record cannot be understood; names it.
+            RegistryDamaged: Most records cannot be understood; names one.
         """
         ...
 

@@ -112,6 +112,11 @@ class Nodes:
             return math.isfinite(heard) and not node.offline
         return time.monotonic() - heard < self._online_seconds
 
+    @property
+    def unfit(self) -> int:
+        """Drives that cannot be taken in; may be read from another thread."""
+        return sum(len(worker.unfit) for worker in tuple(self._workers.values()))
+
     def knows(self, name: str) -> bool:
         """Tell whether the node was heard in this term, or has drives."""
         worker, node = self._workers.get(name), self._term.ledger.nodes.get(name)

@@ -132,6 +132,7 @@ class Api:
         await self._term.idle(name)
         volume = self._ledger.volumes.get(name)
         if volume is None:
+            self._ledger.require_readable(name)
             return m.Done()
         self._ledger.require_idle(name)
         if not volume.record.deleting:

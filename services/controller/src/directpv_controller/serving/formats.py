@@ -55,7 +55,9 @@ class Formats:
             raise FailedPrecondition(f"node {request.node} does not answer; start its agent first") from error
         asked = {device.name for device in request.devices}
         found = {device.fsuuid.lower() for device in devices.devices if device.name in asked and device.fsuuid}
-        return tuple(sorted(found & self._term.ledger.drives.keys()))
+        ledger = self._term.ledger
+        known = ledger.drives.keys() | {name for noun, name in ledger.unreadable if noun == "drive"}
+        return tuple(sorted(found & known))
 
     async def _register(self, node: str, result: m.FormatResult) -> m.FormatResult:
         if result.drive is None:

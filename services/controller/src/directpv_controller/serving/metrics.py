@@ -102,7 +102,8 @@ class _Collector(Collector):
         terms = CounterMetricFamily(f"{PREFIX}_terms", "Times this process was elected")
         terms.add_metric([], figures.terms)
         leads = _gauge("is_leader", "1 while this process leads", int(term is not None))
-        return [leads, terms, resyncs, dropped, *(_of_term(term) if term else ())]
+        shown = _of_term(term) + _of_nodes(figures.nodes) if term and figures.nodes else []
+        return [leads, terms, resyncs, dropped, *shown]
 
 
 def _of_term(term: Term) -> list[Metric]:
@@ -114,10 +115,15 @@ def _of_term(term: Term) -> list[Metric]:
         drives,
         _gauge("epoch", "Epoch of the leadership", term.fence.epoch),
         _gauge("term_seconds", "Seconds since this process leads", time.monotonic() - term.since),
+        _gauge("unreadable_records", "Records of the registry that cannot be read", len(term.ledger.unreadable)),
         _gauge("volumes", "Volumes, those being deleted included", totals.volumes),
         _gauge("allocated_bytes", "Bytes promised on all drives, overhead included", totals.allocated),
         _gauge("free_bytes", "Bytes not promised, on all drives of whatever state", totals.total - totals.allocated),
     ]
+
+
+def _of_nodes(nodes: Nodes) -> list[Metric]:
+    return [_gauge("drives_not_reconciled", "Drives whose node tells of them what cannot be taken in", nodes.unfit)]
 
 
 def _gauge(name: str, help: str, value: float) -> Metric:

@@ -175,6 +175,7 @@ class Edits:
         if held is not None and not newer(obj["metadata"]["resourceVersion"], held.version):
             return
         if kind == "deleted":
+            self._ledger.unreadable.pop(("volume", name), None)  # a person's decision
             self._volume_gone(name, held)
         elif held is None:
             self._volume_found(name, obj)

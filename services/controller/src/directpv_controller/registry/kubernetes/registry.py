@@ -100,6 +100,7 @@ class KubernetesRegistry:
             drives=[held.record for held in shelf.drives.values()],
             volumes=[held.record for held in shelf.volumes.values()],
             uses={name: use for name, use in shown if use is not None},
+            unreadable=list(shelf.skipped.values()),
         )
 
     async def rebuilding(self) -> bool:

@@ -1,7 +1,6 @@
 """What the API server holds of drives and volumes, as far as we know: read once, then kept in step with each write."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final, TypeVar
 
@@ -13,10 +12,10 @@ from directpv_common.crd import Object, Reservation, Rest
 from directpv_common.errors import InvalidRequest
 from directpv_common.messages import DriveRecord, VolumeRecord
 from directpv_controller.core.edits import drive_with_edit
+from directpv_controller.core.model import Unreadable
 from directpv_controller.leading.collector import without_collector
 from directpv_controller.registry.kubernetes.client import Client, Page, Resource
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 API: Final = f"/apis/{names.GROUP}/{names.API_VERSION}"
@@ -66,8 +65,8 @@ class Shelf:
         """Volumes by drive and name."""
         self.versions: dict[str, str] = {}
         """Resource version of the list of each resource: where a watch begins."""
-        self.skipped: dict[str, str] = {}
-        """Objects that cannot be understood, by name, and why."""
+        self.skipped: dict[tuple[str, str], Unreadable] = {}
+        """Objects that cannot be understood, by noun and name."""
         self.epoch = 0
         """The latest that any object names."""
 
@@ -107,8 +106,6 @@ class Shelf:
         """
         await self._load(client.pages(VOLUMES), VOLUMES, self._take_volumes)
         await self._load(client.pages(DRIVES), DRIVES, self._take_drives)
-        for name, why in self.skipped.items():
-            log.error("object left out", extra={"object": name, "why": why})
 
     async def _load(self, pages: AsyncIterator[Page], resource: Resource, take: Callable[[list[Object]], None]) -> None:
         async for page in pages:
@@ -119,6 +116,8 @@ class Shelf:
             self.versions[resource.name] = page.version
 
     def _forget(self, resource: Resource) -> None:
+        noun = "drive" if resource is DRIVES else "volume"
+        self.skipped = {key: why for key, why in self.skipped.items() if key[0] != noun}
         if resource is DRIVES:
             self.drives.clear()
         else:
@@ -127,13 +126,13 @@ class Shelf:
 
     def _take_volumes(self, items: Iterable[Object]) -> None:
         for obj in items:
-            found = self._read(obj, crd.volume_from_object)
+            found = self._read("volume", obj, crd.volume_from_object)
             if found is not None:
                 self.put(HeldVolume(*found, obj["metadata"]["resourceVersion"]))
 
     def _take_drives(self, items: Iterable[Object]) -> None:
         for obj in items:
-            held = self._read(obj, self.drive_from)
+            held = self._read("drive", obj, self.drive_from)
             if held is not None:
                 self.drives[held.record.fsuuid] = held
 
@@ -172,13 +171,23 @@ class Shelf:
         same_free = obj["status"]["freeCapacity"] == wanted["status"]["freeCapacity"]
         return same_free and crd.held_volumes(obj) == crd.held_volumes(wanted)
 
-    def _read(self, obj: Object, read: Callable[[Object], T]) -> T | None:
+    def _read(self, noun: str, obj: Object, read: Callable[[Object], T]) -> T | None:
         try:
             self.epoch = max(self.epoch, crd.epoch_of(obj) or 0)
             return read(obj)
         except (InvalidRequest, KeyError, TypeError, ValueError) as error:
-            self.skipped[str(obj["metadata"].get("name"))] = str(error)
+            skipped = _skipped(noun, obj, str(error))
+            self.skipped[noun, skipped.name] = skipped
             return None
+
+
+def _skipped(noun: str, obj: Object, why: str) -> Unreadable:
+    """Return what can be told of an object that cannot be understood: at least its name."""
+    name = crd.volume_name(obj) if noun == "volume" else str(obj["metadata"].get("name"))
+    status = obj.get("status")
+    place = status if isinstance(status, dict) else {}
+    fsuuid, capacity = place.get("fsuuid"), place.get("totalCapacity")
+    return Unreadable(noun, name, why, str(fsuuid or ""), capacity if isinstance(capacity, int) else 0)
 
 
 def _undisturbed(take: Callable[[list[Object]], None], items: list[Object]) -> Any:

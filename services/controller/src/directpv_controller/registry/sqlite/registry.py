@@ -15,7 +15,7 @@ import msgspec
 from directpv_common.errors import Unavailable
 from directpv_common.messages import DriveRecord, VolumeRecord
 from directpv_common.wire import encode
-from directpv_controller.core.model import Snapshot, Writes
+from directpv_controller.core.model import Snapshot, Unreadable, Writes
 from directpv_controller.leading.collector import without_collector
 from directpv_controller.leading.port import RegistryDamaged
 from directpv_controller.leading.term import Term
@@ -26,8 +26,19 @@ from directpv_controller.registry.sqlite.file import REPAIR, Rows, SqliteFile
 
 T = TypeVar("T")
 
+DAMAGED_FROM: Final = 10
+"""So many bad records, if they are most of all, are a damaged registry, which people must look at."""
+_DRIVES: Final = "SELECT fsuuid, record FROM drives ORDER BY fsuuid"
+_VOLUMES: Final = "SELECT name, record FROM volumes ORDER BY name"
 OPEN_TRIES: Final = 5
 OPEN_PAUSE: Final = 0.2
+
+
+class _Place(msgspec.Struct):
+    """What of a volume's record says how much room it takes, and where."""
+
+    fsuuid: str = ""
+    capacity: int = 0
 
 
 class SqliteRegistry:
@@ -50,26 +61,19 @@ class SqliteRegistry:
         try:
             with without_collector():
                 connection.execute("BEGIN")
-                return Snapshot(
-                    drives=self._records(connection, "SELECT fsuuid, record FROM drives ORDER BY fsuuid", DriveRecord),
-                    volumes=self._records(connection, "SELECT name, record FROM volumes ORDER BY name", VolumeRecord),
-                )
+                drives, bad_drives = _records(connection, "drive", _DRIVES, DriveRecord)
+                volumes, bad_volumes = _records(connection, "volume", _VOLUMES, VolumeRecord)
         except sqlite3.Error as error:
             raise self._file.translated(error) from error
         finally:
             connection.close()
-
-    def _records(self, connection: sqlite3.Connection, query: str, kind: type[T]) -> list[T]:
-        decode = msgspec.json.Decoder(kind).decode
-        records: list[T] = []
-        for key, data in connection.execute(query):
-            try:
-                records.append(decode(data))
-            except msgspec.DecodeError as error:
-                raise RegistryDamaged(
-                    f"registry {self._file.path}: the record of {key} cannot be read ({error}); {REPAIR}"
-                ) from error
-        return records
+        bad = [*bad_drives, *bad_volumes]
+        if len(bad) >= DAMAGED_FROM and len(bad) > len(drives) + len(volumes):
+            raise RegistryDamaged(
+                f"registry {self._file.path}: most records cannot be read, for instance that of {bad[0].name} "
+                f"({bad[0].why}); {REPAIR}"
+            )
+        return Snapshot(drives, volumes, unreadable=bad)
 
     async def rebuilding(self) -> bool:
         """Tell whether the nodes have not yet had the time to report their drives to this registry."""
@@ -94,6 +98,28 @@ class SqliteRegistry:
 
     def show(self, volumes: Iterable[VolumeRecord]) -> None:
         """Nothing to do: only the controller reads the file."""
+
+
+def _records(connection: sqlite3.Connection, noun: str, query: str, kind: type[T]) -> tuple[list[T], list[Unreadable]]:
+    """Return the records that can be read, and the others: one bad row must not stop all others."""
+    decode = msgspec.json.Decoder(kind).decode
+    records: list[T] = []
+    bad: list[Unreadable] = []
+    for key, data in connection.execute(query):
+        try:
+            records.append(decode(data))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError) as error:
+            bad.append(_unreadable(noun, key, data, str(error)))
+    return records, bad
+
+
+def _unreadable(noun: str, key: str, data: bytes, why: str) -> Unreadable:
+    """Return what can be told of a bad row: at least its key."""
+    try:
+        found = msgspec.json.decode(data, type=_Place)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
+        found = _Place()
+    return Unreadable(noun, str(key), why, found.fsuuid, found.capacity)
 
 
 def _rebuilding(connection: sqlite3.Connection) -> bool:
