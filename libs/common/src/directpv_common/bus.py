@@ -30,6 +30,7 @@ from directpv_common.errors import (
     TooLarge,
     Unavailable,
 )
+from directpv_common.redact import redacted
 from directpv_common.subjects import Subjects
 from directpv_common.wire import ACCEPTS, DEFLATE, decode, encode, pack, unpack
 
@@ -307,7 +308,7 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float | None
     except (nats.errors.Error, OSError, TimeoutError) as error:
         await _close(client)
         waited = "" if within is None else f" within {within:g} s"
-        raise Unavailable(f"no NATS server answers at {urls}{waited}") from error
+        raise Unavailable(f"no NATS server answers at {redacted(urls)}{waited}") from error
     except asyncio.CancelledError:
         await _close(client)
         raise

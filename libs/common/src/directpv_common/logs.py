@@ -16,6 +16,7 @@ from typing import Any, Final, TextIO
 import orjson
 
 from directpv_common.context import trace
+from directpv_common.redact import redacted
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -94,8 +95,8 @@ class Writer(logging.Handler):
         threading.Thread(target=self._write, daemon=True, name="log").start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue the line; the oldest are dropped when nobody reads."""
-        self._waiting.append(self.format(record))
+        """Queue the line, without passwords in addresses; the oldest are dropped when nobody reads."""
+        self._waiting.append(redacted(self.format(record)))
         if not self._some.is_set():
             self._some.set()
 

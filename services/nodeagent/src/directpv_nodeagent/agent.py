@@ -200,5 +200,7 @@ class Agent:
                 bus.require(),
             ),
         ):
-            log.info("serving", extra={"node": config.node_name, "server": bus.client.connected_url.netloc})  # type: ignore[union-attr]
+            server = bus.client.connected_url
+            where = f"{server.hostname}:{server.port}" if server is not None else ""  # no user, no password
+            log.info("serving", extra={"node": config.node_name, "server": where})
             await asyncio.Event().wait()
