@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from suites.folder import own_folder
 from suites.job import Job
 from suites.memory import Memory
 from suites.plan import Load, startable, time_left
@@ -37,10 +38,9 @@ class Run:
             cores: Processors.
             folder: For all output.
         """
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        self._lock, self._folder = own_folder(folder)
         self._suites, self._everything, self._show, self._cores = suites, everything, show, cores
-        self._memory = Memory(folder / "seconds.json", "all" if everything else "test")
+        self._memory = Memory(self._folder / "seconds.json", "all" if everything else "test")
         self._steps = [step for step in steps if any(step.name in suite.needs for suite in suites)]
         self._jobs: dict[str, Job] = {}
         self._told: set[str] = set()
@@ -56,15 +56,16 @@ class Run:
 
     def go(self) -> bool:
         """Run everything; tell whether all is well."""
-        try:
-            with self._show:
-                while not self._has_ended():
-                    self._advance()
-                    self._show.update(self._picture())
-                    time.sleep(_TICK_SECONDS)
-        finally:
-            self._end_all()
-        self._report()
+        with self._lock:
+            try:
+                with self._show:
+                    while not self._has_ended():
+                        self._advance()
+                        self._show.update(self._picture())
+                        time.sleep(_TICK_SECONDS)
+            finally:
+                self._end_all()
+            self._report()
         return all(self._is_well(suite) for suite in self._suites)
 
     def _has_ended(self) -> bool:
@@ -141,13 +142,14 @@ class Run:
         return self._memory.seconds(suite.name, suite.long_seconds if self._everything else suite.seconds)
 
     def _left(self, suite: Suite) -> float:
-        """Return seconds that a suite still takes: by time until there are some results, by tests then."""
+        """Return seconds that a suite still takes: as the last time at first, by its tests when a quarter has ended."""
         job, expected = self._jobs.get(suite.name), self._expected(suite)
         if job is None:
             return expected
         share = job.done / job.tests if job.tests else 0.0
         by_tests = job.seconds / share - job.seconds if share else expected
-        return max(1.0, share * by_tests + (1 - share) * (expected - job.seconds))
+        trust = min(1.0, 4 * share)
+        return max(1.0, trust * by_tests + (1 - trust) * (expected - job.seconds))
 
     def _load(self, suite: Suite) -> Load:
         return Load(suite.name, self._left(suite), suite.cores, suite.needs)

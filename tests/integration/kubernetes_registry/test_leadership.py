@@ -149,6 +149,7 @@ async def test_a_renewal_that_is_answered_after_the_lease_was_given_back_does_no
 async def test_a_frozen_leader_writes_nothing_when_it_wakes_up(cluster: Cluster, bus: Bus) -> None:
     await pair(cluster, bus)
     first, second = cluster.started
+    frozen = int(cluster.lease["metadata"]["annotations"][crd.EPOCH])
     first.send(signal.SIGSTOP)
     await until(lambda: second.said('"leading"'), "the second leads")
     before = await create(bus, "pvc-while-frozen")
@@ -159,8 +160,8 @@ async def test_a_frozen_leader_writes_nothing_when_it_wakes_up(cluster: Cluster,
     assert before.record.fsuuid == ONE
     assert len({info.record.name for info in made}) == 40
     await until(lambda: first.said("leading no longer"), "the first knows that it was replaced")
-    epoch = int(cluster.lease["metadata"]["annotations"][crd.EPOCH])
-    assert {crd.epoch_of(obj) for obj in cluster.objects.all(DRIVES).values()} == {epoch}
+    # not that of the lease: on a busy machine there may have been one more leader, who had nothing to write
+    assert all(crd.epoch_of(obj) > frozen for obj in cluster.objects.all(DRIVES).values())
     assert cluster.wrong() == []
 
 

@@ -51,6 +51,19 @@ def test_a_suite_that_fails_fails_the_run_but_no_other_suite_and_all_of_its_outp
     assert said.index("bad: all of its output") < said.index("suite") < said.rindex("bad: see above")
 
 
+def test_two_runs_at_once_keep_their_output_apart(go, tmp_path, monkeypatch):
+    inner = "from suites.run import Run; from suites.show import Show; from suites.table import Suite; import pathlib; "
+    inner += 's = Suite("one", "", (("echo", "inner"),), 1, 1, 1.0, (), has_long=False); '
+    inner += f'Run((s,), (), everything=False, show=Show(), cores=1, folder=pathlib.Path("{tmp_path}/suites")).go()'
+    command = (sys.executable, "-c", inner)
+    outer = Suite("one", "", (("echo", "outer"), command, ("echo", "end")), 1, 1, 1.0, (), has_long=False)
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+
+    assert go(outer)
+    assert (tmp_path / "suites/one.log").read_text().startswith("outer\n")
+    assert (tmp_path / "suites-2/one.log").read_text() == "inner\n"
+
+
 def test_suites_run_beside_each_other_as_far_as_processors_allow(go, tmp_path):
     def meets(own: str, other: str) -> str:
         wait = f"for i in $(seq 200); do [ ! -e {tmp_path}/{other} ] || exit 0; sleep 0.1; done; exit 1"
