@@ -140,6 +140,11 @@ async def test_objects_that_were_deleted_by_force_are_made_again(cluster: Cluste
         assert (await volumes(bus))["pvc-1"].record == made.record
         await until(lambda: cluster.wrong() == [], "they tell the truth")
         assert controller.said("object was deleted; it is made again")
+
+        async def cordoned() -> bool:
+            return (await drives(bus))[ONE].record.unschedulable
+
+        await until(cordoned, "it takes no volumes")
         with pytest.raises(NoCapacity, match="cordoned"):  # somebody wanted the drive to go: a person must decide
             await create(bus, "pvc-2")
         await bus.call(Api.DRIVE_CHANGE, m.ChangeDrive(fsuuid=ONE, unschedulable=False))
