@@ -253,3 +253,56 @@ async def test_what_a_crash_between_two_writes_leaves_is_put_right(cluster: Clus
     again = await create(bus, "pvc-half", 10 * GIB, parameters=wanted)
     assert again.record.fsuuid == ONE
     assert cluster.wrong() == []
+
+
+ABSURD = "9" * 18
+
+
+def odd(obj: dict[str, Any]) -> None:
+    obj["metadata"].setdefault("annotations", {})[crd.EPOCH] = ABSURD
+
+
+def epochs(cluster: Cluster) -> set[str]:
+    """Of all drives and volumes."""
+    objects = [*cluster.objects.all(DRIVES).values(), *cluster.objects.all(VOLUMES).values()]
+    return {obj["metadata"].get("annotations", {}).get(crd.EPOCH, "") for obj in objects}
+
+
+async def test_an_absurd_epoch_that_is_found_is_ignored_told_and_put_right_and_fencing_goes_on(
+    cluster: Cluster, bus: Bus
+) -> None:
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
+    first = cluster.controller("c1")
+    await create(bus, "pvc-1")
+    await asyncio.to_thread(first.end)
+    cluster.objects.change(DRIVES, ONE, odd)
+    cluster.objects.change(VOLUMES, "pvc-1", odd)
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{cluster.namespace}/leases"
+    cluster.objects.change(path, "directpv-controller", odd)
+
+    second = cluster.controller("c2")
+    await until(lambda: ABSURD not in epochs(cluster), "the objects are written again")
+    epoch = cluster.lease["metadata"]["annotations"][crd.EPOCH]
+    assert abs(int(epoch) - time.time()) < 3600
+    assert epochs(cluster) == {epoch}
+    assert second.said("epoch ignored")
+
+    def by_another(obj: dict[str, Any]) -> None:
+        obj["metadata"]["annotations"][crd.EPOCH] = str(int(epoch) + 7)
+
+    cluster.objects.change(DRIVES, ONE, by_another)
+    await until(lambda: second.said("leading no longer"), "a later leader's write ends its term")
+
+
+async def test_an_absurd_epoch_that_somebody_writes_ends_no_term_and_is_put_right(cluster: Cluster, bus: Bus) -> None:
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
+    controller = cluster.controller()
+    await create(bus, "pvc-1")
+    cluster.objects.change(DRIVES, ONE, odd)
+    cluster.objects.change(VOLUMES, "pvc-1", odd)
+
+    await until(lambda: ABSURD not in epochs(cluster), "the objects are written again")
+    assert (await create(bus, "pvc-2")).record.fsuuid == ONE
+    assert controller.said("epoch ignored")
+    assert not controller.said("leading no longer")
+    assert cluster.wrong() == []

@@ -304,3 +304,14 @@ async def test_a_lease_that_was_taken_without_the_life_lock_lasts_until_it_expir
 
         assert not (await asyncio.wait({campaign}, timeout=0.5))[0]
         campaign.cancel()
+
+
+async def test_an_absurd_epoch_in_the_file_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "r.db"
+    async with opened(path) as store:
+        lease = await store.election.campaign()
+        await lease.release()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE lease SET epoch = 999999999999999999")
+    async with opened(path) as store:
+        assert (await store.election.campaign()).epoch < lease.epoch + 3600

@@ -21,6 +21,7 @@ from directpv_common.crd.shape import (
     Object,
     Rest,
     epoch_of,
+    odd_epoch,
 )
 from directpv_common.crd.volumes import (
     data_path,
@@ -58,6 +59,7 @@ __all__ = [
     "is_label_value",
     "label_value",
     "object_name",
+    "odd_epoch",
     "shown_use",
     "shows_use",
     "volume_finalizer",

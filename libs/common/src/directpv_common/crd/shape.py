@@ -12,6 +12,7 @@ import orjson
 import directpv_common.messages as m
 from directpv_common import names
 from directpv_common.crd.labels import is_label
+from directpv_common.epochs import epoch_in, may_be_followed
 from directpv_common.errors import InvalidRequest
 
 Object = dict[str, Any]
@@ -22,8 +23,6 @@ RECORD: Final = f"{OWN}/record"
 """Annotation with what we know and upstream's schema has no place for."""
 EPOCH: Final = f"{OWN}/epoch"
 """Annotation with the epoch of the leader that wrote the object last."""
-EPOCH_DIGITS: Final = 18
-"""Longer ones are nobody's epoch."""
 DATA_PROTECTION: Final = f"{names.GROUP}/data-protection"
 PV_PROTECTION: Final = f"{names.GROUP}/pv-protection"
 PURGE_PROTECTION: Final = f"{names.GROUP}/purge-protection"
@@ -104,8 +103,13 @@ def extra_of(obj: Object) -> Object:
 
 def epoch_of(obj: Object) -> int | None:
     """Return the epoch of the leader that wrote ``obj`` last; None: it was none of ours."""
-    text = (obj["metadata"].get("annotations") or {}).get(EPOCH, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= EPOCH_DIGITS else None
+    return epoch_in((obj["metadata"].get("annotations") or {}).get(EPOCH))
+
+
+def odd_epoch(obj: Object) -> str:
+    """Return what stands on ``obj`` as an epoch, and is none that a leader may follow; empty if all is well."""
+    epoch, text = epoch_of(obj), (obj["metadata"].get("annotations") or {}).get(EPOCH, "")
+    return "" if epoch is not None and may_be_followed(epoch) else text
 
 
 def split_labels(labels: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -5,6 +5,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
+from directpv_common.epochs import EPOCH_AT_MOST
+
 MAX_INT64: Final = 2**63 - 1
 
 Size = Annotated[int, Meta(gt=0, le=MAX_INT64)]
@@ -66,4 +68,4 @@ class Fence(Message, frozen=True, kw_only=True):
     """
 
     registry: str
-    epoch: Count
+    epoch: Annotated[int, Meta(ge=0, le=EPOCH_AT_MOST)]

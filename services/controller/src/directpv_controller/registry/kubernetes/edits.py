@@ -56,6 +56,8 @@ class Edits:
     async def listening(self) -> AsyncIterator[None]:
         """Follow drives and volumes while the block runs."""
         self._registry.notice = self
+        for (noun, name), odd in self._shelf.odd.items():
+            self._tell_odd(noun, name, odd)
         try:
             async with background(self.drives.run(), self.volumes.run()):
                 yield
@@ -111,6 +113,8 @@ class Edits:
             self._shelf.drives[fsuuid] = theirs
             self._commit(self._ledger.register(theirs.record))
             return
+        if odd := crd.odd_epoch(obj):
+            self._tell_odd("drive", fsuuid, odd)
         found = theirs.record
         base = self._shelf.accept(theirs)
         self.drive_edited(base, found)
@@ -203,7 +207,9 @@ class Edits:
         held.rest, held.version = rest, obj["metadata"]["resourceVersion"]
         held.record = volume_with_edit(base, theirs, base)
         self.volume_edited(base, theirs)
-        if theirs != held.record:
+        if odd := crd.odd_epoch(obj):
+            self._tell_odd("volume", name, odd)
+        if theirs != held.record or odd:
             self._registry.write_again(base.fsuuid, [name])
 
     def volume_edited(self, base: VolumeRecord, theirs: VolumeRecord) -> None:
@@ -278,6 +284,11 @@ class Edits:
             return False
         self._term.resign(f"{obj['metadata']['name']} was written in epoch {epoch}")
         return True
+
+    def _tell_odd(self, noun: str, name: str, odd: str) -> None:
+        why = f"epoch {odd[:40]} is nobody's: it is ignored, and the object is written again"
+        log.error("epoch ignored", extra={"object": name, "why": why})
+        self._term.events.emit(noun, "epoch-ignored", name, why=why)
 
     def _nonsense(self, noun: str, name: str, error: InvalidRequest) -> None:
         log.error("object makes no sense", extra={"object": name, "why": error.message})

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from directpv_common.crd import EPOCH, Object
-from directpv_common.crd.shape import EPOCH_DIGITS, OWN
+from directpv_common.crd.shape import OWN
+from directpv_common.epochs import epoch_in, may_be_followed, next_epoch
 from directpv_common.errors import DirectPVError, Fenced, Unavailable
 from directpv_controller.leading.port import RegistryLost
 from directpv_controller.registry.kubernetes.client import Client, Resource
@@ -129,7 +130,7 @@ class KubernetesElection:
         meta, spec, when = obj["metadata"], obj["spec"], timestamp()
         annotations = dict(meta.get("annotations") or {})
         annotations.pop(RELEASED, None)
-        annotations[EPOCH] = str(max(_number(annotations.get(EPOCH)) + 1, int(time.time())))
+        annotations[EPOCH] = str(next_epoch(_last(annotations.get(EPOCH, ""))))
         spec = {
             **spec,
             "holderIdentity": self.holder,
@@ -150,7 +151,7 @@ class KubernetesLease:
     """Leadership of one epoch."""
 
     def __init__(self, election: KubernetesElection, stored: Object, asked: float) -> None:
-        self.epoch = _number(stored["metadata"]["annotations"][EPOCH])
+        self.epoch = int(stored["metadata"]["annotations"][EPOCH])
         self._election = election
         self._stored = stored
         self._writing = asyncio.Lock()
@@ -278,5 +279,11 @@ def timestamp() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= EPOCH_DIGITS else 0
+def _last(text: str) -> int:
+    """Return the epoch that stands on the lease; what is nobody's is told, and begun anew."""
+    epoch = epoch_in(text)
+    if epoch is not None and may_be_followed(epoch):
+        return epoch
+    if text:
+        log.error("the lease has an epoch that is nobody's; it is ignored", extra={"found": text[:40]})
+    return 0

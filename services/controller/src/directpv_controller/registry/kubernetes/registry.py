@@ -175,10 +175,13 @@ class KubernetesRegistry:
         await self._writer.remove(VOLUMES, meta["name"], meta["resourceVersion"], [], self.lease)
 
     def make_good(self) -> int:
-        """Begin to write every drive whose object does not tell its volumes; return how many there are."""
+        """Begin to write every object that does not say what it should; return how many drives are among them."""
         dirty = [fsuuid for fsuuid, held in self.shelf.drives.items() if held.dirty]
         for fsuuid in dirty:
             self.write_again(fsuuid)
+        for noun, name in self.shelf.odd:
+            if noun == "volume" and (volume := self.shelf.volumes.get(name)) is not None:
+                self.write_again(volume.record.fsuuid, [name])
         return len(dirty)
 
     def lane(self, fsuuid: str) -> Lane:

@@ -68,7 +68,9 @@ class Shelf:
         self.skipped: dict[tuple[str, str], Unreadable] = {}
         """Objects that cannot be understood, by noun and name."""
         self.epoch = 0
-        """The latest that any object names."""
+        """The latest that any object names, of those that can be a leader's."""
+        self.odd: dict[tuple[str, str], str] = {}
+        """Volumes and drives with an epoch that is nobody's, by noun and name: to be written again."""
 
     def volumes_of(self, fsuuid: str) -> dict[str, HeldVolume]:
         """Return the volumes of a drive, by name."""
@@ -118,6 +120,7 @@ class Shelf:
     def _forget(self, resource: Resource) -> None:
         noun = "drive" if resource is DRIVES else "volume"
         self.skipped = {key: why for key, why in self.skipped.items() if key[0] != noun}
+        self.odd = {key: odd for key, odd in self.odd.items() if key[0] != noun}
         if resource is DRIVES:
             self.drives.clear()
         else:
@@ -129,12 +132,20 @@ class Shelf:
             found = self._read("volume", obj, crd.volume_from_object)
             if found is not None:
                 self.put(HeldVolume(*found, obj["metadata"]["resourceVersion"]))
+                self._note_epoch("volume", found[0].name, obj)
 
     def _take_drives(self, items: Iterable[Object]) -> None:
         for obj in items:
             held = self._read("drive", obj, self.drive_from)
             if held is not None:
                 self.drives[held.record.fsuuid] = held
+                self._note_epoch("drive", held.record.fsuuid, obj)
+
+    def _note_epoch(self, noun: str, name: str, obj: Object) -> None:
+        if odd := crd.odd_epoch(obj):
+            self.odd[noun, name] = odd
+        else:
+            self.epoch = max(self.epoch, crd.epoch_of(obj) or 0)
 
     def drive_from(self, obj: Object) -> HeldDrive:
         """Return the drive of an object, as it looks together with the volumes that are held.
@@ -145,7 +156,8 @@ class Shelf:
         reserved = self.reservations(obj["metadata"]["name"])
         record, rest = crd.drive_from_object(obj, sizes=sum(each.capacity for each in reserved))
         held = HeldDrive(record, rest, obj["metadata"]["resourceVersion"])
-        held.dirty = not self.tells(obj, crd.drive_to_object(record, reserved, rest=rest))
+        told = self.tells(obj, crd.drive_to_object(record, reserved, rest=rest))
+        held.dirty = not told or bool(crd.odd_epoch(obj))
         return held
 
     def accept(self, theirs: HeldDrive) -> DriveRecord:
@@ -173,7 +185,6 @@ class Shelf:
 
     def _read(self, noun: str, obj: Object, read: Callable[[Object], T]) -> T | None:
         try:
-            self.epoch = max(self.epoch, crd.epoch_of(obj) or 0)
             return read(obj)
         except (InvalidRequest, KeyError, TypeError, ValueError) as error:
             skipped = _skipped(noun, obj, str(error))

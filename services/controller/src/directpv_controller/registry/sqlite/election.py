@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from directpv_common.epochs import may_be_followed, next_epoch
 from directpv_common.errors import DirectPVError, Fenced
 from directpv_controller.leading.port import RegistryDamaged, RegistryLost
 from directpv_controller.registry.sqlite.file import Job, SqliteFile
@@ -98,7 +99,9 @@ class SqliteElection:
         if row is not None and row[2] == self._boot and row[3] > now_ns() and not dead:
             self.life.release()
             return 0
-        epoch = max(row[1] + 1 if row else 1, int(time.time()))
+        if row is not None and not may_be_followed(row[1]):
+            log.error("the lease has an epoch that is nobody's; it is ignored", extra={"found": row[1]})
+        epoch = next_epoch(row[1] if row else 0)
         expires = asked + int(self._ttl * 1e9)
         values = (self._holder, epoch, self._boot, expires, locked)
         connection.execute("REPLACE INTO lease VALUES (1, ?, ?, ?, ?, ?)", values)
