@@ -9,6 +9,7 @@ from directpv_common.errors import InvalidToken
 from directpv_common.wire import encode
 from directpv_controller.core import listing, paging
 from directpv_controller.core.ledger import Ledger
+from directpv_controller.core.model import Snapshot
 from unit.controller.builders import GIB, committed, drive_record, ledger_of, on, place
 
 
@@ -175,3 +176,84 @@ def test_a_volume_of_a_drive_that_serves_with_a_warning_is_abnormal_and_says_why
 
 def _fields(record: m.DriveRecord) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__struct_fields__}
+
+
+def spread(volumes: int) -> tuple[Ledger, list[m.DriveRecord]]:
+    """Volumes over four drives of two nodes."""
+    drives = [drive_record(1000 * GIB, node=f"n{number % 2}") for number in range(4)]
+    records = [m.VolumeRecord(name=f"v{i:04}", fsuuid=drives[i % 4].fsuuid, capacity=GIB) for i in range(volumes)]
+    return Ledger.load(Snapshot(drives, records), lambda: 0.5), drives
+
+
+FILTERS = {
+    "one node": lambda drives, names: {"nodes": ("n1",)},
+    "both nodes": lambda drives, names: {"nodes": ("n0", "n1", "nowhere")},
+    "one drive": lambda drives, names: {"drives": (drives[0].fsuuid,)},
+    "drives, one of another node": lambda drives, names: {"drives": tuple(d.fsuuid for d in drives), "nodes": ("n0",)},
+    "names": lambda drives, names: {"names": (*names[::3], "nothing")},
+    "names of a node": lambda drives, names: {"names": tuple(names), "nodes": ("n1",)},
+}
+
+
+@pytest.mark.parametrize("asked", FILTERS.values(), ids=FILTERS)
+@pytest.mark.parametrize("look", [7, 20_000])
+def test_a_filter_gives_the_same_whether_an_index_or_a_walk_answers_it(
+    monkeypatch: pytest.MonkeyPatch, asked: Any, look: int
+) -> None:
+    monkeypatch.setattr(paging, "LOOK_AT_MOST", look)
+    ledger, drives = spread(100)
+    wanted = asked(drives, sorted(ledger.volumes))
+    expected = [
+        name
+        for name, volume in sorted(ledger.volumes.items())
+        if name in wanted.get("names", (name,))
+        and volume.record.fsuuid in wanted.get("drives", (volume.record.fsuuid,))
+        and ledger.drives[volume.record.fsuuid].record.node in wanted.get("nodes", ("n0", "n1"))
+    ]
+
+    assert all_volumes(ledger, **wanted) == expected
+    assert all_volumes(ledger, **wanted, limit=3) == expected
+
+
+@pytest.mark.parametrize("asked", [{"nodes": ("n0", "n1")}, {"nodes": ("n1",)}, {}])
+def test_drives_are_the_same_whether_an_index_or_a_walk_gives_them(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    ledger, _ = spread(0)
+    expected = listing.list_drives(ledger, m.ListDrives(**asked)).drives
+    monkeypatch.setattr(paging, "LOOK_AT_MOST", 1)
+    found: list[m.DriveInfo] = []
+    token = ""
+    while page := listing.list_drives(ledger, m.ListDrives(token=token, **asked)):
+        found += page.drives
+        token = page.next
+        if not token:
+            break
+
+    assert tuple(found) == expected
+
+
+class Counted(dict):  # type: ignore[type-arg]
+    """Counts who is looked up."""
+
+    looked = 0
+
+    def __getitem__(self, key: str) -> Any:
+        self.looked += 1
+        return super().__getitem__(key)
+
+
+@pytest.mark.parametrize("asked", FILTERS.values(), ids=FILTERS)
+def test_a_page_looks_at_a_bounded_number_of_volumes_whatever_the_filter(
+    monkeypatch: pytest.MonkeyPatch, asked: Any
+) -> None:
+    monkeypatch.setattr(paging, "LOOK_AT_MOST", 50)
+    ledger, drives = spread(2_000)
+    ledger.volumes = Counted(ledger.volumes)
+    sorted_at_once: list[int] = []
+    monkeypatch.setattr(listing, "sorted", lambda keys: sorted_at_once.append(1) or sorted(keys), raising=False)
+    page = listing.list_volumes(ledger, m.ListVolumes(limit=1, **asked(drives, sorted(ledger.volumes))))
+
+    assert ledger.volumes.looked <= 50
+    assert not sorted_at_once, "so many are not sorted for one page"
+    assert page.next

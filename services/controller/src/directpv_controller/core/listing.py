@@ -1,13 +1,16 @@
 """Pages of drives and volumes, with filters."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
+
+from sortedcontainers import SortedList
 
 from directpv_common.messages import (
     Capacity,
     DriveInfo,
     DrivePage,
     DriveStatus,
+    Filters,
     GetCapacity,
     ListDrives,
     ListVolumes,
@@ -16,8 +19,9 @@ from directpv_common.messages import (
     VolumeStatus,
     VolumeUse,
 )
+from directpv_controller.core import paging
 from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.model import Drive, Volume
+from directpv_controller.core.model import Drive, Node, Volume
 from directpv_controller.core.paging import after, page, token
 from directpv_controller.core.wanted import Need, need_from
 
@@ -86,18 +90,12 @@ def list_drives(ledger: Ledger, request: ListDrives) -> DrivePage:
     Raises:
         InvalidToken: ``token`` was not handed out by :func:`list_drives`.
     """
-    start = after(request.token, "d")
-    ids: Iterable[str]
-    if request.ids:
-        ids = sorted(fsuuid for fsuuid in set(request.ids) & ledger.drives.keys() if fsuuid > start)
-    elif request.nodes:
-        ids = sorted(fsuuid for fsuuid in _of_nodes(ledger, request.nodes) if fsuuid > start)
-    else:
-        ids = ledger.drive_ids.irange(start, inclusive=(False, False)) if start else iter(ledger.drive_ids)
+    start, passes = after(request.token, "d"), _DriveFilter(request)
+    ids = _ordered(ledger.drive_ids, _few_drives(ledger, request), start)
 
     def show(fsuuid: str) -> DriveInfo | None:
         drive = ledger.drives[fsuuid]
-        return drive_info(drive) if _drive_passes(drive, request) else None
+        return drive_info(drive) if passes(drive) else None
 
     drives, following = page(ids, show, request.limit)
     return DrivePage(drives=drives, next=token("d", following))
@@ -109,22 +107,12 @@ def list_volumes(ledger: Ledger, request: ListVolumes) -> VolumePage:
     Raises:
         InvalidToken: ``token`` was not handed out by :func:`list_volumes`.
     """
-    start = after(request.token, "v")
-    volume_names: Iterable[str]
-    if request.names:
-        volume_names = sorted(name for name in set(request.names) & ledger.volumes.keys() if name > start)
-    elif request.drives or request.nodes:
-        drives = request.drives or _of_nodes(ledger, request.nodes)
-        held = (ledger.drives[fsuuid].volumes for fsuuid in set(drives) & ledger.drives.keys())
-        volume_names = sorted(name for volumes in held for name in volumes if name > start)
-    else:
-        volume_names = (
-            ledger.volume_names.irange(start, inclusive=(False, False)) if start else iter(ledger.volume_names)
-        )
+    start, passes = after(request.token, "v"), _VolumeFilter(request)
+    volume_names = _ordered(ledger.volume_names, _few_volumes(ledger, request), start)
 
     def show(name: str) -> VolumeInfo | None:
         volume = ledger.volumes[name]
-        return volume_info(ledger, volume) if _volume_passes(ledger, volume, request) else None
+        return volume_info(ledger, volume) if passes(ledger.drives[volume.record.fsuuid], volume) else None
 
     volumes, following = page(volume_names, show, request.limit)
     return VolumePage(volumes=volumes, next=token("v", following))
@@ -149,29 +137,81 @@ def capacity(ledger: Ledger, request: GetCapacity) -> Capacity:
     return Capacity(available=available, maximum=maximum)
 
 
-def _of_nodes(ledger: Ledger, nodes: Iterable[str]) -> Iterator[str]:
-    for node in set(nodes) & ledger.nodes.keys():
-        yield from ledger.nodes[node].drives
+def _ordered(every: SortedList[str], few: Iterable[str] | None, start: str) -> Iterable[str]:
+    """Return the keys after ``start``, in order: those that an index gave, or every one there is, to be filtered."""
+    if few is not None:
+        return sorted(key for key in few if key > start)
+    rest: Iterable[str] = every.irange(start, inclusive=(False, False)) if start else iter(every)
+    return rest
 
 
-def _drive_passes(drive: Drive, request: ListDrives) -> bool:
-    record = drive.record
-    return (
-        (not request.nodes or record.node in request.nodes)
-        and (not request.devices or record.device in request.devices)
-        and (not request.statuses or record.status in request.statuses)
-        and request.labels.items() <= record.labels.items()
-    )
+def _few_drives(ledger: Ledger, request: ListDrives) -> Iterable[str] | None:
+    """Return the drives that can be meant; None: more than are worth sorting for a page."""
+    if request.ids:
+        found = set(request.ids) & ledger.drives.keys()
+        return found if len(found) <= paging.LOOK_AT_MOST else None
+    if not request.nodes:
+        return None
+    nodes = _nodes(ledger, request)
+    few = sum(len(node.drives) for node in nodes) <= paging.LOOK_AT_MOST
+    return (fsuuid for node in nodes for fsuuid in node.drives) if few else None
 
 
-def _volume_passes(ledger: Ledger, volume: Volume, request: ListVolumes) -> bool:
-    record = volume.record
-    drive = ledger.drives[record.fsuuid]
-    return (
-        not record.deleting
-        and (not request.nodes or drive.record.node in request.nodes)
-        and (not request.devices or drive.record.device in request.devices)
-        and (not request.drives or record.fsuuid in request.drives)
-        and (not request.statuses or status_of(drive, volume) in request.statuses)
-        and request.labels.items() <= record.labels.items()
-    )
+def _few_volumes(ledger: Ledger, request: ListVolumes) -> Iterable[str] | None:
+    """Return the volumes that can be meant; None: more than are worth sorting for a page."""
+    if request.names:
+        found = set(request.names) & ledger.volumes.keys()
+        return found if len(found) <= paging.LOOK_AT_MOST else None
+    if not request.drives and not request.nodes:
+        return None
+    if request.drives:
+        held = [ledger.drives[fsuuid].volumes for fsuuid in set(request.drives) & ledger.drives.keys()]
+    elif sum(node.volumes for node in _nodes(ledger, request)) <= paging.LOOK_AT_MOST:
+        held = [drive.volumes for node in _nodes(ledger, request) for drive in node.drives.values()]
+    else:
+        return None
+    few = sum(map(len, held)) <= paging.LOOK_AT_MOST
+    return (name for volumes in held for name in volumes) if few else None
+
+
+def _nodes(ledger: Ledger, request: Filters) -> list[Node]:
+    return [ledger.nodes[name] for name in set(request.nodes) & ledger.nodes.keys()]
+
+
+class _DriveFilter:
+    """Whether a drive is asked for; a page looks at thousands."""
+
+    def __init__(self, request: ListDrives) -> None:
+        self._ids, self._nodes, self._devices = map(frozenset, (request.ids, request.nodes, request.devices))
+        self._statuses, self._labels = frozenset(request.statuses), request.labels.items()
+
+    def __call__(self, drive: Drive) -> bool:
+        record = drive.record
+        return (
+            (not self._ids or record.fsuuid in self._ids)
+            and (not self._nodes or record.node in self._nodes)
+            and (not self._devices or record.device in self._devices)
+            and (not self._statuses or record.status in self._statuses)
+            and self._labels <= record.labels.items()
+        )
+
+
+class _VolumeFilter:
+    """Whether a volume is asked for, given its drive."""
+
+    def __init__(self, request: ListVolumes) -> None:
+        self._names, self._drives = frozenset(request.names), frozenset(request.drives)
+        self._nodes, self._devices = frozenset(request.nodes), frozenset(request.devices)
+        self._statuses, self._labels = frozenset(request.statuses), request.labels.items()
+
+    def __call__(self, drive: Drive, volume: Volume) -> bool:
+        record = volume.record
+        return (
+            not record.deleting
+            and (not self._names or record.name in self._names)
+            and (not self._drives or record.fsuuid in self._drives)
+            and (not self._nodes or drive.record.node in self._nodes)
+            and (not self._devices or drive.record.device in self._devices)
+            and (not self._statuses or status_of(drive, volume) in self._statuses)
+            and self._labels <= record.labels.items()
+        )
