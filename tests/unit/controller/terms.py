@@ -1,5 +1,6 @@
 """A term of leadership without a bus: a lease that does not end, a registry that takes everything, events."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from directpv_common.errors import Unavailable
@@ -47,6 +48,15 @@ class Deaf:
     """A bus on which nobody answers."""
 
     subjects = Subjects()
+
+    async def subscribe(self, subject: str, callback: object) -> Callable[[], Awaitable[None]]:
+        async def unsubscribe() -> None:
+            """Nothing was heard."""
+
+        return unsubscribe
+
+    async def call(self, endpoint: object, request: object, **how: object) -> None:
+        raise Unavailable("nobody answers")
 
 
 def term_of(ledger: Ledger, events: Events, refused: str = "") -> Term:

@@ -1,5 +1,8 @@
 """Nodes as the leader shows them."""
 
+import asyncio
+import time
+
 import pytest
 
 import directpv_common.messages as m
@@ -51,3 +54,35 @@ async def test_a_caller_of_an_earlier_version_who_knows_of_no_pages_gets_all_nod
 async def test_a_token_that_was_not_handed_out_is_refused(token: str) -> None:
     with pytest.raises(InvalidToken):
         nodes_with_drives(1).page(m.ListNodes(paged=True, token=token))
+
+
+def heartbeat(name: str, *drives: m.DriveRecord) -> m.NodeState:
+    info = m.NodeInfo(name=name, topology={})
+    return m.NodeState(info=info, boot="b", sequence=1, drives={drive.fsuuid: 1 for drive in drives})
+
+
+def shown(nodes: Nodes) -> list[str]:
+    return [node.info.name for node in nodes.page(m.ListNodes()).nodes]
+
+
+async def test_a_node_without_drives_is_forgotten_once_it_is_silent_for_long() -> None:
+    drive = drive_record(node="with-drive")
+    nodes = Nodes(term_of(ledger_of(drive), Events()), online_seconds=0)
+    async with nodes.running():
+        nodes.worker("with-drive").heard(heartbeat("with-drive", drive), "now")
+        nodes.worker("without").heard(heartbeat("without"), "now")
+        nodes.worker("busy").heard(heartbeat("busy"), "now")
+        nodes.worker("never-heard")
+        while any(worker.pulling for worker in nodes._workers.values()):
+            await asyncio.sleep(0)
+        nodes.worker("busy").pulling = True
+
+        nodes.forget_gone(time.monotonic() - 60)
+        assert shown(nodes) == ["busy", "with-drive", "without"]
+
+        nodes.forget_gone(time.monotonic() + 1)
+        assert shown(nodes) == ["busy", "with-drive"]
+        assert nodes._workers.keys() == {"busy", "with-drive"}
+
+        nodes.worker("without").heard(heartbeat("without"), "now")
+        assert shown(nodes) == ["busy", "with-drive", "without"], "it is known again when it is heard"

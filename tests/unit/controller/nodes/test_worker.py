@@ -8,7 +8,7 @@ import directpv_common.messages as m
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Snapshot
 from directpv_controller.nodes.worker import NodeWorker
-from unit.controller.builders import drive_record, held, volume_record
+from unit.controller.builders import GIB, drive_record, held, volume_record
 from unit.controller.terms import Events, term_of
 
 
@@ -33,3 +33,51 @@ async def test_a_drive_that_the_registry_refuses_keeps_nothing_from_its_neighbou
     assert list(worker._retries) == [refused.fsuuid], "the refused one is unknown again"
     assert "found" not in ledger.volumes
     assert ledger.check() == []
+
+
+async def told_of(*reports: m.HeldDrive, ledger: Ledger, node: str = "n1") -> list[tuple[str, str, str]]:
+    """Events after a node reported a drive again and again."""
+    events = Events()
+    worker = NodeWorker(node, term_of(ledger, events), lambda work: work.close(), asyncio.Semaphore(1))
+    info = m.NodeInfo(name=node, topology={})
+    for report in reports:
+        drives = dict.fromkeys({report.record.fsuuid, *ledger.drives}, 1)
+        state = m.NodeState(info=info, boot="b", sequence=report.generation, drives=drives)
+        worker.heard(state, "now")
+        await worker._take_in(m.Inventory(info=info, boot="b", drives=(report,)))
+    return events.seen
+
+
+async def test_a_volume_on_two_drives_is_told_once_however_many_inventories_find_it() -> None:
+    home, other = drive_record(), drive_record()
+    ledger = Ledger.load(Snapshot([home, other], [volume_record("v1", home)]), random.random)
+    copy = volume_record("v1", other, 2 * GIB)
+    events = await told_of(*(held(other, copy, generation=n) for n in range(1, 5)), ledger=ledger)
+
+    assert events == [("volume", "conflict", "v1")]
+
+
+async def test_a_volume_that_is_larger_than_its_drive_can_promise_is_told_once() -> None:
+    drive = drive_record(free=2 * GIB)
+    ledger = Ledger.load(Snapshot([drive], [volume_record("v1", drive)]), random.random)
+    large = volume_record("v1", drive, 3 * GIB)
+    events = await told_of(*(held(drive, large, generation=n) for n in range(1, 5)), ledger=ledger)
+
+    assert events == [("volume", "oversized", "v1")]
+
+
+async def test_more_volumes_than_a_drive_has_room_for_are_told_once() -> None:
+    drive = drive_record(free=2 * GIB)
+    ledger = Ledger.load(Snapshot([drive], []), random.random)
+    found = [volume_record("v1", drive, 2 * GIB), volume_record("v2", drive, 2 * GIB)]
+    events = await told_of(*(held(drive, *found, generation=n) for n in range(1, 5)), ledger=ledger)
+
+    assert [event for event in events if event[0] == "drive"] == [("drive", "overcommitted", drive.fsuuid)]
+
+
+async def test_a_drive_of_another_node_is_told_once_however_often_it_changes() -> None:
+    drive = drive_record(node="n1")
+    ledger = Ledger.load(Snapshot([drive], []), random.random)
+    events = await told_of(*(held(drive, generation=n) for n in range(1, 5)), ledger=ledger, node="n2")
+
+    assert events == [("drive", "conflict", drive.fsuuid)]

@@ -63,6 +63,8 @@ class Pages:
         self.generation = UNKNOWN
         self.present: set[str] = set()
         self.strays = 0
+        self.found: dict[tuple[str, str, str], dict[str, Any]] = {}
+        """What was found that people must look at; see :mod:`~directpv_controller.core.told`."""
 
     def begin(self, held: HeldDrive) -> None:
         """Take note of a part; the first one tells the generation."""

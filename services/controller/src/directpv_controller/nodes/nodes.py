@@ -31,6 +31,9 @@ PULLS_AT_ONCE: Final = 32
 WAIT_SECONDS: Final = 0.05
 REPORT_SECONDS: Final = 15.0
 TELL_SECONDS: Final = 10.0
+FORGET_SECONDS: Final = 3600.0
+"""A node without drives that is silent for so long was taken out of the cluster."""
+SWEEP_SECONDS: Final = 60.0
 
 
 class Nodes:
@@ -55,6 +58,7 @@ class Nodes:
         async with self._group:
             unsubscribe = await self._term.bus.subscribe(self._term.bus.subjects.all_states, self._heard)
             self._spawn(self.roll_call.run())
+            self._spawn(self._sweep())
             try:
                 yield
             finally:
@@ -71,6 +75,19 @@ class Nodes:
         task = self._group.create_task(work, context=detached())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self.forget_gone(time.monotonic() - FORGET_SECONDS)
+
+    def forget_gone(self, since: float) -> None:
+        """Forget nodes without drives that were not heard ``since``, and are not being told anything."""
+        nodes = self._term.ledger.nodes
+        for name, worker in tuple(self._workers.items()):
+            if worker.seen < since and worker.idle and not (name in nodes and nodes[name].drives):
+                log.info("node forgotten", extra={"node": name, "last_seen": worker.seen_at})
+                del self._workers[name]
 
     def worker(self, name: str) -> NodeWorker:
         """Return the worker of a node, whether or not the node was heard."""

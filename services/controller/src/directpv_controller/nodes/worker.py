@@ -16,6 +16,7 @@ from directpv_common.service import Unanswered
 from directpv_controller.core.doubt import doubt, doubtful_volumes
 from directpv_controller.core.model import UNKNOWN, Drive
 from directpv_controller.core.reconcile import Outcome, Pages, change_of, lost, noticed, take_in
+from directpv_controller.core.told import Told
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.orders import NodeOrders, Spawn
 from directpv_controller.nodes.pod_labels import PodLabels
@@ -47,8 +48,8 @@ class NodeWorker(NodeOrders):
     ) -> None:
         super().__init__(name, term, spawn)
         self.state: m.NodeState | None = None
-        self.seen = 0.0
-        """Monotonic time of the last heartbeat."""
+        self.seen = time.monotonic()
+        """When the last heartbeat came, by the monotonic clock; before the first one: when it was first asked about."""
         self.seen_at = ""
         self.pulling = False
         self._pulls = pulls
@@ -58,6 +59,7 @@ class NodeWorker(NodeOrders):
         self._again = False
         self.unfit: dict[str, str] = {}
         """Drives that cannot be taken in, with the reason: nobody waits for them."""
+        self._told = Told()
         self._conflicts: dict[str, int] = {}
         """Drives that belong to another node, with the generation at which that was told."""
 
@@ -79,6 +81,7 @@ class NodeWorker(NodeOrders):
         else:
             state = msgspec.structs.replace(state, boot=last.boot)  # one string for all drives
         self.state, self.seen, self.seen_at = state, time.monotonic(), when
+        self._told.keep(state.drives)
         self._look_again()
         self._notice_missing(state)
         self._notice_unwell(state)
@@ -90,6 +93,11 @@ class NodeWorker(NodeOrders):
         if not self.pulling and self.state is not None:
             self.pulling = True
             self._spawn(self._pull())
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way for the node, or left to be told to it."""
+        return not (self.pulling or self._ordering or self._preparing)
 
     def forget(self) -> None:
         """Messages may have been lost: compare every drive again."""
@@ -260,6 +268,8 @@ class NodeWorker(NodeOrders):
         )
         for name, why in doubtful.items():
             outcome.tell("volume", "not-reconciled", name, drive=held.record.fsuuid, cause=why)
+        whole = pages.is_whole(held)
+        outcome.events = self._told.news(held.record.fsuuid, outcome.events, pages.found, whole=whole)
         commit = self._commit(held.record.fsuuid, outcome)
         if self._pods is not None:
             self._pods.take_in(outcome.pods, self)
@@ -290,6 +300,7 @@ class NodeWorker(NodeOrders):
                 extra={"node": self.name, "drive": commit.fsuuid, "error": error.message},
             )
             self.later(commit.fsuuid)
+            self._told.forget(commit.fsuuid)
             return
         for event in outcome.events:
             log.info("reconciled", extra={"what": f"{event.noun}.{event.kind}", "id": event.subject, **event.data})
