@@ -5,7 +5,7 @@
 | ``<prefix>.ctl.<noun>.<verb>``       | request/reply, answered by the leader alone |
 | ``<prefix>.node.<node>.<noun>.<verb>`` | request/reply, answered by that node's agent |
 | ``<prefix>.evt.<node>.<noun>.<kind>``  | events, kept in a JetStream stream         |
-| ``<prefix>.metrics.<node>``          | sampled drive and volume metrics            |
+| ``<prefix>.metrics.<node>``          | sampled drive and volume metrics, in parts  |
 | ``<prefix>.state.<node>``            | heartbeat of a node agent                   |
 | ``<prefix>.leader``                  | a new leader says that it answers now       |
 | ``<prefix>.rollcall``                | a new leader's call to all nodes: each sends its heartbeat at once |
