@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 import directpv_common.messages as m
-from directpv_common import names
+from directpv_common import crd, names
 from directpv_common.api import Controller as Api
 from directpv_common.bus import Bus
-from directpv_common.errors import Conflict, NoCapacity
+from directpv_common.errors import Conflict, NoCapacity, Unavailable
 from integration.controller.harness import until
 from integration.controller.node import PlayedNode
 from integration.kubernetes_registry.harness import (
@@ -168,3 +168,31 @@ async def test_many_at_once_are_never_placed_twice(cluster: Cluster, bus: Bus) -
     )
     print(f"{puts:.0f} updates of two drives for 120 volumes")
     assert puts < 120, "placements that wait go together"
+
+
+async def test_a_volume_whose_object_makes_no_sense_is_not_made_anew_and_its_room_is_kept(
+    cluster: Cluster, bus: Bus
+) -> None:
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE, "n1", "pvc-1", free=49 * GIB))
+    bad = upstream_volume("pvc-1", ONE, 50 * GIB)
+    bad["metadata"]["annotations"] = {crd.RECORD: "{not JSON"}
+    cluster.objects.call("POST", VOLUMES, bad)
+    cluster.controller()
+
+    with pytest.raises(Unavailable, match="start the agent"):
+        await create(bus, "pvc-1", within=2)
+    with pytest.raises(NoCapacity):
+        await create(bus, "pvc-2", 60 * GIB)
+    assert cluster.objects.all(VOLUMES)["pvc-1"]["metadata"]["annotations"] == bad["metadata"]["annotations"]
+
+    node = PlayedNode("n1")
+    node.add_drive(fsuuid=ONE)
+    node.drives[ONE].volumes["pvc-1"] = m.VolumeRecord(name="pvc-1", fsuuid=ONE, capacity=50 * GIB)
+    async with node.running(bus):
+        await until(lambda: _is_shown(bus, "pvc-1"), "its drive tells what it was")
+        assert (await create(bus, "pvc-1", 50 * GIB)).record.fsuuid == ONE
+    assert cluster.wrong() == []
+
+
+async def _is_shown(bus: Bus, name: str) -> bool:
+    return name in await volumes(bus)
