@@ -48,7 +48,7 @@ async def test_it_is_cordoned_durably_and_a_person_who_uncordons_it_has_the_last
         await until(lambda: shown(bus, fsuuid), "the drive is known")
         record = await observe(bus, node, fsuuid, m.ConditionType.FAILURE_PREDICTED)
         assert record.unschedulable
-        assert [drive.unschedulable for drive in read_registry(tmp_path / "registry.db").drives] == [True]
+        await until(lambda: read_registry(tmp_path / "registry.db").drives[0].unschedulable, "it is durable")
         await until(lambda: node.drives[fsuuid].record.unschedulable, "the drive itself is told")
 
         await uncordon(bus, fsuuid)
