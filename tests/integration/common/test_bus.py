@@ -306,3 +306,11 @@ async def test_a_server_that_is_not_there_is_given_up_in_time_however_busy_the_m
     async with asyncio.timeout(50):
         for _ in range(4):
             await asyncio.gather(*(refused(number) for number in range(100)))
+
+
+@pytest.mark.parametrize("url", ["nats://user:se/cret@127.0.0.1:1", "nats://", "nats://host:port", "nats://a,nats://"])
+async def test_a_url_that_is_none_is_refused_by_name_and_not_repeated(url):
+    with pytest.raises(InvalidRequest, match="nats-url") as refused:
+        async with connect_bus(url, name="t", prefix="p", within=1):
+            raise AssertionError("nobody is there")
+    assert "cret" not in refused.value.message

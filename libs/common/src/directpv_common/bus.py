@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from directpv_common import lean_nats  # noqa: F401
 
@@ -272,7 +273,9 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float | None
 
     Raises:
         Unavailable: No server answered in time, or it refused the connection; names the URLs.
+        InvalidRequest: A URL cannot be understood.
     """
+    servers = [_checked(url.strip()) for url in urls.split(",")]
     client = _Client()
     bus = Bus(client, Subjects(prefix))
 
@@ -289,7 +292,7 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float | None
         log.log(level, "bus error", extra={"error": str(error) or type(error).__name__})
 
     connecting = client.connect(
-        [url.strip() for url in urls.split(",")],
+        servers,
         name=name,
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.1,  # type: ignore[arg-type]
@@ -316,6 +319,25 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float | None
         yield bus
     finally:
         await _close(client)
+
+
+def _checked(url: str) -> str:
+    """Return the URL of a server, if it is one.
+
+    Raises:
+        InvalidRequest: It names no host, or no port that could be one; what it says is not repeated.
+    """
+    try:
+        parts = urlsplit(url if "://" in url else f"nats://{url}")
+        understood = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        understood = False
+    if not understood:
+        raise InvalidRequest(
+            "nats-url: not understood; write nats://127.0.0.1:4222, and in a password %2F for a slash, %40 for an @",
+            field="nats-url",
+        )
+    return url
 
 
 async def _ended_within(work: Coroutine[Any, Any, None], within: float | None) -> None:

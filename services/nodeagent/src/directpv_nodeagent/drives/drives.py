@@ -188,7 +188,7 @@ class Drives:
             return
         outcome = step(drive.record.status, observation)
         news = drive.set_state(
-            outcome.status, _conditions(drive, outcome, message), readable=_readable(drive, observation)
+            outcome.status, _conditions(drive, outcome, message), readable=_readable(drive, outcome, observation)
         )
         if observation is Observation.ABSENT:
             news = drive.change(device="") or news
@@ -225,8 +225,9 @@ def _conditions(drive: Drive, outcome: Step, message: str) -> tuple[Condition, .
     return drive.faults if outcome.status is DriveStatus.ERROR else ()
 
 
-def _readable(drive: Drive, observation: Observation) -> bool:
-    if observation is Observation.DUPLICATE:
+def _readable(drive: Drive, outcome: Step, observation: Observation) -> bool:
+    """Tell whether what is on the drive can be trusted; a look that began before a repair says nothing of it now."""
+    if observation is Observation.DUPLICATE or outcome.status is DriveStatus.REPAIRING:
         return drive.readable
     return observation in (Observation.PRESENT_MOUNTED, Observation.READ_ONLY)
 
