@@ -26,7 +26,7 @@ class Registry:
         self.refused = refused
 
     async def commit(self, writes: Writes, lease: Lease) -> None:
-        touched = {record.fsuuid for record in (*writes.drives, *writes.volumes)}
+        touched = {record.fsuuid for record in (*writes.drives, *writes.volumes, *writes.removed)}
         if self.refused in touched:
             raise Unavailable("denied by a policy")
 

@@ -4,11 +4,18 @@ import asyncio
 import random
 from collections.abc import Coroutine
 
+import pytest
+
 import directpv_common.messages as m
+from directpv_common.errors import Busy
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Snapshot
+from directpv_controller.core.wanted import wanted_from
+from directpv_controller.nodes.nodes import Nodes
 from directpv_controller.nodes.worker import NodeWorker
-from unit.controller.builders import GIB, drive_record, held, volume_record
+from directpv_controller.serving.api import Api
+from directpv_controller.serving.metrics import Figures
+from unit.controller.builders import GIB, drive_record, held, request, volume_record
 from unit.controller.terms import Events, term_of
 
 
@@ -81,3 +88,24 @@ async def test_a_drive_of_another_node_is_told_once_however_often_it_changes() -
     events = await told_of(*(held(drive, generation=n) for n in range(1, 5)), ledger=ledger, node="n2")
 
     assert events == [("drive", "conflict", drive.fsuuid)]
+
+
+async def test_there_is_no_way_back_once_the_data_of_a_volume_is_destroyed() -> None:
+    """Its last commit fails: it is neither shown again nor given to an equal CreateVolume."""
+    drive = drive_record()
+    gone = volume_record("v1", drive, deleting=True)
+    ledger = Ledger.load(Snapshot([drive], [gone]), random.random)
+    term = term_of(ledger, Events(), drive.fsuuid)
+    nodes = Nodes(term, online_seconds=0)
+    worker = NodeWorker("n1", term, lambda work: work.close(), asyncio.Semaphore(1))
+
+    await worker._finish(gone)
+    volume = ledger.volumes["v1"]
+    assert list(worker._retries) == [drive.fsuuid], "it is tried again"
+    term._registry.refused = ""  # type: ignore[attr-defined]
+    await Api(term, nodes, Figures())._unmark(volume)
+
+    assert volume.record.deleting
+    with pytest.raises(Busy, match="being deleted"):
+        ledger.place(wanted_from(request("v1")), now="")
+    assert ledger.check() == []
