@@ -101,7 +101,7 @@ class KubeNode:
         await runtime.start(
             self.hand, "kubelet",
             "--config=/run/kubelet.yaml", "--kubeconfig=/run/kubelet.kubeconfig",
-            f"--hostname-override={self.name}", f"--node-ip={self.address}",
+            f"--hostname-override={self.name}", f"--node-ip={self.address}", "--housekeeping-interval=5m",
         )  # fmt: skip
 
     async def start_proxy(self) -> None:
