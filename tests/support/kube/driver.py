@@ -99,6 +99,10 @@ class Driver:
             assert overhead == self._overheads.setdefault(name, overhead), f"{name} lost or gained space"
         assert {each["status"]["fsuuid"] for each in volumes.values()} <= drives.keys()
 
+    def recount(self, drive: str) -> None:
+        """Take what a drive counts beside its volumes as it is now: it was adopted anew."""
+        self._overheads.pop(drive, None)
+
     async def controller_leader(self) -> str:
         """Return the name of the pod that leads."""
 

@@ -206,8 +206,9 @@ def _fresh_record(
     if record is not None:
         return standing.refreshed(record, facts, host.topology)
     assert facts.superblock is not None
-    state = os.fstatvfs(drive.root)
+    # In this order: what a pod writes in between, or what XFS reserves for it, counts as overhead and is not promised.
     used = sum(usage.measure(view, name, 0, COUNT_SECONDS).used for name in drive.volume_names())
+    state = os.fstatvfs(drive.root)
     overhead = standing.overhead_of_adopted(facts.superblock.total, state.f_bfree * state.f_frsize, used)
     log.info("drive adopted", extra={"drive": drive.fsuuid, "device": facts.name, "overhead": overhead})
     return standing.new_record(facts, host.node, drive.fsuuid, overhead, host.topology, now_rfc3339())
