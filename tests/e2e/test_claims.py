@@ -35,6 +35,51 @@ def _not_volumes(driver: Driver, drive: str) -> int:
     return int(chosen["status"]["allocatedCapacity"]) - volumes
 
 
+async def test_a_claim_grows_while_a_pod_writes_and_another_only_reads_and_an_ephemeral_volume_goes_with_its_pod(
+    cluster: Cluster, driver: Driver, space: Space
+) -> None:
+    template: Object = {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": claim_spec()}}}
+    data: Object = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
+    await space.apply(claim("data", "16Mi"), pod("main", ["data", "scratch"], volumes=[data, template]))
+    await space.ready("app=main", 1)
+    volumes = await space.bound(["data", "main-scratch"])
+    overheads = {drive_of(each): _not_volumes(driver, drive_of(each)) for each in volumes.values()}
+    assert await _size_in_pod(space) == 16 * MIB
+    assert FULL in await _fill(space, "first", 24)
+
+    await space.kubectl("patch", "pvc", "data", "-p", '{"spec":{"resources":{"requests":{"storage":"32Mi"}}}}')
+    await cluster.eventually(lambda: _capacity(cluster, space) == "32Mi", "the claim has its new size", within=180)
+    assert await _size_in_pod(space) == 32 * MIB
+    assert not await _fill(space, "first", 24)
+    assert FULL in await _fill(space, "second", 16)
+    await space.sh("main", "rm /data/second; echo one > /data/file; sync")
+
+    await space.apply(pod("reader", ["data"], read_only=True))
+    await space.ready("app=reader", 1)
+    assert await space.sh("reader", "cat /data/file") == "one"
+    refused = await space.attempt("reader", "echo two > /data/file")
+    assert refused.returncode
+    assert "Read-only file system" in refused.stderr
+
+    await space.kubectl("delete", "pod", "main")
+    scratch = volumes["main-scratch"]["metadata"]["name"]
+    await cluster.eventually(lambda: _is_gone(driver, scratch), "the ephemeral volume is gone", within=240)
+    assert (await space.volumes())["data"]["status"]["totalCapacity"] == 32 * MIB
+    assert {drive: _not_volumes(driver, drive) for drive in overheads} == overheads
+
+
+def _capacity(cluster: Cluster, space: Space) -> str:
+    (found,) = cluster.api.objects("-n", space.name, "pvc", "--field-selector=metadata.name=data")
+    return str(found["status"]["capacity"]["storage"])
+
+
+def _is_gone(driver: Driver, name: str) -> bool:
+    """Tell whether neither a volume of that name is left, nor its reservation."""
+    held = [each for drive in driver.drives() for each in drive["metadata"]["finalizers"] if name in each]
+    return name not in driver.volumes() and not held
+
+
+@pytest.mark.long
 async def test_a_mounted_volume_grows_by_as_much_as_its_claim_asks(
     cluster: Cluster, driver: Driver, space: Space
 ) -> None:
@@ -46,12 +91,7 @@ async def test_a_mounted_volume_grows_by_as_much_as_its_claim_asks(
     assert FULL in await _fill(space, "first", 24)
 
     await space.kubectl("patch", "pvc", "data", "-p", '{"spec":{"resources":{"requests":{"storage":"32Mi"}}}}')
-
-    def grown() -> bool:
-        (found,) = cluster.api.objects("-n", space.name, "pvc")
-        return str(found["status"]["capacity"]["storage"]) == "32Mi"
-
-    await cluster.eventually(grown, "the claim has its new size", within=180)
+    await cluster.eventually(lambda: _capacity(cluster, space) == "32Mi", "the claim has its new size", within=180)
     assert await _size_in_pod(space) == 32 * MIB
     assert not await _fill(space, "first", 24)
     assert FULL in await _fill(space, "second", 16)
@@ -60,6 +100,7 @@ async def test_a_mounted_volume_grows_by_as_much_as_its_claim_asks(
     assert _not_volumes(driver, drive_of(volume)) == overhead
 
 
+@pytest.mark.long
 async def test_a_generic_ephemeral_volume_lives_as_long_as_its_pod(
     cluster: Cluster, driver: Driver, space: Space
 ) -> None:
@@ -71,12 +112,7 @@ async def test_a_generic_ephemeral_volume_lives_as_long_as_its_pod(
     assert not await _fill(space, "file", 4)
 
     await space.kubectl("delete", "pod", "main")
-
-    def gone() -> bool:
-        held = [each for drive in driver.drives() for each in drive["metadata"]["finalizers"] if name in each]
-        return name not in driver.volumes() and not held
-
-    await cluster.eventually(gone, "the volume is gone with its reservation", within=240)
+    await cluster.eventually(lambda: _is_gone(driver, name), "the volume is gone with its reservation", within=240)
     assert _not_volumes(driver, drive_of(volume)) == overhead
 
 
@@ -108,6 +144,7 @@ async def _options_on_node(space: Space, pod: Object, volume: str) -> list[str]:
     return lines[0][5].split(",")
 
 
+@pytest.mark.long
 async def test_a_pod_that_mounts_a_claim_read_only_cannot_write_while_another_one_does(space: Space) -> None:
     await space.apply(claim("data"), pod("writer", ["data"]))
     await space.ready("app=writer", 1)
