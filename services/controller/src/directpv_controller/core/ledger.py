@@ -255,7 +255,7 @@ class Ledger(DriveBooks):
         self._bury(record)
 
         def undo() -> None:
-            del self._graves[record.name]
+            self._graves.pop(record.name, None)
             if grave is not None:
                 self._graves[record.name] = grave
             self.add(drive, volume)
