@@ -1,6 +1,5 @@
 """``discover`` and ``init``: the handshake that turns devices into drives."""
 
-import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from directpv_cli.showing.progress import steps
 from directpv_common.api import Controller, Node
 from directpv_common.bus import Bus
 from directpv_common.errors import DirectPVError
+from directpv_common.scopes import task_group
 
 USED: str = "Used by DirectPV"
 
@@ -79,7 +79,7 @@ async def find(bus: Bus, nodes: tuple[str, ...], timeout: float) -> Found:
                 found.silent[node] = error.message
                 progress.failed(node)
 
-        async with asyncio.TaskGroup() as group:
+        async with task_group() as group:
             for name in names:
                 group.create_task(ask(name))
     found.devices.sort(key=lambda pair: (pair[0], pair[1].name))
@@ -141,7 +141,7 @@ async def format_all(bus: Bus, requests: list[m.InitDevices], timeout: float) ->
                 results.extend((request.node, failure) for failure in failures)
                 progress.failed(request.node)
 
-        async with asyncio.TaskGroup() as group:
+        async with task_group() as group:
             for request in requests:
                 group.create_task(ask(request))
     return sorted(results, key=lambda pair: (pair[1].error, pair[0], pair[1].name))

@@ -14,6 +14,7 @@ from directpv_cli.showing.progress import Steps, steps
 from directpv_common.api import Controller
 from directpv_common.bus import Bus
 from directpv_common.errors import DeadlineExceeded, DirectPVError, NotFound, Unavailable
+from directpv_common.scopes import timeout
 
 BEGIN_SECONDS: Final = 120.0
 """A node looks at all of its devices before; one that hangs delays that."""
@@ -97,7 +98,7 @@ async def _outcome(bus: Bus, status: m.RepairStatus, within: float) -> m.RepairS
 async def _shown(bus: Bus, status: m.RepairStatus) -> None:
     """Wait a little until the controller has heard of the drive's state: what is listed next shall agree."""
     with contextlib.suppress(DirectPVError, TimeoutError):
-        async with asyncio.timeout(SHOWN_SECONDS):
+        async with timeout(SHOWN_SECONDS):
             while True:
                 page = await bus.call(Controller.DRIVE_LIST, m.ListDrives(ids=(status.fsuuid,)), within=SHOWN_SECONDS)
                 if all(drive.record.status == status.status for drive in page.drives):

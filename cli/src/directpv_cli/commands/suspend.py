@@ -19,6 +19,7 @@ from directpv_common import names
 from directpv_common.api import Controller, Node
 from directpv_common.bus import Bus
 from directpv_common.errors import DirectPVError
+from directpv_common.scopes import timeout
 
 TELL_SECONDS: Final = 10.0
 """How long a node may take to know: orders that fail are given again after five."""
@@ -148,7 +149,7 @@ async def _unknown(bus: Bus, items: Sequence[Item], suspended: bool) -> dict[Ite
     node, asked = items[0].node, m.GetInventory(drives=(items[0].fsuuid,))
     left: dict[Item, str] = dict.fromkeys(items, "it does not answer")
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(TELL_SECONDS):
+        async with timeout(TELL_SECONDS):
             while left:
                 try:
                     inventory = await bus.call(Node.INVENTORY_GET, asked, node=node, patient=False)

@@ -23,6 +23,7 @@ from directpv_cli.reading.settings import settings
 from directpv_cli.showing import tables
 from directpv_cli.showing.lines import say
 from directpv_common.bus import Bus
+from directpv_common.scopes import timeout
 from directpv_common.units import MIB, format_bytes
 from directpv_csi_gateway.pb import csi_pb2 as csi
 
@@ -134,7 +135,7 @@ def prepare(clock: Clock, running: stack.Stack) -> None:
 
 async def _until_found(bus: Bus, node: stack.NodeStack) -> discover.Found:
     """The controller hears of a new node within a heartbeat."""
-    async with asyncio.timeout(CONTROLLER_SECONDS):
+    async with timeout(CONTROLLER_SECONDS):
         while True:
             found = await discover.find(bus, (node.name,), CONTROLLER_SECONDS)
             if found.devices:
@@ -232,7 +233,7 @@ async def grow_and_remove(clock: Clock, client: CsiClient, pod: Path) -> None:
 async def _csi(call: Awaitable[T]) -> T:
     """Await a call, bounded; its error becomes the demo's."""
     try:
-        async with asyncio.timeout(CALL_SECONDS):
+        async with timeout(CALL_SECONDS):
             return await call
     except GRPCError as error:
         raise DemoError(f"{error.status.name}: {error.message}") from error

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from directpv_cli.install.objects.base import NAMESPACE
 from directpv_common.errors import Unavailable
+from directpv_common.scopes import timeout
 
 HOST: Final = "127.0.0.1"
 READY_SECONDS: Final = 15.0
@@ -169,7 +170,7 @@ class _Kubectl:
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._reading.cancel()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(REAP_SECONDS):
+            async with timeout(REAP_SECONDS):
                 await self._process.wait()
 
 

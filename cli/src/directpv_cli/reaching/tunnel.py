@@ -9,6 +9,7 @@ from directpv_cli.install.objects.base import NAMESPACE
 from directpv_cli.install.objects.nats import CLIENT_PORT, NAME, SERVERS
 from directpv_cli.reaching.port_forward import HOST, port_forward
 from directpv_common.errors import Unavailable
+from directpv_common.scopes import timeout
 
 GREET_SECONDS: Final = 5.0
 """Until a server must greet through the tunnel."""
@@ -66,7 +67,7 @@ async def _greeted(port: int) -> None:
     """
     writer = None
     try:
-        async with asyncio.timeout(GREET_SECONDS):
+        async with timeout(GREET_SECONDS):
             reader, writer = await asyncio.open_connection(HOST, port)
             greeting = await reader.read(1)
     except (OSError, TimeoutError):

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from directpv_common import lean_nats  # noqa: F401
+from directpv_common.scopes import timeout
 
 # isort: split
 import nats
@@ -180,9 +181,8 @@ class Bus:
 
     async def _request(self, subject: str, data: bytes, attempt: float, left: float) -> Msg:
         """Send once; turn the client's errors into ours."""
-        scope = asyncio.timeout(attempt)
         try:
-            async with scope:
+            async with timeout(attempt) as scope:
                 with self._until_another_leads(subject, scope), cancellation_heeded():
                     headers = headers_for(left) | {ACCEPTS: DEFLATE}
                     return await self.client.request(subject, pack(data, headers), timeout=left + 1, headers=headers)
@@ -380,11 +380,11 @@ async def _impatient(urls: str) -> AsyncIterator[None]:
 async def _close(client: Client) -> None:
     """Send what is buffered and close, within a bounded time."""
     with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
-        async with asyncio.timeout(CONNECT_SECONDS):
+        async with timeout(CONNECT_SECONDS):
             await client.drain()
     if not client.is_closed:
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
-            async with asyncio.timeout(CONNECT_SECONDS):
+            async with timeout(CONNECT_SECONDS):
                 await client.close()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from directpv_common.errors import DriveFault
+from directpv_common.scopes import timeout
 
 REAP_SECONDS: Final = 2.0
 """How long a killed program is waited for; one in state D on a dead disk cannot be killed."""
@@ -35,7 +36,7 @@ async def output_of(*argv: str, within: float, input: bytes | None = None, ok: S
     except OSError as error:
         raise CommandFailed(f"{argv[0]} cannot be started: {error.strerror}; is its package installed?") from error
     try:
-        async with asyncio.timeout(within):
+        async with timeout(within):
             out, err = await process.communicate(input)
     except TimeoutError:
         raise DriveFault(f"{argv[0]} did not end within {within:g} s and was killed") from None
@@ -71,5 +72,5 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(REAP_SECONDS):
+        async with timeout(REAP_SECONDS):
             await process.wait()

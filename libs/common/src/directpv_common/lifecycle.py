@@ -8,6 +8,8 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Final, NoReturn
 
+from directpv_common.scopes import task_group, timeout
+
 log = logging.getLogger(__name__)
 
 
@@ -91,7 +93,7 @@ class InFlight:
     async def drain(self, within: float) -> bool:
         """Wait at most ``within`` seconds until nothing runs; tell whether that was reached."""
         try:
-            async with asyncio.timeout(within):
+            async with timeout(within):
                 await self._idle.wait()
         except TimeoutError:
             log.warning("drain gave up", extra={"running": self._running, "seconds": within})
@@ -102,7 +104,7 @@ class InFlight:
 @contextlib.asynccontextmanager
 async def background(*coroutines: Coroutine[None, None, None]) -> AsyncIterator[None]:
     """Run ``coroutines`` beside the block; end them with it. One that fails fails the block."""
-    async with asyncio.TaskGroup() as group:
+    async with task_group() as group:
         tasks = [group.create_task(coroutine) for coroutine in coroutines]
         try:
             yield

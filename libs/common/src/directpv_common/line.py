@@ -8,6 +8,7 @@ from directpv_common.api import Endpoint
 from directpv_common.bus import Bus, connect_bus
 from directpv_common.context import remaining
 from directpv_common.errors import Unavailable
+from directpv_common.scopes import timeout
 
 log = logging.getLogger(__name__)
 Q = TypeVar("Q")
@@ -60,7 +61,7 @@ class Line:
     async def _connection(self, limit: float) -> Bus:
         if self._bus is None:
             try:
-                async with asyncio.timeout(limit):
+                async with timeout(limit):
                     await self._there.wait()
             except TimeoutError:
                 raise Unavailable("no NATS server answers: the bus is not connected") from None

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, Final
 
 from directpv_common import lean_nats  # noqa: F401
+from directpv_common.scopes import timeout
 
 # isort: split
 import msgspec
@@ -80,7 +81,7 @@ async def serve(
         yield
     finally:
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
+            async with timeout(DRAIN_SECONDS):
                 await service.stop()
         await dispatcher.drain(DRAIN_SECONDS)
 

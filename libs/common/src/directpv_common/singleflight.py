@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from directpv_common.context import remaining, unhurried
 from directpv_common.errors import Busy, DeadlineExceeded
+from directpv_common.scopes import timeout
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ async def _waited(task: asyncio.Task[T]) -> T:
     if math.isinf(limit):
         return await asyncio.shield(task)
     try:
-        async with asyncio.timeout(limit) as scope:
+        async with timeout(limit) as scope:
             return await asyncio.shield(task)
     except TimeoutError:
         if scope.expired():

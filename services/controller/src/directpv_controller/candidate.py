@@ -12,6 +12,7 @@ from typing import Final
 from directpv_common.bus import Bus
 from directpv_common.errors import DirectPVError, Unavailable
 from directpv_common.events import Events
+from directpv_common.scopes import task_group, timeout
 from directpv_common.service import Unanswered, serve
 from directpv_controller.config import Config
 from directpv_controller.core.invariants import promises
@@ -96,7 +97,7 @@ class Candidate:
         keeper = asyncio.create_task(lease.keep(), name="lease")
         why = "shutdown"
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with task_group() as tasks:
                 tasks.create_task(self._until_lost(keeper), name="until lost")
                 tasks.create_task(self._until_disconnected(), name="until disconnected")
                 tasks.create_task(self._serve(store, lease), name="serve")
@@ -220,7 +221,7 @@ class Candidate:
 
     async def _drain(self, api: Api) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
+            async with timeout(DRAIN_SECONDS):
                 await api.drain()
 
 

@@ -1,6 +1,5 @@
 """Composition root of the node agent."""
 
-import asyncio
 import os
 import signal
 import sys
@@ -8,13 +7,14 @@ import sys
 from directpv_common.config import load
 from directpv_common.lifecycle import run, stop_on_signal
 from directpv_common.logs import configure_logging
+from directpv_common.scopes import task_group
 from directpv_nodeagent.agent import Agent
 from directpv_nodeagent.config import Config
 
 
 async def serve(config: Config) -> None:
     """Run the agent until a signal or a fault."""
-    async with asyncio.TaskGroup() as tasks:
+    async with task_group() as tasks:
         tasks.create_task(stop_on_signal(signal.SIGTERM, signal.SIGINT), name="signals")
         tasks.create_task(Agent(config).run(), name="agent")
 

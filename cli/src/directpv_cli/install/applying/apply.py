@@ -14,6 +14,7 @@ from directpv_cli.install.objects.kube_version import NEWEST, OLDEST, KubeVersio
 from directpv_cli.install.objects.manifest import CRD
 from directpv_cli.install.objects.paths import Ref
 from directpv_common.errors import Conflict, DirectPVError, FailedPrecondition, InvalidRequest, NotFound
+from directpv_common.scopes import timeout
 
 ESTABLISH_SECONDS: Final = 30.0
 TERMINATE_SECONDS: Final = 60.0
@@ -170,7 +171,7 @@ async def _adopt(cluster: Cluster, item: Object, live: Object) -> None:
 
 async def _established(cluster: Cluster, ref: Ref) -> None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(ESTABLISH_SECONDS):
+        async with timeout(ESTABLISH_SECONDS):
             while True:
                 if _is_established(await cluster.get(ref)):
                     return

@@ -23,6 +23,7 @@ from directpv_common.errors import (
     NotFound,
     Unavailable,
 )
+from directpv_common.scopes import timeout
 
 CALL_SECONDS: Final = 30.0
 TRIES: Final = 5
@@ -122,7 +123,7 @@ class Cluster:
     async def gone(self, ref: Ref, within: float) -> bool:
         """Wait until an object is gone; tell whether it is."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within):
+            async with timeout(within):
                 while True:
                     if await self.get(ref) is None:
                         return True

@@ -10,6 +10,7 @@ import directpv_common.messages as m
 from directpv_common.bus import Bus
 from directpv_common.errors import DirectPVError, Fenced, Unavailable
 from directpv_common.events import Events
+from directpv_common.scopes import timeout
 from directpv_common.service import Unanswered
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Change
@@ -103,7 +104,7 @@ class Term:
 
     async def _committed(self, change: Change, outcome: Awaitable[None]) -> None:
         try:
-            async with asyncio.timeout(COMMIT_SECONDS):
+            async with timeout(COMMIT_SECONDS):
                 await outcome
         except (Fenced, RegistryLost, RegistryDamaged, OutcomeUnknown, TimeoutError) as error:
             why = str(error) or f"a commit took longer than {COMMIT_SECONDS:g} s"

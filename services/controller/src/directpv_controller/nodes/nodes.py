@@ -15,6 +15,7 @@ import directpv_common.messages as m
 from directpv_common.clock import now_rfc3339
 from directpv_common.context import detached, remaining
 from directpv_common.errors import DirectPVError, Unavailable
+from directpv_common.scopes import task_group, timeout
 from directpv_common.wire import decode
 from directpv_controller.core.books import UNKNOWN_NODE
 from directpv_controller.core.model import Node
@@ -48,14 +49,14 @@ class Nodes:
         self._workers: dict[str, NodeWorker] = {}
         self._pulls = asyncio.Semaphore(PULLS_AT_ONCE)
         self._pods = PodLabels(term, read_pod, self._spawn) if read_pod is not None else None
-        self._group = asyncio.TaskGroup()
+        self._group = asyncio.TaskGroup()  # noqa: TID251 - entered by task_group
         self._running: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Hear heartbeats and give orders while the block runs."""
-        async with self._group:
+        async with task_group(self._group):
             unsubscribe = await self._term.bus.subscribe(self._term.bus.subjects.all_states, self._heard)
             self._spawn(self.roll_call.run())
             self._spawn(self._sweep())
@@ -148,7 +149,7 @@ class Nodes:
         if self._term.settled.is_set() and self.roll_call.over.is_set():
             return
         try:
-            async with asyncio.timeout(remaining(REPORT_SECONDS)):
+            async with timeout(remaining(REPORT_SECONDS)):
                 await self._term.settled.wait()
                 await self.roll_call.over.wait()
         except TimeoutError:

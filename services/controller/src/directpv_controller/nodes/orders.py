@@ -14,6 +14,7 @@ from typing import Final, Protocol
 import directpv_common.messages as m
 from directpv_common.api import Node
 from directpv_common.errors import DirectPVError, Unavailable
+from directpv_common.scopes import timeout
 from directpv_common.service import Unanswered
 from directpv_controller.core.ledger import is_same
 from directpv_controller.leading.term import Term
@@ -201,7 +202,7 @@ class NodeOrders:
         """Make sure that no order to prepare the volume arrives after the one to remove it."""
         self._prepare.pop(name, None)
         try:
-            async with asyncio.timeout(within):
+            async with timeout(within):
                 while name in self._preparing:
                     await self._prepared.wait()
         except TimeoutError:

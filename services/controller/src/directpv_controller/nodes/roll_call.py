@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from directpv_common.messages import Empty
+from directpv_common.scopes import timeout
 from directpv_controller.core.books import UNKNOWN_NODE
 from directpv_controller.leading.term import Term
 
@@ -79,7 +80,7 @@ class RollCall:
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with timeout(seconds):
                 await self._again.wait()
 
     def _missing(self, since: float) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from grpclib.server import Server
 
+from directpv_common.scopes import timeout
 from directpv_csi_gateway.adapters.calls import Calls
 from directpv_csi_gateway.adapters.guard import Guard
 
@@ -33,5 +34,5 @@ async def serve_csi(listening: socket.socket, guards: Sequence[Guard], calls: Ca
         await calls.in_flight.drain(drain_seconds)
         server.close()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with timeout(CLOSE_SECONDS):
                 await server.wait_closed()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from directpv_common.errors import FailedPrecondition, InvalidRequest
+from directpv_common.scopes import timeout
 
 PATH_BYTES: Final = 107
 """sun_path of Linux has 108 bytes, one of them for the NUL at the end; unix(7)."""
@@ -67,7 +68,7 @@ async def _clear(path: str) -> None:
 async def _answers(path: str) -> bool:
     """Tell whether a process accepts on ``path``, or is at least there and too busy to."""
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with timeout(ANSWER_SECONDS):
             _, writer = await asyncio.open_unix_connection(path)
     except (ConnectionRefusedError, FileNotFoundError):
         return False

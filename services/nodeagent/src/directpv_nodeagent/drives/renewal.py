@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from directpv_common.errors import DirectPVError
+from directpv_common.scopes import timeout
 from directpv_nodeagent.drives import numbers, xfs
 from directpv_nodeagent.drives.core import renewal
 from directpv_nodeagent.drives.core.renewal import Stale
@@ -90,7 +91,7 @@ class Renewal:
     async def _in_turn(self, key: str, name: str, work: Callable[[], int]) -> int | None:
         try:
             async with contextlib.AsyncExitStack() as stack:
-                async with asyncio.timeout(TURN_SECONDS):
+                async with timeout(TURN_SECONDS):
                     turn = await stack.enter_async_context(self._turns.take(name, kind="renewal"))
                 return await turn.run(key, work, SWAP_SECONDS, f"renewing mounts of {name}")
         except TimeoutError:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from directpv_common.context import detached
 from directpv_common.errors import DirectPVError, FailedPrecondition
 from directpv_common.messages import ConditionType, DriveStatus
+from directpv_common.scopes import timeout
 from directpv_nodeagent.devices.core.changes import changes, present
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.drives.checkup import Checkup
@@ -69,7 +70,7 @@ class Scanner:
         """Scan after each trigger, and every ``interval`` seconds, until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(interval):
+                async with timeout(interval):
                     await self._wake.wait()
                     await asyncio.sleep(DEBOUNCE_SECONDS)
             self._wake.clear()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from directpv_common.errors import DriveFault
+from directpv_common.scopes import timeout
 
 REAP_SECONDS: Final = 10.0
 """How long a killed program is waited for; one in state D on a dead disk cannot be killed."""
@@ -69,7 +70,7 @@ async def run_supervised(
     started(process.pid)
     tail = bytearray()
     try:
-        async with asyncio.timeout(within):
+        async with timeout(within):
             status = await _follow(process, tail, keep)
     except TimeoutError:
         raise DriveFault(f"{argv[0]} did not end within {within:g} s and was killed") from None
@@ -94,5 +95,5 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(REAP_SECONDS):
+        async with timeout(REAP_SECONDS):
             await process.wait()

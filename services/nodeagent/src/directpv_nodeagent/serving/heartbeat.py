@@ -19,6 +19,7 @@ from directpv_common.messages import (
     NodeInfo,
     NodeState,
 )
+from directpv_common.scopes import timeout
 from directpv_common.wire import encode
 from directpv_nodeagent.drives.drives import Drives
 from directpv_nodeagent.linux.quota import kernel_lacks_quota
@@ -85,7 +86,7 @@ class Heartbeat:
             if self._drives.scanned:
                 await bus.publish(bus.subjects.state(self._drives.host.node), self._state())
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(interval):
+                async with timeout(interval):
                     await self._changed.wait()
                     await asyncio.sleep(DEBOUNCE_SECONDS)
 

@@ -19,6 +19,7 @@ from directpv_common.crd import EPOCH, Object
 from directpv_common.crd.shape import OWN
 from directpv_common.epochs import epoch_in, may_be_followed, next_epoch
 from directpv_common.errors import DirectPVError, Fenced, Unavailable
+from directpv_common.scopes import timeout
 from directpv_controller.leading.port import RegistryLost
 from directpv_controller.registry.kubernetes.client import Client, Resource
 from directpv_controller.registry.kubernetes.errors import Exists, Missing, Stale
@@ -225,7 +226,7 @@ class KubernetesLease:
 
     async def _write(self, spec: Object, annotations: Object | None = None) -> None:
         """Write the lease if it is still ours; two attempts, in a third of its time."""
-        async with asyncio.timeout(self._election.ttl / 3), self._writing:
+        async with timeout(self._election.ttl / 3), self._writing:
             for again in (True, False):
                 try:
                     await self._write_once(spec, annotations or {})

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from directpv_common.epochs import may_be_followed, next_epoch
 from directpv_common.errors import DirectPVError, Fenced
+from directpv_common.scopes import timeout
 from directpv_controller.leading.port import RegistryDamaged, RegistryLost
 from directpv_controller.registry.sqlite.file import Job, SqliteFile
 from directpv_controller.registry.sqlite.life_lock import LifeLock
@@ -82,7 +83,7 @@ class SqliteElection:
 
     async def ask(self, job: Job) -> Any:
         """Run ``job`` on the file, waiting a third of a lease at most."""
-        async with asyncio.timeout(self._ttl / 3):
+        async with timeout(self._ttl / 3):
             result = await self._file.submit(job)
         self._answered = time.monotonic()
         return result
