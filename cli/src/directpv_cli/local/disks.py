@@ -1,12 +1,15 @@
 """Loop devices over files of our own, and the mounts on them: made here, and undone here for sure."""
 
-import os
+import contextlib
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from directpv_cli.local.processes import wait_until
+
 COMMAND_SECONDS: Final = 30
+DETACH_SECONDS: Final = 20.0
 TRIES: Final = 5
 """losetup --find races with others for the free device."""
 
@@ -93,11 +96,27 @@ def undo(directory: Path) -> None:
             command("umount", point)
         except DiskError:
             command("umount", "--lazy", point)
-    for device in devices:
-        command("losetup", "--detach", f"/dev/{device}")
-    left = attached(directory)
-    if left:
-        raise DiskError(f"still attached: {', '.join(left)}; a process holds a file open on it")
+    detach(directory)
+
+
+def detach(directory: Path) -> None:
+    """Detach the loop devices whose files are below ``directory``, and wait until the kernel has let them go.
+
+    It lets go only when the last who has the device open closes it, and udev looks at each new device for a moment.
+
+    Raises:
+        DiskError: Something is in use and would not let go; names it.
+    """
+
+    def gone() -> bool:
+        left = attached(directory)
+        for device in left:
+            with contextlib.suppress(DiskError):  # it went meanwhile, or is looked at again
+                command("losetup", "--detach", f"/dev/{device}")
+        return not left
+
+    if not wait_until(gone, DETACH_SECONDS):
+        raise DiskError(f"still attached: {', '.join(attached(directory))}; a process holds a file open on it")
 
 
 def quota_supported(directory: Path) -> bool:
@@ -114,6 +133,6 @@ def quota_supported(directory: Path) -> bool:
         command("umount", str(point))
         return True
     finally:
-        command("losetup", "--detach", f"/dev/{device}")
-        os.unlink(image)
+        detach(image)
+        image.unlink()
         point.rmdir()
