@@ -3,6 +3,7 @@
 import asyncio
 import json
 import urllib.request
+from typing import Any
 
 import pytest
 
@@ -267,3 +268,75 @@ async def test_an_edit_that_comes_while_the_volume_is_written_slowly_is_not_lost
     obj = cluster.objects.all(VOLUMES)["pvc-1"]
     assert obj["metadata"]["labels"].items() >= label.items()
     assert obj["status"]["totalCapacity"] == 3 * GIB
+
+
+def events_on(cluster: Cluster, path: str, name: str) -> list[dict[str, Any]]:
+    """Return what ``kubectl describe`` of the object ``name`` shows."""
+    uid = cluster.objects.all(path)[name]["metadata"]["uid"]
+    items = cluster.objects.call("GET", "/api/v1/namespaces/default/events")["items"]
+    return [item for item in items if item["involvedObject"]["uid"] == uid]
+
+
+async def test_who_describes_an_object_sees_why_an_edit_was_put_back(cluster: Cluster, bus: Bus) -> None:
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
+    cluster.controller()
+    await create(bus, "pvc-1")
+    cluster.objects.change(DRIVES, ONE, lambda obj: obj["status"].update(status="Moving"))
+    cluster.objects.change(VOLUMES, "pvc-1", lambda obj: obj["status"].update(fsuuid=TWO))
+
+    await until(lambda: events_on(cluster, DRIVES, ONE) and events_on(cluster, VOLUMES, "pvc-1"), "both are told")
+    drive, volume = events_on(cluster, DRIVES, ONE)[0], events_on(cluster, VOLUMES, "pvc-1")[0]
+    assert (drive["type"], drive["reason"], volume["reason"]) == ("Warning", "EditRefused", "EditRefused")
+    assert "nothing was moved" in drive["message"]
+    assert volume["message"].startswith("fsuuid: ")
+    await until(lambda: cluster.wrong() == [], "both are put back")
+
+
+async def test_the_same_edit_again_and_again_is_one_event_that_counts(cluster: Cluster, bus: Bus) -> None:
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
+    cluster.controller()
+    await create(bus, "pvc-1")
+    for _ in range(3):
+        cluster.objects.change(DRIVES, ONE, lambda obj: obj["status"].update(status="Moving"))
+        await until(lambda: cluster.objects.all(DRIVES)[ONE]["status"]["status"] == "Ready", "it is put back")
+
+    await until(lambda: [event["count"] for event in events_on(cluster, DRIVES, ONE)] == [3], "counted")
+
+
+async def test_a_larger_size_that_somebody_promised_on_the_object_is_taken_in(cluster: Cluster, bus: Bus) -> None:
+    node = PlayedNode("n1")
+    node.add_drive(fsuuid=ONE)
+    cluster.controller()
+    async with node.running(bus):
+        await until(lambda: cluster.objects.find(DRIVES, ONE), "the drive is registered")
+        await create(bus, "pvc-1", GIB)
+        await until(lambda: "pvc-1" in node.volumes(), "the node has the volume")
+        cluster.objects.change(VOLUMES, "pvc-1", lambda obj: obj["status"].update(totalCapacity=3 * GIB))
+
+        await until(lambda: node.volumes()["pvc-1"].capacity == 3 * GIB, "the drive has it")
+        assert cluster.objects.all(VOLUMES)["pvc-1"]["status"]["totalCapacity"] == 3 * GIB
+        assert cluster.wrong() == []
+
+        cluster.objects.change(VOLUMES, "pvc-1", lambda obj: obj["status"].update(totalCapacity=10_000 * GIB))
+        await until(lambda: events_on(cluster, VOLUMES, "pvc-1"), "there is no room for that, which is told")
+        assert "free" in events_on(cluster, VOLUMES, "pvc-1")[0]["message"]
+        await until(lambda: cluster.wrong() == [], "it is put back")
+        assert (await volumes(bus))["pvc-1"].record.capacity == 3 * GIB
+
+
+async def test_space_that_another_controller_reserved_without_a_volume_is_put_back_and_told(
+    cluster: Cluster, bus: Bus
+) -> None:
+    """As upstream's controller does, which expands on the drive alone and leaves the volume to its node."""
+    cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
+    cluster.controller()
+    await create(bus, "pvc-1")
+
+    def reserve(obj: dict[str, Any]) -> None:
+        obj["status"]["freeCapacity"] -= 64 * 1024**2
+        obj["status"]["allocatedCapacity"] += 64 * 1024**2
+
+    cluster.objects.change(DRIVES, ONE, reserve)
+    await until(lambda: events_on(cluster, DRIVES, ONE), "it is told")
+    assert "67108864 bytes" in events_on(cluster, DRIVES, ONE)[0]["message"]
+    await until(lambda: cluster.wrong() == [], "it is put back")

@@ -5,10 +5,12 @@ Source: CloudEvents 1.0 specification, JSON format, section 3.1.
 """
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import random
 from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -68,6 +70,7 @@ class Events:
         self._wake = asyncio.Event()
         self.dropped = 0
         """Events that were pushed out of a full buffer."""
+        self._listeners: list[Callable[[CloudEvent], None]] = []
 
     def emit(self, noun: str, kind: str, subject: str, **data: Any) -> None:
         """Publish ``<noun>.<kind>`` about ``subject`` soon; when the bus is away for long, the oldest are dropped."""
@@ -84,6 +87,17 @@ class Events:
         self.dropped += len(self._waiting) == self._waiting.maxlen
         self._waiting.append((self._bus.subjects.event(self._node, noun, kind), event))
         self._wake.set()
+        for listener in self._listeners:
+            listener(event)
+
+    @contextlib.contextmanager
+    def heard_by(self, listener: Callable[[CloudEvent], None]) -> Iterator[None]:
+        """Hand each event to ``listener``, too, while the block runs; it must only hand over."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
 
     async def run(self) -> None:
         """Publish until cancelled; makes the stream if it is missing, and again if it was deleted."""

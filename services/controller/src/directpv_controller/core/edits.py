@@ -35,6 +35,18 @@ def volume_with_edit(base: VolumeRecord, theirs: VolumeRecord, ours: VolumeRecor
     return replace(ours, labels=merged(base.labels, theirs.labels, ours.labels), deleting=deleting)
 
 
+def not_taken(theirs: msgspec.Struct, taken: msgspec.Struct, *, ignored: frozenset[str] = frozenset()) -> list[str]:
+    """Return the names of the fields that an edit changed and that were not taken in, sorted.
+
+    Args:
+        theirs: What the object says.
+        taken: What the ledger says with the edit taken in.
+        ignored: Fields that are told in another way.
+    """
+    fields = set(theirs.__struct_fields__) - ignored
+    return sorted(field for field in fields if getattr(theirs, field) != getattr(taken, field))
+
+
 def merged(base: Mapping[str, str], theirs: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
     """Return ``ours`` with each key as ``theirs`` where that differs from ``base``.
 

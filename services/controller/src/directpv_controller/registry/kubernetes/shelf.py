@@ -173,6 +173,15 @@ class Shelf:
         self.drives[record.fsuuid] = theirs
         return base
 
+    def missing_free(self, obj: Object) -> int:
+        """Return how many bytes a drive's object has reserved beyond its volumes, by somebody who is not us."""
+        wanted = crd.drive_to_object(
+            self.drives[obj["metadata"]["name"]].record, self.reservations(obj["metadata"]["name"])
+        )
+        if crd.held_volumes(obj) != crd.held_volumes(wanted):
+            return 0
+        return int(wanted["status"]["freeCapacity"]) - int(obj["status"]["freeCapacity"])
+
     def reservations(self, fsuuid: str) -> list[Reservation]:
         """Return what is reserved on a drive."""
         return [volume.reservation for volume in self.volumes_of(fsuuid).values()]

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from directpv_common import crd, names
 from directpv_common.errors import InvalidRequest, Unavailable
+from directpv_common.lifecycle import background
 from directpv_controller.leading.port import RegistryLost
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes
@@ -18,6 +19,7 @@ from directpv_controller.registry.kubernetes.edits import Edits
 from directpv_controller.registry.kubernetes.election import KubernetesElection
 from directpv_controller.registry.kubernetes.errors import Missing, Refused
 from directpv_controller.registry.kubernetes.pods import pod_reader
+from directpv_controller.registry.kubernetes.recorder import Recorder
 from directpv_controller.registry.kubernetes.registry import KubernetesRegistry
 from directpv_controller.registry.kubernetes.requests import Requests
 from directpv_controller.registry.port import Format
@@ -52,21 +54,25 @@ class KubernetesOptions:
 class KubernetesStore:
     """See :class:`~directpv_controller.registry.port.Store`."""
 
-    def __init__(self, registry: KubernetesRegistry, election: KubernetesElection, *, init_requests: bool) -> None:
+    def __init__(
+        self, registry: KubernetesRegistry, election: KubernetesElection, *, holder: str, init_requests: bool
+    ) -> None:
         self.registry: Any = registry
         self.election: Any = election
         self.read_pod = pod_reader(registry.client)
-        self._init_requests = init_requests
+        self._holder, self._init_requests = holder, init_requests
 
     @contextlib.asynccontextmanager
     async def attending(self, term: Term, nodes: Nodes, init_devices: Format) -> AsyncIterator[None]:
         """Take in what others do, and answer upstream's plugin, while the block runs."""
         registry: KubernetesRegistry = self.registry
+        recorder = Recorder(registry.client, self._holder)
         edits = Edits(registry, term, nodes)
         requests = Requests(registry.client, term, init_devices, init_requests=self._init_requests)
-        async with edits.listening(), requests.answering():
-            registry.make_good()
-            yield
+        with term.events.heard_by(recorder.note):
+            async with background(recorder.run()), edits.listening(), requests.answering():
+                registry.make_good()
+                yield
 
 
 @contextlib.asynccontextmanager
@@ -97,7 +103,7 @@ async def open_store(
         election = KubernetesElection(aside, options.namespace, options.holder, options.ttl, confirm)
         registry = KubernetesRegistry(client, election, registry_id, observe, count_conflict)
         try:
-            yield KubernetesStore(registry, election, init_requests=options.init_requests)
+            yield KubernetesStore(registry, election, holder=options.holder, init_requests=options.init_requests)
         finally:
             await registry.close()
 
