@@ -54,6 +54,11 @@ class NatsServer:
             self._process.wait(READY_SECONDS)
             self._process = None
 
+    def send(self, which: signal.Signals) -> None:
+        """Signal it."""
+        assert self._process is not None
+        self._process.send_signal(which)
+
     def lose_store(self) -> None:
         """Delete everything that JetStream kept; only while it is not running."""
         shutil.rmtree(self.store)

@@ -1,8 +1,8 @@
 """Stands in for ``kubectl port-forward`` in front of a real server: its words, its exit status, its forwarding.
 
-STAND_IN says how it goes (``forward``, ``missing``, ``refused``, ``silent``, ``broken``, or what alone works, as
-``pod/nats-1``: pod/nats-0 does not run then, and the service is broken), STAND_IN_TARGET which port of loopback it
-forwards to, STAND_IN_LOG where it notes that it was started, and each connection.
+STAND_IN says how it goes (``forward``, ``missing``, ``refused``, ``silent``, ``broken``, ``slow``, or what alone
+works, as ``pod/nats-1``: pod/nats-0 does not run then, and the service is broken), STAND_IN_TARGET which port of
+loopback it forwards to, STAND_IN_LOG where it notes that it was started, and each connection.
 """
 
 import json
@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 
 MISSING = 'Error from server (NotFound): services "nats" not found'
 REFUSED = (
@@ -18,6 +19,8 @@ REFUSED = (
     "The connection to the server 127.0.0.1:9 was refused - did you specify the right host or port?"
 )
 PENDING = "error: unable to forward port because pod is not running. Current status=Pending"
+LATE = 1.0
+"""Seconds until a slow way leads anywhere."""
 NOTICES = 3000
 """Lines about one connection: more than a pipe holds, for whoever does not read."""
 
@@ -33,7 +36,7 @@ def main() -> None:
         signal.pause()
     if how.startswith("pod/") and "pod/nats-0" in sys.argv:
         sys.exit(PENDING)
-    forward(broken=how != "forward" and how not in sys.argv)
+    forward(broken=how not in ("forward", "slow") and how not in sys.argv, late=LATE if how == "slow" else 0)
 
 
 def note(**facts: object) -> None:
@@ -41,7 +44,7 @@ def note(**facts: object) -> None:
         log.write(json.dumps(facts) + "\n")
 
 
-def forward(*, broken: bool) -> None:
+def forward(*, broken: bool, late: float) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         print(f"Forwarding from 127.0.0.1:{port} -> 4222", flush=True)
@@ -50,6 +53,7 @@ def forward(*, broken: bool) -> None:
             print(f"Handling connection for {port}\n" * NOTICES, end="", flush=True)
             if broken:
                 sys.exit("error: lost connection to pod")
+            time.sleep(late)
             target = socket.create_connection(("127.0.0.1", int(os.environ["STAND_IN_TARGET"])))
             note(connected=port)
             for pair in ((client, target), (target, client)):

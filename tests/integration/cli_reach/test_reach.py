@@ -13,6 +13,7 @@ import pytest
 import directpv_common.messages as m
 from directpv_cli.local.processes import wait_until
 from directpv_cli.reaching.port_forward import port_forward
+from directpv_cli.reaching.tunnel import way_in
 from directpv_common.api import Controller as Api
 from directpv_common.bus import connect_bus
 from directpv_common.errors import Unavailable
@@ -166,6 +167,18 @@ async def test_a_kubectl_that_gets_nowhere_is_given_up_after_a_while(
             raise AssertionError("there is no port")
 
     assert kubectl.is_gone
+
+
+async def test_a_server_that_is_only_slow_to_greet_is_asked_again_before_it_is_called_away(
+    kubectl: Kubectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**kubectl.environment, "STAND_IN": "slow"}.items():
+        monkeypatch.setenv(name, value)
+
+    async with way_in("", greet=(0.1, WITHIN)) as port:
+        assert port
+    asked = [argv[-2] for argv in kubectl.started]
+    assert asked == ["service/nats", "pod/nats-0", "pod/nats-1", "pod/nats-2", "service/nats"]
 
 
 def test_help_is_fast_because_it_loads_nothing_that_reaches_a_cluster() -> None:

@@ -116,3 +116,21 @@ async def _stored(bus: Bus) -> list[dict] | None:
         return [json.loads((await js.get_msg(bus.subjects.stream, seq)).data) for seq in range(1, last + 1)]
     except Exception:
         return None
+
+
+async def test_a_publication_that_fits_into_no_message_is_told_and_the_next_goes_out(
+    bus: Bus, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[bytes] = []
+    await bus.subscribe("test.sizes", lambda message: heard.append(message.data))
+
+    await bus.publish("test.sizes", {"text": "x" * 2_000_000})
+    await bus.publish("test.sizes", {"text": "small"})
+    await bus.client.flush()
+
+    async with asyncio.timeout(5):
+        while not heard:
+            await asyncio.sleep(0.01)
+    assert heard == [b'{"text":"small"}']
+    (told,) = [record for record in caplog.records if "does not fit" in record.message]
+    assert getattr(told, "subject", "") == "test.sizes"

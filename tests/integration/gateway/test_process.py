@@ -206,3 +206,17 @@ async def test_calls_are_counted_by_method_and_code(bus, start):
         assert f'directpv_csi_calls_total{{code="{code}",method="CreateVolume"}} 1.0' in text
     assert 'directpv_csi_call_seconds_count{method="CreateVolume"} 2.0' in text
     assert "directpv_csi_calls_running 0.0" in text
+
+
+async def test_the_nodes_server_is_well_while_it_greets(start, tmp_path):
+    """kubelet cannot ask it on loopback, and is told by the gateway."""
+    port = free_port()
+    with nats_server(tmp_path / "leaf") as leaf:
+        gateway = start(NATS_URL=leaf.url, METRICS_PORT=str(port), HTTP_HOST="127.0.0.1")
+        await serving(gateway)
+        assert await asyncio.to_thread(fetched, port, "/nats") == (200, "ok\n")
+        leaf.send(signal.SIGSTOP)
+        status, why = await asyncio.to_thread(fetched, port, "/nats")
+        assert (status, "does not greet" in why) == (503, True)
+        leaf.send(signal.SIGCONT)
+        assert (await asyncio.to_thread(fetched, port, "/nats"))[0] == 200

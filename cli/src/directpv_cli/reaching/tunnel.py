@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from directpv_cli.install.objects.base import NAMESPACE
@@ -11,8 +12,9 @@ from directpv_cli.reaching.port_forward import HOST, port_forward
 from directpv_common.errors import Unavailable
 from directpv_common.scopes import timeout
 
-GREET_SECONDS: Final = 5.0
-"""Until a server must greet through the tunnel."""
+GREET_SECONDS: Final = (5.0, 20.0)
+"""Until a server must greet through the tunnel. Who is silent may be dead, or slow: another is asked first, and all of
+them once more."""
 TARGETS: Final = (f"service/{NAME}", *(f"pod/{NAME}-{index}" for index in range(SERVERS)))
 """What kubectl forwards to, in turn until a server greets: of a service it takes any pod that Kubernetes believes in,
 also one on a node that lost its power a moment ago."""
@@ -35,19 +37,19 @@ def command(kubeconfig: str, target: str) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def way_in(kubeconfig: str) -> AsyncIterator[int]:
+async def way_in(kubeconfig: str, greet: Sequence[float] = GREET_SECONDS) -> AsyncIterator[int]:
     """Yield a port of loopback behind which a NATS server of the cluster greets, while the block runs.
 
     Raises:
         Unavailable: There is none, with what kubectl said when it was asked first; or see :func:`port_forward`.
     """
     first: Unavailable | None = None
-    for target in TARGETS:
+    for seconds, target in itertools.product(greet, TARGETS):
         listened = reached = False
         try:
             async with port_forward(command(kubeconfig, target)) as port:
                 listened = True
-                await _greeted(port)
+                await _greeted(port, seconds)
                 reached = True
                 yield port
                 return
@@ -59,7 +61,7 @@ async def way_in(kubeconfig: str) -> AsyncIterator[int]:
     raise first
 
 
-async def _greeted(port: int) -> None:
+async def _greeted(port: int, seconds: float) -> None:
     """Wait until the server behind the port says who it is, as NATS servers do first.
 
     Raises:
@@ -67,7 +69,7 @@ async def _greeted(port: int) -> None:
     """
     writer = None
     try:
-        async with timeout(GREET_SECONDS):
+        async with timeout(seconds):
             reader, writer = await asyncio.open_connection(HOST, port)
             greeting = await reader.read(1)
     except (OSError, TimeoutError):

@@ -217,9 +217,18 @@ class Bus:
         raise failure.as_error()
 
     async def publish(self, subject: str, message: object) -> None:
-        """Send ``message`` to whoever listens; lost if nobody does or the server is away."""
-        with cancellation_heeded(), contextlib.suppress(nats.errors.Error, OSError):
-            await self.client.publish(subject, encode(message))
+        """Send ``message`` to whoever listens; lost if nobody does or the server is away, told if it is too large."""
+        data = encode(message)
+        try:
+            with cancellation_heeded():
+                await self.client.publish(subject, data)
+        except nats.errors.MaxPayloadError:
+            log.error(
+                "does not fit into one message of the bus; nobody hears it",
+                extra={"subject": subject, "bytes": len(data)},
+            )
+        except (nats.errors.Error, OSError):
+            return
 
     async def subscribe(self, subject: str, callback: Callable[[Msg], None]) -> Callable[[], Awaitable[None]]:
         """Call ``callback`` for each message, on the loop: it must only hand over. Return what unsubscribes."""

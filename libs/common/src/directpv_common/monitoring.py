@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from socketserver import ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -57,10 +57,15 @@ class _Handler(WSGIRequestHandler):
         """Keep probes out of the log."""
 
 
-def application(monitor: Monitor, registry: CollectorRegistry) -> Callable[..., Iterable[bytes]]:
-    """Return the WSGI application. Paths: ``/ready``, ``/healthz``, and metrics on ``/metrics`` and any other."""
+def application(
+    monitor: Monitor, registry: CollectorRegistry, more: Mapping[str, Ready]
+) -> Callable[..., Iterable[bytes]]:
+    """Return the WSGI application.
+
+    Paths: ``/ready``, ``/healthz``, ``more`` probes, and metrics on ``/metrics`` and any other.
+    """
     metrics = make_wsgi_app(registry)
-    probes = {"/ready": monitor.not_ready, "/healthz": monitor.unhealthy}
+    probes = {"/ready": monitor.not_ready, "/healthz": monitor.unhealthy, **more}
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         probe = probes.get(environ.get("PATH_INFO", ""))
@@ -74,13 +79,22 @@ def application(monitor: Monitor, registry: CollectorRegistry) -> Callable[..., 
 
 
 @contextlib.asynccontextmanager
-async def serve_http(monitor: Monitor, registry: CollectorRegistry, *ports: int, host: str) -> AsyncIterator[None]:
+async def serve_http(
+    monitor: Monitor, registry: CollectorRegistry, *ports: int, host: str, probes: Mapping[str, Ready] | None = None
+) -> AsyncIterator[None]:
     """Serve on each of ``ports`` of ``host`` while the block runs; port 0 is left out.
+
+    Args:
+        monitor: Answers ``/ready`` and ``/healthz``.
+        registry: The metrics.
+        ports: TCP ports.
+        host: Address to listen on.
+        probes: Others, by path; they may block for some seconds.
 
     Raises:
         OSError: A port is taken; names it.
     """
-    app = application(monitor, registry)
+    app = application(monitor, registry, probes or {})
     servers: list[WSGIServer] = []
     try:
         for port in filter(None, ports):

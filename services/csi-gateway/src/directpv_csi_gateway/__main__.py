@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from directpv_common.config import load
 from directpv_common.errors import DirectPVError
+from directpv_common.greeting import silent
 from directpv_common.lifecycle import background, leaves, run, stop_on_signal
 from directpv_common.line import Line
 from directpv_common.logs import configure_logging
@@ -55,8 +56,9 @@ class Gateway:
         """Run it until a signal or a fault."""
         config, monitor = self._config, Monitor(self.not_ready)
         ports = (config.metrics_port, config.readiness_port)
+        probes = {"/nats": lambda: silent(config.nats_url)}
         async with (
-            serve_http(monitor, self._registry, *ports, host=config.http_host),
+            serve_http(monitor, self._registry, *ports, host=config.http_host, probes=probes),
             background(self._bus.run()),
             background(monitor.run(), stop_on_signal(signal.SIGTERM, signal.SIGINT)),
         ):

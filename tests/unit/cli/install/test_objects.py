@@ -52,6 +52,22 @@ def test_choices_reach_the_services() -> None:
     assert "--subject-prefix=other.v1" in agent_args(options)
 
 
+def test_what_ends_without_the_gateways_socket_starts_after_the_gateway(items: list[Object]) -> None:
+    for pod in (pods(items)["node-server"], pods(items)["controller"]):
+        order = [each["name"] for each in pod["spec"]["containers"]]
+        sidecars = [name for name, each in containers(pod).items() if "--csi-address=/csi/csi.sock" in each["args"]]
+        assert len(sidecars) == 2
+        assert min(map(order.index, sidecars)) > order.index("gateway")
+
+
+def test_last_words_can_be_written_where_each_program_writes_them(items: list[Object]) -> None:
+    """The official sidecars know one place. It is in a folder that is the host's, read-only, in the agent alone."""
+    for pod in pods(items).values():
+        for each in pod["spec"]["containers"]:
+            has_host_devices = any(mount["mountPath"] == "/dev" for mount in each["volumeMounts"])
+            assert each["terminationMessagePath"].startswith("/dev/") is not has_host_devices
+
+
 def test_a_node_talks_to_its_own_server_where_there_is_one(items: list[Object]) -> None:
     node = containers(pods(items)["node-server"])
     local = "--nats-url=nats://127.0.0.1:4222" in node["agent"]["args"]

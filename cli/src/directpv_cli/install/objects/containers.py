@@ -13,8 +13,6 @@ SOCKET_DIR: Final = "/csi"
 SOCKET: Final = f"{SOCKET_DIR}/csi.sock"
 GATEWAY_PORT: Final = 10445
 """Metrics and probes of the CSI gateway."""
-TERMINATION_LOG: Final = "/var/log/termination-log"
-"""Not the default below ``/dev``: where that is the host's, read-only, the container could not start."""
 LINUX: Final = {"kubernetes.io/os": "linux"}
 """Nodes that can run our images: of every pod, for clusters that have nodes with Windows, too."""
 APP_ARMOR_FIELD: Final = KubeVersion(1, 30)
@@ -36,7 +34,7 @@ def container(
         "args": list(args),
         "resources": {"requests": {"cpu": cpu, "memory": memory}},
         "securityContext": security,
-        "terminationMessagePath": TERMINATION_LOG,
+        "terminationMessagePath": "/dev/termination-log",  # where the official sidecars leave their last words
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **more,
     }
@@ -77,20 +75,13 @@ def port(name: str, number: int) -> Object:
     return {"name": name, "containerPort": number, "protocol": "TCP"}
 
 
-def http_probe(path: str, port_name: str, *, period: int = 10, failures: int = 5, timeout: int = 10) -> Object:
-    """Return a probe by HTTP; ``period`` and ``timeout`` are seconds."""
-    return {
-        "httpGet": {"path": path, "port": port_name},
-        "periodSeconds": period,
-        "timeoutSeconds": timeout,
-        "failureThreshold": failures,
-    }
+def http_probe(path: str, port: str | int, *, period: int = 10, failures: int = 5, timeout: int = 10) -> Object:
+    """Return a probe by HTTP; ``period`` and ``timeout`` are seconds.
 
-
-def exec_probe(command: Sequence[str], *, period: int, failures: int, timeout: int) -> Object:
-    """Return a probe by a command in the container; ``period`` and ``timeout`` are seconds."""
+    ``port``: one of the container's, by name, or any of its pod.
+    """
     return {
-        "exec": {"command": list(command)},
+        "httpGet": {"path": path, "port": port},
         "periodSeconds": period,
         "timeoutSeconds": timeout,
         "failureThreshold": failures,

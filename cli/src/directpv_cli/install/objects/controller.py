@@ -34,6 +34,9 @@ CALLS: Final = ("--kube-api-qps=100", "--kube-api-burst=200")
 """The sidecars' own limit of five calls a second would make a burst of claims wait for them, not for us."""
 CAPACITY_CALLS: Final = ("--kube-api-capacity-qps=20", "--kube-api-capacity-burst=40")
 """The provisioner's own, one a second, would take minutes for what a hundred nodes have for three classes."""
+CAPACITY_THREADS: Final = "--capacity-threads=8"
+"""It asks us once per node and class. With one thread, its own choice, each waits for the one before; the leader
+answers from memory, so that a few at a time cost it nothing."""
 
 
 def _controller(options: Options) -> Object:
@@ -79,6 +82,7 @@ def _provisioner(options: Options) -> Object:
         "--retry-interval-max=1m",
         *CALLS,
         *CAPACITY_CALLS,
+        CAPACITY_THREADS,
     ]
     env = [field_env("NAMESPACE", "metadata.namespace"), field_env("POD_NAME", "metadata.name")]
     return _sidecar(options, "csi-provisioner", flags, env=env)
@@ -104,10 +108,10 @@ def _sidecar(options: Options, name: str, flags: list[str], **more: Any) -> Obje
 def deployment(options: Options) -> Object:
     """Return the Deployment."""
     containers = [
+        gateway(options, "controller", hub_url(options), security=confined()),  # first, as on the nodes
+        _controller(options),
         _provisioner(options),
         _resizer(options),
-        gateway(options, "controller", hub_url(options), security=confined()),
-        _controller(options),
     ]
     volumes: list[Object] = [{"name": "socket-dir", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
     return {

@@ -12,9 +12,9 @@ from typing import Final
 
 from directpv_cli.install.objects.base import NAMESPACE, SELECTOR, Object, disruption_budget, metadata
 from directpv_cli.install.objects.containers import (
+    GATEWAY_PORT,
     confined,
     container,
-    exec_probe,
     field_env,
     http_probe,
     mount,
@@ -55,10 +55,6 @@ leafnodes {{
 # A leaf keeps no streams; what is asked of JetStream goes to the servers that do.
 mappings {{ "$JS.API.>": "$JS.directpv.API.>" }}
 """
-LEAF_ALIVE: Final = (
-    "import socket; s = socket.create_connection(('127.0.0.1', 4222), 4); raise SystemExit(s.recv(4) != b'INFO')"
-)
-"""A server greets whoever connects, one that hangs does not. It listens on loopback, where kubelet cannot ask it."""
 
 
 def hub_url(options: Options) -> str:
@@ -170,7 +166,10 @@ def _stateful_set(options: Options) -> Object:
 
 
 def leaf_container(options: Options, security: Object) -> Object:
-    """Return the node's own server. Whether it is ready shows in agent and gateway, which are not without it."""
+    """Return the node's own server. Whether it is ready shows in agent and gateway, which are not without it.
+
+    It listens on loopback, where kubelet cannot ask it: the gateway, in the same pod, tells whether it greets.
+    """
     urls = ", ".join(f'"{url}"' for url in leaf_url(options).split(","))
     return container(
         "nats",
@@ -178,7 +177,7 @@ def leaf_container(options: Options, security: Object) -> Object:
         command=["nats-server"],
         args=["--config=/etc/nats/nats.conf", "--name=$(KUBE_NODE_NAME)"],
         env=[field_env("KUBE_NODE_NAME", "spec.nodeName"), {"name": "LEAF_URLS", "value": f"[{urls}]"}],
-        livenessProbe=exec_probe(["python3", "-I", "-S", "-c", LEAF_ALIVE], period=30, failures=4, timeout=10),
+        livenessProbe=http_probe("/nats", GATEWAY_PORT, period=30, failures=4),
         volumeMounts=[mount("nats-config", "/etc/nats", readOnly=True)],
         security=security,
         cpu="10m",

@@ -72,6 +72,7 @@ def _agent(options: Options) -> Object:
         livenessProbe=http_probe("/healthz", "readinessport"),
         startupProbe=http_probe("/healthz", "readinessport", period=5, failures=SCAN_SECONDS // 5),
         volumeMounts=_agent_mounts(options),
+        terminationMessagePath="/var/log/termination-log",  # its /dev is the host's, read-only
         security={
             "privileged": True,
             "readOnlyRootFilesystem": True,
@@ -149,14 +150,14 @@ def _containers(options: Options) -> list[Object]:
         node_url(options),
         security=on_socket,
         env=[_node_env()],
-        readinessProbe={**http_probe("/healthz", "gateway"), "httpGet": {"path": "/healthz", "port": PROBE_PORT}},
+        readinessProbe=http_probe("/healthz", PROBE_PORT),
     )
     leaf = [leaf_container(options, {**confined(), **armor})] if leaf_url(options) else []
     return [
-        _registrar(options, on_socket),
+        server,  # first: the sidecars end when there is no socket for long
         *leaf,
         _agent(options),
-        server,
+        _registrar(options, on_socket),
         _liveness_probe(options, on_socket),
     ]
 

@@ -36,11 +36,16 @@ def _device(device: m.Device) -> Object:
     shown: Object = {"name": device.name, "id": device.id, "majorMinor": device.major_minor, "size": device.size}
     optional = {
         "make": device.make,
-        "fsType": device.fs_type,
+        "fsType": _fs_type(device),
         "fsuuid": device.fsuuid,
         "deniedReason": "; ".join(device.denied),
     }
     return {**shown, **{key: value for key, value in optional.items() if value}}
+
+
+def _fs_type(device: m.Device) -> str:
+    """Return the word that udev has for what is on a device; the others, and remarks, are for people."""
+    return device.fs_type.partition(",")[0].partition(" (")[0]
 
 
 def is_pending(obj: Object) -> bool:
