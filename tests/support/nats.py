@@ -1,6 +1,7 @@
 """A real nats-server on loopback, with a store of its own."""
 
 import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -54,10 +55,16 @@ class NatsServer:
             self._process.wait(READY_SECONDS)
             self._process = None
 
-    def send(self, which: signal.Signals) -> None:
-        """Signal it."""
+    def freeze(self) -> None:
+        """Stop it, and wait until none of its threads runs."""
         assert self._process is not None
-        self._process.send_signal(which)
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def lose_store(self) -> None:
         """Delete everything that JetStream kept; only while it is not running."""

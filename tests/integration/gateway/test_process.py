@@ -215,8 +215,8 @@ async def test_the_nodes_server_is_well_while_it_greets(start, tmp_path):
         gateway = start(NATS_URL=leaf.url, METRICS_PORT=str(port), HTTP_HOST="127.0.0.1")
         await serving(gateway)
         assert await asyncio.to_thread(fetched, port, "/nats") == (200, "ok\n")
-        leaf.send(signal.SIGSTOP)
+        leaf.freeze()
         status, why = await asyncio.to_thread(fetched, port, "/nats")
         assert (status, "does not greet" in why) == (503, True)
-        leaf.send(signal.SIGCONT)
+        leaf.thaw()
         assert (await asyncio.to_thread(fetched, port, "/nats"))[0] == 200

@@ -68,6 +68,7 @@ class Servers:
     def freeze(self, name: str) -> None:
         """Let a server be as one whose machine lost its power: its connections stay, and nothing comes from them."""
         self.running[name].send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.running[name].pid, os.WSTOPPED)
 
     def leaf_is_alive(self) -> bool:
         """Ask as the gateway of the same pod does for kubelet."""
