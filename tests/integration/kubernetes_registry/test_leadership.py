@@ -44,8 +44,8 @@ async def pair(cluster: Cluster, bus: Bus, **settings: object) -> None:
     await create(bus, "pvc-first")
 
 
-async def test_a_killed_leader_is_replaced_within_a_lease_and_a_second(cluster: Cluster, bus: Bus) -> None:
-    ttl = 3.0
+async def test_a_killed_leader_is_replaced_when_its_lease_is_over_and_not_a_lease_later(cluster: Cluster, bus: Bus) -> None:
+    ttl = 9.0
     await pair(cluster, bus, lease_seconds=ttl)
     first, second = cluster.started
     await asyncio.sleep(2 * ttl / 3)  # the standby has seen the lease for a while
@@ -54,7 +54,7 @@ async def test_a_killed_leader_is_replaced_within_a_lease_and_a_second(cluster: 
     await until(lambda: second.said('"leading"'), "the second leads")
     seconds = time.monotonic() - killed
     print(f"take-over after kill -9: {seconds:.2f} s, lease {ttl:g} s")
-    assert seconds < ttl + 1
+    assert seconds < 1.5 * ttl
     assert (await create(bus, "pvc-second")).record.fsuuid == ONE
     assert set(await volumes(bus)) == {"pvc-first", "pvc-second"}
 
