@@ -44,7 +44,9 @@ async def pair(cluster: Cluster, bus: Bus, **settings: object) -> None:
     await create(bus, "pvc-first")
 
 
-async def test_a_killed_leader_is_replaced_when_its_lease_is_over_and_not_a_lease_later(cluster: Cluster, bus: Bus) -> None:
+async def test_a_killed_leader_is_replaced_when_its_lease_is_over_and_not_a_lease_later(
+    cluster: Cluster, bus: Bus
+) -> None:
     ttl = 9.0
     await pair(cluster, bus, lease_seconds=ttl)
     first, second = cluster.started

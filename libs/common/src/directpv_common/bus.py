@@ -57,7 +57,7 @@ _HEADER_FRAME: Final = len(": \r\n")
 
 
 class _Client(Client):
-    """The client, without two faults of it (nats-py 2.16).
+    """The client, without three faults of it (nats-py 2.16).
 
     It compares the payload alone with what the server takes. The server counts headers too, and closes the connection
     for good.
@@ -65,6 +65,9 @@ class _Client(Client):
     A flush that is cancelled, or that ends without an answer in time, leaves its future behind. The server's answer
     comes all the same, sets that future once more, and the error ends the task that reads: connected, but deaf until
     the pings find out.
+
+    An attempt to reconnect that fails halfway leaves its connection open; the next one replaces it, and only the
+    garbage collector closes it.
     """
 
     async def publish(
@@ -77,6 +80,11 @@ class _Client(Client):
         if size > self.max_payload:
             raise nats.errors.MaxPayloadError
         await super().publish(subject, payload, reply, headers)
+
+    async def _connect_to_server(self, s: Any) -> None:
+        if self._transport:
+            self._transport.close()  # type: ignore[no-untyped-call]
+        await super()._connect_to_server(s)
 
     async def _process_pong(self) -> None:
         if self._pongs and self._pongs[0].done():
