@@ -19,8 +19,19 @@ READY_SECONDS = 10
 class NatsServer:
     """Can be killed and started again on the same port, with or without its store."""
 
-    def __init__(self, store: Path, port: int = 0, host: str = "127.0.0.1", *, leafs: bool = False) -> None:
-        """Describe a server that is not started yet; one with ``leafs`` takes in leaf servers at ``leaf_url``."""
+    def __init__(
+        self, store: Path, port: int = 0, host: str = "127.0.0.1", *, leafs: bool = False, settings: str = ""
+    ) -> None:
+        """Describe a server that is not started yet.
+
+        Args:
+            store: Of JetStream.
+            port: 0: a free one.
+            host: Address to listen on.
+            leafs: Whether it takes in leaf servers, at ``leaf_url``.
+            settings: More of its configuration.
+        """
+        self.settings = settings
         self.store = store
         self.host = host
         self.port = port or free_port()
@@ -32,16 +43,27 @@ class NatsServer:
     def start(self) -> None:
         program = Path(sys.executable).with_name("nats-server")
         arguments = ["-a", self.host, "-p", str(self.port), "-js", "-sd", str(self.store)]
-        if self.leaf_port:
-            settings = self.store.with_suffix(".conf")
-            settings.write_text(f"leafnodes {{ host: {self.host}, port: {self.leaf_port} }}\n")
-            arguments += ["-c", str(settings)]
+        if self.leaf_port or self.settings:
+            arguments += ["-c", str(self._configured())]
         self._process = subprocess.Popen([program, *arguments], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + READY_SECONDS
         while not self._listens():
             assert time.monotonic() < deadline, "nats-server did not start"
             assert self._process.poll() is None, "nats-server ended"
             time.sleep(0.01)
+
+    def _configured(self) -> Path:
+        leafs = f"leafnodes {{ host: {self.host}, port: {self.leaf_port} }}\n" if self.leaf_port else ""
+        path = self.store.with_suffix(".conf")
+        path.write_text(leafs + self.settings)
+        return path
+
+    def reload(self, settings: str) -> None:
+        """Let it go on with other settings."""
+        self.settings = settings
+        self._configured()
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def _listens(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
@@ -72,9 +94,11 @@ class NatsServer:
 
 
 @contextlib.contextmanager
-def nats_server(store: Path, port: int = 0, host: str = "127.0.0.1", *, leafs: bool = False) -> Iterator[NatsServer]:
+def nats_server(
+    store: Path, port: int = 0, host: str = "127.0.0.1", *, leafs: bool = False, settings: str = ""
+) -> Iterator[NatsServer]:
     """Run a server while the block runs; port 0 takes a free one."""
-    server = NatsServer(store, port, host, leafs=leafs)
+    server = NatsServer(store, port, host, leafs=leafs, settings=settings)
     server.start()
     try:
         yield server

@@ -44,3 +44,21 @@ async def test_a_connection_in_the_making_is_given_up_when_it_is_told_so(tmp_pat
             connecting.cancel()
             done, _ = await asyncio.wait({connecting}, timeout=10)
             assert done, f"cancelled after {steps} steps, it goes on"
+
+
+async def test_what_was_said_before_a_flush_is_with_its_hearer_when_the_hearer_has_flushed_too(tmp_path: Path) -> None:
+    with nats_server(tmp_path / "store") as server:
+        async with (
+            connect_bus(server.url, name="says", prefix="directpv.v1") as says,
+            connect_bus(server.url, name="hears", prefix="directpv.v1") as hears,
+        ):
+            subscription = await hears.client.subscribe("test.flush")
+            await hears.client.flush()
+            for _ in range(20):
+                for _ in range(500):
+                    await says.client.publish("test.flush", bytes(1024))
+                await says.client.flush()
+                await hears.client.flush()
+                assert subscription.pending_msgs == 500
+                for _ in range(500):
+                    await subscription.next_msg(timeout=5)

@@ -7,6 +7,7 @@ Source: NATS client behaviour under failure was measured for nats-py 2.16; the s
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.micro.request import ERROR_CODE_HEADER
 
+from directpv_common.access.nkey import Nkey
 from directpv_common.api import Endpoint
 from directpv_common.context import headers_for, remaining
 from directpv_common.errors import (
@@ -29,6 +31,7 @@ from directpv_common.errors import (
     Failure,
     Internal,
     InvalidRequest,
+    Refused,
     TooLarge,
     Unavailable,
 )
@@ -50,6 +53,9 @@ CONNECT_SECONDS: Final = 2
 PING_SECONDS: Final = 5
 COMPLAIN_SECONDS: Final = 5.0
 CANCEL_SECONDS: Final = 0.05
+PING: Final = b"PING\r\n"
+INBOX: Final = "_INBOX"
+_FORBIDDEN: Final = re.compile(r'permissions violation for publish to "([^"]+)"', re.IGNORECASE)
 
 
 _HEADERS_BEGIN: Final = len("NATS/1.0\r\n\r\n")
@@ -57,7 +63,7 @@ _HEADER_FRAME: Final = len(": \r\n")
 
 
 class _Client(Client):
-    """The client, without three faults of it (nats-py 2.16).
+    """The client, without four faults of it (nats-py 2.16).
 
     It compares the payload alone with what the server takes. The server counts headers too, and closes the connection
     for good.
@@ -65,6 +71,8 @@ class _Client(Client):
     A flush that is cancelled, or that ends without an answer in time, leaves its future behind. The server's answer
     comes all the same, sets that future once more, and the error ends the task that reads: connected, but deaf until
     the pings find out.
+
+    Its flush asks the server for an answer before it sends what waits to be sent, so that the answer says nothing.
 
     An attempt to reconnect that fails halfway leaves its connection open; the next one replaces it, and only the
     garbage collector closes it.
@@ -81,10 +89,23 @@ class _Client(Client):
             raise nats.errors.MaxPayloadError
         await super().publish(subject, payload, reply, headers)
 
-    async def _connect_to_server(self, s: Any) -> None:
+    def identify(self, nkey: Nkey) -> None:
+        """Show servers who we are; the library itself would need a package that has no wheels for this."""
+        self._auth_configured, self._public_nkey = True, nkey.public
+
+    def hang_up(self) -> None:
+        """Close the connection, if there is one."""
         if self._transport:
             self._transport.close()  # type: ignore[no-untyped-call]
+
+    async def _connect_to_server(self, s: Any) -> None:
+        self.hang_up()
         await super()._connect_to_server(s)
+
+    async def _send_ping(self, future: "asyncio.Future[Any] | None" = None) -> None:
+        self._pongs.append(future or asyncio.get_running_loop().create_future())
+        await self._send_command(PING)
+        await self._flush_pending()
 
     async def _process_pong(self) -> None:
         if self._pongs and self._pongs[0].done():
@@ -101,8 +122,10 @@ class Bus:
         self._reconnected: list[Callable[[], None]] = []
         self.ended = asyncio.Event()
         """Set when the connection is over for good: the server ended it, or we did. Only a new one helps."""
-        self._attempts: set[asyncio.Timeout] = set()
-        """Attempts to reach the leader that wait for a reply."""
+        self._attempts: dict[asyncio.Timeout, str] = {}
+        """Attempts that wait for a reply, with what they asked."""
+        self._denied: set[str] = set()
+        """Subjects on which we may not speak, as the server said."""
 
     @property
     def connected(self) -> bool:
@@ -127,9 +150,18 @@ class Bus:
         await self.subscribe(self.subjects.leader, self._leads)
 
     def _leads(self, _: Msg) -> None:
+        self._end_attempts(_is_for_leader)
+
+    def denied(self, subject: str) -> None:
+        """End the attempts to speak on ``subject``: the server said that we may not, and nobody will answer."""
+        if subject in self._attempts.values():
+            self._denied.add(subject)
+            self._end_attempts(lambda asked: asked == subject)
+
+    def _end_attempts(self, which: Callable[[str], bool]) -> None:
         now = asyncio.get_running_loop().time()
-        for attempt in self._attempts:
-            if not attempt.expired():
+        for attempt, subject in self._attempts.items():
+            if which(subject) and not attempt.expired():
                 attempt.reschedule(now)
 
     async def reconnected(self) -> None:
@@ -159,6 +191,7 @@ class Bus:
             patient: Whether to wait for a responder that is not there (yet).
 
         Raises:
+            Refused: The server does not let us ask this.
             Unavailable: Nobody answers this subject, for as long as the call could wait.
             DeadlineExceeded: Somebody may have done the work, but no reply came in time.
             DirectPVError: What the responder raised.
@@ -173,6 +206,8 @@ class Bus:
             left = deadline - loop.time()
             try:
                 return self._reply(endpoint, await self._request(subject, data, min(attempt, left), left))
+            except Refused:
+                raise
             except Unavailable:
                 if not patient or deadline - loop.time() <= pause + LEAST_ATTEMPT:
                     raise
@@ -191,12 +226,14 @@ class Bus:
         """Send once; turn the client's errors into ours."""
         try:
             async with timeout(attempt) as scope:
-                with self._until_another_leads(subject, scope), cancellation_heeded():
+                with self._attempt(subject, scope), cancellation_heeded():
                     headers = headers_for(left) | {ACCEPTS: DEFLATE}
                     return await self.client.request(subject, pack(data, headers), timeout=left + 1, headers=headers)
         except nats.errors.NoRespondersError:
             raise Unavailable(f"nobody answers {subject}: {_who(subject)}") from None
         except TimeoutError:  # also the client's own
+            if subject in self._denied:
+                raise Refused(f"{subject}: the key by which NATS knows us may not ask this") from None
             raise _NoReply from None
         except nats.errors.MaxPayloadError as error:
             raise TooLarge(f"{subject}: the request does not fit into one message of the bus") from error
@@ -204,15 +241,13 @@ class Bus:
             raise Unavailable(f"{subject}: the bus cannot be reached: {error or type(error).__name__}") from error
 
     @contextlib.contextmanager
-    def _until_another_leads(self, subject: str, scope: asyncio.Timeout) -> Iterator[None]:
-        if not _is_for_leader(subject):
-            yield
-            return
-        self._attempts.add(scope)
+    def _attempt(self, subject: str, scope: asyncio.Timeout) -> Iterator[None]:
+        self._denied.discard(subject)
+        self._attempts[scope] = subject
         try:
             yield
         finally:
-            self._attempts.discard(scope)
+            del self._attempts[scope]
 
     @staticmethod
     def _reply(endpoint: Endpoint[Q, R], message: Msg) -> R:
@@ -279,7 +314,9 @@ def _who(subject: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def connect_bus(urls: str, *, name: str, prefix: str, within: float | None = 30.0) -> AsyncIterator[Bus]:
+async def connect_bus(
+    urls: str, *, name: str, prefix: str, within: float | None = 30.0, nkey: Nkey | None = None
+) -> AsyncIterator[Bus]:
     """Connect to the first of the comma-separated ``urls`` that answers; drain and close at the end.
 
     Args:
@@ -287,14 +324,17 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float | None
         name: Shown by ``nats server report connections``.
         prefix: Subject prefix of the installation.
         within: Seconds to wait for a server at the start; None: as long as it takes.
+        nkey: Who we are; None: nobody in particular.
 
     Raises:
-        Unavailable: No server answered in time, or it refused the connection; names the URLs.
+        Refused: A server does not let this user in.
+        Unavailable: No server answered in time; names the URLs.
         InvalidRequest: A URL cannot be understood.
     """
     servers = [_checked(url.strip()) for url in urls.split(",")]
     client = _Client()
     bus = Bus(client, Subjects(prefix))
+    refused = asyncio.Event()
 
     async def disconnected() -> None:
         if not client.is_draining and not client.is_closed:
@@ -305,11 +345,19 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float | None
 
     async def failed(error: Exception) -> None:
         # While the server is away this comes with every attempt to reconnect: too often for a log.
+        if _is_refusal(error):
+            refused.set()
+        if forbidden := _FORBIDDEN.search(str(error)):
+            bus.denied(forbidden[1])
         level = logging.WARNING if client.is_connected else logging.DEBUG
         log.log(level, "bus error", extra={"error": str(error) or type(error).__name__})
 
+    if nkey is not None:
+        client.identify(nkey)
     connecting = client.connect(
         servers,
+        signature_cb=nkey.answer if nkey is not None else None,
+        inbox_prefix=nkey.inbox if nkey is not None else INBOX,
         name=name,
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.1,  # type: ignore[arg-type]
@@ -324,7 +372,15 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float | None
     )
     try:
         async with _impatient(urls):
-            await _ended_within(connecting, within)
+            await _ended_within(connecting, within, refused)
+        if refused.is_set():
+            raise nats.errors.AuthorizationError
+    except nats.errors.AuthorizationError as error:
+        await _close(client)
+        who = f"the user {nkey.public}" if nkey is not None else "users without a key"
+        raise Refused(
+            f"NATS at {redacted(urls)} does not let in {who}: give the file of a key that it knows (nats-nkey)"
+        ) from error
     except (nats.errors.Error, OSError, TimeoutError) as error:
         await _close(client)
         waited = "" if within is None else f" within {within:g} s"
@@ -332,10 +388,23 @@ async def connect_bus(urls: str, *, name: str, prefix: str, within: float | None
     except asyncio.CancelledError:
         await _close(client)
         raise
+    leaving = asyncio.create_task(_leave(client, refused))
     try:
         yield bus
     finally:
+        leaving.cancel()
         await _close(client)
+
+
+async def _leave(client: Client, refused: asyncio.Event) -> None:
+    """End a connection whose user was taken out, instead of asking ten times a second to be let in again."""
+    await refused.wait()
+    log.error("NATS does not let us in any more")
+    await client.close()
+
+
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, nats.errors.AuthorizationError) or "authorization violation" in str(error).lower()
 
 
 def _checked(url: str) -> str:
@@ -357,8 +426,8 @@ def _checked(url: str) -> str:
     return url
 
 
-async def _ended_within(work: Coroutine[Any, Any, None], within: float | None) -> None:
-    """Wait for ``work``, which would go on for ever; when the time is over, or we are cancelled, see that it ends.
+async def _ended_within(work: Coroutine[Any, Any, None], within: float | None, refused: asyncio.Event) -> None:
+    """Wait for ``work``, which would go on for ever; see that it ends when the time is over, or we are refused.
 
     One cancellation is not enough: asyncio.wait_for of Python 3.11 loses one that comes as its own work fails, and the
     client (nats-py 2.16) then tries the next server.
@@ -366,13 +435,15 @@ async def _ended_within(work: Coroutine[Any, Any, None], within: float | None) -
     Raises:
         TimeoutError: It did not end in time.
     """
-    task = asyncio.ensure_future(work)
+    task, giving_up = asyncio.ensure_future(work), asyncio.ensure_future(refused.wait())
     try:
-        done, _ = await asyncio.wait({task}, timeout=within)
+        done, _ = await asyncio.wait({task, giving_up}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
         if not done:
             raise TimeoutError
-        await task
+        if task in done:
+            await task
     finally:
+        giving_up.cancel()
         while not task.done():
             task.cancel()
             await asyncio.wait({task}, timeout=CANCEL_SECONDS)
@@ -394,7 +465,7 @@ async def _impatient(urls: str) -> AsyncIterator[None]:
         complaining.cancel()
 
 
-async def _close(client: Client) -> None:
+async def _close(client: _Client) -> None:
     """Send what is buffered and close, within a bounded time."""
     with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
         async with timeout(CONNECT_SECONDS):
@@ -403,6 +474,7 @@ async def _close(client: Client) -> None:
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
             async with timeout(CONNECT_SECONDS):
                 await client.close()
+    client.hang_up()
 
 
 def reraise(error: BaseException) -> DirectPVError:

@@ -99,6 +99,10 @@ class Unavailable(DirectPVError):
     """A peer did not answer, or nobody leads at the moment."""
 
 
+class Refused(Unavailable):
+    """A peer does not know us, or not any more; somebody must give us a key that it knows."""
+
+
 class DeadlineExceeded(DirectPVError):
     """The caller's time is over; whether the work was done is unknown, repeating is safe."""
 

@@ -1,9 +1,11 @@
 """A connection to the bus that is kept: made when a server answers, and made anew when one has ended it for good."""
 
 import asyncio
+import functools
 import logging
 from typing import Final, TypeVar
 
+from directpv_common.access.nkey import Nkey
 from directpv_common.api import Endpoint
 from directpv_common.bus import Bus, connect_bus
 from directpv_common.context import remaining
@@ -20,8 +22,8 @@ AGAIN_SECONDS: Final = 1.0
 class Line:
     """Calls the leader and node agents, over whatever connection there is; see :class:`~.bus.Bus`."""
 
-    def __init__(self, urls: str, *, name: str, prefix: str) -> None:
-        self._urls, self._name, self._prefix = urls, name, prefix
+    def __init__(self, urls: str, *, name: str, prefix: str, nkey: Nkey | None = None) -> None:
+        self._connection_to = functools.partial(connect_bus, urls, name=name, prefix=prefix, within=None, nkey=nkey)
         self._bus: Bus | None = None
         self._there = asyncio.Event()
 
@@ -34,7 +36,7 @@ class Line:
         """Keep the connection until cancelled."""
         while True:
             try:
-                async with connect_bus(self._urls, name=self._name, prefix=self._prefix, within=None) as bus:
+                async with self._connection_to() as bus:
                     await bus.follow_leader()
                     self._bus = bus
                     self._there.set()

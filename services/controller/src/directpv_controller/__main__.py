@@ -10,6 +10,7 @@ import socket
 import sys
 from pathlib import Path
 
+from directpv_common.access.nkey import key_of
 from directpv_common.bus import connect_bus
 from directpv_common.config import load
 from directpv_common.errors import DirectPVError
@@ -69,7 +70,13 @@ async def serve(config: Config) -> None:
     async with (
         serve_http(monitor, figures.registry, config.metrics_port, host=config.http_host),
         background(monitor.run(), stop_on_signal(signal.SIGTERM, signal.SIGINT)),
-        connect_bus(config.nats_url, name="directpv-controller", prefix=config.subject_prefix, within=None) as bus,
+        connect_bus(
+            config.nats_url,
+            name="directpv-controller",
+            prefix=config.subject_prefix,
+            within=None,
+            nkey=key_of(config.nats_nkey),
+        ) as bus,
     ):
         events = Events(bus, "controller")
         figures.bus, figures.events = bus, events

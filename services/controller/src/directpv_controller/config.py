@@ -16,6 +16,7 @@ class Config:
     """Places volumes on drives and keeps the registry; one of several processes leads, the others stand by."""
 
     nats_url: str = option("nats://127.0.0.1:4222", "NATS servers, comma-separated")
+    nats_nkey: str = option("", "file with the seed of the key by which NATS knows us; empty: none")
     subject_prefix: str = option(DEFAULT_PREFIX, "prefix of all subjects of this installation")
     registry: str = option(f"{ROOT_DIR}/registry.db", "file of the registry, made if it is missing; or kubernetes")
     kubeconfig: str = option("", "file that says where the API server is; none: the pod's service account")

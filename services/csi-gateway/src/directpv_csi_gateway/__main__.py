@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry
 
+from directpv_common.access.nkey import key_of
 from directpv_common.config import load
 from directpv_common.errors import DirectPVError
 from directpv_common.greeting import silent
@@ -46,7 +47,7 @@ class Gateway:
         self._registry = CollectorRegistry()
         self._calls = Calls(self._registry)
         name = f"directpv-csi-gateway {config.node_name}".strip()
-        self._bus = Line(config.nats_url, name=name, prefix=config.subject_prefix)
+        self._bus = Line(config.nats_url, name=name, prefix=config.subject_prefix, nkey=key_of(config.nats_nkey))
 
     def not_ready(self) -> str:
         """Return why calls cannot be answered now, or an empty string."""

@@ -27,6 +27,7 @@ class Config:
     mode: Mode = option(Mode.ALL, "controller, node or all")  # noqa: RUF009 - an enum member is immutable
     node_name: str = option("", "name of this node; needed unless the mode is controller")
     nats_url: str = option("nats://127.0.0.1:4222", "NATS servers, comma-separated")
+    nats_nkey: str = option("", "file with the seed of the key by which NATS knows us; empty: none")
     subject_prefix: str = option(DEFAULT_PREFIX, "subject prefix of the installation")
     drain_seconds: float = option(20.0, "how long running calls may go on after SIGTERM")
     http_host: str = option("0.0.0.0", "address to serve metrics and probes on")  # noqa: S104 - pods are probed from outside

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from typing import Final
 
+from directpv_common.access.nkey import key_of
 from directpv_common.api import Node
 from directpv_common.bus import Bus, connect_bus
 from directpv_common.errors import Unavailable
@@ -168,6 +169,7 @@ class Agent:
                     name=f"nodeagent {config.node_name}",
                     prefix=config.subject_prefix,
                     within=CONNECT_SECONDS,
+                    nkey=key_of(config.nats_nkey),
                 ) as bus:
                     await self._serve(bus)
             except* Unavailable as group:

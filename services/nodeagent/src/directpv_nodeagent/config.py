@@ -22,6 +22,7 @@ class Config:
     node_name: NodeName = option(_HOSTNAME, "name of this node, as Kubernetes knows it")  # noqa: RUF009 - immutable
     root: str = option(ROOT_DIR, "directory below which drives are mounted")
     nats_url: str = option("nats://127.0.0.1:4222", "comma-separated URLs of NATS servers")
+    nats_nkey: str = option("", "file with the seed of the key by which NATS knows us; empty: none")
     subject_prefix: str = option(DEFAULT_PREFIX, "subject prefix of the installation")
     devices: tuple[str, ...] = option(
         ("*",), "kernel names that may be touched, as shell patterns, such as nvme*; loop devices only if named"
