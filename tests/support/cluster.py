@@ -17,9 +17,10 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 import directpv_common.messages as m
 from directpv_cli.commands import discover, listing
-from directpv_cli.local import processes, stack, start, stop
+from directpv_cli.local import keys, processes, stack, start, stop
 from directpv_cli.local.csi_client import CsiClient, capability, connect
 from directpv_cli.reading import drives_yaml
+from directpv_common.access.nkey import Nkey, read_seed
 from directpv_common.bus import Bus, connect_bus
 from directpv_common.errors import DirectPVError
 from directpv_csi_gateway.pb import csi_pb2 as csi
@@ -40,6 +41,11 @@ class Cluster:
     def socket(self) -> str:
         return self.stack.nodes[0].csi_socket
 
+    @property
+    def key(self) -> Nkey:
+        """The administrator's key."""
+        return read_seed(keys.key_file(self.stack.directory, keys.ADMINISTRATOR))
+
     def kill(self, name: str) -> None:
         """End a service as a crash would."""
         processes.kill(self.stack.process(name))
@@ -58,7 +64,7 @@ class Cluster:
 
     @contextlib.asynccontextmanager
     async def bus(self) -> AsyncIterator[Bus]:
-        async with connect_bus(self.stack.nats_url, name="test", prefix="directpv.v1") as bus:
+        async with connect_bus(self.stack.nats_url, name="test", prefix="directpv.v1", nkey=self.key) as bus:
             yield bus
 
     @contextlib.asynccontextmanager

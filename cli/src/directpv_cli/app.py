@@ -7,7 +7,7 @@ import typer
 from directpv_cli.reading.settings import settings
 from directpv_cli.verbs.changing import cordon, label_drives, uncordon
 from directpv_cli.verbs.devices import discover, init
-from directpv_cli.verbs.flags import Kubeconfig, NatsUrl, Prefix, Quiet
+from directpv_cli.verbs.flags import Kubeconfig, NatsNkey, NatsUrl, Prefix, Quiet
 from directpv_cli.verbs.installing import install, uninstall
 from directpv_cli.verbs.looking import events, info, list_drives, list_volumes
 from directpv_cli.verbs.repairing import repair
@@ -50,12 +50,13 @@ app = typer.Typer(
 @app.callback()
 def flags(
     nats_url: NatsUrl = settings.nats_url,
+    nats_nkey: NatsNkey = "",
     kubeconfig: Kubeconfig = "",
     prefix: Prefix = settings.prefix,
     quiet: Quiet = False,
 ) -> None:
     """Take the flags that every verb has."""
-    settings.nats_url, settings.kubeconfig = nats_url, kubeconfig
+    settings.nats_url, settings.nats_nkey, settings.kubeconfig = nats_url, nats_nkey, kubeconfig
     settings.prefix, settings.quiet = prefix, quiet
 
 

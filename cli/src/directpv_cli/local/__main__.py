@@ -76,6 +76,19 @@ def status(state_dir: StateDir = DEFAULT_DIR) -> None:
         raise typer.Exit(1)
 
 
+@app.command("nats-context")
+def nats_context(state_dir: StateDir = DEFAULT_DIR) -> None:
+    """Write a context for the nats CLI, with an observer's key: nats --context directpv sub 'directpv.v1.evt.>'."""
+    from directpv_cli.local import nats_context as command
+    from directpv_cli.local import stack
+
+    try:
+        path = command.write(stack.load(state_dir.absolute()))
+    except (stack.StackError, OSError) as error:
+        fail(str(error))
+    say(f"{path} written; use it by: nats --context {command.CONTEXT} micro ls")
+
+
 @app.command()
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running at the end.")] = False,

@@ -1,5 +1,6 @@
 """What ``up`` and ``status`` print."""
 
+from directpv_cli.local.nats_context import CONTEXT
 from directpv_cli.local.stack import Stack
 from directpv_cli.showing import tables
 from directpv_cli.showing.lines import say
@@ -28,5 +29,5 @@ def show(stack: Stack) -> None:
         f"export DIRECTPV_NATS_URL={stack.nats_url}\n"
         "kubectl-directpv discover && kubectl-directpv init drives.yaml --dangerous\n"
         "kubectl-directpv info; kubectl-directpv list drives; kubectl-directpv events --watch\n"
-        f"nats --server {stack.nats_url} sub 'directpv.v1.evt.>'; nats --server {stack.nats_url} micro ls"
+        f"directpv nats-context; nats --context {CONTEXT} sub 'directpv.v1.evt.>'; nats --context {CONTEXT} micro ls"
     )

@@ -3,17 +3,19 @@
 They are nats-server, controllers, and per simulated node an agent and a CSI gateway.
 """
 
+import json
 import sys
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from directpv_cli.local import processes
+from directpv_cli.local import keys, processes
 from directpv_cli.local.processes import MARK, Process
 from directpv_common.units import MIB
 
 FILE: Final = "stack.json"
+NATS_CONFIG: Final = "nats.conf"
 HEARTBEAT_SECONDS: Final = 0.5
 REBUILD_SECONDS: Final = 1.5
 """Nodes of one machine are heard within a few heartbeats: the first init need not wait as in a cluster."""
@@ -89,7 +91,8 @@ class Stack(msgspec.Struct, kw_only=True):
 
     def _command(self, name: str) -> tuple[list[str], dict[str, str]]:
         kind, _, rest = name.partition("-")
-        common = {"DIRECTPV_NATS_URL": self.nats_url}
+        user = keys.CONTROLLER if kind == "controller" else name
+        common = {"DIRECTPV_NATS_URL": self.nats_url, "DIRECTPV_NATS_NKEY": str(keys.key_file(self.directory, user))}
         if kind == "nats":
             return self._nats(), {}
         if kind == "controller":
@@ -117,9 +120,16 @@ class Stack(msgspec.Struct, kw_only=True):
 
     def _nats(self) -> list[str]:
         program = Path(sys.executable).with_name("nats-server")
-        host, port = self.nats_url.removeprefix("nats://").split(":")
-        store = str(self.directory / "nats")
-        return [str(program), "--addr", host, "--port", port, "--jetstream", "--store_dir", store]
+        return [str(program), "--config", str(self.directory / NATS_CONFIG)]
+
+    def configure_nats(self) -> None:
+        """Make keys for everybody who speaks on the bus, and write nats-server's configuration."""
+        users = keys.make(self.directory, (node.name for node in self.nodes))
+        where = json.dumps(self.nats_url.removeprefix("nats://"))
+        store = json.dumps(str(self.directory / "nats"))
+        text = f"listen: {where}\njetstream {{ store_dir: {store} }}\n{users}"
+        (self.directory / NATS_CONFIG).write_text(text)
+        keys.publish(self.directory, self.nats_url)
 
 
 def load(directory: Path) -> Stack:

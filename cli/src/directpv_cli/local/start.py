@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import directpv_common.messages as m
-from directpv_cli.local import disks, processes
+from directpv_cli.local import disks, keys, processes
 from directpv_cli.local.ports import free_port
 from directpv_cli.local.processes import MARK, wait_until
 from directpv_cli.local.stack import NodeStack, Options, Stack, StackError
 from directpv_cli.local.stop import down
+from directpv_common.access.nkey import read_seed
 from directpv_common.api import Controller, Endpoint, Node
 from directpv_common.bus import connect_bus
 from directpv_common.errors import DirectPVError
@@ -49,6 +50,7 @@ def up(options: Options) -> Stack:
         stack.quota = "required" if disks.quota_supported(directory) else "best-effort"
         stack.nats_url = f"nats://127.0.0.1:{options.nats_port or free_port()}"
         stack.save()
+        stack.configure_nats()
         for name in stack.services():
             stack.start(name)
             if name == "nats":
@@ -130,7 +132,8 @@ async def _all_answer(stack: Stack) -> None:
     Raises:
         StackError: One does not; shows the end of its log.
     """
-    async with connect_bus(stack.nats_url, name="directpv up", prefix=DEFAULT_PREFIX) as bus:
+    key = read_seed(keys.key_file(stack.directory, keys.ADMINISTRATOR))
+    async with connect_bus(stack.nats_url, name="directpv up", prefix=DEFAULT_PREFIX, nkey=key) as bus:
         calls: list[tuple[str, Endpoint[Any, Any], object, str | None]] = [
             ("controller-1", Controller.NODE_LIST, m.ListNodes(limit=1, paged=True), None),
             *((f"nodeagent-{node.name}", Node.NODE_GET, m.Empty(), node.name) for node in stack.nodes),

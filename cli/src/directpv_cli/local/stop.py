@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from directpv_cli.local import disks, processes
+from directpv_cli.local import disks, keys, processes
 from directpv_cli.local.processes import Process
 from directpv_cli.local.stack import FILE, StackError, load
 
@@ -23,6 +23,7 @@ def down(directory: Path) -> None:
         disks.undo(directory)
     except (disks.DiskError, TimeoutError) as error:
         raise StackError(str(error)) from error
+    keys.withdraw(directory, load(directory).nats_url)
     shutil.rmtree(directory)
 
 

@@ -20,7 +20,9 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
     import contextlib
     import logging
 
+    from directpv_cli.reaching.local_key import found_key
     from directpv_cli.reaching.way import reached
+    from directpv_common.access.nkey import key_of
     from directpv_common.bus import cancellation_heeded, connect_bus
     from directpv_common.errors import DirectPVError
 
@@ -30,7 +32,8 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
     async def connected() -> T:
         async with contextlib.AsyncExitStack() as stack:
             url = await stack.enter_async_context(reached(settings.nats_url, settings.kubeconfig))
-            bus = connect_bus(url, name="kubectl-directpv", prefix=settings.prefix, within=CONNECT_SECONDS)
+            nkey = key_of(settings.nats_nkey or found_key(url))
+            bus = connect_bus(url, name="kubectl-directpv", prefix=settings.prefix, within=CONNECT_SECONDS, nkey=nkey)
             with cancellation_heeded():  # Ctrl-C just while the server greets
                 entered = await stack.enter_async_context(bus)
             return await work(entered)

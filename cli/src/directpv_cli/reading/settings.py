@@ -9,6 +9,8 @@ class Settings:
 
     nats_url: str = ""
     """Empty: see :mod:`directpv_cli.reaching.way`."""
+    nats_nkey: str = ""
+    """File with the seed of a key; empty: that of the local stack at the URL, if there is one."""
     kubeconfig: str = ""
     prefix: str = "directpv.v1"
     quiet: bool = False

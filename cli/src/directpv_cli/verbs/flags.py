@@ -15,6 +15,14 @@ NatsUrl = Annotated[
         help="NATS server of the installation [through kubectl if there is a kubeconfig, else the local stack's].",
     ),
 ]
+NatsNkey = Annotated[
+    str,
+    typer.Option(
+        "--nats-nkey",
+        envvar="DIRECTPV_NATS_NKEY",
+        help="File with the seed of the key by which that server knows you [the local stack's, if it is there].",
+    ),
+]
 Kubeconfig = Annotated[
     str, typer.Option("--kubeconfig", help="Path of the kubeconfig file of the cluster [as kubectl].")
 ]
