@@ -47,6 +47,7 @@ def calls(of: dict[str, str], *names: str) -> set[str]:
 
 CSI = ("VOLUME_CREATE", "VOLUME_DELETE", "VOLUME_EXPAND", "VOLUME_GET", "VOLUME_LIST", "CAPACITY_GET")
 NODE_PATH = (
+    "NODE_GET",
     "VOLUME_STAGE",
     "VOLUME_PUBLISH",
     "VOLUME_UNPUBLISH",

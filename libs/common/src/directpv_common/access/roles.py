@@ -78,6 +78,7 @@ TABLE: Final[Mapping[Role, _Row]] = {
     ),
     Role.NODE_GATEWAY: _Row(
         publish=(
+            "{p}.node.{node}.node.get",
             "{p}.node.{node}.volume.stage",
             "{p}.node.{node}.volume.publish",
             "{p}.node.{node}.volume.unpublish",
