@@ -22,6 +22,7 @@ from directpv_nodeagent.drives.inspection import Host
 from directpv_nodeagent.drives.takeover import lay_out, take_over
 from directpv_nodeagent.layout import volume_dirs
 from directpv_nodeagent.layout.core.held import Contents, DriveView
+from directpv_nodeagent.layout.core.layout import RETIRED
 from directpv_nodeagent.layout.drive_dir import open_drive
 from directpv_nodeagent.linux import quota
 from directpv_nodeagent.volumes import remains
@@ -29,7 +30,7 @@ from integration.nodeagent.harness import Loops, run
 from support.node_client import MIB
 
 FSUUID = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
-CHANGING = ("mkdir", "rename", "unlink", "rmdir", "fsync", "fchmod", "symlink")
+CHANGING = ("mkdir", "rename", "unlink", "rmdir", "fsync", "fchmod", "symlink", "setxattr", "removexattr")
 KILLED, DONE = 9, 0
 RECORD = VolumeRecord(name="pvc-1", fsuuid=FSUUID, capacity=20 * MIB)
 
@@ -115,8 +116,9 @@ def clean(view: DriveView) -> None:
     for path in Path(view.path).iterdir():
         if not path.name.startswith("."):
             shutil.rmtree(path)
-    for path in (Path(view.path) / ".directpv/volumes").glob("*"):
-        path.unlink()
+    for kind in ("volumes", "held"):
+        for path in (Path(view.path) / ".directpv" / kind).glob("*"):
+            path.unlink()
 
 
 def test_making_a_volume_can_be_cut_short_anywhere(host: Host, facts: DeviceFacts, view: DriveView) -> None:
@@ -171,6 +173,7 @@ def test_removing_a_volume_can_be_cut_short_anywhere(host: Host, facts: DeviceFa
         assert whole == (Path(view.path) / "pvc-1").exists()
         if whole:
             assert (Path(view.path) / "pvc-1/dir/file").read_text() == "x"
+            assert RETIRED not in os.listxattr(Path(view.path) / "pvc-1"), "else a person who renames it loses it"
         remove()
         found = contents(host, facts)
         assert found.volumes.keys() == {"pvc-2"}

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from directpv_common.api import Node
-from directpv_common.errors import FailedPrecondition, Fenced, Unavailable
+from directpv_common.errors import DriveFault, FailedPrecondition, Fenced, Unavailable
 from directpv_common.messages import DriveRecord, Fence, RemoveVolume, UpdateDrive, VolumeRecord
 from directpv_common.names import AccessTier, project_id
 from directpv_common.subjects import Subjects
 from directpv_common.wire import encode
+from directpv_nodeagent.layout.core.layout import RETIRED
 from directpv_nodeagent.linux import quota
 from integration.nodeagent.harness import AgentProcess, run
 from support.node_client import MIB, Client, eventually
@@ -27,6 +28,12 @@ def path_of(agent: AgentProcess, drive: str) -> Path:
 
 def record_file(agent: AgentProcess, drive: str, name: str) -> Path:
     return path_of(agent, drive) / ".directpv/volumes" / f"{name}.json"
+
+
+def mark(agent: AgentProcess, drive: str, kind: str, name: str) -> Path:
+    path = path_of(agent, drive) / ".directpv" / kind
+    path.mkdir(exist_ok=True)
+    return path / name
 
 
 class TestPrepare:
@@ -115,6 +122,59 @@ class TestPrepare:
         with pytest.raises(Exception, match="gone"):
             await client.stage("pvc-1", pods / "s")
         assert not (path_of(agent, drive) / "pvc-1").exists()
+
+    async def test_a_volume_of_which_directory_and_record_are_gone_is_not_staged_empty_either(
+        self, agent: AgentProcess, device: str, drive: str, client: Client, pods: Path
+    ) -> None:
+        await client.make_volume(drive, "pvc-1", incarnation="aa")
+        agent.kill(signal.SIGKILL)
+        (path_of(agent, drive) / "pvc-1").rmdir()
+        record_file(agent, drive, "pvc-1").unlink()
+        agent.start(device)
+        await agent.answers(client)
+
+        for incarnation in ("aa", ""):
+            with pytest.raises(DriveFault, match=r"directory of pvc-1 is gone.*put it back"):
+                await client.stage("pvc-1", pods / "s", fsuuid=drive, capacity=20 * MIB, incarnation=incarnation)
+            record = VolumeRecord(name="pvc-1", fsuuid=drive, capacity=20 * MIB, incarnation=incarnation)
+            assert "gone" in (await client.prepare(record))["pvc-1"]
+        assert not (path_of(agent, drive) / "pvc-1").exists()
+
+        assert await client.remove(drive, "pvc-1")
+        await client.make_volume(drive, "pvc-1")
+
+    async def test_a_later_volume_is_made_under_the_name_of_one_that_vanished(
+        self, agent: AgentProcess, device: str, drive: str, client: Client, pods: Path
+    ) -> None:
+        await client.make_volume(drive, "pvc-1", incarnation="aa")
+        agent.kill(signal.SIGKILL)
+        (path_of(agent, drive) / "pvc-1").rmdir()
+        record_file(agent, drive, "pvc-1").unlink()
+        agent.start(device)
+        await agent.answers(client)
+
+        await client.stage("pvc-1", pods / "s", fsuuid=drive, capacity=20 * MIB, incarnation="bb")
+        with pytest.raises(FailedPrecondition, match="another volume of that name"):
+            await client.stage("pvc-1", pods / "t", fsuuid=drive, capacity=20 * MIB, incarnation="aa")
+
+    async def test_volumes_that_an_earlier_version_made_are_known_by_name_after_one_start(
+        self, agent: AgentProcess, device: str, drive: str, client: Client, pods: Path
+    ) -> None:
+        await client.make_volume(drive, "pvc-1")
+        agent.kill(signal.SIGKILL)
+        mark(agent, drive, "held", "pvc-1").unlink()
+        mark(agent, drive, "held", "").rmdir()
+        agent.start(device)
+        await agent.answers(client)
+        await eventually(client.inventory, "the drive was looked at")
+        agent.kill(signal.SIGKILL)
+        (path_of(agent, drive) / "pvc-1").rmdir()
+        record_file(agent, drive, "pvc-1").unlink()
+        agent.start(device)
+        await agent.answers(client)
+
+        with pytest.raises(DriveFault, match="directory of pvc-1 is gone"):
+            await client.stage("pvc-1", pods / "s", fsuuid=drive, capacity=20 * MIB)
 
     async def test_a_link_in_place_of_a_volume_is_not_followed(
         self, agent: AgentProcess, drive: str, client: Client, base: Path, pods: Path
@@ -333,6 +393,8 @@ class TestCrash:
         (root / "unrecorded/file").write_text("x")
         (root / "unrecorded").rename(root / "unrecorded.deleted")
         record_file(agent, drive, "unrecorded").unlink()
+        for name in ("renamed", "unrecorded"):
+            os.setxattr(root / f"{name}.deleted", RETIRED, b"")
         (root / ".directpv/volumes/.tmp-0123").write_text("torn")
 
         agent.start(device)
@@ -341,6 +403,60 @@ class TestCrash:
         assert [v.record.name for v in held.volumes] == ["whole"]
         assert sorted(p.name for p in root.iterdir() if not p.name.startswith(".")) == ["whole"]
         assert sorted(p.name for p in (root / ".directpv/volumes").iterdir()) == ["whole.json"]
+
+    async def test_a_directory_that_somebody_renamed_is_not_destroyed_and_serves_again_under_its_name(
+        self, agent: AgentProcess, device: str, drive: str, client: Client, pods: Path
+    ) -> None:
+        root = path_of(agent, drive)
+        for name in ("recorded", "unknown"):
+            await client.make_volume(drive, name)
+            (root / name / "file").write_text("x")
+        agent.kill(signal.SIGKILL)
+        for name in ("recorded", "unknown"):
+            (root / name).rename(root / f"{name}.deleted")
+        record_file(agent, drive, "unknown").unlink()
+        (root / "mine.deleted").mkdir()
+        agent.start(device)
+        await agent.answers(client)
+
+        assert (await client.held(drive)).purging == ()
+        with pytest.raises(DriveFault, match=r"directory of recorded is gone.*rename recorded\.deleted back"):
+            await client.stage("recorded", pods / "s")
+        await client.make_volume(drive, "other")
+        assert await client.remove(drive, "other")  # a purge of something else does not sweep them away
+        assert sorted(p.name for p in root.glob("*.deleted")) == ["mine.deleted", "recorded.deleted", "unknown.deleted"]
+        (root / "recorded.deleted").rename(root / "recorded")
+        await client.stage("recorded", pods / "s")
+        assert (pods / "s/file").read_text() == "x"
+
+    async def test_what_is_kept_of_others_hinders_a_removal_rather_than_going_with_it(
+        self, agent: AgentProcess, drive: str, client: Client
+    ) -> None:
+        await client.make_volume(drive, "pvc-1")
+        backup = path_of(agent, drive) / "pvc-1.deleted"
+        backup.mkdir()
+        (backup / "file").write_text("x")
+
+        with pytest.raises(FailedPrecondition, match=r"pvc-1\.deleted was not made by DirectPV; give it another name"):
+            await client.remove(drive, "pvc-1")
+        assert (backup / "file").read_text() == "x"
+        backup.rename(backup.with_name("backup"))
+        assert await client.remove(drive, "pvc-1")
+
+    async def test_remains_of_an_earlier_version_are_purged_when_the_leader_repeats_its_order(
+        self, agent: AgentProcess, device: str, drive: str, client: Client
+    ) -> None:
+        await client.make_volume(drive, "pvc-1")
+        agent.kill(signal.SIGKILL)
+        root = path_of(agent, drive)
+        (root / "pvc-1").rename(root / "pvc-1.deleted")
+        record_file(agent, drive, "pvc-1").unlink()
+        mark(agent, drive, "held", "pvc-1").unlink()
+        agent.start(device)
+        await agent.answers(client)
+
+        assert await client.remove(drive, "pvc-1")
+        assert not (root / "pvc-1.deleted").exists()
 
     async def test_an_order_that_was_cut_short_is_ended_by_its_repeat(
         self, agent: AgentProcess, device: str, drive: str, client: Client

@@ -241,7 +241,7 @@ def test_a_volume_found_on_a_second_drive_takes_space_there_and_is_left_alone() 
     outcome = report(ledger, held(second, replace(volume.record, fsuuid=second.fsuuid)))
 
     assert told(outcome) == ["volume.conflict"]
-    assert (outcome.remove, outcome.prepare) == ([], [])
+    assert (outcome.remove, outcome.prepare) == ([], [volume.record]), "the node is told where the volume is"
     assert ledger.drives[second.fsuuid].free == 8 * GIB
     assert [text for text in ledger.check() if "belong to another drive" in text]
 
@@ -395,6 +395,41 @@ def test_a_volume_that_was_removed_is_destroyed_by_its_incarnation_and_never_one
     found = report(ledger, held(drive, second))
     assert (found.remove, found.prepare, ledger.volumes["v1"].seen) == ([], [], second.capacity)
     assert ledger.check() == []
+
+
+def marked(drive: m.DriveRecord, record: m.VolumeRecord, **fields: object) -> m.HeldDrive:
+    """The inventory of a drive whose only volume its node says more about."""
+    return replace(held(drive), volumes=(m.HeldVolume(record=record, **fields),))  # type: ignore[arg-type]
+
+
+def test_a_volume_that_two_drives_have_is_not_taken_in_from_whichever_reports_first() -> None:
+    first, second = drive_record(10 * GIB), drive_record(9 * GIB)
+    ledger = ledger_of(first, second)
+    for drive in (second, first):
+        outcome = report(ledger, marked(drive, volume_record("v1", drive), contested=True))
+        assert (told(outcome), outcome.remove) == (["volume.conflict"], [])
+    assert ledger.volumes == {}
+    assert [ledger.drives[drive.fsuuid].free for drive in (first, second)] == [9 * GIB, 8 * GIB], "both take space"
+
+
+def test_a_node_that_does_not_know_which_copy_is_the_volume_is_told_until_it_does() -> None:
+    first, second = drive_record(10 * GIB), drive_record(9 * GIB)
+    ledger = ledger_of(first, second)
+    record = place(ledger).record
+    copy = replace(record, fsuuid=second.fsuuid)
+    assert report(ledger, marked(first, record, contested=True)).prepare == [record]
+    assert report(ledger, marked(second, copy, contested=True)).prepare == [record]
+    assert report(ledger, marked(first, record, stray_of=second.fsuuid)).prepare == [record]
+    assert report(ledger, marked(second, copy, stray_of=first.fsuuid)).prepare == []
+    assert report(ledger, marked(first, record)).prepare == []
+
+
+def test_a_copy_on_another_node_is_told_and_no_order_is_given_to_that_node() -> None:
+    first, second = drive_record(10 * GIB), drive_record(9 * GIB, node="n2")
+    ledger = ledger_of(first, second)
+    record = place(ledger).record
+    outcome = take_in(ledger, "n2", BOOT, held(second, replace(record, fsuuid=second.fsuuid)))
+    assert (told(outcome), outcome.prepare, outcome.remove) == (["volume.conflict"], [], [])
 
 
 def test_another_volume_of_the_same_name_that_nobody_removed_is_told_and_left_alone() -> None:

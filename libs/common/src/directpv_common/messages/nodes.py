@@ -141,6 +141,10 @@ class HeldVolume(Message, frozen=True, kw_only=True):
 
     record: VolumeRecord
     use: VolumeUse = VolumeUse()
+    contested: bool = False
+    """Another drive of the node has a volume of that name too, and the node does not know which one is meant."""
+    stray_of: str = ""
+    """FSUUID of the drive that has the volume, as a leader said: this is a copy, and is not served."""
 
 
 class HeldDrive(Message, frozen=True, kw_only=True):

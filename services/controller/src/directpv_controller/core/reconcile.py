@@ -200,10 +200,16 @@ def _take_in_volume(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Ou
     record = found.record
     known = ledger.volumes.get(record.name)
     if known is None:
+        if found.contested or found.stray_of:
+            return _nobodys(drive, found, outcome)
         _unknown(ledger, drive, found, outcome)
         return 0
     if known.record.fsuuid != drive.fsuuid:
+        if found.stray_of != known.record.fsuuid and _is_beside(ledger, drive, known):
+            outcome.prepare.append(known.record)  # so that the node knows which one is the volume
         return _stray(drive, known, record, outcome)
+    if found.contested or found.stray_of:
+        outcome.prepare.append(known.record)
     if not is_same(known.record, record):
         return _earlier(ledger, drive, known, record, outcome)
     use, before = (found.use if found.use.staged or found.use.published else None), known.use
@@ -217,6 +223,19 @@ def _take_in_volume(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Ou
     else:
         _compare(ledger, drive, known, record, outcome)
     return 0
+
+
+def _nobodys(drive: Drive, found: HeldVolume, outcome: Outcome) -> int:
+    """Neither registry nor node know which of several drives has the volume: whichever came first would be chance."""
+    record = found.record
+    outcome.tell("volume", "conflict", record.name, drive=drive.fsuuid, registered="", capacity=record.capacity)
+    return record.capacity
+
+
+def _is_beside(ledger: Ledger, drive: Drive, known: Volume) -> bool:
+    """Tell whether the registry has the volume on another drive of the same node."""
+    home = ledger.drives.get(known.record.fsuuid)
+    return home is not None and home.known and home.record.node == drive.record.node
 
 
 def _unknown(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Outcome) -> None:

@@ -15,6 +15,7 @@ from directpv_common.messages import Condition, ConditionType, DriveStatus
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.drives.core.advice import advice_for
+from directpv_nodeagent.drives.core.identity import chosen, contested, doubt, mounted_at
 from directpv_nodeagent.drives.core.states import Observation, Step, step
 from directpv_nodeagent.drives.inspection import Host, NotOurs
 from directpv_nodeagent.drives.renewal import Renewal
@@ -63,9 +64,35 @@ class Drives:
 
     # ---- asked by others ----------------------------------------------------------------------------------------
 
-    def holder(self, name: str) -> Drive | None:
-        """Return the drive that has the volume, or None."""
-        return next((drive for drive in self.by_id.values() if name in drive.volumes), None)
+    def holders(self, name: str) -> list[Drive]:
+        """Return all drives that have a volume of that name, copies too."""
+        return [drive for drive in self.by_id.values() if name in drive.volumes]
+
+    def holder(self, name: str, hint: str = "", incarnation: str = "") -> Drive | None:
+        """Return the drive that has the volume, or None; :mod:`.core.identity` says how it is told from a copy.
+
+        Args:
+            name: The volume.
+            hint: The drive that its context names.
+            incarnation: The one that its context names.
+
+        Raises:
+            FailedPrecondition: There are only copies, or nobody knows which one is the volume.
+            Unavailable: Nobody knows it yet.
+        """
+        return chosen(name, self.holders(name), hint, incarnation, complete=self.scanned)
+
+    def holder_at(self, name: str, path: str) -> Drive | None:
+        """Return the drive of which a volume of that name is mounted at ``path``, or the one that has the volume.
+
+        Raises:
+            FailedPrecondition, Unavailable: As :meth:`holder`.
+        """
+        return mounted_at(name, self.holders(name), path) or self.holder(name)
+
+    def contested(self, drive: Drive) -> frozenset[str]:
+        """Return the volumes of ``drive`` of which it is not known whether they are the volume or a copy."""
+        return contested(drive, tuple(self.by_id.values()))
 
     def get(self, fsuuid: str) -> Drive:
         """Return a drive.
@@ -138,8 +165,19 @@ class Drives:
             drive.take(contents)
             drive.change(status=status, conditions=conditions)
         self.observe(fsuuid, drive, Observation.PRESENT_MOUNTED, "")
+        self._tell_contested(drive)
         self.on_change()
         return drive
+
+    def _tell_contested(self, drive: Drive) -> None:
+        """Tell of volumes that another drive has too; the other one's inventory says so from now on."""
+        for name in sorted(self.contested(drive)):
+            holders = self.holders(name)
+            for other in holders:
+                other.doubted()
+            cause = doubt(name, [each for each in holders if name not in each.strays])
+            log.warning("volume is on several drives", extra={"volume": name, "error": cause})
+            self.emit("volume", "conflict", name, drives=[each.fsuuid for each in holders], cause=cause)
 
     def add_unusable(self, facts: DeviceFacts, error: TakeOverFailed) -> Drive:
         """Take in a drive that is ours but could not be mounted, so that people see it and why."""

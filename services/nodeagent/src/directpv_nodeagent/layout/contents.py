@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from directpv_common.clock import now_rfc3339
 from directpv_common.messages import DriveRecord, VolumeRecord, VolumeUse
 from directpv_common.names import project_id
-from directpv_nodeagent.layout import volume_dirs
+from directpv_nodeagent.layout import marks, volume_dirs
 from directpv_nodeagent.layout.core.held import Contents, DriveView
-from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX
+from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, Mark
 from directpv_nodeagent.layout.core.places import use_of
 from directpv_nodeagent.layout.drive_dir import DriveDir
 from directpv_nodeagent.linux import files, quota
@@ -22,14 +22,16 @@ def read_contents(
 ) -> Contents:
     """Return what is on the drive; project ids and limits of its volumes hold on return.
 
-    - A record whose directory was renamed already: the removal was cut short; it is ended here.
+    - A record whose directory was renamed by us already: the removal was cut short; it is ended here.
+    - Remains that nobody marked were renamed by somebody else: they are left alone, and so is their record.
     - A directory with a limit but without record: upstream made it; it gets one.
     - Other directories without record may be anybody's: they are left alone, and can be staged by whoever knows them.
 
     Raises:
         OSError: The drive cannot be read or written.
     """
-    directories, remains = set(drive.volume_names()), set(drive.deleted_names())
+    directories = set(drive.volume_names())
+    remains = _retired(view, drive)
     volumes = drive.read_volumes()
     for name in [name for name in volumes if name not in directories and name in remains]:
         log.info("interrupted removal ended", extra={"drive": view.fsuuid, "volume": name})
@@ -43,15 +45,37 @@ def read_contents(
     for name, volume in volumes.items():
         if name in directories:
             with drive.volume(name) as directory:
+                marks.keep(directory)
                 projects[name] = volume_dirs.secure(view, directory, volume, projects)
+    _mark_held(drive, volumes)
     return Contents(
         view=view,
         record=record,
         volumes=volumes,
         projects=projects,
         uses=uses_in(table, view, volumes, staging),
+        strays=marks.read(drive, Mark.STRAY),
         purging={name: _limit(view, drive, projects.get(f"{name}{DELETED_SUFFIX}", 0)) for name in remains},
     )
+
+
+def _retired(view: DriveView, drive: DriveDir) -> set[str]:
+    """Return the volumes whose remains may be destroyed."""
+    retired: set[str] = set()
+    for name in drive.deleted_names():
+        with files.opened(f"{name}{DELETED_SUFFIX}", drive.root) as directory:
+            if marks.is_retired(directory):
+                retired.add(name)
+                continue
+        kept = f"{view.path}/{name}{DELETED_SUFFIX}"
+        log.warning("remains that DirectPV did not make are kept", extra={"drive": view.fsuuid, "path": kept})
+    return retired
+
+
+def _mark_held(drive: DriveDir, volumes: Mapping[str, VolumeRecord]) -> None:
+    """Mark the volumes of drives that earlier versions, or upstream, filled."""
+    held = marks.read(drive, Mark.HELD)
+    marks.put_all(drive, Mark.HELD, {name: v.incarnation for name, v in volumes.items() if name not in held})
 
 
 def uses_in(

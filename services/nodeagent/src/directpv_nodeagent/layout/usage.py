@@ -38,12 +38,13 @@ def measure(view: DriveView, name: str, capacity: int, seconds: float) -> Measur
     Raises:
         DriveFault: The volume's directory is gone.
     """
-    try:
-        with drive_of(view) as drive, drive.volume(name) as volume:
-            state = os.fstatvfs(drive.root)
-            used, inodes, exact = _use(view, volume, seconds)
-    except FileNotFoundError:
-        raise vanished(view, name) from None
+    with drive_of(view) as drive:
+        try:
+            with drive.volume(name) as volume:
+                state = os.fstatvfs(drive.root)
+                used, inodes, exact = _use(view, volume, seconds)
+        except FileNotFoundError:
+            raise vanished(drive, name) from None
     free = state.f_bavail * state.f_frsize
     return Measured(
         used=used,

@@ -1,8 +1,8 @@
 """What is done to volumes on a mounted drive. Every function blocks: call it in the drive's executor.
 
-Order is what makes a crash harmless: directory, project id and limit are on disk before the record that names them;
-a record grows before the limit does; the directory is renamed before the record goes. Whatever step is the last one,
-the same call again ends the work.
+Order is what makes a crash harmless: directory, project id and limit are on disk before the mark that there is such a
+volume, and that before the record; a record grows before the limit does; the directory is renamed before the record
+goes. Whatever step is the last one, the same call again ends the work.
 """
 
 import contextlib
@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from directpv_common.errors import DirectPVError, DriveFault
 from directpv_common.messages import DriveRecord, VolumeRecord
+from directpv_nodeagent.layout import marks
 from directpv_nodeagent.layout.core.held import DriveView
-from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, free_project_id, is_project_of
+from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, Mark, free_project_id, is_later, is_project_of
 from directpv_nodeagent.layout.drive_dir import DriveDir, open_drive
 from directpv_nodeagent.linux import quota
 
@@ -39,7 +40,8 @@ def prepare(
         view: The drive.
         records: What to keep.
         projects: Project ids in use on the drive.
-        recorded: Volumes that have a record already: their directory is never made anew, because it held data.
+        recorded: Volumes that have a record already: their directory is never made anew, because it held data. The
+            same holds for those that have only a mark left.
 
     Returns:
         Per volume its project id, or why it could not be prepared.
@@ -49,19 +51,28 @@ def prepare(
     """
     outcome: dict[str, int | DirectPVError] = {}
     known = dict(projects)
-    with drive_of(view) as drive, drive.records() as directory:
+    with drive_of(view) as drive, drive.records() as directory, marks.opened(drive, Mark.HELD) as held:
         for record in records:
+            may_make = record.name not in recorded and not _was_held(record, held)
             try:
-                known[record.name] = _make(view, drive, record, known, may_make=record.name not in recorded)
+                known[record.name] = _make(view, drive, record, known, may_make=may_make)
                 outcome[record.name] = known[record.name]
             except DirectPVError as error:
                 outcome[record.name] = error
         os.fsync(drive.root)
-        for record in records:
-            if isinstance(outcome[record.name], int):
-                drive.write_volume(record, directory, sync_parent=False)
+        made = [record for record in records if isinstance(outcome[record.name], int)]
+        if marks.put_each({record.name: record.incarnation for record in made}, held):
+            os.fsync(held)
+        for record in made:
+            drive.write_volume(record, directory, sync_parent=False)
         os.fsync(directory)
     return outcome
+
+
+def _was_held(record: VolumeRecord, held: int) -> bool:
+    """Tell whether the drive had this volume already, for all that is known: an empty one in its place is data lost."""
+    mark = marks.word_of(record.name, held)
+    return mark is not None and not is_later(mark, record.incarnation)
 
 
 def _make(view: DriveView, drive: DriveDir, record: VolumeRecord, known: Mapping[str, int], *, may_make: bool) -> int:
@@ -73,14 +84,14 @@ def _make(view: DriveView, drive: DriveDir, record: VolumeRecord, known: Mapping
             os.fsync(directory)
             return project
     except FileNotFoundError:
-        raise vanished(view, record.name) from None
+        raise vanished(drive, record.name) from None
 
 
-def vanished(view: DriveView, name: str) -> DriveFault:
-    """Return the error for a volume that has a record but no directory."""
+def vanished(drive: DriveDir, name: str) -> DriveFault:
+    """Return the error for a volume that the drive had, and that has no directory any more."""
+    back = f"rename {name}{DELETED_SUFFIX} back" if name in drive.deleted_names() else "put it back from a copy"
     return DriveFault(
-        f"the directory of {name} is gone from drive {view.fsuuid}, not by DirectPV; put it back from a copy, "
-        "or delete the volume"
+        f"the directory of {name} is gone from drive {drive.fsuuid}, not by DirectPV; {back}, or delete the volume"
     )
 
 
@@ -151,13 +162,22 @@ def resize(view: DriveView, record: VolumeRecord, known: Mapping[str, int]) -> i
                 os.fsync(volume)
                 return project
         except FileNotFoundError:
-            raise vanished(view, record.name) from None
+            raise vanished(drive, record.name) from None
 
 
 def write_volume_record(view: DriveView, record: VolumeRecord) -> None:
     """Keep a volume's record on its drive; durable on return."""
     with drive_of(view) as drive, drive.records() as directory:
         drive.write_volume(record, directory)
+
+
+def mark_stray(view: DriveView, name: str, home: str) -> None:
+    """Keep on the drive that what it has of a volume is a copy of what ``home`` has; or, if that is empty, that not."""
+    with drive_of(view) as drive:
+        if home:
+            marks.put_all(drive, Mark.STRAY, {name: home})
+        else:
+            marks.drop(drive, Mark.STRAY, name)
 
 
 def write_drive_record(view: DriveView, record: DriveRecord) -> None:

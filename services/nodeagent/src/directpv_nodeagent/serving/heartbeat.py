@@ -71,7 +71,8 @@ class Heartbeat:
         told: list[HeldDrive] = []
         room = PAGE_BYTES if request.paged else math.inf
         while wanted and (room > 0 or not told):
-            held = self._drives.by_id[wanted.pop(0)].held("" if told else request.after, room)
+            drive = self._drives.by_id[wanted.pop(0)]
+            held = drive.held("" if told else request.after, room, self._drives.contested(drive))
             room -= len(encode(held)) if request.paged else 0
             told.append(held)
             if held.more:

@@ -239,7 +239,7 @@ def _volume(view: DriveView, name: str) -> Iterator[int]:
         try:
             directory = stack.enter_context(drive.volume(name))
         except FileNotFoundError:
-            raise volume_dirs.vanished(view, name) from None
+            raise volume_dirs.vanished(drive, name) from None
         yield directory
 
 

@@ -61,6 +61,7 @@ class LeaderOrders:
     async def _prepare_on(self, fsuuid: str, records: list[VolumeRecord]) -> dict[str, str]:
         """Prepare volumes of one drive; return those that failed."""
         try:
+            await self._note_homes(fsuuid, records)
             drive = self._work.drives.get(fsuuid)
             self._note_labels(drive, records)
             drive.check_usable()
@@ -73,6 +74,29 @@ class LeaderOrders:
                         drive.release(record.name)
         except DirectPVError as error:
             return {record.name: error.message for record in records}
+
+    async def _note_homes(self, fsuuid: str, records: list[VolumeRecord]) -> None:
+        """Take in that volumes are on this drive, and that what other drives have under their names are copies.
+
+        It counts at once, and is kept on the drives of the copies, as far as these can be written.
+        """
+        for record in records:
+            for drive in self._work.drives.holders(record.name):
+                home = "" if drive.fsuuid == fsuuid else fsuuid
+                if drive.set_stray(record.name, home):
+                    log.info("volume or copy", extra={"volume": record.name, "drive": drive.fsuuid, "stray_of": home})
+                    self._work.drives.on_change()
+                    await self._keep_home(drive, record.name, home)
+
+    async def _keep_home(self, drive: Drive, name: str, home: str) -> None:
+        if drive.trouble():
+            return
+        view = drive.view
+        try:
+            async with self._work.turns.take(name, kind="prepare") as turn:
+                await self._work.on(turn, drive, lambda: volume_dirs.mark_stray(view, name, home), f"marking {name}")
+        except DirectPVError as error:
+            log.warning("copy not marked", extra={"volume": name, "drive": drive.fsuuid, "error": error.message})
 
     def _note_labels(self, drive: Drive, records: list[VolumeRecord]) -> None:
         """On a drive that has failed, let labels count at once: whoever suspends its volumes wants pods to start now.
@@ -105,9 +129,11 @@ class LeaderOrders:
 
     def _check(self, drive: Drive, name: str) -> None:
         checked(name)
-        holder = self._work.drives.holder(name)
-        if holder is not None and holder is not drive:
-            raise FailedPrecondition(f"{name} is on {holder.describe()} already")
+        holders = self._work.drives.holders(name)
+        if holders and drive not in holders:
+            raise FailedPrecondition(
+                f"{name} is on {holders[0].describe()} already; rename its directory there if that is no copy to keep"
+            )
 
     async def _make(self, drive: Drive, wanted: list[VolumeRecord], turn: Turn) -> dict[str, str]:
         if not wanted:
@@ -151,7 +177,7 @@ class LeaderOrders:
                 log.warning("a later volume of that name is kept", extra={"volume": name, "drive": fsuuid})
                 return VolumeRemoved(purged=True)
             had, left = await self._work.on(turn, drive, lambda: _take_off(view, name), f"removing {name}")
-            if had or name in drive.volumes:
+            if had or name in drive.volumes or (left and name not in drive.purging):
                 drive.retire(name, left)
                 self._work.emit("volume", "removed", name, drive=fsuuid)
                 self._work.drives.on_change()

@@ -25,6 +25,7 @@ from directpv_common.messages import (
     VolumeStats,
 )
 from directpv_common.singleflight import SingleFlight
+from directpv_nodeagent.drives.core.identity import mounted_at
 from directpv_nodeagent.drives.turns import Turn
 from directpv_nodeagent.drives.work import WORK_SECONDS
 from directpv_nodeagent.layout import usage, volume_dirs
@@ -60,7 +61,7 @@ class NodeVolumes:
         flags = mount_flags(request.mount_flags, read_only=request.read_only)
         wanted = Publication(request.staging_path, request.target_path, flags, request.single_writer)
         async with self._work.turns.take(name, kind="publish", target=request.target_path) as turn:
-            drive = self._work.holder(name)
+            drive = self._work.holder(name, request.staging_path)
             suspended = drive.suspended(name)
             if suspended:
                 outcome = await self._work.stand_in_at(turn, drive, name, request.target_path, binding.TARGET)
@@ -128,7 +129,8 @@ class NodeVolumes:
         unpublish = kind == "unpublish"
         field = binding.TARGET if unpublish else binding.STAGING
         async with self._work.turns.take(name, kind=kind, target=path if unpublish else "") as turn:
-            drive = self._work.drives.holder(name)
+            holders = self._work.drives.holders(name)
+            drive = mounted_at(name, holders, path) or next(iter(holders), None)
             # Threads apart from the drive's: those may hang, and pods must be able to leave a dead drive.
             key = f"unmounting {drive.fsuuid if drive else 'volumes'}"
             device = drive.view.device if drive else ""
@@ -157,7 +159,7 @@ class NodeVolumes:
     async def _expand(self, request: ExpandNodeVolume) -> Message:
         name, stand_in = checked(request.name), self._work.stand_in
         async with self._work.turns.take(name, kind="expand") as turn:
-            drive = self._work.holder(name)
+            drive = self._work.holder(name, request.volume_path)
             drive.check_usable()
             view, known, record = drive.view, dict(drive.projects), drive.volumes[name]
             await self._work.on(
@@ -184,7 +186,7 @@ class NodeVolumes:
     async def stats(self, request: StatVolume) -> VolumeStats:
         """Tell how full the volume is, and whether its drive is well; reads only, so it waits for nobody."""
         name, stand_in = checked(request.name), self._work.stand_in
-        drive = self._work.holder(name)
+        drive = self._work.holder(name, request.volume_path)
         view, record = drive.view, drive.volumes[name]
         turn = Turn(self._work.drives.executors, "stats", "")
         if not drive.trouble():  # else it may be mounted dead, covered, or nowhere; it is abnormal wherever it is

@@ -1,6 +1,7 @@
 """Takes volumes away and deletes what remains of them. Blocks: call it in the drive's executor.
 
-The directory is renamed before the record goes, and both before a reply; the limit stays until the data is gone.
+What may be destroyed is marked, then the directory is renamed, then the record goes, all before a reply; the limit
+stays until the data is gone. Remains without mark are not ours to destroy: somebody renamed a directory.
 """
 
 import contextlib
@@ -8,8 +9,10 @@ import errno
 import os
 from collections.abc import Iterator, Mapping
 
+from directpv_common.errors import FailedPrecondition
+from directpv_nodeagent.layout import marks
 from directpv_nodeagent.layout.core.held import DriveView
-from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX
+from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, Mark
 from directpv_nodeagent.layout.drive_dir import DriveDir, checked
 from directpv_nodeagent.layout.volume_dirs import drive_of, ids_of_others
 from directpv_nodeagent.linux import files, quota
@@ -17,11 +20,34 @@ from directpv_nodeagent.volumes.purge import Purge
 
 
 def retire(view: DriveView, name: str) -> bool:
-    """Take a volume away: rename its directory, then remove its record, both durably. Tell whether data remains."""
+    """Take a volume away: mark it, rename its directory, remove its record, each durably. Tell whether data remains.
+
+    Raises:
+        FailedPrecondition: The name of its remains is taken by a directory that DirectPV did not rename.
+    """
     with drive_of(view) as drive:
+        _mark(drive, name)
         drive.retire(name)
         drive.remove_record(name)
+        for kind in Mark:
+            marks.drop(drive, kind, name)
         return name in drive.deleted_names()
+
+
+def _mark(drive: DriveDir, name: str) -> None:
+    """Mark what is to be destroyed: the volume's directory, else what is left of it."""
+    here = name in drive.volume_names()
+    with contextlib.ExitStack() as stack:
+        left = stack.enter_context(_remains(drive, name)) if name in drive.deleted_names() else None
+        if left is not None and here and not marks.is_retired(left):
+            raise FailedPrecondition(
+                f"{name} cannot be removed: {drive.path}/{name}{DELETED_SUFFIX} was not made by DirectPV; "
+                "give it another name, or remove it"
+            )
+        if here:
+            marks.retire(stack.enter_context(drive.volume(name)))
+        elif left is not None:
+            marks.retire(left)
 
 
 def purge_some(view: DriveView, name: str, seconds: float) -> bool:

@@ -2,12 +2,13 @@
 
 import logging
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from directpv_common.clock import now_rfc3339
-from directpv_common.errors import FailedPrecondition, NotFound
+from directpv_common.errors import FailedPrecondition, NotFound, Unavailable
 from directpv_common.messages import Done, Message, StageVolume, VolumeRecord
 from directpv_common.singleflight import SingleFlight
+from directpv_nodeagent.drives.core.identity import doubt
 from directpv_nodeagent.drives.core.orders import is_another
 from directpv_nodeagent.drives.turns import Turn
 from directpv_nodeagent.layout import volume_dirs
@@ -22,6 +23,17 @@ log = logging.getLogger(__name__)
 
 TAG_SECONDS: Final = 3600.0
 """Staging may first have to give each file of a volume that upstream left without project id one."""
+
+
+class _Found(NamedTuple):
+    """What one drive has of a volume without record."""
+
+    drive: Drive
+    there: bool
+    """It has a directory of that name."""
+    named: bool
+    """The volume context names the drive, and says how large the volume is."""
+    capacity: int
 
 
 class Staging:
@@ -39,7 +51,8 @@ class Staging:
         name = checked(request.name)
         flags = mount_flags(request.mount_flags)
         async with self._work.turns.take(name, kind="stage") as turn:
-            drive = self._work.drives.holder(name) or await self._restore(turn, request)
+            drive = self._work.drives.holder(name, request.fsuuid, request.incarnation)
+            drive = drive or await self._restore(turn, request)
             if drive.suspended(name):  # also, and above all, on a drive that has failed
                 await self._work.stand_in_at(turn, drive, name, request.staging_path, binding.STAGING)
                 return Done()
@@ -65,25 +78,35 @@ class Staging:
 
         Raises:
             NotFound: Nothing is known of the volume on this node.
-            FailedPrecondition: It is there, but nobody says how large it is; or its drive cannot be used.
+            FailedPrecondition: It is there, but nobody says how large it is, or several drives have a directory of that
+                name; or its drive cannot be used.
+            Unavailable: Not all drives were looked at, and only the name speaks for the one that has it.
             OutOfRange: The drive has no space for it.
         """
-        name = request.name
-        for drive in self._hinted(request):
-            view = drive.view
-            look = partial(volume_dirs.find, view, name)
-            there, limit = await self._work.on(turn, drive, look, f"looking for {name}")
-            capacity = limit or request.capacity
-            if not there and (drive.fsuuid != request.fsuuid or not capacity):
-                continue
-            if not capacity:
-                raise FailedPrecondition(
-                    f"{name} is on {drive.describe()}, but without record, limit and size in its volume context; "
-                    "the controller will tell its size"
-                )
-            await self._make(turn, drive, request, capacity, there=there)
-            return drive
-        raise NotFound(f"no drive of node {self._work.drives.host.node} has volume {name}")
+        name, found = request.name, [await self._look(turn, drive, request) for drive in self._hinted(request)]
+        places = [place for place in found if place.there or place.named]
+        if not places:
+            raise NotFound(f"no drive of node {self._work.drives.host.node} has volume {name}")
+        if len(places) > 1:
+            raise FailedPrecondition(doubt(name, [place.drive for place in places]))
+        ((drive, there, _, capacity),) = places
+        if not request.fsuuid and not self._work.drives.scanned:
+            raise Unavailable(f"{name}: the drives of this node are still being looked at; repeat soon")
+        if not capacity:
+            raise FailedPrecondition(
+                f"{name} is on {drive.describe()}, but without record, limit and size in its volume context; "
+                "the controller will tell its size"
+            )
+        await self._make(turn, drive, request, capacity, there=there)
+        return drive
+
+    async def _look(self, turn: Turn, drive: Drive, request: StageVolume) -> "_Found":
+        """Look for a directory without record on one drive."""
+        view, name = drive.view, request.name
+        look = partial(volume_dirs.find, view, name)
+        there, limit = await self._work.on(turn, drive, look, f"looking for {name}")
+        capacity = limit or request.capacity
+        return _Found(drive, there, drive.fsuuid == request.fsuuid and bool(capacity), capacity)
 
     def _hinted(self, request: StageVolume) -> list[Drive]:
         """Return the drives that may have a volume without record: the one that the request names, or all."""

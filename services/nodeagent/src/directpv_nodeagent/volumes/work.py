@@ -22,13 +22,15 @@ class VolumeWork(Work):
         """The agent's root directory."""
         return self.drives.host.root
 
-    def holder(self, name: str) -> Drive:
-        """Return the drive that has the volume.
+    def holder(self, name: str, path: str) -> Drive:
+        """Return the drive that has the volume; of several with that name, the one that shows it at ``path``.
 
         Raises:
             NotFound: None of this node has.
+            FailedPrecondition: There are only copies of it, or nobody knows which one is the volume.
+            Unavailable: Nobody knows it yet.
         """
-        drive = self.drives.holder(name)
+        drive = self.drives.holder_at(name, path)
         if drive is None:
             raise NotFound(f"no drive of node {self.drives.host.node} has volume {name}")
         return drive

@@ -1,7 +1,8 @@
 """A drive in the agent's memory: its record, its volumes, where they are mounted. The truth is on the drive."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -68,6 +69,8 @@ class Contents:
     uses: dict[str, VolumeUse]
     purging: dict[str, int]
     """Volumes whose remains wait to be purged, with the bytes that they may still take."""
+    strays: dict[str, str] = field(default_factory=dict)
+    """Copies of volumes that the leader said are on another drive, with that drive."""
 
 
 class Drive:
@@ -91,6 +94,7 @@ class Drive:
         self.projects: dict[str, int] = {}
         self.staging_paths: dict[str, str] = {}
         """Where volumes were staged by this run: the mount table alone does not tell staging from publishing."""
+        self._strays: dict[str, str] = {}
         self.take(contents)
 
     def take(self, contents: Contents) -> None:
@@ -101,6 +105,7 @@ class Drive:
         self._volumes = dict(contents.volumes)
         self._uses = {name: use for name, use in contents.uses.items() if use != _NO_USE}
         self._purging = dict(contents.purging)
+        self._strays = dict(contents.strays)
         self.projects = dict(contents.projects)
         self.generation += 1
 
@@ -120,6 +125,11 @@ class Drive:
     def volumes(self) -> MappingProxyType[str, VolumeRecord]:
         """Volumes on the drive, without those that are being purged."""
         return MappingProxyType(self._volumes)
+
+    @property
+    def strays(self) -> MappingProxyType[str, str]:
+        """Volumes of which the copy here is not the volume, with the drive that the registry has it on."""
+        return MappingProxyType({name: home for name, home in self._strays.items() if name in self._volumes})
 
     @property
     def purging(self) -> tuple[str, ...]:
@@ -169,17 +179,23 @@ class Drive:
         said = "; ".join(f"{condition.type}: {condition.message}" for condition in self.record.conditions)
         return f"is {self.record.status}{f' ({said})' if said else ''}"
 
-    def held(self, after: str = "", room: float = math.inf) -> HeldDrive:
+    def held(self, after: str = "", room: float = math.inf, contested: Container[str] = ()) -> HeldDrive:
         """Return the report for the controller.
 
         Args:
             after: Only volumes with names after this one.
             room: Bytes that it may take as JSON, about; at least one volume is told.
+            contested: Volumes of which another drive has a copy too, and nobody said which is the volume.
         """
         told: list[HeldVolume] = []
         names = sorted(name for name in self._volumes if name > after)
         for name in names:
-            volume = HeldVolume(record=self._volumes[name], use=self.use(name))
+            volume = HeldVolume(
+                record=self._volumes[name],
+                use=self.use(name),
+                contested=name in contested,
+                stray_of=self._strays.get(name, ""),
+            )
             room -= len(encode(volume)) if room < math.inf else 0
             if told and room < 0:
                 break
@@ -233,10 +249,22 @@ class Drive:
         self._changed()
         return True
 
+    def set_stray(self, name: str, home: str) -> bool:
+        """Note that what is here is a copy of what ``home`` has (empty: is none); tell whether that is news."""
+        if self._strays.get(name, "") == home:
+            return False
+        if home:
+            self._strays[name] = home
+        else:
+            del self._strays[name]
+        self._changed()
+        return True
+
     def retire(self, name: str, remains: bool) -> None:
         """Forget a volume, whose data waits to be purged if there are ``remains``."""
         record = self._volumes.pop(name, None)
         self._uses.pop(name, None)
+        self._strays.pop(name, None)
         self.staging_paths.pop(name, None)
         project = self.projects.pop(name, None)
         if remains:
@@ -261,6 +289,10 @@ class Drive:
             self._uses[name] = use
         self._changed()
         return True
+
+    def doubted(self) -> None:
+        """Note that what the controller has to know of the volumes here changed, though nothing here did."""
+        self.generation += 1
 
     def _changed(self) -> None:
         self.generation += 1

@@ -8,12 +8,15 @@ Source: facts of upstream v4 (paths, ``meta.info``, project id) that existing dr
     <drive>/.directpv/meta.info            0640, whose file system it is
     <drive>/.directpv/drive.json           DriveRecord
     <drive>/.directpv/volumes/<name>.json  VolumeRecord
+    <drive>/.directpv/held/<name>          link whose text is the volume's incarnation: there is, or was, such a volume
+    <drive>/.directpv/strays/<name>        link whose text is the drive that has the volume; the copy here is none
     <drive>/.directpv/.proof               empty; written now and then, to see whether the drive can be written
     <drive>/<name>/                        0755, data of a volume
-    <drive>/<name>.deleted/                data that is being purged
+    <drive>/<name>.deleted/                data that is being purged, if it has the attribute :data:`RETIRED`
 """
 
 from collections.abc import Collection
+from enum import Enum
 from typing import Final
 
 from directpv_common.messages import is_volume_name
@@ -26,6 +29,21 @@ PROOF_FILE: Final = ".proof"
 VOLUMES_DIR: Final = "volumes"
 RECORD_SUFFIX: Final = ".json"
 DELETED_SUFFIX: Final = ".deleted"
+
+
+RETIRED: Final = "trusted.directpv.retired"
+"""Extended attribute of a directory that is to be destroyed, set before it is renamed: remains without it were made by
+others, and are kept. In this namespace XFS takes from its reserve: a full drive must be able to let go of volumes."""
+
+
+class Mark(Enum):
+    """Kinds of marks on names, by their directories in ``.directpv/``."""
+
+    HELD = "held"
+    """Made before the record, and taken away after it: without directory, and even without record, data vanished."""
+    STRAY = "strays"
+    """Made when the leader says that another drive has the volume."""
+
 
 MNT_DIR: Final = "mnt"
 TMP_DIR: Final = "tmp"
@@ -75,6 +93,14 @@ def volume_of_deleted(directory: str) -> str | None:
     """Return the volume whose remains ``directory`` holds, or None if it is no such directory."""
     name = directory.removesuffix(DELETED_SUFFIX)
     return name if name != directory and is_volume_name(name) else None
+
+
+def is_later(mark: str, incarnation: str) -> bool:
+    """Tell whether ``incarnation`` is surely another volume than the one that a name's mark speaks of.
+
+    Where either is not known it may be the same, and what is gone was its data.
+    """
+    return bool(mark) and bool(incarnation) and mark != incarnation
 
 
 def free_project_id(name: str, taken: Collection[int]) -> int:
