@@ -187,10 +187,10 @@ def test_a_device_that_hangs_is_shown_as_such_and_the_others_are_read(loop, bare
     released = threading.Event()
 
     class Hanging(Prober):
-        def read_content(self, facts):
+        def read_content(self, facts, **how):
             if facts.name == hung.name:
                 released.wait()
-            return super().read_content(facts)
+            return super().read_content(facts, **how)
 
     prober = Hanging((hung.name, well.name), roots=bare, within=0.5)
     found = {facts.name: facts for facts in prober.probe()}
@@ -211,10 +211,10 @@ def test_a_scan_that_cannot_wait_goes_on_without_a_slow_device_until_that_was_gi
     released = threading.Event()
 
     class Slow(Prober):
-        def read_content(self, facts):
+        def read_content(self, facts, **how):
             if facts.name == slow.name:
                 released.wait()
-            return super().read_content(facts)
+            return super().read_content(facts, **how)
 
     prober = Slow((slow.name, well.name), roots=bare, within=3600)
     pending = {well.name}
@@ -239,10 +239,10 @@ def test_a_device_that_was_slow_when_a_scan_glanced_at_it_is_read_by_who_waits_f
     released, first = threading.Event(), threading.Lock()
 
     class Slow(Prober):
-        def read_content(self, facts):
+        def read_content(self, facts, **how):
             if first.acquire(blocking=False):
                 released.wait()
-            return super().read_content(facts)
+            return super().read_content(facts, **how)
 
     prober = Slow((slow.name,), roots=bare, within=3600)
     try:

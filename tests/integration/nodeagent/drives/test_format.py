@@ -99,6 +99,45 @@ async def test_nothing_foreign_is_overwritten_without_force(loop, prober, left):
     assert device.fingerprint() == before
 
 
+async def test_data_of_unknown_kind_is_overwritten_only_by_force(loop, prober):
+    device = loop()
+    device.write(150 * MIB, b"raw data of somebody else's application")
+    mine, before = prober(device), device.fingerprint()
+    with pytest.raises(FailedPrecondition, match=r"device init not permitted; .*carries data of unknown kind"):
+        await format_it(mine, await discover(mine, device))
+    assert device.fingerprint() == before
+    assert (await format_it(mine, await discover(mine, device, force=True))).fsuuid == FSUUID
+
+
+async def test_data_that_is_written_between_check_and_format_is_not_destroyed(loop, bare):
+    device = loop()
+
+    class Raced(Prober):
+        def probe_number(self, number):
+            facts = super().probe_number(number)
+            device.write(150 * MIB, b"new")
+            return facts
+
+    mine = Raced((device.name,), roots=bare)
+    with pytest.raises(FailedPrecondition, match="device state changed: something was written"):
+        await format_it(mine, await discover(mine, device))
+
+
+async def test_a_raw_block_volume_is_not_formatted_even_by_force(loop, prober, tmp_path):
+    device = loop()
+    mine, before = prober(device), device.fingerprint()
+    target = tmp_path / "volumeDevices"
+    target.touch()
+    request = await discover(mine, device, force=True)
+    subprocess.run(["mount", "--bind", device.path, target], check=True)
+    try:
+        with pytest.raises(FailedPrecondition, match="device init not permitted; Used as raw block volume"):
+            await format_it(mine, request)
+    finally:
+        subprocess.run(["umount", target], check=True)
+    assert device.fingerprint() == before
+
+
 async def test_force_overwrites_what_was_shown(loop, prober, left):
     _, put = left
     device = loop()

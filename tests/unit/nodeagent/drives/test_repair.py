@@ -9,6 +9,7 @@ from directpv_common.errors import Busy, FailedPrecondition
 from directpv_common.messages import Condition, ConditionType, DriveRecord, DriveStatus, RepairDrive, RepairOutcome
 from directpv_common.units import GIB, MIB, TIB
 from directpv_nodeagent.devices.core.facts import DeviceFacts
+from directpv_nodeagent.devices.core.samples import backup_offsets
 from directpv_nodeagent.devices.core.superblock import Superblock
 from directpv_nodeagent.drives.core import repair
 from directpv_nodeagent.layout.core.held import Contents, Drive, DriveView
@@ -194,7 +195,7 @@ class TestDevice:
     [(600 * MIB, 150 * MIB), (1100 * MIB, 275 * MIB), (3 * TIB, 3 * TIB // 4), (16 * TIB, TIB - 4096)],
 )
 def test_backups_are_looked_for_where_mkfs_puts_them(total: int, group: int) -> None:
-    offsets = list(repair.backup_offsets(total))
+    offsets = list(backup_offsets(total))
 
     assert group in offsets
     assert len(offsets) == len(set(offsets)) < 250

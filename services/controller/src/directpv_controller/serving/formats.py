@@ -14,7 +14,8 @@ from directpv_controller.nodes.nodes import Nodes
 
 INIT_SECONDS: Final = 600.0
 """Formatting when the caller sets no deadline."""
-LIST_SECONDS: Final = 15.0
+LIST_SECONDS: Final = 30.0
+"""A disk that was spun down takes ten seconds to answer, and is then read in some hundred places."""
 
 
 class Formats:

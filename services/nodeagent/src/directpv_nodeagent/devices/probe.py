@@ -8,15 +8,18 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 from time import monotonic
 from typing import Final
 
 from directpv_common.errors import DriveFault
 from directpv_common.units import MIB
+from directpv_nodeagent.devices.blank import is_recognised, read_samples
 from directpv_nodeagent.devices.core.facts import DeviceFacts
-from directpv_nodeagent.devices.core.signatures import with_content
+from directpv_nodeagent.devices.core.kinds import unsuited
+from directpv_nodeagent.devices.core.signatures import UNKNOWN, with_content
 from directpv_nodeagent.devices.core.superblock import Superblock
-from directpv_nodeagent.devices.core.udev_data import FS_TYPE
+from directpv_nodeagent.devices.core.udev_data import FS_TYPE, not_ready
 from directpv_nodeagent.devices.signatures import open_device, read_signatures, read_superblock
 from directpv_nodeagent.devices.sysfs import (
     Roots,
@@ -40,7 +43,8 @@ READ_SECONDS: Final = 15.0
 _LEAST_READ: Final = 16 * MIB
 """Smaller devices (floppies, empty slots, unattached loops) can hold no XFS and are not read."""
 
-Content = tuple[Superblock | None, tuple[str, ...]]
+Content = tuple[Superblock | None, tuple[str, ...], Superblock | None]
+"""Super block, signatures, and what is left of an XFS whose super block is gone."""
 
 
 class Prober:
@@ -81,10 +85,12 @@ class Prober:
             return False
         return any(fnmatchcase(name, pattern) for pattern in self.patterns)
 
-    def probe(self, patience: float | None = None) -> list[DeviceFacts]:
+    def probe(self, patience: float | None = None, *, thorough: bool = False) -> list[DeviceFacts]:
         """Return all devices that may be touched, sorted by name; devices are read at the same time.
 
         Args:
+            thorough: Whether to find out who uses devices as they are, and to read here and there on those without
+                signature: before somebody decides about formatting, and never in scans, which would keep disks busy.
             patience: Seconds to wait for the slowest, if less than reading may take: those that are still being read
                 are ``pending`` then. By default they are waited for, and are ``unreadable`` if they do not answer.
 
@@ -92,15 +98,15 @@ class Prober:
             DriveFault: There is no mount table, so that nothing can be said about any device.
         """
         names = (entry.replace("!", "/") for entry in names_in(self.roots.sys / "class/block"))
-        return self._probe(names, self.within if patience is None else min(patience, self.within))
+        return self._probe(names, self.within if patience is None else min(patience, self.within), thorough)
 
     def probe_one(self, name: str) -> DeviceFacts | None:
-        """Return the device called ``name``; None if there is none, or it may not be touched.
+        """Return the device called ``name``, after a thorough look; None if there is none, or it may not be touched.
 
         Raises:
             DriveFault: As :meth:`probe`.
         """
-        return next(iter(self._probe([name], self.within)), None)
+        return next(iter(self._probe([name], self.within, thorough=True)), None)
 
     def probe_number(self, number: str) -> DeviceFacts | None:
         """Return the device with number ``<major>:<minor>``, whatever it is called now; else None.
@@ -115,15 +121,15 @@ class Prober:
         """Return the path of the device's file."""
         return str(self.roots.path(facts.name))
 
-    def _probe(self, names: Iterable[str], patience: float) -> list[DeviceFacts]:
+    def _probe(self, names: Iterable[str], patience: float, thorough: bool) -> list[DeviceFacts]:
         allowed = [name for name in names if self.allows(name)]
         if not allowed:
             return []
-        tables = read_tables(self.roots)
+        tables = read_tables(self.roots, thorough=thorough)
         found = [facts for name in sorted(allowed) if (facts := self._look(name, tables))]
         wanted = {facts.name: facts for facts in found if _worth_reading(facts)}
         contents = (self._glances if patience < self.within else self.executors).run_all(
-            {name: lambda facts=facts: self.read_content(facts) for name, facts in wanted.items()},  # type: ignore[misc]
+            {name: partial(self.read_content, facts, thorough=thorough) for name, facts in wanted.items()},
             patience,
             "reading its signatures",
         )
@@ -138,6 +144,7 @@ class Prober:
             return None
         mount_points = tables.mount_points(name, number)
         udev = read_udev(self.roots, number)
+        unready = not_ready(udev) if udev is not None else ""
         if udev is None:
             udev = stand_in(self.roots, block)
             if mount_points and number in tables.fs_types:
@@ -157,6 +164,9 @@ class Prober:
             swap=number in tables.swaps,
             cdrom=name in tables.cdroms,
             udev=udev,
+            users=tables.users.get(number, ()),
+            unsuited=unsuited(name, self.patterns),
+            not_ready=unready,
         )
 
     def _add_content(
@@ -180,18 +190,29 @@ class Prober:
             log.warning("device cannot be read", extra={"device": facts.name, "error": why})
         return replace(facts, unreadable=why)
 
-    def read_content(self, facts: DeviceFacts) -> Content:
+    def read_content(self, facts: DeviceFacts, *, thorough: bool = False) -> Content:
         """Read super block and signatures from the device itself, as they are now; blocking.
 
         What is mounted or swapped to carries what it is used as; only its super block is read.
+
+        Args:
+            facts: The device.
+            thorough: Whether one that shows nothing is also read here and there.
 
         Raises:
             DriveFault: It cannot be read.
         """
         path = self.path_of(facts)
-        in_use = facts.mount_points or facts.swap
         with open_device(path, facts.major_minor) as device:
-            return read_superblock(device, path), () if in_use else read_signatures(device, path, self.within)
+            block = read_superblock(device, path)
+            if facts.mount_points or facts.swap:
+                return block, (), None
+            signatures = read_signatures(device, path, self.within)
+            if not thorough or block or signatures or facts.holders:
+                return block, signatures, None
+            blank, remnant = read_samples(device, path)
+            blank = blank and not is_recognised(device, path, self.within)
+            return None, () if blank else (UNKNOWN,), remnant
 
 
 def _worth_reading(facts: DeviceFacts) -> bool:

@@ -25,7 +25,7 @@ _AT_ONCE: Final = threading.BoundedSemaphore(16)
 since its super block is read before."""
 _BLOCK: Final = 4096
 """Length and alignment that suit direct I/O on every sector size in use."""
-_ENVIRONMENT: Final = {"LC_ALL": "C", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+ENVIRONMENT: Final = {"LC_ALL": "C", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
 @contextlib.contextmanager
@@ -75,7 +75,7 @@ def read_signatures(descriptor: int, path: str, within: float) -> tuple[str, ...
             pass_fds=(descriptor,),
             capture_output=True,
             timeout=within,
-            env=_ENVIRONMENT,
+            env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
         )
     except OSError as error:

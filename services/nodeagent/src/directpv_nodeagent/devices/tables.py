@@ -3,6 +3,7 @@
 import os
 import stat
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 from directpv_common.errors import DriveFault
 from directpv_nodeagent.devices.core.tables import parse_cdroms, parse_swaps
 from directpv_nodeagent.devices.sysfs import Roots, names_in, read_text
+from directpv_nodeagent.devices.users import read_users
 from directpv_nodeagent.linux.core.mountinfo import Mount, parse
 
 ELSEWHERE: Final = "(mount namespace out of sight)"
@@ -31,6 +33,8 @@ class InUse:
     swaps: frozenset[str]
     """``<major>:<minor>`` of swap devices."""
     cdroms: frozenset[str]
+    users: Mapping[str, tuple[str, ...]]
+    """``<major>:<minor>`` to who uses the device as it is; empty unless asked for."""
 
     def mount_points(self, name: str, number: str) -> tuple[str, ...]:
         """Return where a device is mounted, sorted; :data:`ELSEWHERE` if only the kernel knows."""
@@ -41,8 +45,12 @@ class InUse:
         return tuple(sorted(found))
 
 
-def read_tables(roots: Roots) -> InUse:
+def read_tables(roots: Roots, *, thorough: bool = False) -> InUse:
     """Read all tables once; what this process and what the machine's first process see are united.
+
+    Args:
+        roots: Where the system's trees are.
+        thorough: Whether to ask also who uses devices as they are.
 
     Raises:
         DriveFault: No mount table can be read, so that nothing can be said to be unused.
@@ -61,6 +69,7 @@ def read_tables(roots: Roots) -> InUse:
         fs_types={_number(roots, mount): mount.fs_type for mount in mounts},
         swaps=frozenset(_device_number(path) for path in _swaps(roots)) - {""},
         cdroms=parse_cdroms(read_text(roots.proc / "sys/dev/cdrom/info")),
+        users=read_users(roots) if thorough else {},
     )
 
 

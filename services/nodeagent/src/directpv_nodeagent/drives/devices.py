@@ -51,7 +51,8 @@ class Devices:
     async def list(self, request: Empty) -> DeviceList:
         """Return all devices that the agent may touch, with the reasons why some may not be formatted."""
         drives = self._work.drives
-        found = await drives.executors.run("devices", drives.prober.probe, PROBE_SECONDS, "probing devices")
+        probe = functools.partial(drives.prober.probe, thorough=True)
+        found = await drives.executors.run("devices", probe, PROBE_SECONDS, "probing devices")
         node, own = drives.host.node, self._own()
         return DeviceList(
             node=node, devices=tuple(describe(facts, node, registered=frozenset(), own=own) for facts in found)

@@ -225,5 +225,6 @@ def _check_unused(prober: Prober, facts: DeviceFacts) -> None:
     """Raise if the kernel uses the device, or it does not show what it showed when it was probed."""
     path = prober.path_of(facts)
     with exclusive_open(path, facts.major_minor):
-        if prober.read_content(facts) != (facts.superblock or facts.shadow, facts.signatures):
+        shown = (facts.superblock or facts.shadow, facts.signatures, facts.remnant)
+        if prober.read_content(facts, thorough=True) != shown:
             raise FailedPrecondition(f"{CHANGED}: something was written to {facts.name} just now; {_AGAIN}")

@@ -12,6 +12,7 @@ from typing import Final
 from directpv_common.errors import DirectPVError, DriveFault, FailedPrecondition
 from directpv_common.messages import RepairDrive
 from directpv_nodeagent.devices.core.facts import DeviceFacts
+from directpv_nodeagent.devices.core.samples import backup_offsets
 from directpv_nodeagent.devices.core.superblock import LENGTH, Superblock, parse_superblock
 from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.devices.signatures import open_device
@@ -65,7 +66,7 @@ def find(prober: Prober, drive: Drive) -> Found:
 def _backups(path: str, facts: DeviceFacts, total: int) -> Iterator[Superblock]:
     """Read backup super blocks where they are likely."""
     with open_device(path, facts.major_minor) as device:
-        for offset in repair.backup_offsets(total):
+        for offset in backup_offsets(total):
             try:
                 found = parse_superblock(os.pread(device, LENGTH, offset))
             except OSError as error:

@@ -48,6 +48,15 @@ class DeviceFacts:
     unreadable: str = ""
     """Why the device's content could not be read, in words; empty if it was read, or need not be."""
 
+    users: tuple[str, ...] = ()
+    """Who uses the device as it is, in words: a loop device, a raw block volume. Known after a thorough look."""
+    unsuited: str = ""
+    """Why a device of this kind is not offered, in words; empty for a disk."""
+    not_ready: str = ""
+    """Why it is not to be used now, as udev says; empty if it may be, or there is no udev."""
+    remnant: Superblock | None = None
+    """Backup super block of an XFS whose first one is gone, after a thorough look."""
+
     pending: bool = False
     """It is still being read, and was not given up: nothing may be concluded from what is missing here."""
 

@@ -1,6 +1,7 @@
 """Which devices may become drives, and why the others may not.
 
-Source: upstream's refusal rules, in its words and order; the last rule and everything about signatures are ours.
+Source: upstream's refusal rules, in its words and order; the last rules, from "Used as" on but for "Used by DirectPV",
+and everything about signatures are ours.
 """
 
 from collections.abc import Collection
@@ -26,7 +27,7 @@ def denials(facts: DeviceFacts, *, registered: Collection[str], own: Collection[
         own: FSUUIDs of the drives that this agent has, and ``major:minor`` of their devices: one whose super block is
             damaged looks blank, and holds volumes all the same.
     """
-    fsuuid = xfs_uuid(facts)
+    fsuuid = _fsuuid(facts)
     rules = (
         ("Too small", facts.size < MIN_SIZE),
         ("Hidden", facts.hidden),
@@ -36,6 +37,9 @@ def denials(facts: DeviceFacts, *, registered: Collection[str], own: Collection[
         ("Mounted", bool(facts.mount_points)),
         ("Swap", facts.swap),
         ("CDROM", facts.cdrom),
+        (f"Used as {', '.join(facts.users)}", bool(facts.users)),
+        (f"No disk of this machine: {facts.unsuited}", bool(facts.unsuited)),
+        (f"Not ready: {facts.not_ready}", bool(facts.not_ready)),
         (USED, facts.major_minor in own or (bool(fsuuid) and (fsuuid in registered or fsuuid in own))),
         (f"Not readable: {facts.unreadable}", bool(facts.unreadable)),
         ("Not read yet", facts.pending),
@@ -46,7 +50,17 @@ def denials(facts: DeviceFacts, *, registered: Collection[str], own: Collection[
 def carries(facts: DeviceFacts) -> str:
     """Return in words what formatting ``facts`` would destroy; empty for a blank device."""
     text = ", ".join(signatures_of(facts))
+    if facts.remnant is not None:
+        label = facts.remnant.label or "no label"
+        return (
+            f"{text} (an XFS whose start was overwritten; its backup super blocks say {label}, {facts.remnant.fsuuid})"
+        )
     return f"{text} ({LOOKS_LIKE_DRIVE})" if looks_like_drive(facts) else text
+
+
+def _fsuuid(facts: DeviceFacts) -> str:
+    """Return the UUID of the XFS on the device, or of the one that was there before its start was overwritten."""
+    return xfs_uuid(facts) or (facts.remnant.fsuuid if facts.remnant else "")
 
 
 def needs_force(facts: DeviceFacts) -> bool:
@@ -63,7 +77,7 @@ def describe(facts: DeviceFacts, node: str, *, registered: Collection[str], own:
         size=facts.size,
         make=facts.make,
         fs_type=carries(facts),
-        fsuuid=xfs_uuid(facts),
+        fsuuid=_fsuuid(facts),
         denied=denials(facts, registered=registered, own=own),
         needs_force=needs_force(facts),
     )

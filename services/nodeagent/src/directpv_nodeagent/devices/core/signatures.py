@@ -9,9 +9,13 @@ from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.superblock import Superblock
 
 DRIVE_LABELS: Final = frozenset({FS_LABEL, LEGACY_FS_LABEL})
+UNKNOWN: Final = "data of unknown kind"
+"""Stands among the signatures of a device that has none, and is not blank all the same."""
 
 
-def with_content(facts: DeviceFacts, superblock: Superblock | None, signatures: tuple[str, ...]) -> DeviceFacts:
+def with_content(
+    facts: DeviceFacts, superblock: Superblock | None, signatures: tuple[str, ...], remnant: Superblock | None = None
+) -> DeviceFacts:
     """Return ``facts`` with what was read from the device.
 
     A super block belongs to another device if that one holds this one, or if this one is a RAID member: mirrors that
@@ -24,6 +28,7 @@ def with_content(facts: DeviceFacts, superblock: Superblock | None, signatures: 
         superblock=None if member else superblock,
         shadow=superblock if member else None,
         signatures=signatures,
+        remnant=remnant,
     )
 
 

@@ -14,6 +14,11 @@ PART_TABLE_TYPE: Final = "E:ID_PART_TABLE_TYPE"
 PART_NUMBER: Final = "E:ID_PART_ENTRY_NUMBER"
 VENDOR: Final = "E:ID_VENDOR"
 MODEL: Final = "E:ID_MODEL"
+SYSTEMD_READY: Final = "E:SYSTEMD_READY"
+MULTIPATH_PATH: Final = "E:DM_MULTIPATH_DEVICE_PATH"
+_INITIALIZED: Final = "I:"
+"""Begins the line with the time when udev had finished with the device for the first time."""
+_MULTIPATH_MEMBER: Final = "mpath_member"
 
 
 def parse_udev(text: str) -> dict[str, str]:
@@ -35,3 +40,18 @@ def parse_udev(text: str) -> dict[str, str]:
 def udev_text(udev: Mapping[str, str]) -> str:
     """Return the part of a device id's text that stands for the udev record."""
     return ";".join(sorted(f"{key}={value}" for key, value in udev.items()))
+
+
+def not_ready(udev: Mapping[str, str]) -> str:
+    """Return why a device is not to be used, as its record in the udev database has it; empty if it may be.
+
+    Source: systemd.device(5) for ``SYSTEMD_READY``; multipath-tools' udev rules for paths. A worker of udev that was
+    killed leaves a record without the time of initialisation.
+    """
+    if udev.get(MULTIPATH_PATH) == "1" or udev.get(FS_TYPE) == _MULTIPATH_MEMBER:
+        return "path of a multipath disk; use that disk (/dev/mapper)"
+    if udev.get(SYSTEMD_READY) == "0":
+        return "udev says that it is not ready, or part of something else (SYSTEMD_READY=0)"
+    if not any(key.startswith(_INITIALIZED) for key in udev):
+        return "udev has not finished with it; look again, or run: udevadm trigger --settle"
+    return ""

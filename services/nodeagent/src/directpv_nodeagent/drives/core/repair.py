@@ -204,19 +204,6 @@ def _check_damaged(drive: Drive, facts: DeviceFacts, others: Sequence[Superblock
         )
 
 
-def backup_offsets(total: int) -> tuple[int, ...]:
-    """Return where backup super blocks are likely, in bytes, for a file system of about ``total`` bytes.
-
-    They stand at the start of every allocation group; mkfs.xfs makes four of equal size, or more on arrays, and none
-    larger than 1 TiB. Groups stay as they are when the file system grows.
-    """
-    likely = {_MAX_GROUP, _MAX_GROUP - _BLOCK}
-    for groups in range(2, _GROUPS + 1):
-        size = -(-(total // _BLOCK) // groups) * _BLOCK
-        likely |= {size, size - _BLOCK, size - size % (1024 * _BLOCK)}
-    return tuple(sorted(offset for offset in likely if 0 < offset < min(total, _MAX_GROUP + 1)))
-
-
 def end_of(output: bytes) -> str:
     """Return the end of a program's output, whole lines if possible."""
     text = output.decode(errors="replace")
