@@ -9,11 +9,12 @@ import pytest
 from directpv_common.api import Node
 from directpv_common.errors import FailedPrecondition
 from directpv_common.messages import (
+    HeldDrive,
     StatVolume,
     VolumeRecord,
 )
 from integration.nodeagent.faults import is_ready, shut_down
-from integration.nodeagent.harness import AgentProcess, Loops, mounts_below, unmount, wait_until
+from integration.nodeagent.harness import AgentProcess, Loops, mounts_below, unmount, unmount_below, wait_until
 from support.node_client import MIB, Client, eventually
 
 
@@ -134,18 +135,47 @@ class TestLoss:
         wait_until(lambda: mounts_below(agent.root / "mnt" / drive) != [], "mounted again")
         await client.drive_when(drive, is_ready, "ready")
 
-    async def test_two_devices_with_one_fsuuid_are_an_error_until_one_is_gone(
+    async def test_a_copy_beside_a_mounted_drive_is_a_warning_and_the_drive_goes_on(
+        self, agent: AgentProcess, loops: Loops, client: Client, pods: Path
+    ) -> None:
+        device, clone = loops.make(), loops.make()
+        agent.start(device, clone)
+        fsuuid = await client.make_drive(device)
+        await client.make_volume(fsuuid, "pvc-1")
+        os.sync()
+        loops.clone(device, clone)
+
+        def warned(held: HeldDrive) -> bool:
+            return any(
+                condition.type == "Duplicate" and clone in condition.message for condition in held.record.conditions
+            )
+
+        held = await client.drive_when(fsuuid, warned, "noticed")
+        assert is_ready(held)
+        agent.kill()
+        agent.start(device, clone)
+        held = await client.drive_when(fsuuid, warned, "noticed by the next agent")
+        assert (is_ready(held), held.record.device) == (True, device)
+        assert len(mounts_below(agent.root / "mnt")) == 1
+        await client.stage("pvc-1", pods / "s")
+        loops.detach(clone)
+
+        await client.drive_when(fsuuid, lambda held: is_ready(held) and not held.record.conditions, "the warning ended")
+
+    async def test_two_devices_with_one_fsuuid_of_which_none_is_mounted_are_an_error_until_one_is_gone(
         self, agent: AgentProcess, loops: Loops, client: Client
     ) -> None:
         device, clone = loops.make(), loops.make()
         agent.start(device, clone)
         fsuuid = await client.make_drive(device)
-        os.sync()
+        agent.freeze()
+        unmount_below(agent.root / "mnt")
         loops.clone(device, clone)
+        agent.go_on()
 
         held = await client.drive_when(fsuuid, lambda held: held.record.status == "Error", "noticed")
         assert held.record.conditions[0].type == "MultipleMatches"
-        assert len(mounts_below(agent.root / "mnt")) == 1
+        assert mounts_below(agent.root / "mnt") == []
         loops.detach(clone)
 
         await client.drive_when(fsuuid, is_ready, "ready again")

@@ -34,6 +34,7 @@ CONDITION_REASONS: Final = {
     m.ConditionType.FAILURE_PREDICTED: "DriveExpectsToFail",
     m.ConditionType.SLOW: "DriveIsSlow",
     m.ConditionType.FULL: "DriveIsFull",
+    m.ConditionType.DUPLICATE: "DriveHasDuplicate",
 }
 MESSAGE_MAX: Final = 32_768
 """Characters of a condition's message that Kubernetes takes."""

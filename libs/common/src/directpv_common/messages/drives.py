@@ -45,6 +45,8 @@ class ConditionType(OpenStrEnum):
     """The disk itself expects to fail (SMART), or has worn out."""
     SLOW = "Slow"
     """Requests take seconds."""
+    DUPLICATE = "Duplicate"
+    """Another device carries a copy of its file system, or it is mounted through one of several paths."""
     FULL = "Full"
     """The file system has less free space than was promised to volumes, or none: it takes no new ones."""
 

@@ -15,11 +15,13 @@ from typing import Final
 from directpv_common.errors import DriveFault
 from directpv_common.units import MIB
 from directpv_nodeagent.devices.blank import is_recognised, read_samples
+from directpv_nodeagent.devices.core.disk_identity import identity, with_paths
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.kinds import unsuited
 from directpv_nodeagent.devices.core.signatures import UNKNOWN, with_content
 from directpv_nodeagent.devices.core.superblock import Superblock
-from directpv_nodeagent.devices.core.udev_data import FS_TYPE, not_ready
+from directpv_nodeagent.devices.core.udev_data import FS_TYPE, claimed, not_ready
+from directpv_nodeagent.devices.loops import behind
 from directpv_nodeagent.devices.signatures import open_device, read_signatures, read_superblock
 from directpv_nodeagent.devices.sysfs import (
     Roots,
@@ -29,6 +31,7 @@ from directpv_nodeagent.devices.sysfs import (
     names_in,
     read_text,
     read_udev,
+    read_wwid,
     size_of,
     stand_in,
 )
@@ -127,6 +130,8 @@ class Prober:
             return []
         tables = read_tables(self.roots, thorough=thorough)
         found = [facts for name in sorted(allowed) if (facts := self._look(name, tables))]
+        if thorough:
+            found = self._beside_others(found, tables)
         wanted = {facts.name: facts for facts in found if _worth_reading(facts)}
         contents = (self._glances if patience < self.within else self.executors).run_all(
             {name: partial(self.read_content, facts, thorough=thorough) for name, facts in wanted.items()},
@@ -136,6 +141,13 @@ class Prober:
         self._late = {name: since for name, since in self._late.items() if name in wanted}
         return [self._add_content(facts, contents.get(facts.name), patience) for facts in found]
 
+    def _beside_others(self, found: list[DeviceFacts], tables: InUse) -> list[DeviceFacts]:
+        """Return ``found`` with what is known only beside all devices, those that may not be touched too."""
+        names = {facts.name for facts in found}
+        others = (entry.replace("!", "/") for entry in names_in(self.roots.sys / "class/block"))
+        beside = [facts for name in others if name not in names and (facts := self._look(name, tables))]
+        return [facts for facts in with_paths([*found, *beside]) if facts.name in names]
+
     def _look(self, name: str, tables: InUse) -> DeviceFacts | None:
         """Return what is known without reading the device; None if it is gone, or nothing is behind it."""
         block = self.roots.block(name)
@@ -144,15 +156,17 @@ class Prober:
             return None
         mount_points = tables.mount_points(name, number)
         udev = read_udev(self.roots, number)
-        unready = not_ready(udev) if udev is not None else ""
+        unready, part = (not_ready(udev), claimed(udev)) if udev is not None else ("", "")
         if udev is None:
             udev = stand_in(self.roots, block)
             if mount_points and number in tables.fs_types:
                 udev[FS_TYPE] = tables.fs_types[number]
+        shown = behind(self.roots, name) if name.startswith("loop") else None
+        size = size_of(block)
         return DeviceFacts(
             name=name,
             major_minor=number,
-            size=size_of(block),
+            size=size,
             disk=disk_of(block),
             hidden=flag_of(block / "hidden"),
             removable=flag_of(block / "removable"),
@@ -167,6 +181,8 @@ class Prober:
             users=tables.users.get(number, ()),
             unsuited=unsuited(name, self.patterns),
             not_ready=unready,
+            claimed=bool(part),
+            identity=identity(name, size, udev, read_wwid(block), shown.file if shown else ""),
         )
 
     def _add_content(

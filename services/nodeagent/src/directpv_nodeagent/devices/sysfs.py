@@ -80,6 +80,13 @@ def stand_in(roots: Roots, block: Path) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
+def read_wwid(block: Path) -> str:
+    """Return the world-wide id of the disk that the device is, or is a partition of; empty if sysfs has none."""
+    disk = block.resolve()
+    disk = disk.parent if (disk / "partition").exists() else disk
+    return read_text(disk / "wwid") or read_text(disk / "device/wwid")
+
+
 def _words(path: Path) -> str:
     """Return a name, but not a bus's numeric vendor id."""
     text = " ".join(read_text(path).split())

@@ -5,21 +5,16 @@ block volume, of whatever CSI driver, and a bind mount of its device file. Block
 """
 
 import contextlib
-import fcntl
 import os
 import stat
-import struct
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
+from directpv_nodeagent.devices.loops import behind
 from directpv_nodeagent.devices.sysfs import Roots, names_in
 from directpv_nodeagent.linux.core.mountinfo import Mount, parse
 
-_LOOP_GET_STATUS64: Final = 0x4C05
-_STATUS_BYTES: Final = 232
-_RDEV: Final = struct.Struct("=16xQ")
-"""``lo_rdevice`` of ``struct loop_info64`` (linux/loop.h): the device behind the loop; 0 for a regular file."""
 _DEVICE_FILES: Final = frozenset({"devtmpfs", "tmpfs"})
 _RAW_VOLUMES: Final = "/volumeDevices/"
 """In every path where kubelet, or a CSI driver for it, puts the device file of a raw block volume."""
@@ -29,28 +24,13 @@ def read_users(roots: Roots) -> dict[str, tuple[str, ...]]:
     """Return who uses devices as they are, in words, by ``<major>:<minor>``."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for name in names_in(roots.sys / "class/block"):
-        if name.startswith("loop") and (number := _behind(roots, name)):
-            found[number].add(f"loop device {name}")
+        if name.startswith("loop") and (shown := behind(roots, name)) and shown.number:
+            found[shown.number].add(f"loop device {name}")
     for process in ("self", "1"):
         for mount in _device_mounts(roots, process):
             if number := _number(f"{roots.proc}/{process}/root{mount.path}"):
                 found[number].add(f"raw block volume at {mount.path}")
     return {number: tuple(sorted(users)) for number, users in found.items()}
-
-
-def _behind(roots: Roots, name: str) -> str:
-    """Return the number of the block device that a loop device shows; empty if it shows a file, or nothing."""
-    if not (roots.block(name) / "loop/backing_file").exists():
-        return ""
-    buffer = bytearray(_STATUS_BYTES)
-    with contextlib.suppress(OSError):
-        descriptor = os.open(roots.path(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            fcntl.ioctl(descriptor, _LOOP_GET_STATUS64, buffer)
-        finally:
-            os.close(descriptor)
-    (number,) = _RDEV.unpack_from(buffer)
-    return f"{os.major(number)}:{os.minor(number)}" if number else ""
 
 
 def _device_mounts(roots: Roots, process: str) -> Iterable[Mount]:

@@ -14,7 +14,7 @@ from directpv_nodeagent.devices.core.changes import changes, present
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.drives.checkup import Checkup
 from directpv_nodeagent.drives.core.growth import check_fits
-from directpv_nodeagent.drives.core.standing import candidates, fullness
+from directpv_nodeagent.drives.core.standing import candidates, fullness, is_mounted
 from directpv_nodeagent.drives.core.states import Observation
 from directpv_nodeagent.drives.drives import Drives
 from directpv_nodeagent.drives.growth import Growth
@@ -137,8 +137,9 @@ class Scanner:
         try:
             if drive is not None and drive.record.status in _HANDS_OFF:
                 return
-            if len(devices) == 1:
-                await self._look_at(fsuuid, devices[0], drive, seen)
+            if mounted := devices[0] if len(devices) == 1 else _mounted(fsuuid, devices):
+                await self._look_at(fsuuid, mounted, drive, seen)
+                self._warn_of_copies(fsuuid, mounted, devices)
             elif devices:
                 names = ", ".join(sorted(facts.name for facts in devices))
                 message = f"devices {names} carry the same file system; remove all but one, or use multipath"
@@ -148,6 +149,15 @@ class Scanner:
                 self._drives.observe(fsuuid, drive, Observation.ABSENT, "no device carries its file system")
         except Exception:
             log.exception("looking at a drive failed", extra={"drive": fsuuid})
+
+    def _warn_of_copies(self, fsuuid: str, mounted: DeviceFacts, devices: list[DeviceFacts]) -> None:
+        """Note what else carries the file system of a drive: that is wrong with the other device, not with it."""
+        copies = ", ".join(sorted(facts.name for facts in devices if facts is not mounted))
+        cause = f"{copies} carries a copy of the file system that is mounted from {mounted.name}" if copies else ""
+        if not copies and mounted.claimed:
+            cause = f"it is mounted from {mounted.name}, which is part of another device: {mounted.not_ready}"
+        if drive := self._drives.by_id.get(fsuuid):
+            self._drives.warn(drive, ConditionType.DUPLICATE, cause)
 
     async def _look_at(self, fsuuid: str, facts: DeviceFacts, drive: Drive | None, seen: _Seen) -> None:
         if self._drives.busy_devices[facts.name] or facts.pending:
@@ -226,6 +236,11 @@ class Scanner:
             self._drives.observe(fsuuid, known, error.observation, str(error))
         except (DirectPVError, OSError) as error:
             self._drives.observe(fsuuid, known, Observation.MOUNT_FAILED, str(error))
+
+
+def _mounted(fsuuid: str, devices: list[DeviceFacts]) -> DeviceFacts | None:
+    """Return the one of several devices with one file system that is mounted as the drive; None before one is."""
+    return next((facts for facts in devices if is_mounted(facts, fsuuid)), None)
 
 
 def _note_uses(drive: Drive, table: MountTable) -> bool:

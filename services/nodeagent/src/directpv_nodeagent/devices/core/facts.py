@@ -54,6 +54,12 @@ class DeviceFacts:
     """Why a device of this kind is not offered, in words; empty for a disk."""
     not_ready: str = ""
     """Why it is not to be used now, as udev says; empty if it may be, or there is no udev."""
+    claimed: bool = False
+    """Udev says that it is part of something else, such as a path of a multipath disk: not to be mounted from here."""
+    identity: str = ""
+    """What all devices that are this very disk have in common; empty if nothing tells."""
+    path_of: str = ""
+    """Name of the device that stands for this disk, if that is another one; known after a thorough look."""
     remnant: Superblock | None = None
     """Backup super block of an XFS whose first one is gone, after a thorough look."""
 

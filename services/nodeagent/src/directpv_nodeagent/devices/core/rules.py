@@ -40,6 +40,7 @@ def denials(facts: DeviceFacts, *, registered: Collection[str], own: Collection[
         (f"Used as {', '.join(facts.users)}", bool(facts.users)),
         (f"No disk of this machine: {facts.unsuited}", bool(facts.unsuited)),
         (f"Not ready: {facts.not_ready}", bool(facts.not_ready)),
+        (f"Another path to the disk of {facts.path_of}; set up multipath, or use that one", bool(facts.path_of)),
         (USED, facts.major_minor in own or (bool(fsuuid) and (fsuuid in registered or fsuuid in own))),
         (f"Not readable: {facts.unreadable}", bool(facts.unreadable)),
         ("Not read yet", facts.pending),

@@ -18,11 +18,11 @@ def with_content(
 ) -> DeviceFacts:
     """Return ``facts`` with what was read from the device.
 
-    A super block belongs to another device if that one holds this one, or if this one is a RAID member: mirrors that
-    keep their metadata at the end show their content on each member. (mkfs.xfs overwrites both ends of a device, so
-    a drive that was formatted over an old member is none any more.)
+    A super block belongs to another device if that one holds this one, if udev says so, or if this one is a RAID
+    member: mirrors that keep their metadata at the end show their content on each member. (mkfs.xfs overwrites both
+    ends of a device, so a drive that was formatted over an old member is none any more.)
     """
-    member = bool(facts.holders) or any(name.endswith("raid_member") for name in signatures)
+    member = bool(facts.holders) or facts.claimed or any(name.endswith("raid_member") for name in signatures)
     return replace(
         facts,
         superblock=None if member else superblock,

@@ -42,16 +42,23 @@ def udev_text(udev: Mapping[str, str]) -> str:
     return ";".join(sorted(f"{key}={value}" for key, value in udev.items()))
 
 
-def not_ready(udev: Mapping[str, str]) -> str:
-    """Return why a device is not to be used, as its record in the udev database has it; empty if it may be.
+def claimed(udev: Mapping[str, str]) -> str:
+    """Return what a device is part of, as its record in the udev database has it; empty if it stands for itself.
 
-    Source: systemd.device(5) for ``SYSTEMD_READY``; multipath-tools' udev rules for paths. A worker of udev that was
-    killed leaves a record without the time of initialisation.
+    Source: multipath-tools' udev rules for paths; systemd.device(5) for ``SYSTEMD_READY``.
     """
     if udev.get(MULTIPATH_PATH) == "1" or udev.get(FS_TYPE) == _MULTIPATH_MEMBER:
         return "path of a multipath disk; use that disk (/dev/mapper)"
     if udev.get(SYSTEMD_READY) == "0":
         return "udev says that it is not ready, or part of something else (SYSTEMD_READY=0)"
-    if not any(key.startswith(_INITIALIZED) for key in udev):
-        return "udev has not finished with it; look again, or run: udevadm trigger --settle"
     return ""
+
+
+def not_ready(udev: Mapping[str, str]) -> str:
+    """Return why a device is not to be formatted now; empty if it may be.
+
+    A worker of udev that was killed leaves a record without the time of initialisation.
+    """
+    if not any(key.startswith(_INITIALIZED) for key in udev):
+        return claimed(udev) or "udev has not finished with it; look again, or run: udevadm trigger --settle"
+    return claimed(udev)

@@ -7,16 +7,19 @@ from typing import Final
 from directpv_common.messages import ConditionType
 from directpv_nodeagent.drives.core.states import Observation
 
+_COPY: Final = (
+    "remove the copy (a clone, a restored snapshot), or set up multipath if these are paths to one disk; give a copy "
+    "that shall stay another UUID with xfs_admin -U generate"
+)
+
 ADVICE: Final[Mapping[Observation | ConditionType, str]] = MappingProxyType(
     {
         Observation.ABSENT: (
             "put the disk back, or look at its cable, enclosure and controller; it is mounted again by itself. If it "
             "is gone for good, delete its volumes' claims and remove the drive"
         ),
-        Observation.DUPLICATE: (
-            "remove the copy (a clone, a restored snapshot), or set up multipath if these are paths to one disk; give "
-            "a copy that shall stay another UUID with xfs_admin -U generate"
-        ),
+        Observation.DUPLICATE: _COPY,
+        ConditionType.DUPLICATE: _COPY,
         Observation.STALE_MOUNT: "restart the pods that still use the failed file system",
         Observation.MOUNT_FAILED: (
             "look at the kernel log of the node; if the file system is damaged, run: kubectl directpv repair {drive}"

@@ -1,5 +1,6 @@
 """Which devices are drives of this node, and how large they are. Decides, and does nothing."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from enum import Enum, auto
 from typing import Final
@@ -9,8 +10,10 @@ from msgspec.structs import replace
 from directpv_common.messages import DriveRecord, DriveStatus, Segments
 from directpv_common.names import FS_LABEL, LEGACY_FS_LABEL
 from directpv_common.units import MIB, format_bytes
+from directpv_nodeagent.devices.core.disk_identity import main_path
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.signatures import xfs_uuid
+from directpv_nodeagent.layout.core.layout import MNT_DIR
 from directpv_nodeagent.linux.core.mountinfo import MountTable
 
 LEAST_FREE: Final = 16 * MIB
@@ -56,7 +59,7 @@ def candidates(found: Iterable[DeviceFacts], known: Mapping[str, str]) -> dict[s
     """
     by_fsuuid: dict[str, list[DeviceFacts]] = {}
     by_device = {device: fsuuid for fsuuid, device in known.items() if device}
-    for facts in found:
+    for facts in map(_shown, found):
         block = facts.superblock
         if block is not None and (block.label in _LABELS or block.fsuuid in known):
             by_fsuuid.setdefault(block.fsuuid, []).append(facts)
@@ -64,7 +67,29 @@ def candidates(found: Iterable[DeviceFacts], known: Mapping[str, str]) -> dict[s
             by_fsuuid.setdefault(xfs_uuid(facts), []).append(facts)
         elif facts.major_minor in by_device and (facts.pending or is_damaged(facts)):
             by_fsuuid.setdefault(by_device[facts.major_minor], []).append(facts)
-    return {fsuuid: _without_parts(devices) for fsuuid, devices in by_fsuuid.items()}
+    return {
+        fsuuid: _one_per_disk(_without_parts(devices), known.get(fsuuid, "")) for fsuuid, devices in by_fsuuid.items()
+    }
+
+
+def _shown(facts: DeviceFacts) -> DeviceFacts:
+    """Return a device that is part of another as a drive's own, if the drive is mounted from it: it was there first."""
+    if not facts.claimed or facts.shadow is None or not is_mounted(facts, facts.shadow.fsuuid):
+        return facts
+    return dataclasses.replace(facts, superblock=facts.shadow)
+
+
+def is_mounted(facts: DeviceFacts, fsuuid: str) -> bool:
+    """Tell whether the device is mounted at the place of drive ``fsuuid``."""
+    return any(point.endswith(f"/{MNT_DIR}/{fsuuid}") for point in facts.mount_points)
+
+
+def _one_per_disk(devices: list[DeviceFacts], current: str) -> list[DeviceFacts]:
+    """Leave out further paths to a disk: of each, the one that carries the drive now stays, else the first by name."""
+    disks: dict[str, list[DeviceFacts]] = {}
+    for facts in devices:
+        disks.setdefault(facts.identity or facts.name, []).append(facts)
+    return [next((f for f in paths if f.major_minor == current), main_path(paths)) for paths in disks.values()]
 
 
 def _without_parts(devices: list[DeviceFacts]) -> list[DeviceFacts]:
