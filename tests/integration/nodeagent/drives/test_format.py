@@ -16,6 +16,7 @@ from directpv_nodeagent.devices.core.rules import describe
 from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.drives import inspection
 from directpv_nodeagent.drives.mkfs import exclusive_open, format_device, make_xfs
+from integration.nodeagent.faults import shut_down
 
 NODE = "n1"
 MIB = 1024 * 1024
@@ -79,6 +80,25 @@ async def test_no_force_destroys_a_drive_that_holds_volumes_whosever_it_is(loop,
     with pytest.raises(FailedPrecondition, match=r"holds volumes \(pvc-1\).*wipefs --all"):
         await format_it(mine, await discover(mine, device, force=True), fsuuid=str(uuid.uuid4()))
     assert device.fingerprint() == before
+
+
+async def test_no_force_destroys_a_drive_whose_volumes_may_be_in_its_log_alone(loop, prober, mounted):
+    device = loop()
+    mine = prober(device)
+    await format_it(mine, await discover(mine, device))
+    place = mounted(device.path, "-o", "noatime")
+    os.mkdir(f"{place}/pvc-1")
+    shut_down(place, flush_log=True)  # as after a power failure: all that was synced is in the log
+    subprocess.run(["umount", place], check=True)
+    before = device.fingerprint()
+    with pytest.raises(FailedPrecondition, match=r"cannot be seen: its log was not replayed.*mount -t xfs.*wipefs"):
+        await format_it(mine, await discover(mine, device, force=True), fsuuid=str(uuid.uuid4()))
+    assert device.fingerprint() == before
+
+    place = mounted(device.path, "-o", "noatime")
+    subprocess.run(["umount", place], check=True)
+    with pytest.raises(FailedPrecondition, match=r"holds volumes \(pvc-1\)"):
+        await format_it(mine, await discover(mine, device, force=True), fsuuid=str(uuid.uuid4()))
 
 
 async def test_a_drive_of_another_installation_that_holds_no_volume_is_formatted_by_force(loop, prober):

@@ -2,6 +2,7 @@
 
 import errno
 from dataclasses import dataclass
+from typing import Final
 
 from directpv_common.clock import now_rfc3339
 from directpv_common.errors import DirectPVError
@@ -10,7 +11,11 @@ from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.drives import xfs
 from directpv_nodeagent.drives.core import standing
 from directpv_nodeagent.drives.core.standing import Verdict
+from directpv_nodeagent.drives.xfs_log import is_clean
 from directpv_nodeagent.layout.drive_dir import DriveDir, open_drive
+
+LOG_SECONDS: Final = 15.0
+"""How long reading the head of a log may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,8 @@ def volumes_on(root: str, facts: DeviceFacts) -> list[str]:
     """Return the volumes on a drive that is not mounted, whosever it is; nothing is written to it.
 
     Raises:
-        OSError: It cannot be mounted or read.
+        OSError: It cannot be mounted or read, or none is seen and there may be some in its log.
+        DriveFault: Nothing can be found out about its log.
     """
     if facts.superblock is None:
         raise OSError(errno.EUCLEAN, "its super block cannot be read", facts.name)
@@ -95,4 +101,13 @@ def volumes_on(root: str, facts: DeviceFacts) -> list[str]:
         xfs.inspected(f"/dev/{facts.name}", fsuuid, root, recover=False) as path,
         open_drive(path, fsuuid, proven=False) as drive,
     ):
-        return [*drive.volume_names(), *drive.deleted_names()]
+        names = [*drive.volume_names(), *drive.deleted_names()]
+    device = f"/dev/{facts.name}"
+    if not names and not is_clean(device, facts.major_minor, LOG_SECONDS):
+        raise OSError(
+            errno.EUCLEAN,
+            "its log was not replayed, as after a power failure, and may hold some. Let its own node use it once, or "
+            f"mount and unmount it (mount -t xfs -o prjquota {device} /mnt; umount /mnt), then discover again",
+            facts.name,
+        )
+    return names
