@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from directpv_common.errors import InvalidRequest
+from directpv_common.errors import FailedPrecondition, InvalidRequest
 
 _SEED: Final = 18 << 3
 _USER: Final = 20 << 3
@@ -23,8 +23,18 @@ class Nkey:
     """One user's key. ``public`` begins with ``U``."""
 
     def __init__(self, secret: bytes) -> None:
-        """``secret``: 32 bytes."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        """``secret``: 32 bytes.
+
+        Raises:
+            FailedPrecondition: The library that signs is not there, as in the plugin's archives: it has no wheels for
+                all of their platforms.
+        """
+        try:
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        except ImportError as error:
+            raise FailedPrecondition(
+                "nats-nkey: a key needs the Python package cryptography, which is not installed here"
+            ) from error
 
         self._secret = secret
         self._key = Ed25519PrivateKey.from_private_bytes(secret)
