@@ -5,6 +5,7 @@ written to since, or whose disk counted errors, is *proven* now and then: one sm
 that rests is left to rest.
 """
 
+import contextlib
 import errno
 import os
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Final, NamedTuple
 from directpv_common.errors import DriveFault
 from directpv_nodeagent.devices.sysfs import Roots, read_io_stats, read_text
 from directpv_nodeagent.drives import xfs
+from directpv_nodeagent.layout import ballast
 from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import META_DIR, PROOF_FILE
 from directpv_nodeagent.linux import files
@@ -42,6 +44,12 @@ class _Proof:
     errors: int = 0
 
 
+def _keep_ballast(view: DriveView) -> None:
+    """Take back the room for records that was given up when the drive was full; a failure of that is no fault."""
+    with contextlib.suppress(OSError), files.opened(view.path) as root:
+        ballast.keep(root)
+
+
 class Checkup:
     """Looks at drives; remembers when each was proven."""
 
@@ -64,6 +72,8 @@ class Checkup:
                 if xfs.is_alive(view.path, view.device) and error.errno not in _NO_FAULT:
                     raise DriveFault(f"{view.name} cannot be written: {error.strerror}") from error
         alive = xfs.is_alive(view.path, view.device)
+        if alive:
+            _keep_ballast(view)
         return Look(alive, xfs.free_bytes(view.path) if alive else 0)
 
     def _is_due(self, view: DriveView) -> bool:

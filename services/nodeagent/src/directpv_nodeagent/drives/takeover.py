@@ -29,7 +29,7 @@ from directpv_nodeagent.drives.core.growth import check_fits
 from directpv_nodeagent.drives.core.standing import Standing
 from directpv_nodeagent.drives.core.states import Observation
 from directpv_nodeagent.drives.inspection import Host, inspect, record_if_ours
-from directpv_nodeagent.layout import usage
+from directpv_nodeagent.layout import ballast, usage
 from directpv_nodeagent.layout.contents import read_contents
 from directpv_nodeagent.layout.core.held import Contents, DriveView
 from directpv_nodeagent.layout.core.layout import drive_path
@@ -167,16 +167,27 @@ def _take(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str], 
             check_fits(facts.name, xfs.geometry_of(drive.root).total, facts.size)
             _relabel(drive, record)
             xfs.fail_fast(facts.name)
+            ballast.keep(drive.root)
             fresh = _fresh_record(host, drive, view, facts, record)
             contents = read_contents(view, drive, fresh, mounts.own_mounts(), staging)
-            if fresh != record or not newly:
-                drive.write_record(fresh)
+            if fresh != record or not newly:  # mounted before: whether it can still be written must be seen
+                _keep_record(drive, fresh)
             return contents
     except OSError as error:
         observation = Observation.IO_ERROR if error.errno in xfs.DEAD else Observation.MOUNT_FAILED
         raise TakeOverFailed(observation, _words(error), record) from error
     except DirectPVError as error:
         raise TakeOverFailed(Observation.MOUNT_FAILED, error.message, record) from error
+
+
+def _keep_record(drive: DriveDir, record: DriveRecord) -> None:
+    """Write the drive's record; a drive that is full serves without, and is asked again at its next take-over."""
+    try:
+        drive.write_record(record)
+    except OSError as error:
+        if error.errno not in ballast.FULL:
+            raise
+        log.warning("drive is full: its record is not written", extra={"drive": drive.fsuuid})
 
 
 def _relabel(drive: DriveDir, record: DriveRecord | None) -> None:
@@ -225,11 +236,12 @@ def lay_out(host: Host, fsuuid: str, facts: DeviceFacts) -> None:
     try:
         xfs.mount_drive(f"/dev/{facts.name}", path, fsuuid, quota_required=host.quota_required)
         try:
-            state = os.statvfs(path)
-            total, free = facts.superblock.total, facts.superblock.free
-            overhead = standing.overhead_at_init(total, free, state.f_bfree * state.f_frsize)
             with open_drive(path, fsuuid, proven=False) as drive:
                 drive.write_layout()
+                ballast.keep(drive.root)
+                state = os.fstatvfs(drive.root)
+                total, free = facts.superblock.total, facts.superblock.free
+                overhead = standing.overhead_at_init(total, free, state.f_bfree * state.f_frsize)
                 record = standing.new_record(facts, host.node, fsuuid, overhead, host.topology, now_rfc3339())
                 drive.write_record(record)
         finally:

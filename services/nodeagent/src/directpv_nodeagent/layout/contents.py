@@ -1,12 +1,14 @@
 """Reads all that is on a mounted drive, and puts right what a crash, or upstream, left undone. Blocks."""
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from directpv_common.clock import now_rfc3339
 from directpv_common.messages import DriveRecord, VolumeRecord, VolumeUse
 from directpv_common.names import project_id
 from directpv_nodeagent.layout import marks, volume_dirs
+from directpv_nodeagent.layout.ballast import FULL
 from directpv_nodeagent.layout.core.held import Contents, DriveView
 from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, Mark
 from directpv_nodeagent.layout.core.places import use_of
@@ -26,6 +28,7 @@ def read_contents(
     - Remains that nobody marked were renamed by somebody else: they are left alone, and so is their record.
     - A directory with a limit but without record: upstream made it; it gets one.
     - Other directories without record may be anybody's: they are left alone, and can be staged by whoever knows them.
+    - What a full file system does not take is known all the same, and written when there is room.
 
     Raises:
         OSError: The drive cannot be read or written.
@@ -35,7 +38,8 @@ def read_contents(
     volumes = drive.read_volumes()
     for name in [name for name in volumes if name not in directories and name in remains]:
         log.info("interrupted removal ended", extra={"drive": view.fsuuid, "volume": name})
-        drive.remove_record(name)
+        with _unless_full(view, "record not removed", name):
+            drive.remove_record(name)
         del volumes[name]
     projects = _projects(drive, directories, remains)
     for name in sorted(directories - volumes.keys()):
@@ -44,7 +48,7 @@ def read_contents(
             volumes[name] = made
     for name, volume in volumes.items():
         if name in directories:
-            with drive.volume(name) as directory:
+            with drive.volume(name) as directory, _unless_full(view, "project and limit not set", name):
                 marks.keep(directory)
                 projects[name] = volume_dirs.secure(view, directory, volume, projects)
     _mark_held(drive, volumes)
@@ -104,10 +108,21 @@ def _recognise(view: DriveView, drive: DriveDir, name: str) -> VolumeRecord | No
         if not capacity or quota.attributes(directory).project != project_id(name):
             return None
     record = VolumeRecord(name=name, fsuuid=view.fsuuid, capacity=capacity, created=now_rfc3339())
-    with drive.records() as records:
+    with _unless_full(view, "record not written", name), drive.records() as records:
         drive.write_volume(record, records)
     log.info("volume of upstream recorded", extra={"drive": view.fsuuid, "volume": name, "capacity": capacity})
     return record
+
+
+@contextlib.contextmanager
+def _unless_full(view: DriveView, what: str, name: str) -> Iterator[None]:
+    """Let a write of ours fail for want of space: that decides nothing about the drive."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        log.warning(what, extra={"drive": view.fsuuid, "volume": name, "error": error.strerror})
 
 
 def _limit(view: DriveView, drive: DriveDir, project: int) -> int:

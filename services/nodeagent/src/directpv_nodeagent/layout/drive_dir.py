@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from directpv_common.errors import DriveFault, InvalidRequest
 from directpv_common.messages import DriveRecord, Message, VolumeRecord, is_volume_name
 from directpv_common.wire import decode, encode_pretty
+from directpv_nodeagent.layout import ballast
 from directpv_nodeagent.layout.core import layout
 from directpv_nodeagent.linux import files
 
@@ -87,6 +88,9 @@ class DriveDir:
 
     def write_layout(self) -> None:
         """Make symbolic link, ``.directpv/`` and ``meta.info``, in that order; what is there stays."""
+        ballast.with_room(self.root, self._write_layout)
+
+    def _write_layout(self) -> None:
         if not self.is_laid_out():
             os.symlink(".", layout.symlink_name(self.fsuuid), dir_fd=self.root)
         files.make_directory(layout.META_DIR, self.root, _META_MODE)
@@ -97,8 +101,9 @@ class DriveDir:
 
     def write_record(self, record: DriveRecord) -> None:
         """Replace ``drive.json``, durably."""
+        data = encode_pretty(record)
         with files.opened(layout.META_DIR, self.root) as meta:
-            files.write_file(layout.DRIVE_FILE, meta, encode_pretty(record), _FILE_MODE)
+            ballast.with_room(self.root, lambda: files.write_file(layout.DRIVE_FILE, meta, data, _FILE_MODE))
 
     # ---- records of volumes -------------------------------------------------------------------------------------
 
@@ -106,17 +111,20 @@ class DriveDir:
     def records(self) -> Iterator[int]:
         """Open the directory of records, made if it is missing."""
         with files.opened(layout.META_DIR, self.root) as meta:
-            if files.make_directory(layout.VOLUMES_DIR, meta, _META_MODE):
+            if ballast.with_room(self.root, lambda: files.make_directory(layout.VOLUMES_DIR, meta, _META_MODE)):
                 os.fsync(meta)
             with files.opened(layout.VOLUMES_DIR, meta) as directory:
                 yield directory
 
     def read_volumes(self) -> dict[str, VolumeRecord]:
-        """Return all records by name; one that cannot be understood is logged and left alone."""
-        with self.records() as directory:
-            files.remove_leftovers(directory)
-            names = [name for name in map(layout.volume_of_record, os.listdir(directory)) if name]
-            found = {name: self._read_volume(name, directory) for name in names}
+        """Return all records by name; one that cannot be understood is logged and left alone. Makes nothing."""
+        try:
+            with files.opened(layout.META_DIR, self.root) as meta, files.opened(layout.VOLUMES_DIR, meta) as directory:
+                files.remove_leftovers(directory)
+                names = [name for name in map(layout.volume_of_record, os.listdir(directory)) if name]
+                found = {name: self._read_volume(name, directory) for name in names}
+        except FileNotFoundError:
+            return {}
         return {name: record for name, record in found.items() if record is not None}
 
     def _read_volume(self, name: str, directory: int) -> VolumeRecord | None:
@@ -132,9 +140,14 @@ class DriveDir:
         return record
 
     def write_volume(self, record: VolumeRecord, directory: int, *, sync_parent: bool = True) -> None:
-        """Replace the record of a volume; ``directory`` is from :meth:`records`."""
-        name = f"{checked(record.name)}{layout.RECORD_SUFFIX}"
-        files.write_file(name, directory, encode_pretty(record), _FILE_MODE, sync_parent=sync_parent)
+        """Replace the record of a volume, unless it is the same; ``directory`` is from :meth:`records`."""
+        name, data = f"{checked(record.name)}{layout.RECORD_SUFFIX}", encode_pretty(record)
+        if not _has(name, directory, data):
+            ballast.with_room(
+                self.root, lambda: files.write_file(name, directory, data, _FILE_MODE, sync_parent=sync_parent)
+            )
+        elif sync_parent:
+            os.fsync(directory)  # who wrote it may have been killed before it did
 
     def remove_record(self, name: str) -> None:
         """Remove the record of a volume, durably; missing is fine."""
@@ -158,7 +171,8 @@ class DriveDir:
 
     def make_volume(self, name: str) -> bool:
         """Make the directory of a volume, root's, 0755; tell whether it is new. The root is not synced."""
-        return files.make_directory(checked(name), self.root, _VOLUME_MODE)
+        checked(name)
+        return ballast.with_room(self.root, lambda: files.make_directory(name, self.root, _VOLUME_MODE))
 
     @contextlib.contextmanager
     def volume(self, name: str) -> Iterator[int]:
@@ -189,7 +203,7 @@ class DriveDir:
         remains = f"{checked(name)}{layout.DELETED_SUFFIX}"
         for _ in range(_RETIRE_TRIES):
             try:
-                self._move_away(name, remains)
+                ballast.with_room(self.root, lambda: self._move_away(name, remains))
             except FileNotFoundError:
                 if not self._exists(name):
                     return False
@@ -211,6 +225,14 @@ class DriveDir:
             return stat.S_ISDIR(os.stat(name, dir_fd=self.root, follow_symlinks=False).st_mode)
         except FileNotFoundError:
             return False
+
+
+def _has(name: str, directory: int, data: bytes) -> bool:
+    """Tell whether a file has this content; one that cannot be read has not, and shall be replaced."""
+    try:
+        return files.read_file(name, directory) == data
+    except OSError:
+        return False
 
 
 def checked(name: str) -> str:

@@ -3,21 +3,18 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 from enum import Enum, auto
-from typing import Final
 
 from msgspec.structs import replace
 
 from directpv_common.messages import DriveRecord, DriveStatus, Segments
 from directpv_common.names import FS_LABEL, LEGACY_FS_LABEL
-from directpv_common.units import MIB, format_bytes
+from directpv_common.units import format_bytes
 from directpv_nodeagent.devices.core.disk_identity import main_path
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.signatures import xfs_uuid
-from directpv_nodeagent.layout.core.layout import MNT_DIR
+from directpv_nodeagent.layout.core.layout import LEAST_FREE, MNT_DIR
 from directpv_nodeagent.linux.core.mountinfo import MountTable
 
-LEAST_FREE: Final = 16 * MIB
-"""Bytes; below that even records and directories of volumes may not find place."""
 _LABELS = frozenset({FS_LABEL, LEGACY_FS_LABEL})
 
 

@@ -10,6 +10,7 @@ Source: facts of upstream v4 (paths, ``meta.info``, project id) that existing dr
     <drive>/.directpv/volumes/<name>.json  VolumeRecord
     <drive>/.directpv/held/<name>          link whose text is the volume's incarnation: there is, or was, such a volume
     <drive>/.directpv/strays/<name>        link whose text is the drive that has the volume; the copy here is none
+    <drive>/.directpv/.ballast             allocated blocks, given back when a record must be written on a full drive
     <drive>/.directpv/.proof               empty; written now and then, to see whether the drive can be written
     <drive>/<name>/                        0755, data of a volume
     <drive>/<name>.deleted/                data that is being purged, if it has the attribute :data:`RETIRED`
@@ -21,11 +22,13 @@ from typing import Final
 
 from directpv_common.messages import is_volume_name
 from directpv_common.names import API_VERSION, fsuuid_link, project_id
+from directpv_common.units import KIB, MIB
 
 META_DIR: Final = ".directpv"
 META_FILE: Final = "meta.info"
 DRIVE_FILE: Final = "drive.json"
 PROOF_FILE: Final = ".proof"
+BALLAST_FILE: Final = ".ballast"
 VOLUMES_DIR: Final = "volumes"
 RECORD_SUFFIX: Final = ".json"
 DELETED_SUFFIX: Final = ".deleted"
@@ -49,6 +52,14 @@ MNT_DIR: Final = "mnt"
 TMP_DIR: Final = "tmp"
 PROBE_DIR: Final = "probe"
 NUMBERS_DIR: Final = "numbers"
+
+LEAST_FREE: Final = 16 * MIB
+"""Bytes; below that even records and directories of volumes may not find place."""
+BALLAST_PIECE: Final = 256 * KIB
+"""Bytes that are given back at a time: more than a record, its inode and its place in the directory take."""
+_LEAST_BALLAST: Final = 1 * MIB
+_MOST_BALLAST: Final = 16 * MIB
+_BALLAST_SHARE: Final = 1024
 
 _NO_PROJECT: Final = 0
 _LAST_PROJECT: Final = 0xFFFFFFFF
@@ -81,6 +92,11 @@ def fsuuid_in(meta: str) -> str | None:
     if pairs.get("APP_NAME", "").strip() != "directpv":
         return None
     return pairs.get("FSUUID", "").strip().lower() or None
+
+
+def ballast_size(total: int) -> int:
+    """Return the bytes of ballast for a file system of ``total`` bytes: a thousandth of it, 1 to 16 MiB."""
+    return min(max(total // _BALLAST_SHARE, _LEAST_BALLAST), _MOST_BALLAST)
 
 
 def volume_of_record(file_name: str) -> str | None:
