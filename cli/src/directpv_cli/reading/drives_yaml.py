@@ -6,8 +6,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import directpv_common.messages as m
+from directpv_cli.reading.strict_yaml import Place, root_of
 
 VERSION: Final = "v1"
+_DOCUMENT: Final = {"version": str, "nodes": list}
+_NODE: Final = {"name": str, "drives": list}
+_DRIVE: Final = {"id": str, "name": str, "size": int, "make": str, "fs": str, "select": object}
+"""Keys, and the types of their values."""
+_SELECT: Final = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
 def render(devices: Iterable[tuple[str, m.Device]]) -> str:
@@ -50,28 +56,34 @@ def _quoting_dumper() -> Any:
 def parse(text: str) -> list[m.InitDevices]:
     """Return one request per node that has a selected device.
 
-    Entries with ``select: "yes"`` (any case) are taken; a non-empty ``fs`` means: format over it.
+    Entries with ``select: "yes"`` (any case) are taken; a non-empty ``fs`` means: format over it. What is selected is
+    erased, so whatever in the file is not understood refuses all of it.
 
     Raises:
-        ValueError: Not such a file; names the entry, the field, and what belongs there.
+        ValueError: Not such a file; names line, key, and what belongs there.
     """
-    import yaml
-
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"not YAML: {error}") from error
-    if not isinstance(document, dict) or document.get("version") != VERSION:
-        found = document.get("version") if isinstance(document, dict) else None
-        raise ValueError(f"version: {found!r} is not supported; this file must say {VERSION!r}")
+    root = root_of(text)
+    if root is None:
+        raise ValueError(f"version: missing; this file must say {VERSION!r}")
+    document = root.mapping(_DOCUMENT)
+    if "version" not in document or document["version"].text() != VERSION:
+        place = document.get("version", root)
+        raise place.wrong(f"version {place.text()!r} is not supported; this file must say version: {VERSION}")
     chosen: dict[str, list[m.FormatDevice]] = {}
-    for index, node in enumerate(_list(document, "nodes", "nodes")):
-        where = f"nodes[{index}]"
-        name = _text(node, "name", where)
-        for row, drive in enumerate(_list(node, "drives", where)):
-            if _selected(drive, f"{where}.drives[{row}]"):
-                chosen.setdefault(name, []).append(_device(drive, f"{where}.drives[{row}]"))
-    _refuse_repeats(chosen)
+    listed: dict[tuple[str, str, str], Place] = {}
+    for node in document["nodes"].items() if "nodes" in document else ():
+        entry = node.mapping(_NODE)
+        name = _text(entry, "name", node)
+        for drive in entry["drives"].items() if "drives" in entry else ():
+            row = drive.mapping(_DRIVE)
+            _refuse_repeat(listed, name, drive, row)
+            if _selected(row):
+                device = m.FormatDevice(
+                    id=_text(row, "id", drive),
+                    name=_text(row, "name", drive),
+                    force=bool("fs" in row and row["fs"].text()),
+                )
+                chosen.setdefault(name, []).append(device)
     return [m.InitDevices(node=name, devices=tuple(devices)) for name, devices in chosen.items()]
 
 
@@ -87,37 +99,34 @@ def read(path: Path) -> list[m.InitDevices]:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _list(mapping: Any, key: str, where: str) -> list[Any]:
-    if not isinstance(mapping, dict):
-        raise ValueError(f"{where}: must be a mapping")
-    value = mapping.get(key) or []
-    if not isinstance(value, list):
-        raise ValueError(f"{where}.{key}: must be a list")
+def _text(mapping: dict[str, Place], key: str, within: Place) -> str:
+    value = mapping[key].text() if key in mapping else ""
+    if not value:
+        raise Place(mapping.get(key, within).node, f"{within.path}.{key}").wrong("must be a text that is not empty")
     return value
 
 
-def _text(mapping: Any, key: str, where: str) -> str:
-    value = mapping.get(key) if isinstance(mapping, dict) else None
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{where}.{key}: must be a text that is not empty")
-    return value
+def _selected(row: dict[str, Place]) -> bool:
+    """Tell whether a device shall be formatted. YAML 1.1 reads a bare ``yes`` as true: who removed quotes meant that.
+
+    Raises:
+        ValueError: It says neither yes nor no.
+    """
+    if "select" not in row:
+        return False
+    word = row["select"].text().lower()
+    if word not in _SELECT:
+        raise row["select"].wrong(f'{word!r} says neither yes nor no; write "yes" to format the device, or "no"')
+    return _SELECT[word]
 
 
-def _selected(drive: Any, where: str) -> bool:
-    """YAML 1.1 reads a bare ``yes`` as true: whoever removed the quotes meant the same."""
-    if not isinstance(drive, dict):
-        raise ValueError(f"{where}: must be a mapping")
-    select = drive.get("select")
-    return select is True or (isinstance(select, str) and select.lower() == "yes")
-
-
-def _device(drive: dict[str, Any], where: str) -> m.FormatDevice:
-    return m.FormatDevice(id=_text(drive, "id", where), name=_text(drive, "name", where), force=bool(drive.get("fs")))
-
-
-def _refuse_repeats(chosen: dict[str, list[m.FormatDevice]]) -> None:
-    for node, devices in chosen.items():
-        names = [device.name for device in devices]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"node {node}: device {name} is listed more than once; keep one entry")
+def _refuse_repeat(listed: dict[tuple[str, str, str], Place], node: str, drive: Place, row: dict[str, Place]) -> None:
+    """Raise if the node's device stands in the file already, selected or not: its entries may contradict."""
+    for key in ("name", "id"):
+        value = row[key].text() if key in row else ""
+        first = listed.setdefault((node, key, value), drive)
+        if value and first is not drive:
+            raise drive.wrong(
+                f"{key} {value} of node {node} is listed more than once, first in line "
+                f"{first.node.start_mark.line + 1}; keep one entry"
+            )
