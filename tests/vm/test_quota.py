@@ -1,5 +1,6 @@
 """A volume's size is a limit that holds: in the kernel, not in somebody's head."""
 
+import signal
 import uuid
 
 import pytest
@@ -8,10 +9,10 @@ from directpv_common.messages import DriveStatus
 from directpv_common.names import project_id
 from support.guest.disks import Disk
 from support.guest.kubelet import Kubelet
-from support.guest.lab import Lab
+from support.guest.lab import Lab, Tap
 from support.guest.node import AGENT, ROOT, Node
 from support.guest.uml import Uml
-from support.node_client import MIB
+from support.node_client import MIB, eventually
 
 SIZE = 20 * MIB
 LARGER = 32 * MIB
@@ -156,3 +157,25 @@ async def test_a_volume_that_lost_its_project_id_gets_it_back_when_it_is_staged_
     for path in ("", "/older", "/deep", "/deep/old"):
         assert await project_of(node, f"{used.target}{path}") == project_id("pvc-1")
     await check_limit(used, SIZE, taken=6 * MIB)
+
+
+async def test_space_of_a_removed_volume_is_given_away_when_its_deleted_files_are_closed(lab: Lab, tap: Tap) -> None:
+    node, _, drives = await lab.node_with_drives(drives=1)
+    removed = await volume(node, drives[0], "pvc-1")
+    assert (await removed.write("data", 4 * MIB)).code == 0
+    await node.hand.start("reader", "sh", "-c", f"exec 3<{removed.target}/data; cd /; exec sleep 600")
+    await eventually(lambda: _has_open(node), "the file is open")
+    await removed.stop()
+
+    assert not await node.client.remove(drives[0], "pvc-1")
+
+    told = await tap.one("volume.purge-held", "pvc-1")
+    assert "4 MiB" in told["cause"]
+    assert "(sleep)" in told["cause"]
+    assert (await node.client.held(drives[0])).purging == ("pvc-1",)
+    await node.hand.signal("reader", signal.SIGKILL)
+    await node.client.drive_when(drives[0], lambda held: not held.purging, "it is closed")
+
+
+async def _has_open(node: Node) -> bool:
+    return "pvc-1" in await node.hand.sh("ls -l /proc/[0-9]*/fd/3 2>/dev/null | grep pvc-1 || true")

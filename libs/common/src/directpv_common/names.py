@@ -44,6 +44,9 @@ IMAGE_TAG: Final = f"{GROUP}/image-tag"
 VOLUME_SIZE: Final = f"{GROUP}/volume-size"
 """Volume context: bytes at creation; the node falls back on it when its record is gone."""
 
+BYTES_PER_INODE: Final = f"{GROUP}/bytes-per-inode"
+"""Parameter of a storage class: how many bytes of its size a volume has per file or directory."""
+
 INCARNATION: Final = f"{GROUP}/incarnation"
 """Volume context: which of several volumes of one name, one after another, is meant."""
 

@@ -37,6 +37,7 @@ from directpv_nodeagent.serving.sampler import Sampler
 from directpv_nodeagent.serving.tell import Teller
 from directpv_nodeagent.volumes.leader_orders import LeaderOrders
 from directpv_nodeagent.volumes.node_path import NodeVolumes
+from directpv_nodeagent.volumes.purging import Purging
 from directpv_nodeagent.volumes.staging import Staging
 from directpv_nodeagent.volumes.work import VolumeWork
 
@@ -69,7 +70,8 @@ class Agent:
         fences = Fences()
         self._staging = Staging(work)
         self._volumes = NodeVolumes(work)
-        self._orders = LeaderOrders(work, fences)
+        self._purges = Purging(work)
+        self._orders = LeaderOrders(work, fences, self._purges)
         self._devices = Devices(work, fences)
         self._udev = UdevMonitor()
         self._heartbeat = Heartbeat(self.drives)
@@ -79,7 +81,7 @@ class Agent:
         self._repairs = Repairs(work, fences, self._scanner.settle, config.repair_timeout)
         self.drives.on_doubt = self._scanner.trigger
         self.drives.on_change = self._heartbeat.poke
-        self.drives.on_take_over = self._orders.purge_left
+        self.drives.on_take_over = self._purges.purge_left
 
     @property
     def handlers(self) -> Handlers:
@@ -155,7 +157,7 @@ class Agent:
             yield
         finally:
             await self._repairs.stop()
-            await self._orders.stop()
+            await self._purges.stop()
 
     # ---- bus ----------------------------------------------------------------------------------------------------
 

@@ -1,9 +1,13 @@
 """Volumes made and destroyed on the leader's order: durable, idempotent, fenced, and harmless to everything else."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -293,6 +297,31 @@ class TestRemove:
         await client.drive_when(drive, lambda held: held.purging == (), "purged")
         assert not (path_of(agent, drive) / "pvc-1.deleted").exists()
 
+    @pytest.mark.parametrize("how", ["open file", "current directory", "mapping"])
+    async def test_space_that_deleted_files_keep_is_promised_to_nobody_until_the_process_that_is_named_lets_go(
+        self, agent: AgentProcess, device: str, drive: str, client: Client, how: str
+    ) -> None:
+        await client.make_volume(drive, "pvc-1", 400)
+        await client.make_volume(drive, "pvc-2", 1)
+        directory = path_of(agent, drive) / "pvc-1/inside"
+        directory.mkdir()
+        (directory / "data").write_bytes(b"x" * MIB)
+        with holding(directory, how) as process:
+            assert not await client.remove(drive, "pvc-1")
+            await eventually(lambda: _logged(agent, f"{process.pid} ("), "the process is named")
+            failed = await client.prepare(VolumeRecord(name="pvc-3", fsuuid=drive, capacity=400 * MIB))
+            assert "left" in failed["pvc-3"]
+            assert await client.remove(drive, "pvc-2"), "others are gone at once"
+
+            agent.kill()
+            agent.start(device)
+            await agent.answers(client)
+            await eventually(lambda: _logged(agent, f"{process.pid} (", 2), "it is known after a restart")
+            assert (await client.held(drive)).purging == ("pvc-1",)
+
+        await client.drive_when(drive, lambda held: held.purging == (), "nobody holds anything")
+        await client.make_volume(drive, "pvc-3", 400)
+
     async def test_a_volume_can_be_made_anew_while_the_old_one_is_purged_and_removed_again(
         self, agent: AgentProcess, drive: str, client: Client
     ) -> None:
@@ -374,6 +403,32 @@ class TestIncarnations:
         assert await client.remove(drive, "old", incarnation="aa01")
         assert await client.remove(drive, "new", incarnation=None)
         assert (await client.held(drive)).volumes == ()
+
+
+HOLD = {
+    "open file": "f = open('data'); os.chdir('/')",
+    "current directory": "",
+    "mapping": "f = os.open('data', os.O_RDWR); m = mmap.mmap(f, 4096); os.close(f); os.chdir('/')",
+}
+"""What a program does that keeps space of its current directory, or of a file in it."""
+
+
+@contextlib.contextmanager
+def holding(directory: Path, how: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that holds something of the directory."""
+    lines = ("import mmap, os, time", HOLD[how], "print('held', flush=True)", "time.sleep(600)")
+    command = [sys.executable, "-c", "\n".join(lines)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=directory) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+async def _logged(agent: AgentProcess, text: str, times: int = 1) -> bool:
+    return agent.log_text().count(text) >= times
 
 
 def _removal(drive: str, name: str) -> RemoveVolume:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from directpv_common.inodes import set_aside
 from directpv_common.messages import DriveRecord
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.superblock import Superblock
@@ -89,8 +90,8 @@ def test_what_is_mounted_at_a_drives_place_decides(lines: str, device: str, aliv
 
 
 def test_the_overhead_of_a_new_drive_is_the_larger_of_both_accounts() -> None:
-    assert standing.overhead_at_init(1000, 950, 940) == 60
-    assert standing.overhead_at_init(1000, 930, 940) == 70
+    assert standing.overhead_at_init(1000, 950, 940) == 60 + set_aside(940)
+    assert standing.overhead_at_init(1000, 930, 940) == 70 + set_aside(930)
 
 
 def test_what_volumes_use_is_no_overhead_of_an_adopted_drive() -> None:

@@ -5,35 +5,37 @@ import struct
 import pytest
 
 from directpv_nodeagent.linux.core import quota
-from directpv_nodeagent.linux.core.quota import FileAttributes
+from directpv_nodeagent.linux.core.quota import FileAttributes, Limits
 
 GIB = 2**30
 
 
 def test_a_limit_has_every_field_at_its_offset() -> None:
-    packed = bytes(quota.pack_limit(3586869188, 1025))
+    packed = bytes(quota.pack_limits(3586869188, Limits(1025, 77)))
 
     assert len(packed) == 112
     assert packed[0] == 1  # version
     assert packed[1] == 2  # project
-    assert struct.unpack_from("=H", packed, 2) == (0b1100,)  # soft and hard block limits, nothing else
+    assert struct.unpack_from("=H", packed, 2) == (0b1111,)  # soft and hard limits of inodes and blocks, nothing else
     assert struct.unpack_from("=I", packed, 4) == (3586869188,)
     assert struct.unpack_from("=QQ", packed, 8) == (3, 3)  # 512-byte blocks, rounded up, hard and soft
-    assert set(packed[24:]) == {0}  # no inode limit, no timers
+    assert struct.unpack_from("=QQ", packed, 24) == (77, 77)  # inodes, hard and soft
+    assert set(packed[40:]) == {0}  # no timers
 
 
 @pytest.mark.parametrize(("size", "blocks"), [(1, 1), (512, 1), (513, 2), (GIB, GIB // 512), (2**63 - 1, 2**54)])
 def test_limits_are_rounded_up_to_blocks(size: int, blocks: int) -> None:
-    assert struct.unpack_from("=Q", quota.pack_limit(1, size), 8) == (blocks,)
+    assert struct.unpack_from("=Q", quota.pack_limits(1, Limits(size, 1)), 8) == (blocks,)
 
 
 def test_use_is_read_from_the_offsets_where_the_kernel_writes_it() -> None:
     answer = bytearray(112)
     struct.pack_into("=Q", answer, 8, 2048)  # hard limit
     struct.pack_into("=Q", answer, 16, 1)  # soft limit
+    struct.pack_into("=Q", answer, 24, 9)  # hard limit of inodes
     struct.pack_into("=QQ", answer, 40, 7, 3)  # blocks, inodes
 
-    assert quota.unpack_usage(answer) == (2048 * 512, 7 * 512, 3)
+    assert quota.unpack_usage(answer) == (2048 * 512, 7 * 512, 3, 9)
 
 
 def test_commands_are_those_of_project_quota() -> None:

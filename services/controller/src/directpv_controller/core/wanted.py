@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from directpv_common import names
 from directpv_common.errors import InvalidRequest
+from directpv_common.inodes import bytes_per_inode
 from directpv_common.messages import MAX_INT64, CreateVolume, is_volume_name
 from directpv_common.names import AccessTier
 from directpv_common.units import format_bytes
@@ -111,6 +112,8 @@ def need_from(parameters: dict[str, str], segments: dict[str, str] | None = None
             tier = _tier(value)
         elif key == names.VOLUME_CLAIM_ID:
             claim = _claim(value)
+        elif key == names.BYTES_PER_INODE:
+            bytes_per_inode(parameters)  # a matter of the node; refused here if it cannot be
         else:
             labels.append((key, value))
     return Need(tier, frozenset(labels), claim, frozenset((segments or {}).items()))

@@ -6,6 +6,7 @@ from typing import Final
 
 import directpv_common.messages as m
 from directpv_common.errors import InvalidRequest, InvalidToken
+from directpv_common.inodes import bytes_per_inode
 from directpv_common.names import ACCESS_TIER, VOLUME_CLAIM_ID, AccessTier
 from directpv_csi_gateway.core.capability import access_of, all_supported
 from directpv_csi_gateway.core.checks import mapping, refused, shown, sizes, text, volume_name
@@ -53,7 +54,8 @@ def parameters(field: str, value: Mapping[str, str]) -> dict[str, str]:
     """Return the parameters of a storage class; those of other drivers are kept, the controller ignores them.
 
     Raises:
-        InvalidRequest: Too large, an access tier that does not exist, or a claim id that is no UUID.
+        InvalidRequest: Too large, an access tier that does not exist, a claim id that is no UUID, or bytes per inode
+            that cannot be.
     """
     checked = mapping(field, value)
     tier = checked.get(ACCESS_TIER)
@@ -62,6 +64,7 @@ def parameters(field: str, value: Mapping[str, str]) -> dict[str, str]:
     claim = checked.get(VOLUME_CLAIM_ID)
     if claim is not None and not _CLAIM_ID.match(claim):
         raise refused(f"{field}[{VOLUME_CLAIM_ID}]", f"{shown(claim)} is no UUID; write 8-4-4-4-12 hexadecimal digits")
+    bytes_per_inode(checked)
     return checked
 
 

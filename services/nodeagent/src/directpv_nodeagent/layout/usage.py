@@ -9,6 +9,7 @@ from typing import Final
 from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.volume_dirs import drive_of, vanished
 from directpv_nodeagent.linux import quota
+from directpv_nodeagent.linux.core.quota import Usage
 
 _WALK_BLOCK: Final = 512
 """Bytes; the unit of st_blocks."""
@@ -18,6 +19,8 @@ _WALK_BLOCK: Final = 512
 class Measured:
     """How full a volume is, in bytes and inodes."""
 
+    total: int
+    """Bytes that it can hold: its size, or less if its class asks for many inodes."""
     used: int
     available: int
     inodes_used: int
@@ -42,24 +45,26 @@ def measure(view: DriveView, name: str, capacity: int, seconds: float) -> Measur
         try:
             with drive.volume(name) as volume:
                 state = os.fstatvfs(drive.root)
-                used, inodes, exact = _use(view, volume, seconds)
+                use, exact = _use(view, volume, seconds)
         except FileNotFoundError:
             raise vanished(drive, name) from None
     free = state.f_bavail * state.f_frsize
+    total = use.limit or capacity
     return Measured(
-        used=used,
-        available=max(0, min(capacity - used, free)),
-        inodes_used=inodes,
-        inodes_free=state.f_favail,
+        total=total,
+        used=use.used,
+        available=max(0, min(total - use.used, free)),
+        inodes_used=use.inodes,
+        inodes_free=max(0, min(use.inode_limit - use.inodes, state.f_favail)) if use.inode_limit else state.f_favail,
         exact=exact,
     )
 
 
-def _use(view: DriveView, volume: int, seconds: float) -> tuple[int, int, bool]:
+def _use(view: DriveView, volume: int, seconds: float) -> tuple[Usage, bool]:
     if not view.enforced:
-        return count(volume, seconds)
-    use = quota.usage(volume, view.device_path, quota.attributes(volume).project)
-    return use.used, use.inodes, True
+        used, inodes, exact = count(volume, seconds)
+        return Usage(0, used, inodes), exact
+    return quota.usage(volume, view.device_path, quota.attributes(volume).project), True
 
 
 def count(directory: int, seconds: float) -> tuple[int, int, bool]:

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from directpv_common.errors import DirectPVError, DriveFault
 from directpv_common.messages import DriveRecord, VolumeRecord
-from directpv_nodeagent.layout import marks
+from directpv_nodeagent.layout import ballast, marks
+from directpv_nodeagent.layout.core import limits
 from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, Mark, free_project_id, is_later, is_project_of
 from directpv_nodeagent.layout.drive_dir import DriveDir, open_drive
 from directpv_nodeagent.linux import quota
+from directpv_nodeagent.linux.core.quota import rounded
 
 
 @contextlib.contextmanager
@@ -80,7 +82,7 @@ def _make(view: DriveView, drive: DriveDir, record: VolumeRecord, known: Mapping
         drive.make_volume(record.name)
     try:
         with drive.volume(record.name) as directory:
-            project = secure(view, directory, record, known)
+            project = ballast.with_room(drive.root, lambda: secure(view, directory, record, known))
             os.fsync(directory)
             return project
     except FileNotFoundError:
@@ -98,7 +100,7 @@ def vanished(drive: DriveDir, name: str) -> DriveFault:
 def secure(
     view: DriveView, directory: int, record: VolumeRecord, known: Mapping[str, int], *, whole_tree: bool = False
 ) -> int:
-    """Bring project id and limit of a volume's directory to what its record says, and return the id.
+    """Bring project id and limits of a volume's directory to what its record says, and return the id.
 
     Args:
         view: The drive.
@@ -113,13 +115,20 @@ def secure(
     project = found.project
     if not is_project_of(record.name, project, taken):
         project = free_project_id(record.name, taken)
-    if not found.belongs_to(project):
-        if whole_tree:
-            quota.tag_tree(directory, project)
-        elif is_empty(directory):
-            quota.ensure_project(directory, project)
+    counted = found.belongs_to(project)
+    if not counted and whole_tree:
+        quota.tag_tree(directory, project)
+        counted = True
+    elif not counted and is_empty(directory):
+        quota.ensure_project(directory, project)
+        counted = True
     if view.enforced:
-        quota.ensure_limit(directory, view.device_path, project, record.capacity)
+        use = quota.usage(directory, view.device_path, project)
+        wanted = limits.wanted(record, use)
+        if not counted:  # how many files it has is known when they are tagged
+            wanted = wanted._replace(inodes=use.inode_limit)
+        if rounded(wanted) != use.limits:
+            quota.set_limits(directory, view.device_path, project, wanted)
     return project
 
 
@@ -158,7 +167,7 @@ def resize(view: DriveView, record: VolumeRecord, known: Mapping[str, int]) -> i
         drive.write_volume(record, directory)
         try:
             with drive.volume(record.name) as volume:
-                project = secure(view, volume, record, known)
+                project = ballast.with_room(drive.root, lambda: secure(view, volume, record, known))
                 os.fsync(volume)
                 return project
         except FileNotFoundError:

@@ -10,7 +10,7 @@ from typing import Final
 
 from directpv_nodeagent.linux import syscalls
 from directpv_nodeagent.linux.core import quota
-from directpv_nodeagent.linux.core.quota import FileAttributes, Usage
+from directpv_nodeagent.linux.core.quota import FileAttributes, Limits, Usage
 
 _NO_ENTRY: Final = frozenset({errno.ENOENT, errno.ESRCH})
 """The project has no quota entry yet."""
@@ -69,19 +69,16 @@ def usage(descriptor: int, device: str, project: int) -> Usage:
     return quota.unpack_usage(buffer)
 
 
-def ensure_limit(descriptor: int, device: str, project: int, size: int) -> bool:
-    """Limit ``project`` to ``size`` bytes, 1 or more; tell whether that was new."""
-    if size < 1:
+def set_limits(descriptor: int, device: str, project: int, limits: Limits) -> None:
+    """Limit ``project``; its size must be 1 byte or more, since 0 would be no limit."""
+    if limits.size < 1:
         raise ValueError("a limit of 0 would be no limit")
-    if usage(descriptor, device, project).limit == quota.blocks_for(size) * quota.BASIC_BLOCK:
-        return False
-    syscalls.quotactl(quota.Q_XSETQLIM, descriptor, device, project, quota.pack_limit(project, size))
-    return True
+    syscalls.quotactl(quota.Q_XSETQLIM, descriptor, device, project, quota.pack_limits(project, limits))
 
 
 def lift_limit(descriptor: int, device: str, project: int) -> None:
-    """Take the limit of ``project`` away."""
-    syscalls.quotactl(quota.Q_XSETQLIM, descriptor, device, project, quota.pack_limit(project, 0))
+    """Take the limits of ``project`` away."""
+    syscalls.quotactl(quota.Q_XSETQLIM, descriptor, device, project, quota.pack_limits(project, Limits(0, 0)))
 
 
 def tag_tree(directory: int, project: int) -> None:

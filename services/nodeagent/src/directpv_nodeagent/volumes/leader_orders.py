@@ -4,7 +4,6 @@ import asyncio
 import logging
 from typing import Final
 
-from directpv_common.context import detached
 from directpv_common.errors import DirectPVError, FailedPrecondition, Unavailable
 from directpv_common.messages import Prepared, PrepareVolumes, RemoveVolume, VolumeRecord, VolumeRemoved
 from directpv_common.singleflight import SingleFlight
@@ -16,28 +15,25 @@ from directpv_nodeagent.layout.core.places import describe_paths, mounted_at
 from directpv_nodeagent.layout.drive_dir import checked
 from directpv_nodeagent.linux import mounts
 from directpv_nodeagent.volumes import remains
+from directpv_nodeagent.volumes.purging import Purging
 from directpv_nodeagent.volumes.work import VolumeWork
 
 log = logging.getLogger(__name__)
 
-PURGE_SLICE: Final = 0.5
-"""Seconds of deleting before the thread takes a breath."""
-PURGE_SECONDS: Final = 60.0
-PURGE_RETRY_SECONDS: Final = 10.0
 REPLY_SECONDS: Final = 1.0
 """How long a removal waits for the purge: small volumes are gone when it is answered."""
 PREPARE_SECONDS: Final = 60.0
 
 
 class LeaderOrders:
-    """Carries out the leader's orders on volumes; purges what was removed, also before a restart."""
+    """Carries out the leader's orders on volumes."""
 
-    def __init__(self, work: VolumeWork, fences: Fences) -> None:
+    def __init__(self, work: VolumeWork, fences: Fences, purging: Purging) -> None:
         self._work = work
         self._fences = fences
         self._removals: SingleFlight[VolumeRemoved] = SingleFlight()
         self._batches: SingleFlight[dict[str, str]] = SingleFlight()
-        self._purges: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._purging = purging
 
     # ---- prepare ------------------------------------------------------------------------------------------------
 
@@ -183,7 +179,7 @@ class LeaderOrders:
                 self._work.drives.on_change()
         if not left:
             return VolumeRemoved(purged=True)
-        purge = self.purge(drive, name)
+        purge = self._purging.purge(drive, name)
         await asyncio.wait([purge], timeout=REPLY_SECONDS)
         return VolumeRemoved(purged=name not in drive.purging)
 
@@ -194,62 +190,6 @@ class LeaderOrders:
         if drive.trouble():
             raise Unavailable(f"{name} cannot be removed now: {drive.describe()} {drive.trouble()}")
         return drive
-
-    # ---- purge --------------------------------------------------------------------------------------------------
-
-    def purge_left(self, drive: Drive) -> None:
-        """Go on with purges that a crash, or the loss of the drive, cut short."""
-        for name in drive.purging:
-            self.purge(drive, name)
-
-    def purge(self, drive: Drive, name: str) -> asyncio.Task[None]:
-        """Delete what remains of a removed volume, in the background."""
-        key = (drive.fsuuid, name)
-        task = self._purges.get(key)
-        if task is None or task.done():
-            task = self._purges[key] = asyncio.create_task(
-                self._purge(drive, name), name=f"purge {name}", context=detached()
-            )
-            task.add_done_callback(lambda done: self._forget(key, done))
-        return task
-
-    def _forget(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
-        if self._purges.get(key) is task:
-            del self._purges[key]
-
-    async def _purge(self, drive: Drive, name: str) -> None:
-        """Delete until nothing is left; a drive that fails meanwhile is purged when it is back."""
-        while name in drive.purging and not drive.trouble():
-            try:
-                if await self._purge_once(drive, name):
-                    drive.purged(name)
-                    self._work.emit("volume", "purged", name, drive=drive.fsuuid)
-                    self._work.drives.on_change()
-                    return
-            except DirectPVError as error:
-                log.warning("purge failed", extra={"volume": name, "drive": drive.fsuuid, "error": error.message})
-                await asyncio.sleep(PURGE_RETRY_SECONDS)
-
-    async def _purge_once(self, drive: Drive, name: str) -> bool:
-        """Delete for a while; tell whether nothing is left."""
-        view = drive.view
-        try:
-            clean = await self._work.drives.executors.run(
-                f"purging {drive.fsuuid}", lambda: remains.purge_some(view, name, PURGE_SLICE), PURGE_SECONDS, name
-            )
-        except OSError as error:
-            raise self._work.explained(drive, f"purging {name}", error) from error
-        if not clean:
-            return False
-        async with self._work.turns.take(name, kind="purge") as turn:
-            known = dict(drive.projects)
-            return await self._work.on(turn, drive, lambda: remains.end_purge(view, name, known), f"purging {name}")
-
-    async def stop(self) -> None:
-        """Stop purging; the next run goes on with it."""
-        for task in tuple(self._purges.values()):
-            task.cancel()
-        await asyncio.gather(*self._purges.values(), return_exceptions=True)
 
 
 def _take_off(view: DriveView, name: str) -> tuple[bool, bool]:

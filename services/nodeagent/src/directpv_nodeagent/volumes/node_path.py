@@ -21,7 +21,6 @@ from directpv_common.messages import (
     StatVolume,
     UnpublishVolume,
     UnstageVolume,
-    VolumeRecord,
     VolumeStats,
 )
 from directpv_common.singleflight import SingleFlight
@@ -200,7 +199,7 @@ class NodeVolumes:
                 measured = await self._work.on(
                     turn, drive, lambda: usage.measure(view, name, record.capacity, COUNT_SECONDS), f"measuring {name}"
                 )
-                return _stats(record, measured, _warnings(drive))
+                return _stats(measured, _warnings(drive))
         return VolumeStats(
             total=record.capacity,
             used=0,
@@ -219,9 +218,9 @@ def _warnings(drive: Drive) -> str:
     return f"{drive.describe()} serves it, but {said}" if said else ""
 
 
-def _stats(record: VolumeRecord, measured: usage.Measured, warnings: str) -> VolumeStats:
+def _stats(measured: usage.Measured, warnings: str) -> VolumeStats:
     return VolumeStats(
-        total=record.capacity,
+        total=measured.total,
         used=measured.used,
         available=measured.available,
         inodes_total=measured.inodes_used + measured.inodes_free,

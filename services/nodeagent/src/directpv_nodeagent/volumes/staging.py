@@ -105,7 +105,7 @@ class Staging:
         view, name = drive.view, request.name
         look = partial(volume_dirs.find, view, name)
         there, limit = await self._work.on(turn, drive, look, f"looking for {name}")
-        capacity = limit or request.capacity
+        capacity = max(limit, request.capacity)  # a class may ask for a limit below the size
         return _Found(drive, there, drive.fsuuid == request.fsuuid and bool(capacity), capacity)
 
     def _hinted(self, request: StageVolume) -> list[Drive]:

@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 from msgspec.structs import replace
 
+from directpv_common.inodes import set_aside
 from directpv_common.messages import DriveRecord, DriveStatus, Segments
 from directpv_common.names import FS_LABEL, LEGACY_FS_LABEL
 from directpv_common.units import format_bytes
@@ -156,8 +157,12 @@ def fullness(free_on_disk: int, free: int, total: int) -> str:
 
 
 def overhead_at_init(total: int, free_after_mkfs: int, free_after_mount: int) -> int:
-    """Return the bytes that a new file system keeps for itself; the larger of two accounts is the safe one."""
-    return max(0, total - min(free_after_mkfs, free_after_mount))
+    """Return the bytes that a new file system keeps for itself and for the inodes of volumes.
+
+    Of two accounts of what is free the smaller one is the safe one.
+    """
+    free = min(free_after_mkfs, free_after_mount)
+    return max(0, total - free + set_aside(free))
 
 
 def overhead_of_adopted(total: int, free: int, used: int) -> int:

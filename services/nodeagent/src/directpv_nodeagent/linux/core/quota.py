@@ -16,7 +16,8 @@ _DISK_QUOTA: Final = struct.Struct("=bbHI6QiiHHbbbb3QiHh8x")
 DISK_QUOTA_SIZE: Final = _DISK_QUOTA.size
 _VERSION: Final = 1
 _PROJECT_FLAG: Final = 2
-_FIELDS_SOFT_AND_HARD: Final = 4 | 8
+_FIELDS: Final = 1 | 2 | 4 | 8
+"""Inodes, soft and hard; blocks, soft and hard."""
 
 FS_IOC_FSGETXATTR: Final = 0x801C581F
 FS_IOC_FSSETXATTR: Final = 0x401C5820
@@ -27,13 +28,28 @@ _FSXATTR: Final = struct.Struct("=IIIII8x")
 FSXATTR_SIZE: Final = _FSXATTR.size
 
 
+class Limits(NamedTuple):
+    """What one project may take; 0: no limit."""
+
+    size: int
+    """Bytes."""
+    inodes: int
+
+
 class Usage(NamedTuple):
-    """What one project uses, and its limit; bytes, except ``inodes``."""
+    """What one project uses, and its limits; bytes, except ``inodes`` and ``inode_limit``."""
 
     limit: int
     """0: none."""
     used: int
     inodes: int
+    inode_limit: int = 0
+    """0: none."""
+
+    @property
+    def limits(self) -> Limits:
+        """Its limits, as they can be set."""
+        return Limits(self.limit, self.inode_limit)
 
 
 class FileAttributes(NamedTuple):
@@ -63,21 +79,26 @@ def blocks_for(size: int) -> int:
     return -(-size // BASIC_BLOCK)
 
 
-def pack_limit(project: int, size: int) -> bytearray:
-    """Return the argument of Q_XSETQLIM that limits ``project`` to ``size`` bytes, soft and hard alike; 0: no limit.
+def rounded(limits: Limits) -> Limits:
+    """Return limits as the kernel keeps them."""
+    return limits._replace(size=blocks_for(limits.size) * BASIC_BLOCK)
 
-    Soft equals hard, because statfs shows the soft limit as the size of the file system.
+
+def pack_limits(project: int, limits: Limits) -> bytearray:
+    """Return the argument of Q_XSETQLIM that limits ``project``, soft and hard alike.
+
+    Soft equals hard, because statfs shows the soft limits as the size of the file system.
     """
-    blocks = blocks_for(size)
-    head = (_VERSION, _PROJECT_FLAG, _FIELDS_SOFT_AND_HARD, project, blocks, blocks)
-    return bytearray(_DISK_QUOTA.pack(*head, *([0] * 18)))
+    blocks = blocks_for(limits.size)
+    head = (_VERSION, _PROJECT_FLAG, _FIELDS, project, blocks, blocks, limits.inodes, limits.inodes)
+    return bytearray(_DISK_QUOTA.pack(*head, *([0] * 16)))
 
 
 def unpack_usage(buffer: bytes | bytearray) -> Usage:
     """Read what Q_XGETQUOTA filled in."""
     fields = _DISK_QUOTA.unpack(buffer)
-    hard, used, inodes = fields[4], fields[8], fields[9]
-    return Usage(limit=hard * BASIC_BLOCK, used=used * BASIC_BLOCK, inodes=inodes)
+    hard, inode_limit, used, inodes = fields[4], fields[6], fields[8], fields[9]
+    return Usage(hard * BASIC_BLOCK, used * BASIC_BLOCK, inodes, inode_limit)
 
 
 def pack_attributes(attributes: FileAttributes) -> bytes:

@@ -1,0 +1,62 @@
+"""Who has deleted files open: they keep their space until the last descriptor, directory or mapping goes. Blocks.
+
+Source: proc(5), ``fd``, ``cwd``, ``root``, ``map_files``. What this process may not see is left out.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from directpv_nodeagent.linux import quota
+
+_DELETED: Final = " (deleted)"
+_PROC: Final = Path("/proc")
+
+
+def holders_of_deleted(directory: int, project: int) -> list[str]:
+    """Return the processes that hold deleted files or directories of a project, as pid and name.
+
+    Args:
+        directory: Any directory of the file system that they were on.
+        project: Their project id.
+    """
+    device = os.fstat(directory).st_dev
+    found = []
+    for process in sorted(_PROC.glob("[0-9]*"), key=lambda path: int(path.name)):
+        with contextlib.suppress(OSError):
+            if any(_is_of(link, device, project) for link in _links(process)):
+                found.append(f"{process.name} ({(process / 'comm').read_text(errors='replace').strip()})")
+    return found
+
+
+def _links(process: Path) -> Iterator[str]:
+    """Yield what a process holds of files that have no name any more."""
+    for name in ("cwd", "root"):
+        yield from _if_deleted(f"{process}/{name}")
+    for folder in ("fd", "map_files"):
+        with contextlib.suppress(OSError), os.scandir(process / folder) as entries:
+            for entry in entries:
+                yield from _if_deleted(entry.path)
+
+
+def _if_deleted(link: str) -> Iterator[str]:
+    with contextlib.suppress(OSError):
+        if os.readlink(link).endswith(_DELETED):  # tells without asking the file system, which may hang
+            yield link
+
+
+def _is_of(link: str, device: int, project: int) -> bool:
+    """Tell whether a file belongs to the project; opened for reading only, and only if it is a file or directory."""
+    with contextlib.suppress(OSError):
+        state = os.stat(link)
+        if state.st_dev != device or not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):
+            return False
+        descriptor = os.open(link, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return quota.attributes(descriptor).project == project
+        finally:
+            os.close(descriptor)
+    return False
