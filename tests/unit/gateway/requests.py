@@ -71,6 +71,7 @@ def publish(**changes: Any) -> pb.NodePublishVolumeRequest:
         "target_path": "/pods/1/mount",
         "volume_capability": capability(),
         "volume_context": {
+            DRIVE: FSUUID,
             CONTEXT_POD_NAME: "web-0",
             CONTEXT_POD_NAMESPACE: "shop",
             CONTEXT_POD_UID: "0e5f6ab7-6d5d-4a5b-8f61-5d9e4b0c1a2b",

@@ -173,7 +173,7 @@ BAD_CAPABILITIES = {
     "ext4": (r.capability(fs_type="ext4"), "mount.fs_type"),
     "XFS in capitals": (r.capability(fs_type="XFS"), "mount.fs_type"),
     "4,000 characters of file system": (r.capability(fs_type="x" * 4000), "mount.fs_type"),
-    "flag of the file system": (r.capability(flags=("nosuid", "discard")), "mount.mount_flags"),
+    "flag of the file system": (r.capability(flags=("nosuid", "sync")), "mount.mount_flags"),
     "remount": (r.capability(flags=("remount",)), "mount.mount_flags"),
     "bind": (r.capability(flags=("bind",)), "mount.mount_flags"),
     "two flags in one": (r.capability(flags=("ro,suid",)), "mount.mount_flags"),
@@ -193,6 +193,8 @@ BAD_CAPABILITIES = {
 @pytest.mark.parametrize("call", ["stage", "publish", "grow", "node grow"])
 def test_a_capability_is_refused_when_it_asks_for(call, bad):
     capability, field = BAD_CAPABILITIES[bad]
+    if field == "mount.mount_flags" and call.endswith("grow"):
+        return  # is mounted already; see test_a_volume_of_upstream_is_mounted_and_grows_whatever_options_its_class_has
 
     assert refusal(call, volume_capability=capability).details["field"] == f"volume_capability.{field}"
 

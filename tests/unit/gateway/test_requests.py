@@ -5,7 +5,6 @@ import pytest
 import directpv_common.messages as m
 from directpv_common.names import ACCESS_TIER, NODE, VOLUME_CLAIM_ID, AccessTier
 from directpv_csi_gateway.core import controller, node
-from directpv_csi_gateway.core.capability import MOUNT_FLAGS
 from directpv_csi_gateway.pb import csi_pb2 as pb
 from unit.gateway import requests as r
 
@@ -143,12 +142,42 @@ def test_only_single_writer_forbids_a_second_target(mode, single):
     assert node.publish_volume(r.publish(volume_capability=r.capability(mode))).single_writer is single
 
 
-@pytest.mark.parametrize("flag", sorted(MOUNT_FLAGS))
-def test_flags_of_one_mount_go_on(flag):
-    capability = r.capability(flags=(flag,))
+@pytest.mark.parametrize(
+    ("options", "flags"),
+    [
+        (("noatime", "nodev"), ("noatime", "nodev")),
+        (("ro", "rw"), ()),
+        (("rw", "ro"), ("ro",)),
+        (("noatime", "relatime", "strictatime"), ("strictatime",)),
+        (("noatime", "atime"), ()),
+        (("noexec", "defaults"), ()),
+        (("noatime", "defaults", "nosuid"), ("noatime", "nosuid")),
+        (("defaults", "discard", "inode64", "nouuid", "_netdev", "prjquota", "logbsize=256k", "x-mine=1"), ()),
+    ],
+)
+@pytest.mark.parametrize("made_here", [True, False])
+def test_of_mount_options_the_last_of_a_kind_holds_and_those_of_the_file_system_have_no_effect(
+    options, flags, made_here
+):
+    capability = r.capability(flags=options)
+    fields = {"volume_capability": capability} | ({} if made_here else {"volume_context": {}})
 
-    assert node.stage_volume(r.stage(volume_capability=capability)).mount_flags == (flag,)
-    assert node.publish_volume(r.publish(volume_capability=capability)).mount_flags == (flag,)
+    assert node.stage_volume(r.stage(**fields)).mount_flags == flags
+    assert node.publish_volume(r.publish(**fields)).mount_flags == flags
+    assert controller.create_volume(r.create(volume_capabilities=[capability])).name == "pvc-1"
+
+
+@pytest.mark.parametrize(
+    "options", [("sync",), ("context=system_u:object_r:tmp_t:s0", "nodev"), ("user", ""), ("X" * 5000,)]
+)
+def test_a_volume_of_upstream_is_mounted_and_grows_whatever_options_its_class_has(options):
+    capability = r.capability(flags=options)
+    flags = ("nodev",) if "nodev" in options else ()
+
+    assert node.stage_volume(r.stage(volume_capability=capability, volume_context={})).mount_flags == flags
+    assert node.publish_volume(r.publish(volume_capability=capability, volume_context={})).mount_flags == flags
+    assert controller.expand_volume(r.grow(volume_capability=capability)).required == 2 * r.GIB
+    assert node.expand_volume(r.node_grow(volume_capability=capability)).name == "pvc-1"
 
 
 def test_an_empty_file_system_means_xfs():

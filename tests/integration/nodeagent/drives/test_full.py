@@ -54,7 +54,7 @@ async def restart(agent: AgentProcess, device: str, client: Client) -> None:
 async def test_a_full_drive_serves_after_a_restart_takes_new_records_and_can_be_emptied(
     agent: AgentProcess, device: str, drive: str, client: Client, pods: Path
 ) -> None:
-    volume = await client.make_volume(drive, "pvc-1", 500)
+    volume = await client.make_volume(drive, "pvc-1", 400)
     await client.stage("pvc-1", pods / "s")
     await client.publish("pvc-1", pods / "s", pods / "t")
     root = agent.root / "mnt" / drive
@@ -68,7 +68,7 @@ async def test_a_full_drive_serves_after_a_restart_takes_new_records_and_can_be_
     await client.publish("pvc-1", pods / "s", pods / "t", pod_name="db-0", pod_namespace="shop")
     for name in ("pvc-1", "pvc-2"):
         labels = {"directpv.min.io/who": name * 8}
-        await client.make_volume(drive, name, 500 if name == "pvc-1" else 1, labels=labels)
+        await client.make_volume(drive, name, 400 if name == "pvc-1" else 1, labels=labels)
         kept = json.loads((root / f".directpv/volumes/{name}.json").read_text())
         assert kept["labels"] == labels
     assert kept["name"] == "pvc-2"
@@ -84,7 +84,7 @@ async def test_a_full_drive_serves_after_a_restart_takes_new_records_and_can_be_
 async def test_a_drive_without_room_for_records_serves_after_a_restart_and_can_be_emptied(
     agent: AgentProcess, device: str, drive: str, client: Client, pods: Path
 ) -> None:
-    await client.make_volume(drive, "pvc-1", 500)
+    await client.make_volume(drive, "pvc-1", 400)
     await client.stage("pvc-1", pods / "s")
     agent.kill(signal.SIGKILL)
     root = agent.root / "mnt" / drive

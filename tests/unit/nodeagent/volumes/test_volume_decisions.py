@@ -4,7 +4,7 @@ import pytest
 
 from directpv_common.errors import Conflict, FailedPrecondition, InvalidRequest, NotFound, OutOfRange
 from directpv_nodeagent.layout.core.places import Place, mounted_at, use_of
-from directpv_nodeagent.linux.core.mountinfo import MountTable, parse
+from directpv_nodeagent.linux.core.mountinfo import MOUNT_FLAGS, MountTable, parse
 from directpv_nodeagent.volumes.core import decisions
 
 PLACE = Place("pvc-1", "8:16")
@@ -145,15 +145,14 @@ class TestFlags:
     def test_read_only_is_a_flag(self) -> None:
         assert decisions.mount_flags((), read_only=True) == {"ro"}
 
-    @pytest.mark.parametrize("flags", [("discard",), ("noexec", "logbsize=32k"), ("remount",), ("bind",), ("",)])
+    @pytest.mark.parametrize("flags", [("sync",), ("noexec", "logdev=/dev/sda"), ("remount",), ("bind",), ("",)])
     def test_flags_of_the_whole_file_system_are_refused_by_name(self, flags: tuple[str, ...]) -> None:
         with pytest.raises(InvalidRequest, match="mount_flags"):
             decisions.mount_flags(flags)
 
-    @pytest.mark.parametrize("flags", [("ro", "rw"), ("noatime", "strictatime")])
-    def test_flags_that_exclude_each_other_are_refused(self, flags: tuple[str, ...]) -> None:
-        with pytest.raises(InvalidRequest, match="exclude"):
-            decisions.mount_flags(flags)
+    @pytest.mark.parametrize("option", ["ro", "rw", "noatime", "atime", "defaults", "discard", "x-systemd.wanted-by=a"])
+    def test_what_the_gateway_of_any_version_lets_pass_can_be_mounted(self, option: str) -> None:
+        assert decisions.mount_flags((option, "rw")) <= set(MOUNT_FLAGS)
 
 
 class TestExpand:

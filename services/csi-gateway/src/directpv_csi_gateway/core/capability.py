@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from directpv_common.mount_options import POSSIBLE, flags_of, is_known
 from directpv_common.names import FS_TYPE
 from directpv_csi_gateway.core.checks import MAP_BYTES, refused, shown
 from directpv_csi_gateway.pb import csi_pb2 as pb
@@ -20,26 +21,6 @@ MODES: Final = frozenset(
 )
 """A local drive is reached from one node only."""
 
-MOUNT_FLAGS: Final = frozenset(
-    {
-        "ro",
-        "rw",
-        "suid",
-        "nosuid",
-        "dev",
-        "nodev",
-        "exec",
-        "noexec",
-        "atime",
-        "noatime",
-        "relatime",
-        "strictatime",
-        "diratime",
-        "nodiratime",
-    }
-)
-"""Flags that belong to one mount, and not to the file system below it; see mount_setattr(2)."""
-
 
 @dataclass(frozen=True)
 class Access:
@@ -49,13 +30,20 @@ class Access:
     single_writer: bool
     """One target path at a time."""
     flags: tuple[str, ...]
+    """What the mount must have, sorted."""
 
 
-def access_of(field: str, capability: pb.VolumeCapability) -> Access:
+def access_of(field: str, capability: pb.VolumeCapability, *, strict: bool = True) -> Access:
     """Return what ``capability`` asks for.
 
+    Args:
+        field: What errors call it.
+        capability: What is asked.
+        strict: Whether mount options that no volume can have are refused. DirectPV v4 looked at none, so those of its
+            volumes must pass, or they could never be mounted again.
+
     Raises:
-        InvalidRequest: Block access, another file system, a mode over several nodes, or a flag that a bind mount
+        InvalidRequest: Block access, another file system, a mode over several nodes, or an option that a bind mount
             cannot carry.
     """
     kind = capability.WhichOneof("access_type")
@@ -64,8 +52,8 @@ def access_of(field: str, capability: pb.VolumeCapability) -> Access:
     if kind == "block":
         raise refused(f"{field}.block", "raw block volumes are not offered; ask for mount (volumeMode: Filesystem)")
     mode = _mode(field, capability)
-    flags = _mount(f"{field}.mount", capability.mount)
-    read_only = mode == _Mode.SINGLE_NODE_READER_ONLY or _last(flags, "ro", "rw") == "ro"
+    flags = _mount(f"{field}.mount", capability.mount, strict=strict)
+    read_only = mode == _Mode.SINGLE_NODE_READER_ONLY or "ro" in flags
     return Access(read_only=read_only, single_writer=mode == _Mode.SINGLE_NODE_SINGLE_WRITER, flags=flags)
 
 
@@ -98,28 +86,25 @@ def _names(modes: Iterable[int]) -> str:
     return ", ".join(_Mode.Mode.Name(mode) for mode in sorted(modes))
 
 
-def _mount(field: str, mount: pb.VolumeCapability.MountVolume) -> tuple[str, ...]:
+def _mount(field: str, mount: pb.VolumeCapability.MountVolume, *, strict: bool) -> tuple[str, ...]:
     if mount.fs_type not in ("", FS_TYPE):
         raise refused(f"{field}.fs_type", f"{shown(mount.fs_type)} is not offered; use '{FS_TYPE}' or leave it empty")
     if mount.volume_mount_group:
         raise refused(f"{field}.volume_mount_group", "is not offered; leave it empty and let kubelet set the group")
-    if not mount.mount_flags:
-        return ()
-    flags = tuple(mount.mount_flags)
-    if sum(len(flag.encode()) for flag in flags) > MAP_BYTES:
-        raise refused(f"{field}.mount_flags", f"longer than {MAP_BYTES} bytes in all; remove some")
-    for flag in flags:
-        if flag not in MOUNT_FLAGS:
+    options = tuple(mount.mount_flags)
+    if strict:
+        _check_options(f"{field}.mount_flags", options)
+    return flags_of(options)
+
+
+def _check_options(field: str, options: tuple[str, ...]) -> None:
+    if sum(len(option.encode()) for option in options) > MAP_BYTES:
+        raise refused(field, f"longer than {MAP_BYTES} bytes in all; remove some")
+    for option in options:
+        if not is_known(option):
             # What follows '=' may be confidential, says the specification.
-            name = shown(flag.partition("=")[0])
+            name = shown(option.partition("=")[0])
             raise refused(
-                f"{field}.mount_flags",
-                f"{name} cannot be set for one volume; remove it from mountOptions. "
-                f"Possible: {', '.join(sorted(MOUNT_FLAGS))}",
+                field,
+                f"{name} cannot be set for one volume; remove it from mountOptions. Possible: {', '.join(POSSIBLE)}",
             )
-    return flags
-
-
-def _last(flags: tuple[str, ...], *of: str) -> str:
-    """Return which of ``of`` comes last in ``flags``, as mount(8) reads them; empty if none does."""
-    return next((flag for flag in reversed(flags) if flag in of), "")

@@ -110,7 +110,7 @@ def expand_volume(request: pb.ControllerExpandVolumeRequest) -> m.ExpandVolume:
     if not required:
         raise refused("capacity_range.required_bytes", "missing; set it to the new size in bytes")
     if request.HasField("volume_capability"):
-        access_of("volume_capability", request.volume_capability)
+        access_of("volume_capability", request.volume_capability, strict=False)
     return m.ExpandVolume(name=name, required=required, limit=limit)
 
 

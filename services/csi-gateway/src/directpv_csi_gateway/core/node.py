@@ -1,6 +1,7 @@
 """Requests of the CSI Node service to messages of the node API."""
 
 import re
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 import directpv_common.messages as m
@@ -20,6 +21,8 @@ from directpv_csi_gateway.pb import csi_pb2 as pb
 
 EPHEMERAL: Final = "csi.storage.k8s.io/ephemeral"
 POD_NAME_BYTES: Final = 253
+_HINTS: Final = frozenset({DRIVE, VOLUME_SIZE, INCARNATION})
+"""What the context of a volume has that DirectPV v4 did not make."""
 _FSUUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _INCARNATION: Final = re.compile(m.INCARNATION_PATTERN)
 _DIGITS: Final = re.compile(r"[0-9]{1,19}\Z")
@@ -30,6 +33,8 @@ class _WithCapability(Protocol):
 
     @property
     def volume_capability(self) -> pb.VolumeCapability: ...
+    @property
+    def volume_context(self) -> Mapping[str, str]: ...
     def HasField(self, field_name: str) -> bool: ...  # noqa: N802
 
 
@@ -55,7 +60,8 @@ def stage_volume(request: pb.NodeStageVolumeRequest) -> m.StageVolume:
 def _access(request: _WithCapability) -> Access:
     if not request.HasField("volume_capability"):
         raise refused("volume_capability", "missing; say how the volume will be used")
-    return access_of("volume_capability", request.volume_capability)
+    made_here = not _HINTS.isdisjoint(request.volume_context)
+    return access_of("volume_capability", request.volume_capability, strict=made_here)
 
 
 def _drive(hint: str) -> str:
@@ -173,5 +179,5 @@ def expand_volume(request: pb.NodeExpandVolumeRequest) -> m.ExpandNodeVolume:
             "capacity_range", request.capacity_range.required_bytes, request.capacity_range.limit_bytes
         )
     if request.HasField("volume_capability"):
-        access_of("volume_capability", request.volume_capability)
+        access_of("volume_capability", request.volume_capability, strict=False)
     return m.ExpandNodeVolume(name=name, volume_path=where, required=required, limit=limit)

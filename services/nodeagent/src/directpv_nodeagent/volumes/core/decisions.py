@@ -4,36 +4,31 @@ from collections.abc import Sequence
 from typing import Final
 
 from directpv_common.errors import Conflict, FailedPrecondition, InvalidRequest, NotFound, OutOfRange
+from directpv_common.mount_options import POSSIBLE, flags_of, is_known
 from directpv_common.units import format_bytes
 from directpv_nodeagent.drives.core.renewal import covered
 from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX
 from directpv_nodeagent.layout.core.places import Place, published
-from directpv_nodeagent.linux.core.mountinfo import MOUNT_FLAGS, Mount, MountTable
+from directpv_nodeagent.linux.core.mountinfo import Mount, MountTable
 
-_GIVEN: Final = frozenset({"defaults", "rw", "async", "suid", "dev", "exec", "prjquota", "pquota", "diratime"})
-"""Flags that hold anyway."""
 _COMPARED: Final = frozenset({"ro", "nosuid", "nodev", "noexec"})
 """Flags that make a repeated call another call; access times do not."""
-_ATIME: Final = ("noatime", "relatime", "strictatime")
 
 
 def mount_flags(flags: Sequence[str], *, read_only: bool = False) -> frozenset[str]:
-    """Check mount flags of a storage class, and return those that have to be set.
+    """Check mount options of a storage class, and return the flags that have to be set; the last of a kind holds.
 
     Raises:
-        InvalidRequest: A flag that one mount of a shared file system cannot have, or two that exclude each other.
+        InvalidRequest: An option that one mount of a shared file system cannot have.
     """
-    wanted = frozenset(flag for flag in flags if flag not in _GIVEN) | ({"ro"} if read_only else frozenset())
-    unknown = sorted(wanted - set(MOUNT_FLAGS))
+    unknown = sorted(flag for flag in flags if not is_known(flag))
     if unknown:
         raise InvalidRequest(
             f"mount_flags: {', '.join(unknown)}: a volume is a directory of a shared file system and can only be "
-            f"mounted with {', '.join(MOUNT_FLAGS)}",
+            f"mounted with {', '.join(POSSIBLE)}",
             field="mount_flags",
         )
-    if len(wanted.intersection(_ATIME)) > 1 or ("rw" in flags and "ro" in wanted and not read_only):
-        raise InvalidRequest(f"mount_flags: {', '.join(sorted(flags))} exclude each other", field="mount_flags")
-    return wanted
+    return frozenset(flags_of(flags)) | ({"ro"} if read_only else frozenset())
 
 
 def _same_flags(mount: Mount, wanted: frozenset[str], inherited: frozenset[str] = frozenset()) -> bool:
