@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,14 +17,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from directpv_cli.local import disks, processes
+from directpv_cli.local import disks, processes, start
 from directpv_cli.local.csi_client import connect, creation
+from directpv_cli.local.stack import Options, StackError
 from directpv_common import names
 from directpv_common.units import MIB
 from directpv_csi_gateway.pb import csi_pb2 as csi
 from support.cluster import Pod, eventually
+from support.nats import nats_server
 
 BIN = Path(sys.executable).parent
+PLUGIN = BIN / "kubectl-directpv"
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -78,6 +82,64 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind(temporary, which):
 
     assert demo.returncode == 1, said
     assert left_in(temporary) == []
+
+
+def test_a_demo_that_is_kept_says_how_to_find_it_and_how_to_end_it(temporary):
+    demo = run("directpv", "demo", "--keep")
+
+    try:
+        assert demo.returncode == 0, demo.stdout + demo.stderr
+        (directory,) = temporary.iterdir()
+        assert f"directpv down --state-dir {directory}" in demo.stderr
+        url = re.search(r"DIRECTPV_NATS_URL=(\S+);", demo.stderr)
+        assert url is not None
+        assert run("directpv", "status", "--state-dir", str(directory)).returncode == 0
+        assert run("kubectl-directpv", "list", "drives", url=url[1]).stdout.count("Ready") == 4
+    finally:
+        for left in temporary.iterdir():
+            run("directpv", "down", "--state-dir", str(left))
+    assert left_in(temporary) == []
+
+
+def test_a_stack_is_not_started_on_the_port_of_another_server(directory, tmp_path):
+    with nats_server(tmp_path / "nats") as server:
+        port = server.url.rpartition(":")[2]
+        up = run("directpv", "up", "--nats-port", port, "--state-dir", str(directory))
+        told = socket.create_connection(("127.0.0.1", int(port)), 5)
+        told.close()
+
+    assert up.returncode == 1
+    assert f"another server listens on 127.0.0.1:{port}" in up.stderr
+    assert traces(directory) == []
+
+
+def test_a_server_that_took_the_port_meanwhile_is_not_taken_for_the_stacks_own(directory, tmp_path, monkeypatch):
+    with nats_server(tmp_path / "nats") as server:
+        monkeypatch.setattr(start, "is_free", lambda _: True)  # it was, a moment ago
+        port = int(server.url.rpartition(":")[2])
+        with pytest.raises(StackError, match="nats did not start"):
+            start.up(Options(directory=str(directory), drives=0, nats_port=port))
+
+    assert traces(directory) == []
+
+
+def test_down_names_who_holds_what_and_can_be_repeated(directory):
+    assert run("directpv", "up", "--drives", "1", "--nats-port", "0", "--state-dir", str(directory)).returncode == 0
+    url = json.loads((directory / "stack.json").read_text())["nats_url"]
+    root = directory / "nodes/node-1/root/mnt"
+    made = run("/bin/sh", "-c", f"cd {directory} && {PLUGIN} discover && {PLUGIN} init drives.yaml --dangerous", url=url)
+    assert made.returncode == 0, made.stderr
+    (drive,) = root.iterdir()
+    with subprocess.Popen(["sleep", "600"], cwd=drive) as holder:
+        try:
+            refused = run("directpv", "down", "--state-dir", str(directory))
+        finally:
+            holder.kill()
+
+    assert refused.returncode == 1
+    assert f"held by {holder.pid} (sleep)" in refused.stderr
+    assert run("directpv", "down", "--state-dir", str(directory)).returncode == 0
+    assert traces(directory) == []
 
 
 @pytest.fixture(scope="module")

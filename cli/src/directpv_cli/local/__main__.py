@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from directpv_cli.showing.ending import ended
 from directpv_cli.showing.lines import fail, say
 
 app = typer.Typer(
@@ -105,7 +106,7 @@ def demo(
 
 def main() -> None:
     """Run ``directpv``."""
-    app(prog_name="directpv")
+    ended(lambda: app(prog_name="directpv"))
 
 
 if __name__ == "__main__":

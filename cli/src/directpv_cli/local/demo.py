@@ -85,8 +85,19 @@ def demo(*, keep: bool) -> None:
             with clock.step("remove everything") as done:
                 stop.down(directory)
                 done("no process, mount, loop device or file is left")
+    if keep and directory.exists():
+        say("")
+        say(kept(directory, settings.nats_url))
     say("")
     tables.show(["#", "STEP", "DONE", "TIME"], clock.rows)
+
+
+def kept(directory: Path, url: str) -> str:
+    """Return how to find the stack again that is left running."""
+    where = f"--state-dir {directory}"
+    return (
+        f"The stack is in {directory}: export DIRECTPV_NATS_URL={url}; directpv status {where}; directpv down {where}"
+    )
 
 
 @contextlib.contextmanager

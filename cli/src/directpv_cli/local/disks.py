@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from directpv_cli.local.holders import holders
 from directpv_cli.local.processes import wait_until
 
 COMMAND_SECONDS: Final = 30
@@ -116,7 +117,12 @@ def detach(directory: Path) -> None:
         return not left
 
     if not wait_until(gone, DETACH_SECONDS):
-        raise DiskError(f"still attached: {', '.join(attached(directory))}; a process holds a file open on it")
+        left = attached(directory)
+        who = (
+            ", ".join(holders([number for number in map(_number, left) if number]))
+            or "whom is not to be seen from here"
+        )
+        raise DiskError(f"still attached: {', '.join(left)}, held by {who}; end it, and repeat")
 
 
 def quota_supported(directory: Path) -> bool:

@@ -32,3 +32,14 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", port))
             return port
     raise OSError(f"no free port on 127.0.0.1 among {_TRIES} tried from {_LOWEST} to {end - 1}")
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a server could listen on a port of loopback; connections that ended a moment ago do not matter."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

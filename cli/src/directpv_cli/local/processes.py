@@ -17,6 +17,9 @@ MARK: Final = "DIRECTPV_STACK"
 """Environment variable that every process of a stack carries; its value is the stack's directory."""
 
 
+_MARKED: Final = f"{MARK}=".encode()
+
+
 class Process(msgspec.Struct, frozen=True, kw_only=True):
     """A started process; ``started`` (clock ticks since boot) tells it from a later one with the same pid."""
 
@@ -116,8 +119,12 @@ def wait_until(condition: Callable[[], bool], within: float) -> bool:
 
 def marked(directory: Path) -> list[Process]:
     """Return running processes of the stack in ``directory``, also those that no list knows."""
-    wanted = f"{MARK}={directory}".encode()
-    found = []
+    return by_stack().get(str(directory), [])
+
+
+def by_stack() -> dict[str, list[Process]]:
+    """Return the running processes of all stacks of this machine, by directory."""
+    found: dict[str, list[Process]] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -127,6 +134,7 @@ def marked(directory: Path) -> list[Process]:
         except OSError:
             continue
         started = start_time(int(entry.name))
-        if wanted in environment and started is not None:
-            found.append(Process(name=name, pid=int(entry.name), started=started))
+        stacks = [os.fsdecode(each.partition(b"=")[2]) for each in environment if each.startswith(_MARKED)]
+        if stacks and started is not None:
+            found.setdefault(stacks[0], []).append(Process(name=name, pid=int(entry.name), started=started))
     return found

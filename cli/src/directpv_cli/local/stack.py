@@ -3,6 +3,7 @@
 They are nats-server, controllers, and per simulated node an agent and a CSI gateway.
 """
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -63,6 +64,11 @@ class Stack(msgspec.Struct, kw_only=True):
     def directory(self) -> Path:
         """Where everything is."""
         return Path(self.options.directory)
+
+    @property
+    def bus_name(self) -> str:
+        """How its NATS server calls itself; no other stack's does."""
+        return f"directpv-{hashlib.sha256(self.options.directory.encode()).hexdigest()[:16]}"
 
     def save(self) -> None:
         """Write ``stack.json``, whole or not at all."""
@@ -127,9 +133,15 @@ class Stack(msgspec.Struct, kw_only=True):
         users = keys.make(self.directory, (node.name for node in self.nodes))
         where = json.dumps(self.nats_url.removeprefix("nats://"))
         store = json.dumps(str(self.directory / "nats"))
-        text = f"listen: {where}\njetstream {{ store_dir: {store} }}\n{users}"
+        text = f"listen: {where}\nserver_name: {self.bus_name}\njetstream {{ store_dir: {store} }}\n{users}"
         (self.directory / NATS_CONFIG).write_text(text)
         keys.publish(self.directory, self.nats_url)
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Return host and port of a stack's bus."""
+    host, _, port = url.removeprefix("nats://").rpartition(":")
+    return host, int(port)
 
 
 def load(directory: Path) -> Stack:

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import directpv_common.messages as m
 from directpv_cli.local import disks, keys, processes
-from directpv_cli.local.ports import free_port
+from directpv_cli.local.ports import free_port, is_free
 from directpv_cli.local.processes import MARK, wait_until
-from directpv_cli.local.stack import NodeStack, Options, Stack, StackError
+from directpv_cli.local.stack import NodeStack, Options, Stack, StackError, address_of
 from directpv_cli.local.stop import down
 from directpv_common.access.nkey import read_seed
 from directpv_common.api import Controller, Endpoint, Node
@@ -26,6 +26,8 @@ from directpv_common.units import MIB
 START_SECONDS: Final = 30.0
 SMALLEST_DRIVE: Final = 512 * MIB
 MAX_SOCKET_PATH: Final = 107
+GREETING_BYTES: Final = 4096
+"""A NATS server says first who it is."""
 
 
 def up(options: Options) -> Stack:
@@ -54,7 +56,7 @@ def up(options: Options) -> Stack:
         for name in stack.services():
             stack.start(name)
             if name == "nats":
-                _wait(stack, name, lambda: _listens(stack.nats_url))
+                _wait(stack, name, lambda: _greets(stack))
         for node in stack.nodes:
             _wait(stack, f"gateway-{node.name}", functools.partial(_answers, node.csi_socket))
         asyncio.run(_all_answer(stack))
@@ -75,6 +77,11 @@ def _check(options: Options) -> None:
         raise StackError("--nodes must be at least 1, --drives at least 0")
     if len(f"{options.directory}/nodes/node-{options.nodes}/csi.sock") > MAX_SOCKET_PATH:
         raise StackError(f"--state-dir: {options.directory} is too long for a unix socket below it")
+    if options.nats_port and not is_free(options.nats_port):
+        raise StackError(
+            f"--nats-port: another server listens on 127.0.0.1:{options.nats_port}; end it (`directpv down` if it is "
+            "an earlier stack's), or choose another port; 0 takes a free one"
+        )
     for program in ("mkfs.xfs", "losetup", "mount", "udevadm"):
         if shutil.which(program) is None:
             raise StackError(f"{program} is missing; install the packages xfsprogs, util-linux and udev")
@@ -146,10 +153,12 @@ async def _all_answer(stack: Stack) -> None:
                 raise StackError(f"{name} does not answer ({error.message}): {log}") from error
 
 
-def _listens(url: str) -> bool:
-    host, port = url.removeprefix("nats://").split(":")
-    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
-        return True
+def _greets(stack: Stack) -> bool:
+    """Tell whether the bus of this very stack answers at its URL, and not another server that has the port."""
+    host, port = address_of(stack.nats_url)
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1) as client:
+        client.settimeout(1)
+        return f'"server_name":"{stack.bus_name}"'.encode() in client.recv(GREETING_BYTES)
     return False
 
 

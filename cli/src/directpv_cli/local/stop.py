@@ -28,13 +28,26 @@ def down(directory: Path) -> None:
 
 
 def _ending_order(directory: Path) -> Iterator[Process]:
-    """Gateways first, then agents and controllers, the bus, and udevd last."""
+    """Gateways first, then agents and controllers, the bus, and udevd last.
+
+    A udevd serves all stacks of the machine: it ends with the last one, whichever started it.
+    """
     ranks = ("gateway", "nodeagent", "controller", "nats", "udevd")
+    running = processes.by_stack()
     known = {process.pid: process for process in load(directory).running if process.alive}
-    known |= {process.pid: process for process in processes.marked(directory) if process.pid not in known}
+    known |= {process.pid: process for process in running.pop(str(directory), []) if process.pid not in known}
+    left = [process for other, some in running.items() if not (Path(other) / FILE).exists() for process in some]
+    if len(left) == sum(map(len, running.values())) and all(map(_is_udevd, left)):
+        known |= {process.pid: process for process in left}
+    else:
+        known = {pid: process for pid, process in known.items() if not _is_udevd(process)}
 
     def rank(process: Process) -> int:
-        kind = process.name.partition("-")[0]
+        kind = "udevd" if _is_udevd(process) else process.name.partition("-")[0]
         return ranks.index(kind) if kind in ranks else 0
 
     yield from sorted(known.values(), key=rank)
+
+
+def _is_udevd(process: Process) -> bool:
+    return process.name in ("udevd", "systemd-udevd", "(udev-worker)")

@@ -28,6 +28,7 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
 
     logging.getLogger("directpv_common").setLevel(logging.CRITICAL)
     logging.getLogger("nats").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # nats-py leaves futures behind when it is cancelled
 
     async def connected() -> T:
         async with contextlib.AsyncExitStack() as stack:

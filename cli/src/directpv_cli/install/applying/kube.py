@@ -224,6 +224,7 @@ def _own_file() -> str:
 
 
 async def _load(settings: Any, kubeconfig: str) -> None:
+    import yaml
     from kubernetes_asyncio import config
 
     path = kubeconfig or os.environ.get("KUBECONFIG", "") or await asyncio.to_thread(_own_file)
@@ -234,6 +235,14 @@ async def _load(settings: Any, kubeconfig: str) -> None:
             await config.load_kube_config(config_file=path, client_configuration=settings)
         else:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
-    except (config.ConfigException, OSError, ValueError, KeyError, TypeError) as error:
+    except (
+        config.ConfigException,
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        yaml.YAMLError,
+    ) as error:
         where = path or "neither KUBECONFIG nor ~/.kube/config nor a pod's account"
         raise FailedPrecondition(f"no cluster: {where}: {error}; give --kubeconfig") from error
