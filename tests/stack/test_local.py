@@ -126,8 +126,8 @@ def test_a_server_that_took_the_port_meanwhile_is_not_taken_for_the_stacks_own(d
 def test_down_names_who_holds_what_and_can_be_repeated(directory):
     assert run("directpv", "up", "--drives", "1", "--nats-port", "0", "--state-dir", str(directory)).returncode == 0
     url = json.loads((directory / "stack.json").read_text())["nats_url"]
-    root = directory / "nodes/node-1/root/mnt"
-    made = run("/bin/sh", "-c", f"cd {directory} && {PLUGIN} discover && {PLUGIN} init drives.yaml --dangerous", url=url)
+    root, verb = directory / "nodes/node-1/root/mnt", f"cd {directory} && {PLUGIN}"
+    made = run("/bin/sh", "-c", f"{verb} discover && {PLUGIN} init drives.yaml --dangerous", url=url)
     assert made.returncode == 0, made.stderr
     (drive,) = root.iterdir()
     with subprocess.Popen(["sleep", "600"], cwd=drive) as holder:

@@ -3,7 +3,7 @@
 import pytest
 
 from directpv_common.errors import DirectPVError, FailedPrecondition, InvalidRequest, InvalidToken, NotFound
-from directpv_common.names import ACCESS_TIER, CONTEXT_POD_NAME, DRIVE, VOLUME_CLAIM_ID, VOLUME_SIZE
+from directpv_common.names import ACCESS_TIER, BYTES_PER_INODE, CONTEXT_POD_NAME, DRIVE, VOLUME_CLAIM_ID, VOLUME_SIZE
 from directpv_csi_gateway.core import controller, node
 from directpv_csi_gateway.pb import csi_pb2 as pb
 from unit.gateway import requests as r
@@ -225,6 +225,49 @@ def test_what_follows_the_equals_sign_of_a_flag_is_not_repeated():
 
     assert "password" in error.message
     assert "hunter2" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("access-tier", "directpv.min.io/access-tier"),
+        ("accessTier", "directpv.min.io/access-tier"),
+        ("Acces-Tier", "directpv.min.io/access-tier"),
+        ("volume_claim_id", "directpv.min.io/volume-claim-id"),
+        ("bytes-per-inodes", "directpv.min.io/bytes-per-inode"),
+        ("Directpv.min.io/access-tier", "directpv.min.io/access-tier"),
+        ("directpv.minio.io/access-tier", "directpv.min.io/access-tier"),
+        ("directpv-min-io/rack", "directpv.min.io/rack"),
+        ("directpv.min.io/Access-Tier", "directpv.min.io/access-tier"),
+        ("directpv.min.io/access_tier", "directpv.min.io/access-tier"),
+    ],
+)
+def test_a_parameter_that_is_nearly_one_of_ours_is_refused_and_the_right_one_named(key, meant):
+    error = refusal("create", parameters={key: "Hot"})
+
+    assert key in error.details["field"]
+    assert f"write {meant}," in error.message
+    with pytest.raises(InvalidRequest):
+        controller.get_capacity(pb.GetCapacityRequest(parameters={key: "Hot"}))
+
+
+@pytest.mark.parametrize("value", ["0", "16KiB", "-4096", ""])
+def test_bytes_per_inode_that_cannot_be_are_refused_when_the_volume_is_made(value):
+    error = refusal("create", parameters={BYTES_PER_INODE: value})
+
+    assert BYTES_PER_INODE in error.details["field"]
+
+
+@pytest.mark.parametrize(
+    "key", ["fstype", "type", "tier", "claim-id", "example.org/access-tier", "csi.storage.k8s.io/pvc/name", "iops"]
+)
+def test_parameters_of_others_are_let_pass(key):
+    assert controller.create_volume(r.create(parameters={key: "x"})).parameters == {key: "x"}
+
+
+@pytest.mark.parametrize("key", ["directpv.min.io/shelf", "directpv.min.io/acces-tiers-of-mine"])
+def test_any_key_of_our_group_may_name_a_label(key):
+    assert controller.create_volume(r.create(parameters={key: "x"})).parameters == {key: "x"}
 
 
 @pytest.mark.parametrize(

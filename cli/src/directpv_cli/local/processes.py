@@ -130,7 +130,7 @@ def by_stack() -> dict[str, list[Process]]:
             continue
         try:
             environment = (entry / "environ").read_bytes().split(b"\0")
-            name = (entry / "comm").read_text().strip()
+            name = (entry / "comm").read_text(errors="replace").strip()
         except OSError:
             continue
         started = start_time(int(entry.name))

@@ -5,16 +5,20 @@ A thread, because a probe must get an answer when the event loop hangs: that is 
 
 import asyncio
 import contextlib
+import errno
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from socketserver import ThreadingMixIn
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 BEAT_SECONDS: Final = 1.0
+_NO_IPV6: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
+"""What a kernel without IPv6 says."""
 HUNG_SECONDS: Final = 30.0
 """The event loop has not run for so long: the process is not healthy."""
 
@@ -48,6 +52,18 @@ class Monitor:
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     allow_reuse_address = True
+
+    def server_bind(self) -> None:
+        """Bind, on IPv6 for IPv4 too, without asking DNS for the host's name, as the base class does."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Handler(WSGIRequestHandler):
@@ -88,7 +104,7 @@ async def serve_http(
         monitor: Answers ``/ready`` and ``/healthz``.
         registry: The metrics.
         ports: TCP ports.
-        host: Address to listen on.
+        host: Address to listen on; empty is every one, IPv4 and IPv6, for clusters may have either alone.
         probes: Others, by path; they may block for some seconds.
 
     Raises:
@@ -99,9 +115,10 @@ async def serve_http(
     try:
         for port in filter(None, ports):
             try:
-                server: WSGIServer = make_server(host, port, app, server_class=_Server, handler_class=_Handler)
+                server = _listening(host, port, app)
             except OSError as error:
-                raise OSError(error.errno, f"cannot serve HTTP on {host}:{port}: {error.strerror}") from error
+                where = f"[{host}]" if ":" in host else host or "every address"
+                raise OSError(error.errno, f"cannot serve HTTP on {where}:{port}: {error.strerror}") from error
             servers.append(server)
             threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True, name=f"http-{port}").start()
         yield
@@ -109,3 +126,15 @@ async def serve_http(
         for server in servers:
             await asyncio.to_thread(server.shutdown)
             server.server_close()
+
+
+def _listening(host: str, port: int, app: Callable[..., Iterable[bytes]]) -> WSGIServer:
+    if not host:
+        try:
+            return _listening("::", port, app)
+        except OSError as error:
+            if error.errno not in _NO_IPV6:
+                raise
+            return _listening("0.0.0.0", port, app)  # noqa: S104 - pods are probed from outside
+    kind = _Server6 if ":" in host else _Server
+    return make_server(host, port, app, server_class=kind, handler_class=_Handler)

@@ -40,7 +40,7 @@ class Config:
         "report", "cordon: a drive whose disk expects to fail takes no new volumes, until a person uncordons it"
     )
     metrics_port: int = option(10444, "port of /metrics, /ready and /healthz; 0: none")
-    http_host: str = option("0.0.0.0", "address to serve metrics and probes on")  # noqa: S104 - pods are probed from outside
+    http_host: str = option("", "address to serve metrics and probes on; empty: every address, IPv4 and IPv6")
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.lease_seconds <= 300:

@@ -30,7 +30,7 @@ class Config:
     nats_nkey: str = option("", "file with the seed of the key by which NATS knows us; empty: none")
     subject_prefix: str = option(DEFAULT_PREFIX, "subject prefix of the installation")
     drain_seconds: float = option(20.0, "how long running calls may go on after SIGTERM")
-    http_host: str = option("0.0.0.0", "address to serve metrics and probes on")  # noqa: S104 - pods are probed from outside
+    http_host: str = option("", "address to serve metrics and probes on; empty: every address, IPv4 and IPv6")
     metrics_port: int = option(0, "port of /metrics, /ready and /healthz; 0: none")
     readiness_port: int = option(0, "second port for the same; 0: none")
 

@@ -34,7 +34,7 @@ class Config:
     zone: str = option("default", "topology: zone")
     rack: str = option("default", "topology: rack")
     region: str = option("default", "topology: region")
-    http_host: str = option("0.0.0.0", "address of metrics and probes")  # noqa: S104
+    http_host: str = option("", "address of metrics and probes; empty: every address, IPv4 and IPv6")
     metrics_port: int = option(10443, "port of Prometheus metrics; 0: none")
     readiness_port: int = option(30443, "port of /ready and /healthz; 0: none")
     device_events: Literal["on", "off"] = option(

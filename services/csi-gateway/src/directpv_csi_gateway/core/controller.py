@@ -1,15 +1,13 @@
 """Requests of the CSI Controller service to messages of the controller API."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 import directpv_common.messages as m
 from directpv_common.errors import InvalidRequest, InvalidToken
-from directpv_common.inodes import bytes_per_inode
-from directpv_common.names import ACCESS_TIER, VOLUME_CLAIM_ID, AccessTier
 from directpv_csi_gateway.core.capability import access_of, all_supported
-from directpv_csi_gateway.core.checks import mapping, refused, shown, sizes, text, volume_name
+from directpv_csi_gateway.core.checks import mapping, refused, sizes, text, volume_name
+from directpv_csi_gateway.core.parameters import parameters
 from directpv_csi_gateway.pb import csi_pb2 as pb
 
 PAGE: Final = 500
@@ -17,9 +15,6 @@ PAGE: Final = 500
 TOKEN_BYTES: Final = 1024
 TERMS: Final = 10_000
 """Topology terms at most: two per node in a cluster of 5,000."""
-
-_CLAIM_ID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
-_TIERS: Final = frozenset(tier.lower() for tier in AccessTier)
 
 
 def create_volume(request: pb.CreateVolumeRequest) -> m.CreateVolume:
@@ -48,24 +43,6 @@ def create_volume(request: pb.CreateVolumeRequest) -> m.CreateVolume:
 
 def _capacity(request: pb.CreateVolumeRequest | pb.ControllerExpandVolumeRequest) -> tuple[int, int]:
     return sizes("capacity_range", request.capacity_range.required_bytes, request.capacity_range.limit_bytes)
-
-
-def parameters(field: str, value: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters of a storage class; those of other drivers are kept, the controller ignores them.
-
-    Raises:
-        InvalidRequest: Too large, an access tier that does not exist, a claim id that is no UUID, or bytes per inode
-            that cannot be.
-    """
-    checked = mapping(field, value)
-    tier = checked.get(ACCESS_TIER)
-    if tier is not None and tier.lower() not in _TIERS:
-        raise refused(f"{field}[{ACCESS_TIER}]", f"{shown(tier)} is no access tier; use one of {', '.join(AccessTier)}")
-    claim = checked.get(VOLUME_CLAIM_ID)
-    if claim is not None and not _CLAIM_ID.match(claim):
-        raise refused(f"{field}[{VOLUME_CLAIM_ID}]", f"{shown(claim)} is no UUID; write 8-4-4-4-12 hexadecimal digits")
-    bytes_per_inode(checked)
-    return checked
 
 
 def _terms(field: str, topologies: Iterable[pb.Topology]) -> tuple[m.Segments, ...]:
