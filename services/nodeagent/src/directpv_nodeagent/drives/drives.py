@@ -186,6 +186,7 @@ class Drives:
         view = DriveView(self.host.root, record.fsuuid, facts.major_minor, facts.name, enforced=False)
         drive = self.by_id[record.fsuuid] = Drive(Contents(view, record, {}, {}, {}, {}))
         drive.readable = False
+        drive.change(device=facts.name)  # the record may be what it was when the drive was seen last
         return drive
 
     def refuse(self, fsuuid: str, facts: DeviceFacts, error: NotOurs) -> None:
@@ -219,8 +220,10 @@ class Drives:
         self.observe(drive.fsuuid, drive, Observation.IO_ERROR, cause)
         self.on_doubt()
 
-    def observe(self, fsuuid: str, drive: Drive | None, observation: Observation, message: str) -> None:
-        """Note what was seen of a drive."""
+    def observe(
+        self, fsuuid: str, drive: Drive | None, observation: Observation, message: str, advice: str = ""
+    ) -> None:
+        """Note what was seen of a drive; an empty ``advice`` is what the table has."""
         if drive is None:
             log.warning("drive cannot be used", extra={"drive": fsuuid, "seen": str(observation), "error": message})
             return
@@ -233,7 +236,7 @@ class Drives:
         if outcome.event is not None:
             kind = "ready" if outcome.event in _HEALTHY_AGAIN else outcome.event
             log.info("drive changed", extra={"drive": fsuuid, "kind": kind, "cause": message})
-            advice = advice_for(observation, fsuuid)
+            advice = advice or advice_for(observation, fsuuid)
             self.emit(
                 "drive", kind, fsuuid, device=drive.record.device, status=str(outcome.status), cause=message,
                 **({"advice": advice} if advice else {}),

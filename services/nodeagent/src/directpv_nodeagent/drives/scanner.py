@@ -233,7 +233,7 @@ class Scanner:
         except TakeOverFailed as error:
             if known is None and error.record is not None:
                 known = self._drives.add_unusable(facts, error)
-            self._drives.observe(fsuuid, known, error.observation, str(error))
+            self._drives.observe(fsuuid, known, error.observation, str(error), error.advice)
         except (DirectPVError, OSError) as error:
             self._drives.observe(fsuuid, known, Observation.MOUNT_FAILED, str(error))
 

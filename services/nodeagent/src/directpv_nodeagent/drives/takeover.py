@@ -23,12 +23,13 @@ from directpv_common.clock import now_rfc3339
 from directpv_common.errors import DirectPVError
 from directpv_common.messages import DriveRecord
 from directpv_nodeagent.devices.core.facts import DeviceFacts
-from directpv_nodeagent.drives import numbers, renewal, xfs
+from directpv_nodeagent.drives import numbers, remembered, renewal, xfs
 from directpv_nodeagent.drives.core import standing
 from directpv_nodeagent.drives.core.growth import check_fits
+from directpv_nodeagent.drives.core.refusals import refusal
 from directpv_nodeagent.drives.core.standing import Standing
 from directpv_nodeagent.drives.core.states import Observation
-from directpv_nodeagent.drives.inspection import Host, inspect, record_if_ours
+from directpv_nodeagent.drives.inspection import Host, NotOurs, inspect, record_if_ours
 from directpv_nodeagent.layout import ballast, usage
 from directpv_nodeagent.layout.contents import read_contents
 from directpv_nodeagent.layout.core.held import Contents, DriveView
@@ -36,6 +37,7 @@ from directpv_nodeagent.layout.core.layout import drive_path
 from directpv_nodeagent.layout.core.places import describe_paths
 from directpv_nodeagent.layout.drive_dir import DriveDir, open_drive
 from directpv_nodeagent.linux import mounts
+from directpv_nodeagent.linux.open_files import holders_of_device
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +48,15 @@ COUNT_SECONDS: Final = 5.0
 class TakeOverFailed(Exception):
     """The drive is ours, as far as can be seen, but cannot be used."""
 
-    def __init__(self, observation: Observation, message: str, record: DriveRecord | None = None) -> None:
+    def __init__(
+        self, observation: Observation, message: str, record: DriveRecord | None = None, advice: str = ""
+    ) -> None:
         super().__init__(message)
         self.observation = observation
         self.record = record
-        """What the drive says about itself, if that could be read."""
+        """What the drive says about itself, or said when it was last seen here; None: nothing is known."""
+        self.advice = advice
+        """What to do, if that is not what helps whenever this is observed."""
 
 
 class StillMounted(TakeOverFailed):
@@ -80,18 +86,35 @@ def take_over(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, st
                 check_fits(facts.name, facts.superblock.total, facts.size)
             seen = _inspect_freed(host, fsuuid, facts)
             xfs.mount_drive(f"/dev/{facts.name}", path, fsuuid, quota_required=host.quota_required)
+    except NotOurs:
+        remembered.forget(host.root, fsuuid)
+        raise
+    except TakeOverFailed as error:
+        error.record = error.record or seen or remembered.recall(host.root, fsuuid)
+        raise
     except (OSError, DirectPVError, xfs.QuotaMissing) as error:
-        failed = isinstance(error, OSError) and error.errno == errno.EIO
-        raise TakeOverFailed(
-            Observation.IO_ERROR if failed else Observation.MOUNT_FAILED, _words(error), seen
-        ) from error
+        raise _refused(error, facts, seen or remembered.recall(host.root, fsuuid)) from error
     try:
-        return _take(host, fsuuid, facts, staging or {}, newly=not mounted)
+        contents = _take(host, fsuuid, facts, staging or {}, newly=not mounted)
+        remembered.note(host.root, contents.record)
+        return contents
     except BaseException:
         if not mounted:
             with contextlib.suppress(OSError):
                 mounts.unmount(path)
         raise
+
+
+def _refused(error: Exception, facts: DeviceFacts, record: DriveRecord | None) -> TakeOverFailed:
+    """Return why the drive cannot be used, in the kernel's words where it has some."""
+    if not isinstance(error, OSError):
+        return TakeOverFailed(Observation.MOUNT_FAILED, _words(error), record)
+    observation = Observation.IO_ERROR if error.errno == errno.EIO else Observation.MOUNT_FAILED
+    if not isinstance(error, xfs.MountRefused):
+        return TakeOverFailed(observation, _words(error), record)
+    holders = holders_of_device(facts.major_minor) if error.errno == errno.EBUSY else []
+    why = refusal(error.errno or 0, error.strerror or "", error.said, holders)
+    return TakeOverFailed(observation, f"{facts.name}: {why.cause}", record, why.advice)
 
 
 def _clear_place(host: Host, fsuuid: str, facts: DeviceFacts) -> bool:
@@ -147,6 +170,8 @@ def _inspect_freed(host: Host, fsuuid: str, facts: DeviceFacts) -> DriveRecord:
         return inspect(host, fsuuid, facts)  # who held it may have ended meanwhile
     except OSError as error:
         if error.errno != errno.EBUSY:
+            raise
+        if holders_of_device(device):
             raise
         raise TakeOverFailed(
             Observation.STALE_MOUNT,

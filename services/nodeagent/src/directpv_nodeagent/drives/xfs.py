@@ -5,7 +5,7 @@ import errno
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ from directpv_nodeagent.drives.core import growth
 from directpv_nodeagent.drives.core.growth import Geometry
 from directpv_nodeagent.drives.twins import live_twin
 from directpv_nodeagent.layout.core.layout import MNT_DIR, PROBE_DIR, TMP_DIR
-from directpv_nodeagent.linux import files, mounts, syscalls
+from directpv_nodeagent.linux import files, kernel_log, mounts, syscalls
 from directpv_nodeagent.linux.quota import NO_KERNEL_QUOTA, kernel_lacks_quota
 
 log = logging.getLogger(__name__)
@@ -102,13 +102,31 @@ def mount_drive(device: str, path: str, fsuuid: str, *, quota_required: bool) ->
 
 def _mount(device: str, path: str, flags: int, options: tuple[str, ...], fsuuid: str) -> None:
     """Mount an XFS; beside its own dead mount, if the device that it was mounted from is gone."""
+    with kernel_log.heard(f"XFS ({os.path.basename(device)})") as said:
+        try:
+            syscalls.mount(device, path, _XFS, flags, ",".join(options) or None)
+        except OSError as error:
+            if error.errno != errno.EINVAL or live_twin(fsuuid, device):
+                raise MountRefused(error, said()) from error
+            _mount_beside(device, path, flags, options, fsuuid, said)
+
+
+def _mount_beside(
+    device: str, path: str, flags: int, options: tuple[str, ...], fsuuid: str, said: Callable[[], list[str]]
+) -> None:
     try:
-        syscalls.mount(device, path, _XFS, flags, ",".join(options) or None)
-    except OSError as error:
-        if error.errno != errno.EINVAL or live_twin(fsuuid, device):
-            raise
         syscalls.mount(device, path, _XFS, flags, ",".join((*options, "nouuid")))
-        log.info("mounted beside its dead mount", extra={"device": device, "drive": fsuuid})
+    except OSError as error:
+        raise MountRefused(error, said()) from error
+    log.info("mounted beside its dead mount", extra={"device": device, "drive": fsuuid})
+
+
+class MountRefused(OSError):
+    """The kernel would not mount a file system; ``said`` is what it logged about it."""
+
+    def __init__(self, error: OSError, said: list[str]) -> None:
+        super().__init__(error.errno, error.strerror)
+        self.said = said
 
 
 class QuotaMissing(Exception):

@@ -1,4 +1,4 @@
-"""Who has deleted files open: they keep their space until the last descriptor, directory or mapping goes. Blocks.
+"""Who holds what: deleted files, which keep their space until the last descriptor or mapping goes, and devices. Blocks.
 
 Source: proc(5), ``fd``, ``cwd``, ``root``, ``map_files``. What this process may not see is left out.
 """
@@ -30,6 +30,25 @@ def holders_of_deleted(directory: int, project: int) -> list[str]:
             if any(_is_of(link, device, project) for link in _links(process)):
                 found.append(f"{process.name} ({(process / 'comm').read_text(errors='replace').strip()})")
     return found
+
+
+def holders_of_device(number: str) -> list[str]:
+    """Return the processes that have a block device itself open, as pid and name; ``number``: ``major:minor``."""
+    device = os.makedev(*map(int, number.split(":")))
+    found = []
+    for process in sorted(_PROC.glob("[0-9]*"), key=lambda path: int(path.name)):
+        with contextlib.suppress(OSError), os.scandir(process / "fd") as entries:
+            if int(process.name) != os.getpid() and any(_is_device(entry.path, device) for entry in entries):
+                found.append(f"{process.name} ({(process / 'comm').read_text(errors='replace').strip()})")
+    return found
+
+
+def _is_device(link: str, device: int) -> bool:
+    with contextlib.suppress(OSError):
+        if os.readlink(link).startswith("/dev/"):
+            state = os.stat(link)
+            return stat.S_ISBLK(state.st_mode) and state.st_rdev == device
+    return False
 
 
 def _links(process: Path) -> Iterator[str]:

@@ -52,6 +52,7 @@ MNT_DIR: Final = "mnt"
 TMP_DIR: Final = "tmp"
 PROBE_DIR: Final = "probe"
 NUMBERS_DIR: Final = "numbers"
+KNOWN_DIR: Final = "known"
 
 LEAST_FREE: Final = 16 * MIB
 """Bytes; below that even records and directories of volumes may not find place."""
