@@ -24,10 +24,10 @@ from directpv_nodeagent.devices.core.rules import describe
 from directpv_nodeagent.drives import inspection, takeover
 from directpv_nodeagent.drives.core.orders import Fences, decided
 from directpv_nodeagent.drives.drives import TAKE_OVER_SECONDS
+from directpv_nodeagent.drives.failures import TakeOverFailed
 from directpv_nodeagent.drives.inspection import NotOurs
 from directpv_nodeagent.drives.mkfs import format_device
 from directpv_nodeagent.drives.scanner import PROBE_SECONDS
-from directpv_nodeagent.drives.takeover import TakeOverFailed
 from directpv_nodeagent.drives.work import Work
 from directpv_nodeagent.layout import volume_dirs
 from directpv_nodeagent.layout.core.held import Drive

@@ -17,9 +17,10 @@ from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.drives.core.advice import advice_for
 from directpv_nodeagent.drives.core.identity import chosen, contested, doubt, mounted_at
 from directpv_nodeagent.drives.core.states import Observation, Step, step
+from directpv_nodeagent.drives.failures import StillMounted, TakeOverFailed
 from directpv_nodeagent.drives.inspection import Host, NotOurs
 from directpv_nodeagent.drives.renewal import Renewal
-from directpv_nodeagent.drives.takeover import StillMounted, TakeOverFailed, take_over
+from directpv_nodeagent.drives.takeover import take_over
 from directpv_nodeagent.layout.contents import uses_in
 from directpv_nodeagent.layout.core.held import Contents, Drive, DriveView
 from directpv_nodeagent.linux.executor import DriveExecutors

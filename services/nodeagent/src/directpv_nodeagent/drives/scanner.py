@@ -17,9 +17,9 @@ from directpv_nodeagent.drives.core.growth import check_fits
 from directpv_nodeagent.drives.core.standing import candidates, fullness, is_mounted
 from directpv_nodeagent.drives.core.states import Observation
 from directpv_nodeagent.drives.drives import Drives
+from directpv_nodeagent.drives.failures import TakeOverFailed
 from directpv_nodeagent.drives.growth import Growth
 from directpv_nodeagent.drives.inspection import NotOurs
-from directpv_nodeagent.drives.takeover import TakeOverFailed
 from directpv_nodeagent.layout.core.held import Drive, DriveView
 from directpv_nodeagent.layout.core.places import use_of
 from directpv_nodeagent.linux.core.mountinfo import MountTable

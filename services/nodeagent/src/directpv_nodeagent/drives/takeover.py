@@ -26,9 +26,9 @@ from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.drives import numbers, remembered, renewal, xfs
 from directpv_nodeagent.drives.core import standing
 from directpv_nodeagent.drives.core.growth import check_fits
-from directpv_nodeagent.drives.core.refusals import refusal
 from directpv_nodeagent.drives.core.standing import Standing
 from directpv_nodeagent.drives.core.states import Observation
+from directpv_nodeagent.drives.failures import StillMounted, TakeOverFailed, refused, words_of
 from directpv_nodeagent.drives.inspection import Host, NotOurs, inspect, record_if_ours
 from directpv_nodeagent.layout import ballast, usage
 from directpv_nodeagent.layout.contents import read_contents
@@ -43,24 +43,6 @@ log = logging.getLogger(__name__)
 
 COUNT_SECONDS: Final = 5.0
 """How long counting the files of an adopted drive may take per volume, where quota does not tell."""
-
-
-class TakeOverFailed(Exception):
-    """The drive is ours, as far as can be seen, but cannot be used."""
-
-    def __init__(
-        self, observation: Observation, message: str, record: DriveRecord | None = None, advice: str = ""
-    ) -> None:
-        super().__init__(message)
-        self.observation = observation
-        self.record = record
-        """What the drive says about itself, or said when it was last seen here; None: nothing is known."""
-        self.advice = advice
-        """What to do, if that is not what helps whenever this is observed."""
-
-
-class StillMounted(TakeOverFailed):
-    """The failed file system of its own device keeps it busy, and is mounted in this namespace: that can be changed."""
 
 
 def take_over(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str] | None = None) -> Contents:
@@ -93,7 +75,7 @@ def take_over(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, st
         error.record = error.record or seen or remembered.recall(host.root, fsuuid)
         raise
     except (OSError, DirectPVError, xfs.QuotaMissing) as error:
-        raise _refused(error, facts, seen or remembered.recall(host.root, fsuuid)) from error
+        raise refused(error, facts, seen or remembered.recall(host.root, fsuuid)) from error
     try:
         contents = _take(host, fsuuid, facts, staging or {}, newly=not mounted)
         remembered.note(host.root, contents.record)
@@ -103,18 +85,6 @@ def take_over(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, st
             with contextlib.suppress(OSError):
                 mounts.unmount(path)
         raise
-
-
-def _refused(error: Exception, facts: DeviceFacts, record: DriveRecord | None) -> TakeOverFailed:
-    """Return why the drive cannot be used, in the kernel's words where it has some."""
-    if not isinstance(error, OSError):
-        return TakeOverFailed(Observation.MOUNT_FAILED, _words(error), record)
-    observation = Observation.IO_ERROR if error.errno == errno.EIO else Observation.MOUNT_FAILED
-    if not isinstance(error, xfs.MountRefused):
-        return TakeOverFailed(observation, _words(error), record)
-    holders = holders_of_device(facts.major_minor) if error.errno == errno.EBUSY else []
-    why = refusal(error.errno or 0, error.strerror or "", error.said, holders)
-    return TakeOverFailed(observation, f"{facts.name}: {why.cause}", record, why.advice)
 
 
 def _clear_place(host: Host, fsuuid: str, facts: DeviceFacts) -> bool:
@@ -200,7 +170,7 @@ def _take(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str], 
             return contents
     except OSError as error:
         observation = Observation.IO_ERROR if error.errno in xfs.DEAD else Observation.MOUNT_FAILED
-        raise TakeOverFailed(observation, _words(error), record) from error
+        raise TakeOverFailed(observation, words_of(error), record) from error
     except DirectPVError as error:
         raise TakeOverFailed(Observation.MOUNT_FAILED, error.message, record) from error
 
@@ -222,7 +192,7 @@ def _relabel(drive: DriveDir, record: DriveRecord | None) -> None:
     try:
         drive.write_layout()
     except OSError as error:
-        raise TakeOverFailed(Observation.RELABEL_FAILED, _words(error), record) from error
+        raise TakeOverFailed(Observation.RELABEL_FAILED, words_of(error), record) from error
 
 
 def _view(host: Host, drive: DriveDir, facts: DeviceFacts) -> DriveView:
@@ -272,11 +242,4 @@ def lay_out(host: Host, fsuuid: str, facts: DeviceFacts) -> None:
         finally:
             mounts.unmount(path)
     except (OSError, DirectPVError, xfs.QuotaMissing) as error:
-        raise TakeOverFailed(Observation.MOUNT_FAILED, _words(error)) from error
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}"
-    return getattr(error, "message", str(error))
+        raise TakeOverFailed(Observation.MOUNT_FAILED, words_of(error)) from error
