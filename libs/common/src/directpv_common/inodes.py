@@ -17,6 +17,7 @@ LEAST: Final = 1 * KIB
 MOST: Final = 64 * MIB
 INODE: Final = 512
 """Bytes of an inode on the drive."""
+_BLOCK: Final = 4 * KIB
 CHUNK: Final = 64
 """XFS makes so many inodes at a time."""
 
@@ -46,5 +47,8 @@ def inodes_of(capacity: int, per: int) -> int:
 
 
 def set_aside(free: int) -> int:
-    """Return how many of ``free`` bytes must not be promised, so that volumes of the rest find their inodes."""
-    return -(-free // (DEFAULT // INODE + 1))
+    """Return how many of ``free`` bytes must not be promised, so that volumes of the rest find their inodes.
+
+    Whole blocks, as what is free.
+    """
+    return -(-free // ((DEFAULT // INODE + 1) * _BLOCK)) * _BLOCK
