@@ -1,6 +1,6 @@
 """Who holds what: deleted files, which keep their space until the last descriptor or mapping goes, and devices. Blocks.
 
-Source: proc(5), ``fd``, ``cwd``, ``root``, ``map_files``. What this process may not see is left out.
+Source: proc(5), ``fd``, ``cwd``, ``root``, ``maps``, ``map_files``. What this process may not see is left out.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ def holders_of_deleted(directory: int, project: int) -> list[str]:
     found = []
     for process in sorted(_PROC.glob("[0-9]*"), key=lambda path: int(path.name)):
         with contextlib.suppress(OSError):
-            if any(_is_of(link, device, project) for link in _links(process)):
+            if any(_is_of(link, device, project) for link in _links(process, device)):
                 found.append(f"{process.name} ({(process / 'comm').read_text(errors='replace').strip()})")
     return found
 
@@ -51,14 +51,25 @@ def _is_device(link: str, device: int) -> bool:
     return False
 
 
-def _links(process: Path) -> Iterator[str]:
+def _links(process: Path, device: int) -> Iterator[str]:
     """Yield what a process holds of files that have no name any more."""
     for name in ("cwd", "root"):
         yield from _if_deleted(f"{process}/{name}")
-    for folder in ("fd", "map_files"):
-        with contextlib.suppress(OSError), os.scandir(process / folder) as entries:
-            for entry in entries:
-                yield from _if_deleted(entry.path)
+    with contextlib.suppress(OSError), os.scandir(process / "fd") as entries:
+        for entry in entries:
+            yield from _if_deleted(entry.path)
+    with contextlib.suppress(OSError):
+        yield from _mapped(process, f" {os.major(device):02x}:{os.minor(device):02x} ")
+
+
+def _mapped(process: Path, device: str) -> Iterator[str]:
+    """Yield deleted files of a device that are mapped; a program may have ten thousands of mappings of others."""
+    table = (process / "maps").read_text(errors="replace")
+    if device in table:
+        for line in table.splitlines():
+            if device in line and line.endswith(_DELETED):
+                first, _, end = line.partition(" ")[0].partition("-")
+                yield f"{process}/map_files/{int(first, 16):x}-{int(end, 16):x}"  # without the zeros of the table
 
 
 def _if_deleted(link: str) -> Iterator[str]:
