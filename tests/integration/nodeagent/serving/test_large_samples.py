@@ -21,7 +21,7 @@ DRIVE = str(uuid.uuid4())
 
 
 def published(number: int) -> VolumeSample:
-    measured = Measured(used=2**39, available=2**39, inodes_used=1, inodes_free=1)
+    measured = Measured(total=2**40, used=2**39, available=2**39, inodes_used=1, inodes_free=1)
     return VolumeSample(f"pvc-{number:06}", DRIVE, "", 2**40, published=True, abnormal=False, measured=measured)
 
 

@@ -311,7 +311,8 @@ class TestRemove:
             await eventually(lambda: _logged(agent, f"{process.pid} ("), "the process is named")
             failed = await client.prepare(VolumeRecord(name="pvc-3", fsuuid=drive, capacity=400 * MIB))
             assert "left" in failed["pvc-3"]
-            assert await client.remove(drive, "pvc-2"), "others are gone at once"
+            await client.remove(drive, "pvc-2")
+            await client.drive_when(drive, lambda held: held.purging == ("pvc-1",), "others are gone")
 
             agent.kill()
             agent.start(device)
