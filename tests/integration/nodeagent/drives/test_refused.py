@@ -1,6 +1,7 @@
 """A drive that the kernel will not mount: after a restart, too, it is shown with the reason and with what to do."""
 
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -117,12 +118,7 @@ async def test_a_drive_that_the_kernel_refuses_is_shown_with_its_reason_and_the_
         assert REASONS[fault] in condition.message  # type: ignore[index]
         assert "repair" not in condition.message
         assert (held.record.device, held.readable, held.record.node) == (device, False, "n1")
-
-        async def told() -> CloudEvent | None:
-            errors = [event for event in heard if event.type.endswith(".drive.error") and event.subject == drive]
-            return errors[-1] if errors else None
-
-        event = await eventually(told, "it is told")
+        event = (await eventually(lambda: _errors_of(heard, drive), "it is told"))[-1]
         assert advice in f"{event.data['cause']} {event.data['advice']}"
         assert "kubectl directpv repair" not in event.data["advice"]
 
@@ -149,3 +145,26 @@ async def test_a_drive_that_went_to_another_node_is_not_remembered(
 
 async def _said(agent: AgentProcess, text: str) -> bool:
     return text in agent.log_text()
+
+
+async def test_a_drive_that_nobody_knows_yet_is_told_of_once_with_its_reason(
+    agent: AgentProcess, loops: Loops, device: str, drive: str, client: Client
+) -> None:
+    heard: list[CloudEvent] = await gather(client.bus, client.bus.subjects.all_events, CloudEvent)
+    agent.kill(signal.SIGKILL)
+    unmount(agent.root / "mnt" / drive)
+    shutil.rmtree(agent.root / "known")  # as an earlier version left it
+
+    with held_by_a_program(loops, device) as holder:
+        agent.start(device)
+        await agent.answers(client)
+        told = await eventually(lambda: _errors_of(heard, drive), "it is told")
+        scans = agent.log_text().count("drive cannot be used")
+
+    await client.drive_when(drive, is_ready, "it is mounted when the cause is gone")
+    assert holder in told[0].data["cause"]
+    assert (len(await _errors_of(heard, drive)), scans) == (1, 1)
+
+
+async def _errors_of(heard: list[CloudEvent], drive: str) -> list[CloudEvent]:
+    return [event for event in heard if event.type.endswith(".drive.error") and event.subject == drive]

@@ -62,6 +62,7 @@ class Drives:
         """Devices that are being formatted, by kernel name: a scan leaves them alone."""
         self._device_locks: dict[str, asyncio.Lock] = {}
         self._refused: dict[str, tuple[str, str]] = {}
+        self._unknown: dict[str, str] = {}
 
     # ---- asked by others ----------------------------------------------------------------------------------------
 
@@ -131,6 +132,7 @@ class Drives:
                 break
             # An operation that had begun before ended after the drive was read: read it again.
         self._refused.pop(fsuuid, None)
+        self._unknown.pop(fsuuid, None)
         drive = self._accept(fsuuid, contents)
         self.on_take_over(drive)
         return drive
@@ -226,7 +228,7 @@ class Drives:
     ) -> None:
         """Note what was seen of a drive; an empty ``advice`` is what the table has."""
         if drive is None:
-            log.warning("drive cannot be used", extra={"drive": fsuuid, "seen": str(observation), "error": message})
+            self._tell_unknown(fsuuid, observation, message, advice)
             return
         outcome = step(drive.record.status, observation)
         news = drive.set_state(
@@ -244,6 +246,14 @@ class Drives:
             )  # fmt: skip
         if news:
             self.on_change()
+
+    def _tell_unknown(self, fsuuid: str, observation: Observation, message: str, advice: str) -> None:
+        """Tell once of a device that looks like a drive and cannot be used, while nobody knows whose it is."""
+        if self._unknown.get(fsuuid) == message:
+            return
+        self._unknown[fsuuid] = message
+        log.warning("drive cannot be used", extra={"drive": fsuuid, "seen": str(observation), "error": message})
+        self.emit("drive", "error", fsuuid, cause=message, advice=advice or advice_for(observation, fsuuid))
 
     def warn(self, drive: Drive, condition: ConditionType, cause: str) -> None:
         """Note a warning about a drive that goes on serving, or its end (empty ``cause``), and tell of either once."""
