@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 
 from directpv_common.messages import is_volume_name
+from directpv_nodeagent.layout import ballast
 from directpv_nodeagent.layout.core.layout import META_DIR, RETIRED, Mark
 from directpv_nodeagent.layout.drive_dir import DriveDir
 from directpv_nodeagent.linux import files
@@ -23,14 +24,13 @@ log = logging.getLogger(__name__)
 _NOTHING = "-"
 """A link cannot be empty."""
 _MODE = 0o750
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
 def opened(drive: DriveDir, kind: Mark) -> Iterator[int]:
     """Open the directory of one kind of mark, made if it is missing."""
     with files.opened(META_DIR, drive.root) as meta:
-        if files.make_directory(kind.value, meta, _MODE):
+        if ballast.with_room(drive.root, lambda: files.make_directory(kind.value, meta, _MODE)):
             os.fsync(meta)
         with files.opened(kind.value, meta) as directory:
             yield directory
@@ -96,10 +96,10 @@ def put_all(drive: DriveDir, kind: Mark, words: Mapping[str, str]) -> None:
         return
     try:
         with opened(drive, kind) as directory:
-            if put_each(words, directory):
+            if ballast.with_room(drive.root, lambda: put_each(words, directory)):
                 os.fsync(directory)
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in ballast.FULL:
             raise
         log.warning("no room for marks", extra={"drive": drive.fsuuid, "kind": kind.value, "count": len(words)})
 

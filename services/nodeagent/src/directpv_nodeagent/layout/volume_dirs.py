@@ -63,7 +63,7 @@ def prepare(
                 outcome[record.name] = error
         os.fsync(drive.root)
         made = [record for record in records if isinstance(outcome[record.name], int)]
-        if marks.put_each({record.name: record.incarnation for record in made}, held):
+        if ballast.with_room(drive.root, lambda: marks.put_each({r.name: r.incarnation for r in made}, held)):
             os.fsync(held)
         for record in made:
             drive.write_volume(record, directory, sync_parent=False)
