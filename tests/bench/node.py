@@ -1,9 +1,12 @@
-"""Stage, publish, unpublish and unstage over CSI, beside the bare system calls."""
+"""Stage, publish, unpublish and unstage over CSI, beside the bare system calls, with few and with many other mounts."""
 
 import asyncio
+import contextlib
 import ctypes
 import os
+import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -13,27 +16,56 @@ from directpv_csi_gateway.pb import csi_pb2 as csi
 from support.cluster import cluster
 
 ROUNDS: Final = 300
+MOUNTS: Final = (0, 4000)
+"""2,000 volumes, each staged and published once."""
+KUBELET: Final = "/volumes/kubernetes.io~csi/pvc-0a1b2c3d-4e5f-6789-abcd-ef0123456789/mount"
 MS_BIND: Final = 4096
 LIBC: Final = ctypes.CDLL(None, use_errno=True)
 STEPS: Final = ("NodeStageVolume", "NodePublishVolume", "NodeUnpublishVolume", "NodeUnstageVolume")
 
 
 async def bench(work: Path, url: str) -> None:
-    """Print the table; the stack brings a bus of its own."""
+    """Print a table for each number of mounts; the stack brings a bus of its own."""
     with cluster(nodes=1, drives=1) as running:
         await running.initialise()
+        drive = next(Path(running.stack.nodes[0].root, "mnt").iterdir())
         async with calls(running.socket) as call:
             reply = await call("/csi.v1.Controller/CreateVolume", creation("pvc-bench"), csi.CreateVolumeResponse)
-            samples = await chain(call, reply.volume, work)
-        drive = next(Path(running.stack.nodes[0].root, "mnt").iterdir())
-        floor = await asyncio.to_thread(bare, drive / "pvc-bench", work)
+            for count in MOUNTS:
+                with crowd(work / "crowd", count):
+                    samples = await chain(call, reply.volume, work)
+                    floor = await asyncio.to_thread(bare, drive / "pvc-bench", work)
+                _show(count, samples, floor)
+
+
+def _show(count: int, samples: dict[str, Samples], floor: dict[str, Samples]) -> None:
     rows = [
         [name, ms(samples[name].p50), ms(samples[name].p99), us(floor[name].p50), us(floor[name].p99)] for name in STEPS
     ]
     whole = [sum(pick(samples[name]) for name in STEPS) for pick in (_p50, _p99)]
     base = [sum(pick(floor[name]) for name in STEPS) for pick in (_p50, _p99)]
     rows.append(["all four", *map(ms, whole), *map(us, base)])
-    show("A volume on its node: gRPC → gateway → bus → agent → mount", ["", "p50", "p99", "bare p50", "bare p99"], rows)
+    title = f"A volume on its node: gRPC → gateway → bus → agent → mount, beside {count:,} mounts of others"
+    show(title, ["", "p50", "p99", "bare p50", "bare p99"], rows)
+
+
+@contextlib.contextmanager
+def crowd(place: Path, count: int) -> Iterator[None]:
+    """Have ``count`` mounts of others, with paths as kubelet makes them, while the block runs."""
+    place.mkdir()
+    source, paths = place / "source", [place / f"{number}{KUBELET}" for number in range(count)]
+    source.mkdir()
+    made: list[Path] = []
+    try:
+        for path in paths:
+            path.mkdir(parents=True)
+            _mount(source, path)
+            made.append(path)
+        yield
+    finally:
+        for path in made:
+            _umount(path)
+        shutil.rmtree(place)
 
 
 def _p50(samples: Samples) -> float:
@@ -70,7 +102,7 @@ async def chain(call: object, volume: csi.Volume, work: Path) -> dict[str, Sampl
 def bare(source: Path, work: Path) -> dict[str, Samples]:
     """Time what the kernel must do at least: a directory and a bind mount, and both undone."""
     staging, target = work / "bare-staging", work / "bare-target"
-    staging.mkdir()
+    staging.mkdir(exist_ok=True)
     steps = {
         "NodeStageVolume": lambda: _mount(source, staging),
         "NodePublishVolume": lambda: (target.mkdir(), _mount(staging, target)),
