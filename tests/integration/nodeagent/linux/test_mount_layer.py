@@ -10,7 +10,7 @@ import pytest
 
 from directpv_common.errors import InvalidRequest
 from directpv_nodeagent.linux import files, mounts, quota, syscalls
-from integration.nodeagent.harness import mounts_below, run
+from integration.nodeagent.harness import Loops, mounts_below, run
 
 
 @pytest.fixture
@@ -148,3 +148,36 @@ def test_quota_is_never_asked_of_a_device_that_took_over_the_name(
         quota.usage(directory, device, 5)
 
     assert caught.value.errno == errno.ESTALE
+
+
+def test_a_tree_of_any_depth_is_tagged_from_its_leaves_to_its_root(base: Path, loops: Loops) -> None:
+    device = loops.make()
+    run("mkfs.xfs", "-q", f"/dev/{device}")
+    (base / "drive").mkdir()
+    run("mount", f"/dev/{device}", str(base / "drive"))
+    deep = 1500
+    (base / "drive/top").mkdir()
+    here = os.open(base / "drive/top", os.O_RDONLY)
+    for _ in range(deep):
+        os.mkdir("d", dir_fd=here)
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+        deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    (base / "drive/top/side").mkdir()
+    (base / "drive/top/link").symlink_to("/etc/passwd")
+    os.mkfifo(base / "drive/top/fifo")
+
+    with files.opened(str(base / "drive/top")) as top:
+        quota.tag_tree(top, 4711)
+        assert quota.attributes(top).belongs_to(4711)
+        with files.opened("side", top) as side:
+            assert quota.attributes(side).belongs_to(4711)
+    assert quota.attributes(here).belongs_to(4711)
+    for _ in range(deep):
+        above = os.open("..", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = above
+        with open("file", opener=lambda name, flags, here=here: os.open(name, flags, dir_fd=here)) as file:  # type: ignore[misc]
+            assert quota.attributes(file.fileno()).project == 4711
+    os.close(here)

@@ -323,6 +323,19 @@ class TestRemove:
         await client.drive_when(drive, lambda held: held.purging == (), "nobody holds anything")
         await client.make_volume(drive, "pvc-3", 400)
 
+    @pytest.mark.parametrize("flag", ["+i", "+a"])
+    async def test_a_volume_whose_directory_itself_is_immutable_or_append_only_is_removed(
+        self, agent: AgentProcess, drive: str, client: Client, flag: str
+    ) -> None:
+        await client.make_volume(drive, "pvc-1")
+        (path_of(agent, drive) / "pvc-1/file").write_text("x")
+        run("chattr", flag, str(path_of(agent, drive) / "pvc-1"))
+
+        await client.remove(drive, "pvc-1")
+
+        await client.drive_when(drive, lambda held: held.purging == () and held.volumes == (), "purged")
+        assert not (path_of(agent, drive) / "pvc-1.deleted").exists()
+
     async def test_a_volume_can_be_made_anew_while_the_old_one_is_purged_and_removed_again(
         self, agent: AgentProcess, drive: str, client: Client
     ) -> None:

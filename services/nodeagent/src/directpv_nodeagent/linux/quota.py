@@ -4,7 +4,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import stat
 from pathlib import Path
 from typing import Final
 
@@ -92,25 +91,65 @@ def tag_tree(directory: int, project: int) -> None:
     ensure_project(directory, project)
 
 
-def _tag_content(directory: int, project: int, device: int) -> None:
+def _tag_content(top: int, project: int, device: int) -> None:
+    """Tag all below the directory ``top``, however deep: one descriptor, the way back is ``..``."""
+    folders = _tag_files(top, project)
+    current = os.dup(top)
+    above: list[tuple[int, list[str]]] = []
+    """Inode of each directory on the way down, and which folders in it are left to do."""
+    try:
+        while folders or above:
+            if folders:
+                below = _opened_folder(folders.pop(), current, device)
+                if below is None:
+                    continue
+                above.append((os.fstat(current).st_ino, folders))
+                os.close(current)
+                current = below
+                folders = _tag_files(current, project)
+            else:
+                ensure_project(current, project)
+                inode, folders = above.pop()
+                parent = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=current)
+                os.close(current)
+                current = parent
+                if os.fstat(current).st_ino != inode:
+                    raise OSError(errno.ESTALE, "a directory was moved while its volume was being tagged; repeat")
+    finally:
+        os.close(current)
+
+
+def _tag_files(directory: int, project: int) -> list[str]:
+    """Tag the files of a directory; return the folders in it."""
+    folders = []
     with os.scandir(directory) as entries:
         for entry in entries:
-            kind = stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode)
-            if kind not in (stat.S_IFDIR, stat.S_IFREG):
-                continue
-            with contextlib.suppress(FileNotFoundError):
-                _tag_entry(entry.name, directory, project, device, is_directory=kind == stat.S_IFDIR)
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+            elif entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(FileNotFoundError):
+                    _tag_file(entry.name, directory, project)
+    return folders
 
 
-def _tag_entry(name: str, parent: int, project: int, device: int, *, is_directory: bool) -> None:
+def _tag_file(name: str, parent: int, project: int) -> None:
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
     try:
-        if os.fstat(descriptor).st_dev != device:
-            return
-        if is_directory:
-            _tag_content(descriptor, project, device)
-            ensure_project(descriptor, project)
-        elif (found := attributes(descriptor)).project != project:
-            set_attributes(descriptor, found._replace(project=project))
+        if os.fstat(descriptor).st_dev == os.fstat(parent).st_dev:
+            found = attributes(descriptor)
+            if found.project != project:
+                set_attributes(descriptor, found._replace(project=project))
     finally:
         os.close(descriptor)
+
+
+def _opened_folder(name: str, parent: int, device: int) -> int | None:
+    """Open a folder; None if it is gone, or on another file system."""
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    except FileNotFoundError:
+        return None
+    if os.fstat(descriptor).st_dev == device:
+        return descriptor
+    os.close(descriptor)
+    return None

@@ -94,18 +94,19 @@ def _insist(remove: Callable[[], None], name: str, parent: int) -> None:
     except FileNotFoundError:
         pass
     except PermissionError:
-        _unlock(parent)
+        unlock(parent)
         if stat.S_IFMT(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode) in (stat.S_IFREG, stat.S_IFDIR):
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             descriptor = os.open(name, flags, dir_fd=parent)
             try:
-                _unlock(descriptor)
+                unlock(descriptor)
             finally:
                 os.close(descriptor)
         remove()
 
 
-def _unlock(descriptor: int) -> None:
+def unlock(descriptor: int) -> None:
+    """Take the immutable and append-only flags away from what is open as ``descriptor``."""
     found = quota.attributes(descriptor)
     if found.flags & (IMMUTABLE | APPEND_ONLY):
         quota.set_attributes(descriptor, found._replace(flags=found.flags & ~(IMMUTABLE | APPEND_ONLY)))

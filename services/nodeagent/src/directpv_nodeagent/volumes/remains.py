@@ -21,7 +21,7 @@ from directpv_nodeagent.layout.drive_dir import DriveDir, checked
 from directpv_nodeagent.layout.volume_dirs import drive_of, ids_of_others
 from directpv_nodeagent.linux import files, quota
 from directpv_nodeagent.linux.open_files import holders_of_deleted
-from directpv_nodeagent.volumes.purge import Purge
+from directpv_nodeagent.volumes.purge import Purge, unlock
 
 _FREED_SECONDS: Final = 1.0
 _FREED_PAUSE: Final = 0.02
@@ -35,6 +35,8 @@ def retire(view: DriveView, name: str) -> bool:
     """
     with drive_of(view) as drive:
         _mark(drive, name)
+        with contextlib.suppress(FileNotFoundError), drive.volume(name) as directory:
+            unlock(directory)  # an immutable or append-only directory cannot be renamed
         drive.retire(name)
         drive.remove_record(name)
         for kind in Mark:
