@@ -25,6 +25,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+MOUNTED: Final = "mounted"
+"""Detail of a node's refusal to destroy a volume: whether it is mounted there. Former versions do not say."""
+IS_MOUNTED: Final = "yes"
+NOT_MOUNTED: Final = "no"
+
 
 class DirectPVError(Exception):
     """Base of all errors that may cross the wire.

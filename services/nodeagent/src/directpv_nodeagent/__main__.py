@@ -1,6 +1,8 @@
 """Composition root of the node agent."""
 
+import contextlib
 import os
+import resource
 import signal
 import sys
 
@@ -19,10 +21,18 @@ async def serve(config: Config) -> None:
         tasks.create_task(Agent(config).run(), name="agent")
 
 
+def raise_limits() -> None:
+    """Allow as many open files as the node does: each volume that is worked on takes a few."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main() -> None:
     """Console script ``directpv-nodeagent``."""
     config = load(Config, sys.argv[1:], os.environ, prog="directpv-nodeagent")
     configure_logging()
+    raise_limits()
     run(lambda: serve(config))
 
 

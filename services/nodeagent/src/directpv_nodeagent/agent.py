@@ -7,6 +7,8 @@ import os
 from collections.abc import AsyncIterator
 from typing import Final
 
+from prometheus_client import CollectorRegistry
+
 from directpv_common.access.nkey import key_of
 from directpv_common.api import Node
 from directpv_common.bus import Bus, connect_bus
@@ -120,12 +122,10 @@ class Agent:
         monitor = Monitor(self.not_ready)
         collector = NodeCollector(config.node_name, lambda: self._sampler.latest, self._counters)
         async with (
-            serve_http(
-                monitor, registry_with(collector), config.metrics_port, config.readiness_port, host=config.http_host
-            ),
             self._purging(),
             background(
                 monitor.run(),
+                self._serve_http(monitor, registry_with(collector)),
                 self._scanner.run(config.scan_interval),
                 *([self._udev.run(self._scanner.trigger)] if config.device_events == "on" else []),
                 self._sampler.run(config.metrics_interval),
@@ -134,6 +134,23 @@ class Agent:
             ),
         ):
             await asyncio.Event().wait()
+
+    async def _serve_http(self, monitor: Monitor, registry: CollectorRegistry) -> None:
+        """Serve metrics and probes, as soon as their ports are free: volumes do not wait for that.
+
+        A former run that was killed while a disk hung keeps its ports until the disk answers or goes.
+        """
+        config = self._config
+        ports, told = (config.metrics_port, config.readiness_port), ""
+        while True:
+            try:
+                async with serve_http(monitor, registry, *ports, host=config.http_host):
+                    await asyncio.Event().wait()
+            except OSError as error:
+                if told != str(error):
+                    log.error("no metrics and probes yet; trying again", extra={"error": str(error)})
+                told = str(error)
+            await asyncio.sleep(RETRY_SECONDS)
 
     def _warn(self) -> None:
         if not kernel_lacks_quota():
@@ -158,6 +175,7 @@ class Agent:
         finally:
             await self._repairs.stop()
             await self._purges.stop()
+            await self._volumes.stop()
 
     # ---- bus ----------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from directpv_nodeagent.devices.core.device_id import device_id
 from directpv_nodeagent.devices.core.rules import denials, describe
 from directpv_nodeagent.devices.core.udev_data import FS_TYPE, FS_UUID
 from directpv_nodeagent.devices.probe import Prober
-from directpv_nodeagent.devices.sysfs import Roots, read_io_stats
+from directpv_nodeagent.devices.sysfs import Roots, read_io_stats, requests_done
 from directpv_nodeagent.devices.tables import ELSEWHERE
 
 MIB = 1024 * 1024
@@ -250,6 +251,47 @@ def test_a_device_that_was_slow_when_a_scan_glanced_at_it_is_read_by_who_waits_f
         assert denied(prober.probe_one(slow.name)) == ()
     finally:
         released.set()
+
+
+def test_an_answer_that_comes_late_is_an_answer_to_the_next_scan(loop, bare):
+    slow = loop()
+    asked, answered = [], threading.Event()
+
+    class Slow(Prober):
+        def read_content(self, facts):
+            asked.append(facts.name)
+            content = super().read_content(facts)
+            if not answered.is_set():
+                time.sleep(0.3)  # longer than any scan waits for it
+            return content
+
+    prober = Slow((slow.name,), roots=bare, within=5)
+    prober._answers.unchanged = lambda facts: None  # as if it were written to all the time
+    assert prober.probe(patience=0.1)[0].pending
+    while prober._glances.stuck:
+        answered.wait(0.01)
+    (facts,) = prober.probe(patience=0.1)
+    assert (facts.pending, facts.unreadable) == (False, "")
+    assert len(asked) == 2, "it was asked again"
+    answered.set()
+
+
+def test_scans_leave_a_device_alone_that_nobody_uses_until_something_happened_to_it(loop, bare, leave):
+    device = loop()
+    prober, asked = Prober((device.name,), roots=bare), []
+    prober.read_content = lambda facts: (asked.append(facts.name), Prober.read_content(prober, facts))[1]
+    assert prober.probe(patience=5)[0].signatures == ()
+    done = requests_done(bare, device.name)
+
+    assert prober.probe(patience=5)[0].signatures == ()
+    assert (len(asked), requests_done(bare, device.name)) == (1, done)
+
+    leave("ext4", device)
+    assert prober.probe(patience=5)[0].signatures == ("ext4",)
+    assert len(asked) == 2
+    prober.probe_one(device.name)
+    prober.probe()
+    assert len(asked) == 4, "who decides about it reads it as it is"
 
 
 def test_a_device_file_that_leads_to_another_device_is_not_read(loop, tmp_path):

@@ -12,7 +12,7 @@ from directpv_common.api import Node
 from directpv_common.errors import Busy, Conflict, FailedPrecondition, InvalidRequest, NotFound, OutOfRange
 from directpv_common.messages import ExpandNodeVolume, StatVolume, VolumeRecord, VolumeStats
 from directpv_common.names import SUSPEND
-from integration.nodeagent.harness import mounts_below, run
+from integration.nodeagent.harness import AgentProcess, mounts_below, run, wait_until
 from support.node_client import MIB, Client
 
 
@@ -226,15 +226,16 @@ class TestPaths:
                 await call
         assert (pods / "s/file").exists()
 
-    async def test_content_below_an_unmounted_target_is_never_deleted(
-        self, volume: str, client: Client, pods: Path
+    async def test_content_below_an_unmounted_target_is_never_deleted_and_keeps_no_pod_from_leaving(
+        self, agent: AgentProcess, volume: str, client: Client, pods: Path
     ) -> None:
         (pods / "t").mkdir()
-        (pods / "t/file").write_text("not the volume's")
+        (pods / "t/leaked").write_text("not the volume's")
 
-        with pytest.raises(FailedPrecondition, match="target_path"):
-            await client.unpublish(volume, pods / "t")
-        assert (pods / "t/file").exists()
+        await client.unpublish(volume, pods / "t")
+
+        assert (pods / "t/leaked").exists()
+        wait_until(lambda: "leaked" in agent.log_text(), "it is told by name")
 
     async def test_mounts_on_top_of_each_other_are_all_taken_away(
         self, volume: str, client: Client, pods: Path
@@ -362,7 +363,8 @@ async def test_the_pod_that_mounts_a_volume_is_kept_on_the_drive_and_survives_ne
 ) -> None:
     await client.stage(volume, pods / "s")
     await client.publish(volume, pods / "s", pods / "t", pod_name="minio-0", pod_namespace="default", pod_uid="u1")
-    record = (await client.held(drive)).volumes[0].record
+    held = await client.drive_when(drive, lambda held: held.volumes[0].record.pod_name != "", "the pod is noted")
+    record = held.volumes[0].record
     assert (record.pod_name, record.pod_namespace, record.pod_uid) == ("minio-0", "default", "u1")
 
     labelled = replace(record, labels={"directpv.min.io/tenant": "acme"})

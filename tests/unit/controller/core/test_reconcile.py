@@ -507,3 +507,17 @@ def test_a_drive_in_a_state_of_a_later_version_is_counted_and_shown_and_takes_no
     report(ledger, held(drive, generation=3))
     assert (ledger.totals.drives["Retired"], ledger.totals.drives["Ready"]) == (0, 1)
     assert ledger.check() == []
+
+
+def test_where_volumes_are_mounted_is_taken_in_from_a_drive_that_cannot_be_read_and_nothing_else() -> None:
+    drive = drive_record()
+    volume, other = volume_record("v1", drive), volume_record("v2", drive)
+    ledger = ledger_of()
+    report(ledger, held(drive, volume, other, uses={"v1": m.VolumeUse(staged="/s")}))
+    broken = replace(drive, status=m.DriveStatus.LOST, device="")
+
+    outcome = report(ledger, replace(held(broken, volume, generation=2), readable=False))
+
+    assert ledger.volumes["v1"].use is None
+    assert [record.name for record in outcome.used] == ["v1"]
+    assert sorted(ledger.volumes) == ["v1", "v2"]

@@ -13,6 +13,7 @@ STAGED = "6 1 8:16 /pvc-1 /staging rw,noatime - xfs /dev/sdb rw,prjquota\n"
 PUBLISHED = "7 1 8:16 /pvc-1 /target ro,nosuid,noatime - xfs /dev/sdb rw,prjquota\n"
 SUBPATH = "8 1 8:16 /pvc-1/a/b /subpath rw,noatime - xfs /dev/sdb rw,prjquota\n"
 NEIGHBOUR = "9 1 8:32 /pvc-2 /other rw,noatime - xfs /dev/sdc rw,prjquota\n"
+RENEWED = "11 6 8:32 /pvc-1 /staging rw - xfs /dev/sdc rw\n"
 COVER = "10 1 0:55 / /target ro,nosuid,nodev,noexec,relatime - tmpfs directpv-cover:u:noatime+ro:/pvc-1 ro,size=4k\n"
 FORMER_COVER = COVER.replace(":u:", ":")
 
@@ -50,13 +51,23 @@ def test_a_mount_keeps_its_own_flags() -> None:
         pytest.param(NEIGHBOUR, ["pvc-2"], id="it lives"),
         pytest.param(STAGED, ["pvc-2"], id="it is no volume of the drive"),
         pytest.param(DRIVE, ["u"], id="it is the drive itself"),
-        pytest.param(STAGED + "11 6 0:40 / /staging rw - tmpfs other rw\n", ["pvc-1"], id="something else is on top"),
+        pytest.param(
+            STAGED + "11 6 8:32 /pvc-1 /staging rw - xfs /dev/sdc rw\n", ["pvc-1"], id="a living one is on top"
+        ),
         pytest.param(STAGED.replace(" xfs ", " ext4 "), ["pvc-1"], id="it is no XFS"),
         pytest.param(COVER.replace(":u:", ":other:"), ["pvc-1"], id="it is the cover of another drive"),
     ],
 )
 def test_a_place_is_left_alone_if(lines: str, names: list[str]) -> None:
     assert places(parse(lines), *names) == []
+
+
+def test_what_others_mounted_on_a_dead_place_does_not_keep_it_dead() -> None:
+    table = parse(STAGED + "11 6 0:40 / /staging rw - tmpfs other rw\n")
+    assert places(table, "pvc-1") == ["/staging"]
+    foreign, ours = renewal.our_mount(table, "/staging", {"8:16"})
+    assert [mount.source for mount in foreign] == ["other"]
+    assert ours == table.mounts[0]
 
 
 def test_what_a_cover_stands_for_is_read_back_from_the_mount_table() -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from directpv_common.errors import Conflict, FailedPrecondition, InvalidRequest, NotFound, OutOfRange
-from directpv_nodeagent.layout.core.places import Place, mounted_at, use_of
+from directpv_common.messages import VolumeUse
+from directpv_nodeagent.layout.core.places import Place, mounted_at, use_of, use_with, use_without
 from directpv_nodeagent.linux.core.mountinfo import MOUNT_FLAGS, MountTable, parse
 from directpv_nodeagent.volumes.core import decisions
 
@@ -78,6 +79,14 @@ class TestPublish:
         with pytest.raises(Conflict):
             publish(table(STAGED, "8:16 /pvc-1 /t ro"))
 
+    def test_what_a_pod_mounted_on_its_volume_does_not_matter_to_a_repeat(self) -> None:
+        mounts = parse(
+            "10 1 8:16 /pvc-1 /s rw - xfs /dev/sdb rw\n11 1 8:16 /pvc-1 /t rw - xfs /dev/sdb rw\n"
+            "12 11 0:40 / /t rw - tmpfs theirs rw\n"
+        )
+
+        assert not publish(mounts)
+
     def test_what_is_staged_read_only_can_only_be_published_so(self) -> None:
         assert not publish(table("8:16 /pvc-1 /s ro", "8:16 /pvc-1 /t ro"))
 
@@ -113,6 +122,30 @@ class TestUse:
 
         assert (use.staged, use.published) == ("/s", ("/a",))
 
+    @pytest.mark.parametrize(
+        ("before", "path", "staging", "after"),
+        [
+            (VolumeUse(), "/s", "/s", VolumeUse(staged="/s")),
+            (VolumeUse(staged="/s"), "/s", "/s", VolumeUse(staged="/s")),
+            (VolumeUse(staged="/s"), "/t", "/s", VolumeUse(staged="/s", published=("/t",))),
+            (VolumeUse(), "/t", "/s", VolumeUse(staged="/s", published=("/t",))),
+            (VolumeUse(staged="/s", published=("/b",)), "/a", "/s", VolumeUse(staged="/s", published=("/a", "/b"))),
+            (VolumeUse(staged="/old"), "/s", "/s", VolumeUse(staged="/s", published=("/old",))),
+            (VolumeUse(published=("/s",)), "/s", "/s", VolumeUse(staged="/s")),
+            (VolumeUse(staged="/s"), "/s", "", VolumeUse(staged="/s")),
+            (VolumeUse(staged="/s"), "/t", "", VolumeUse(staged="/s", published=("/t",))),
+        ],
+    )
+    def test_a_mount_adds_to_the_use(self, before: VolumeUse, path: str, staging: str, after: VolumeUse) -> None:
+        assert use_with(before, path, staging) == after
+
+    def test_an_unmount_takes_away_from_the_use(self) -> None:
+        use = VolumeUse(staged="/s", published=("/a", "/b"))
+
+        assert use_without(use, "/a") == VolumeUse(staged="/s", published=("/b",))
+        assert use_without(use, "/s") == VolumeUse(published=("/a", "/b"))
+        assert use_without(use, "/elsewhere") == use
+
     def test_mounts_of_parts_count_for_removal_but_not_as_use(self) -> None:
         mounts = table("8:16 /pvc-1/sub /subpath rw")
 
@@ -136,6 +169,25 @@ class TestTakingAway:
 
         assert decisions.is_mount_of(mount, "pvc-1", "0:50")
         assert not decisions.is_mount_of(mount, "pvc-1", "")
+
+
+class TestElsewhere:
+    """Of a volume whose drive is not here, only names tell."""
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "9 1 8:99 /pvc-1 /t rw - xfs /dev/sdx rw",
+            "9 1 8:99 /pvc-1/sub//deleted /t rw - xfs /dev/sdx rw",
+            "9 1 0:50 / /t ro - tmpfs directpv-cover:u:noatime:/pvc-1 ro",
+        ],
+    )
+    def test_a_mount_of_it_or_what_covers_one_is_found(self, line: str) -> None:
+        assert decisions.is_mounted(parse(line), "pvc-1")
+        assert not decisions.is_mounted(parse(line), "pvc-10")
+
+    def test_other_file_systems_do_not_count(self) -> None:
+        assert not decisions.is_mounted(parse("9 1 8:99 /pvc-1 /t rw - ext4 /dev/sdx rw"), "pvc-1")
 
 
 class TestFlags:

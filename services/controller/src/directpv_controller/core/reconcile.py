@@ -114,6 +114,8 @@ def take_in(
     drive.boot, drive.generation, drive.missed = boot, pages.generation, 0
     if held.readable:
         _take_in_volumes(ledger, drive, held, pages, outcome)
+    else:
+        _take_in_uses(ledger, drive, held, outcome)
     _take_in_pods(ledger, outcome, read_pods)
     if drive.overcommitted and not over:
         outcome.tell("drive", "overcommitted", drive.fsuuid, allocated=drive.allocated, total=drive.record.total)
@@ -193,6 +195,18 @@ def _take_in_volumes(ledger: Ledger, drive: Drive, held: HeldDrive, pages: Pages
     if len(present) < len(drive.volumes) or not drive.volumes.keys() <= present:
         for name in drive.volumes.keys() - present:
             _missing(ledger, drive.volumes[name], outcome)
+
+
+def _take_in_uses(ledger: Ledger, drive: Drive, held: HeldDrive, outcome: Outcome) -> None:
+    """Take in where volumes of a drive are mounted that cannot be read: its node knows that all the same."""
+    for found in held.volumes:
+        known = ledger.volumes.get(found.record.name)
+        if known is None or known.record.fsuuid != drive.fsuuid or not is_same(known.record, found.record):
+            continue
+        use = found.use if found.use.staged or found.use.published else None
+        if use != known.use:
+            known.use = use
+            outcome.used.append(known.record)
 
 
 def _take_in_volume(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Outcome) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import directpv_common.messages as m
 from directpv_common.api import Controller, Endpoint
 from directpv_common.clock import now_rfc3339
-from directpv_common.errors import DeadlineExceeded, DirectPVError, FailedPrecondition
+from directpv_common.errors import MOUNTED, NOT_MOUNTED, DeadlineExceeded, DirectPVError, FailedPrecondition
 from directpv_common.service import Handler, Handlers, Unanswered
 from directpv_common.singleflight import SingleFlight
 from directpv_controller.core import listing
@@ -150,10 +150,12 @@ class Api:
     async def _acknowledge_unless_used(self, volume: Volume, error: DirectPVError) -> None:
         """The node did not say what it did; refuse if the volume was mounted when it was last heard of.
 
+        A node that cannot reach the drive still knows whether the volume is mounted: after its boot nothing is.
+
         An order that was not answered in time may be carried out yet: the mark stays then, whatever is refused.
         """
         name, node = volume.record.name, self._ledger.drives[volume.record.fsuuid].record.node
-        if volume.use is not None and volume.use.staged:
+        if volume.use is not None and volume.use.staged and error.details.get(MOUNTED) != NOT_MOUNTED:
             if isinstance(error, DeadlineExceeded):
                 self._nodes.worker(node).later(volume.record.fsuuid)
                 raise DeadlineExceeded(

@@ -5,7 +5,7 @@ gone do no harm, nor does a device that vanishes or hangs while it is looked at.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -14,6 +14,7 @@ from typing import Final
 
 from directpv_common.errors import DriveFault
 from directpv_common.units import MIB
+from directpv_nodeagent.devices.answers import Answers
 from directpv_nodeagent.devices.blank import is_recognised, read_samples
 from directpv_nodeagent.devices.core.disk_identity import identity, with_paths
 from directpv_nodeagent.devices.core.facts import DeviceFacts
@@ -36,6 +37,7 @@ from directpv_nodeagent.devices.sysfs import (
     stand_in,
 )
 from directpv_nodeagent.devices.tables import InUse, read_tables
+from directpv_nodeagent.linux.core.own_faults import is_own
 from directpv_nodeagent.linux.executor import DriveExecutors
 from directpv_nodeagent.linux.executor_job import Hangs
 
@@ -76,6 +78,7 @@ class Prober:
         self._unreadable: dict[str, str] = {}
         self._late: dict[str, float] = {}
         """Since when devices have not answered, by name."""
+        self._answers: Answers[Content] = Answers(self.roots)
         self.executors = DriveExecutors(width=2, stuck_limit=1)
         """Threads that read devices; one that hangs is not tried again before it returns."""
         self._glances = DriveExecutors(width=2, stuck_limit=1)
@@ -133,11 +136,14 @@ class Prober:
         if thorough:
             found = self._beside_others(found, tables)
         wanted = {facts.name: facts for facts in found if _worth_reading(facts)}
-        contents = (self._glances if patience < self.within else self.executors).run_all(
-            {name: partial(self.read_content, facts, thorough=thorough) for name, facts in wanted.items()},
+        glance = patience < self.within
+        known = {name: self._answers.unchanged(facts) if glance else None for name, facts in wanted.items()}
+        contents = (self._glances if glance else self.executors).run_all(
+            {name: self._reader(facts, thorough=thorough) for name, facts in wanted.items() if known[name] is None},
             patience,
             "reading its signatures",
         )
+        contents |= {name: content for name, content in known.items() if content is not None}
         self._late = {name: since for name, since in self._late.items() if name in wanted}
         return [self._add_content(facts, contents.get(facts.name), patience) for facts in found]
 
@@ -189,6 +195,8 @@ class Prober:
         self, facts: DeviceFacts, content: "Content | BaseException | None", patience: float
     ) -> DeviceFacts:
         """Return ``facts`` with what was read; log why nothing could be, once for each reason."""
+        if isinstance(content, Hangs) and patience < self.within:
+            content = self._answers.late(facts, self.within) or content
         if isinstance(content, Hangs):
             now = monotonic()
             since = self._late.setdefault(facts.name, now - patience)
@@ -200,11 +208,19 @@ class Prober:
         if not isinstance(content, BaseException):
             self._unreadable.pop(facts.name, None)
             return with_content(facts, *content) if content else facts
+        if is_own(content):
+            log.error("device not read", extra={"device": facts.name, "error": str(content)})
+            return replace(facts, pending=True)
         why = content.message if isinstance(content, DriveFault) else f"{facts.name}: {content}"
         if self._unreadable.get(facts.name) != why:
             self._unreadable[facts.name] = why
             log.warning("device cannot be read", extra={"device": facts.name, "error": why})
         return replace(facts, unreadable=why)
+
+    def _reader(self, facts: DeviceFacts, *, thorough: bool) -> Callable[[], Content]:
+        """Return what reads a device. A thorough look shows more than scans do, so they do not go by it."""
+        read = partial(self.read_content, facts, thorough=thorough)
+        return read if thorough else self._answers.kept(facts, read)
 
     def read_content(self, facts: DeviceFacts, *, thorough: bool = False) -> Content:
         """Read super block and signatures from the device itself, as they are now; blocking.

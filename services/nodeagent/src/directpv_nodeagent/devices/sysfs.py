@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from directpv_nodeagent.devices.core.io_stats import SECTOR, IoStats, parse_stat
+from directpv_nodeagent.devices.core.io_stats import SECTOR, IoStats, done, parse_stat
 from directpv_nodeagent.devices.core.udev_data import MODEL, PART_NUMBER, VENDOR, parse_udev
+from directpv_nodeagent.linux.core.own_faults import is_own
 
 _STARTED: Final = "E:BOOT_ID"
 _SEQUENCE: Final = "E:DISKSEQ"
@@ -32,18 +33,30 @@ class Roots:
 
 
 def read_text(path: Path) -> str:
-    """Return a small file of the kernel without its last newline; empty if it is missing or cannot be read."""
+    """Return a small file of the kernel without its last newline; empty if it is missing or cannot be read.
+
+    Raises:
+        OSError: The agent has run out of something (:mod:`..linux.core.own_faults`), so that nothing can be concluded.
+    """
     try:
         return path.read_text(errors="surrogateescape").strip()
-    except (OSError, ValueError):  # ValueError: a name with NUL
+    except (OSError, ValueError) as error:  # ValueError: a name with NUL
+        if is_own(error):
+            raise
         return ""
 
 
 def names_in(folder: Path) -> list[str]:
-    """Return the entries of ``folder``, sorted; none if it is missing or cannot be read."""
+    """Return the entries of ``folder``, sorted; none if it is missing or cannot be read.
+
+    Raises:
+        OSError: As :func:`read_text`.
+    """
     try:
         return sorted(os.listdir(folder))
-    except OSError:
+    except OSError as error:
+        if is_own(error):
+            raise
         return []
 
 
@@ -57,7 +70,9 @@ def read_udev(roots: Roots, number: str) -> dict[str, str] | None:
     try:
         with open(roots.udev / f"b{number}", errors="surrogateescape", newline="\n") as file:
             return parse_udev(file.read())
-    except OSError:
+    except OSError as error:
+        if is_own(error):
+            raise
         return None
 
 
@@ -112,3 +127,8 @@ def disk_of(block: Path) -> str:
 def flag_of(path: Path) -> bool:
     """Return a flag of sysfs; False if it is missing."""
     return read_text(path) not in ("", "0")
+
+
+def requests_done(roots: Roots, name: str) -> tuple[int, ...]:
+    """Return how many reads, writes, discards and flushes a device has completed; empty if that cannot be told."""
+    return done(read_text(roots.block(name) / "stat"))

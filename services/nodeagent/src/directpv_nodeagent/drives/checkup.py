@@ -19,6 +19,7 @@ from directpv_nodeagent.layout import ballast
 from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import META_DIR, PROOF_FILE
 from directpv_nodeagent.linux import files
+from directpv_nodeagent.linux.core.own_faults import is_own
 
 PROOF_SECONDS: Final = 30.0
 """How often a drive that is written to is proven."""
@@ -62,6 +63,7 @@ class Checkup:
 
         Raises:
             DriveFault: It lives, but cannot be written.
+            OSError: The agent has run out of something (:mod:`..linux.core.own_faults`).
         """
         if not xfs.is_alive(view.path, view.device):
             return Look(False, 0)
@@ -69,6 +71,8 @@ class Checkup:
             try:
                 self._prove(view)
             except OSError as error:
+                if is_own(error):
+                    raise
                 if xfs.is_alive(view.path, view.device) and error.errno not in _NO_FAULT:
                     raise DriveFault(f"{view.name} cannot be written: {error.strerror}") from error
         alive = xfs.is_alive(view.path, view.device)

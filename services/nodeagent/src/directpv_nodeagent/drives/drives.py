@@ -5,15 +5,16 @@ import contextlib
 import functools
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from directpv_common.clock import now_rfc3339
 from directpv_common.errors import NotFound
-from directpv_common.messages import Condition, ConditionType, DriveStatus
+from directpv_common.messages import Condition, ConditionType, DriveStatus, VolumeRecord, VolumeUse
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.probe import Prober
+from directpv_nodeagent.devices.sysfs import requests_done
 from directpv_nodeagent.drives.core.advice import advice_for
 from directpv_nodeagent.drives.core.identity import chosen, contested, doubt, mounted_at
 from directpv_nodeagent.drives.core.states import Observation, Step, step
@@ -28,11 +29,14 @@ from directpv_nodeagent.linux.mounts import own_mounts
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Emit = Callable[..., None]
 """``emit(noun, kind, subject, **data)``: tells of an event, at once and without failing."""
 
 TAKE_OVER_SECONDS: Final = 300.0
-"""Log recovery and quotacheck of a large drive take minutes."""
+"""Without any request done by the device."""
+LONGEST_SECONDS: Final = 24 * 3600.0
+"""Log recovery takes minutes; quotacheck reads each inode, of which a drive may have 10⁹."""
 TABLE_SECONDS: Final = 20.0
 _HEALTHY_AGAIN: Final = frozenset({"found", "recovered"})
 
@@ -141,10 +145,30 @@ class Drives:
         """Take the drive over; if its own failed file system is in the way, places that show it are covered first."""
         work = functools.partial(take_over, self.host, fsuuid, facts, staging)
         try:
-            return await self.executors.run(fsuuid, work, TAKE_OVER_SECONDS, "mounting it")
+            return await self.mounting(fsuuid, facts, work, "mounting it")
         except StillMounted:
             await self.renewal.release(self.host.root, fsuuid, facts.major_minor)
-        return await self.executors.run(fsuuid, work, TAKE_OVER_SECONDS, "mounting it")
+        return await self.mounting(fsuuid, facts, work, "mounting it")
+
+    async def mounting(self, fsuuid: str, facts: DeviceFacts, work: Callable[[], T], what: str) -> T:
+        """Call blocking ``work``, which mounts or unmounts a drive, for as long as its device gets anything done.
+
+        Raises:
+            DriveFault: The device did nothing for TAKE_OVER_SECONDS.
+        """
+        return await self.executors.run(
+            fsuuid, work, TAKE_OVER_SECONDS, what, progress=self.progress_of(facts.name), at_most=LONGEST_SECONDS
+        )
+
+    def progress_of(self, device: str) -> Callable[[], object]:
+        """Return what tells how many requests a device (kernel name) has done; it never raises."""
+
+        def done() -> tuple[int, ...]:
+            with contextlib.suppress(OSError):
+                return requests_done(self.prober.roots, device)
+            return ()
+
+        return done
 
     async def _renewed(self, contents: Contents, staging: dict[str, str]) -> Contents:
         """Give places that show volumes of the drive dead its new mount, before it is said to be well."""
@@ -152,7 +176,10 @@ class Drives:
         if not await self.renewal.renew(view):
             return contents
         uses = await self.executors.run(
-            view.fsuuid, lambda: uses_in(own_mounts(), view, volumes, staging), TABLE_SECONDS, "reading the mount table"
+            view.fsuuid,
+            lambda: uses_in(own_mounts(view.device), view, volumes, staging),
+            TABLE_SECONDS,
+            "reading the mount table",
         )
         return replace(contents, uses=uses)
 
@@ -269,6 +296,11 @@ class Drives:
                 **({"cause": cause, "advice": advice_for(condition, drive.fsuuid)} if cause else {"cause": before}),
             )  # fmt: skip
         self.on_change()
+
+
+def _uses(view: DriveView, volumes: Mapping[str, VolumeRecord], staging: Mapping[str, str]) -> dict[str, VolumeUse]:
+    """Look where volumes of a drive are mounted; blocking."""
+    return uses_in(own_mounts(view.device), view, volumes, staging)
 
 
 def _conditions(drive: Drive, outcome: Step, message: str) -> tuple[Condition, ...]:

@@ -42,7 +42,7 @@ class Renewal:
 
     def __init__(self, executors: DriveExecutors, turns: Turns) -> None:
         self._executors = executors
-        self._turns = turns
+        self.turns = turns
         self._left: set[str] = set()
 
     async def renew(self, view: DriveView) -> bool:
@@ -92,10 +92,10 @@ class Renewal:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 async with timeout(TURN_SECONDS):
-                    turn = await stack.enter_async_context(self._turns.take(name, kind="renewal"))
+                    turn = await stack.enter_async_context(self.turns.take(name, kind="renewal"))
                 return await turn.run(key, work, SWAP_SECONDS, f"renewing mounts of {name}")
         except TimeoutError:
-            cause = f"{', '.join(self._turns.running(name))} takes long"
+            cause = f"{', '.join(self.turns.running(name))} takes long"
         except (DirectPVError, OSError) as error:
             cause = str(error)
         log.warning("mounts of a volume left as they are", extra={"volume": name, "cause": cause})
@@ -108,13 +108,16 @@ class Renewal:
 def _stale_volumes(view: DriveView) -> list[str]:
     """Return the volumes of a mounted drive that have dead or covered places."""
     with drive_of(view) as drive:
-        found = _stale(view, mounts.own_mounts(), drive.volume_names())
+        found = _stale(view, mounts.own_mounts(*_numbers(view), renewal.COVER), drive.volume_names())
     return list(dict.fromkeys(stale.parts[0] for stale in found))
 
 
 def _stale(view: DriveView, table: MountTable, volumes: Collection[str]) -> list[Stale]:
-    known = numbers.numbers_of(view.root, view.fsuuid) | {view.device}
-    return renewal.stale_mounts(table, view.fsuuid, volumes, known, _is_dead)
+    return renewal.stale_mounts(table, view.fsuuid, volumes, _numbers(view), _is_dead)
+
+
+def _numbers(view: DriveView) -> frozenset[str]:
+    return numbers.numbers_of(view.root, view.fsuuid) | {view.device}
 
 
 def _about(name: str) -> MountTable:
@@ -125,13 +128,13 @@ def _about(name: str) -> MountTable:
 
 def _renew(view: DriveView, name: str) -> int:
     """Mount one volume wherever it is dead or covered; return how many places there were."""
-    done, table = 0, _about(name)
+    done, table, known = 0, _about(name), _numbers(view)
     with drive_of(view) as drive:
         for stale in _stale(view, table, [name]):
             about = {"path": stale.path, "volume": name, "drive": view.fsuuid}
             try:
-                with _shown(drive, stale) as directory:
-                    _swap(view, directory, stale, table)
+                with _shown(drive, stale) as shown:
+                    _swap(view, shown, stale, _lifted(table, stale.path, known))
                 done += 1
             except OSError as error:
                 log.warning("mount not renewed", extra={**about, "error": str(error)})
@@ -151,40 +154,64 @@ def _shown(drive: DriveDir, stale: Stale) -> Iterator[int]:
     """Open what a place shall show; what is below the volume belongs to its user, so no link is followed."""
     with contextlib.ExitStack() as stack:
         volume, *below = stale.parts
-        directory = stack.enter_context(drive.volume(volume))
-        for name in below:
+        opened = stack.enter_context(drive.volume(volume))
+        for number, name in enumerate(below, start=1):
             if name in ("", ".", ".."):
                 raise OSError(errno.EINVAL, "not a plain path", stale.root)
-            directory = stack.enter_context(files.opened(name, directory))
-        yield directory
+            way = mounts.place if number == len(below) else files.opened  # kubelet's subPath may be a file
+            opened = stack.enter_context(way(name, opened))
+        yield opened
 
 
-def _swap(view: DriveView, directory: int, stale: Stale, table: MountTable) -> None:
-    """Mount ``directory`` at a place, and take the dead mount there away."""
-    top = table.at(stale.path)
-    below = table.beneath(top) if top is not None else None
+def _lifted(table: MountTable, path: str, known: Collection[str]) -> Mount | None:
+    """Take away what others mounted on a place; return what lies below the drive's own mount there, or its cover."""
+    foreign, mount = renewal.our_mount(table, path, known)
+    for other in foreign:
+        mounts.lift(other)
+    return table.beneath(mount) if mount is not None else None
+
+
+def _swap(view: DriveView, shown: int, stale: Stale, below: Mount | None) -> None:
+    """Mount ``shown`` at a place, and take the dead mount there away."""
     if below is not None and (below.device, below.root) == (view.device, stale.root):
         syscalls.umount(stale.path, syscalls.MNT_DETACH)  # a former renewal was killed between its two steps
         return
-    _replace(directory, stale, stale.flags, view.fsuuid)
-
-
-def _replace(directory: int, stale: Stale, flags: frozenset[str], fsuuid: str) -> None:
-    """Mount ``directory`` instead of what is at a place.
-
-    A place that is bare after a failure is covered: it would let a container write to the disk of the host.
-    """
     try:
-        mounts.replace(directory, stale.path, flags)
+        mounts.replace(shown, stale.path, stale.flags)
     except OSError:
-        if mounts.own_mounts(stale.path).at(stale.path) is None:
-            _mount_cover(stale.path, stale, fsuuid)
+        _cover_if_bare(view.root, stale, view.fsuuid)
         raise
 
 
-def _mount_cover(path: str, stale: Stale, fsuuid: str) -> None:
-    flags = syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
-    syscalls.mount(renewal.cover_source(stale, fsuuid), path, "tmpfs", flags, "size=4k,mode=0755")
+def _cover_if_bare(root: str, stale: Stale, fsuuid: str) -> None:
+    """Cover a place that a failure left bare: it would let a container write to the disk of the host."""
+    if mounts.own_mounts(stale.path).at(stale.path) is None:
+        with _cover(root, stale, fsuuid) as empty:
+            mounts.bind(empty, stale.path, frozenset())
+
+
+@contextlib.contextmanager
+def _cover(root: str, stale: Stale, fsuuid: str) -> Iterator[int]:
+    """Make a cover for a place, and show it where nobody looks while the block runs; yield what to mount at the place.
+
+    A directory for a directory, a file for a file. A crash leaves it to the agent's next start, which cleans up.
+    """
+    is_directory = mounts.is_directory(stale.path)
+    made = tempfile.mkdtemp(prefix="cover-", dir=f"{root}/{PROBE_DIR}")
+    flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+    try:
+        syscalls.mount(renewal.cover_source(stale, fsuuid), made, "tmpfs", flags, "size=4k,mode=0755")
+        try:
+            empty = made if is_directory else f"{made}/file"
+            if not is_directory:
+                os.close(os.open(empty, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o444))
+            syscalls.mount(None, made, None, syscalls.MS_REMOUNT | syscalls.MS_RDONLY | flags)
+            with mounts.place(empty) as opened:
+                yield opened
+        finally:
+            mounts.unmount(made)
+    finally:
+        os.rmdir(made)
 
 
 def _volumes_to_release(root: str, fsuuid: str, device: str) -> list[str]:
@@ -198,23 +225,15 @@ def _release(root: str, fsuuid: str, device: str, name: str) -> int:
     all_of_it = renewal.mounts_to_release(mounts.own_mounts(device), device, place)
     found = [stale for stale in all_of_it if stale.parts[0] == name]
     for stale in found:
+        _lifted(mounts.own_mounts(device, stale.path), stale.path, {device})
+        with _cover(root, stale, fsuuid) as empty:
+            try:
+                mounts.replace(empty, stale.path, frozenset())
+            except OSError:
+                _cover_if_bare(root, stale, fsuuid)
+                raise
         log.warning("dead mount covered", extra={"path": stale.path, "shows": stale.root})
-        _cover(root, stale, fsuuid)
     return len(found)
-
-
-def _cover(root: str, stale: Stale, fsuuid: str) -> None:
-    """Put a cover in the place of a dead mount; it is made elsewhere, where the agent's next start cleans up."""
-    made = tempfile.mkdtemp(prefix="cover-", dir=f"{root}/{PROBE_DIR}")
-    try:
-        _mount_cover(made, stale, fsuuid)
-        try:
-            with mounts.directory(made) as empty:
-                _replace(empty, stale, frozenset(), fsuuid)
-        finally:
-            mounts.unmount(made)
-    finally:
-        os.rmdir(made)
 
 
 def foreign_holders(device: str) -> list[str]:

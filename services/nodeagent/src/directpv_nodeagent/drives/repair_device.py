@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from directpv_nodeagent.devices.signatures import open_device
 from directpv_nodeagent.drives import renewal, xfs
 from directpv_nodeagent.drives.core import repair
 from directpv_nodeagent.drives.core.standing import candidates
-from directpv_nodeagent.drives.drives import TAKE_OVER_SECONDS, Drives
+from directpv_nodeagent.drives.drives import Drives
 from directpv_nodeagent.layout.core.held import Drive
 from directpv_nodeagent.layout.core.places import describe_paths
 from directpv_nodeagent.linux import mounts
@@ -28,7 +29,6 @@ from directpv_nodeagent.linux.supervised import Ended, run_supervised
 
 log = logging.getLogger(__name__)
 
-OPEN_SECONDS: Final = 15.0
 BUSY_SECONDS: Final = 5.0
 """Samples and purges that had begun let go of the drive within so long."""
 
@@ -90,16 +90,16 @@ async def work_on(drives: Drives, request: RepairDrive, drive: Drive, found: Fou
         DriveFault: The device does not answer, or xfs_repair cannot be run or did not end in time.
     """
     number, path = found.facts.major_minor, drives.prober.path_of(found.facts)
-    run = drives.executors.run
-    mounted = await run(drive.fsuuid, lambda: _unmount(drive, number), TAKE_OVER_SECONDS, "unmounting it")
+    run = functools.partial(drives.mounting, drive.fsuuid, found.facts)
+    mounted = await run(lambda: _unmount(drive, number), "unmounting it")
     if not request.dry_run:
         root = drives.host.root
-        await run(drive.fsuuid, lambda: _replay(path, drive.fsuuid, root), TAKE_OVER_SECONDS, "replaying its log")
+        await run(lambda: _replay(path, drive.fsuuid, root), "replaying its log")
     try:
-        hold = await run(drive.fsuuid, lambda: _hold(path, number, request.dry_run), OPEN_SECONDS, "opening it")
+        hold: FileIO = await run(lambda: _hold(path, number, request.dry_run), "opening it")
     except FailedPrecondition:
         if mounted:
-            await run(drive.fsuuid, lambda: _put_back(drives, drive, path), TAKE_OVER_SECONDS, "mounting it again")
+            await run(lambda: _put_back(drives, drive, path), "mounting it again")
         raise
     with hold:
         log.info("xfs_repair begins", extra={"drive": drive.fsuuid, "device": found.facts.name})

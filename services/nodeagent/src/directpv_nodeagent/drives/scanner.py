@@ -20,21 +20,28 @@ from directpv_nodeagent.drives.drives import Drives
 from directpv_nodeagent.drives.failures import TakeOverFailed
 from directpv_nodeagent.drives.growth import Growth
 from directpv_nodeagent.drives.inspection import NotOurs
+from directpv_nodeagent.drives.missing import MissingMounts
 from directpv_nodeagent.layout.core.held import Drive, DriveView
-from directpv_nodeagent.layout.core.places import use_of
-from directpv_nodeagent.linux.core.mountinfo import MountTable
+from directpv_nodeagent.layout.core.places import use_of, use_with
+from directpv_nodeagent.linux.core.mountinfo import MOUNT_FLAGS, Mount, MountTable
+from directpv_nodeagent.linux.core.own_faults import is_own
+from directpv_nodeagent.linux.executor_job import Queued
 from directpv_nodeagent.linux.mounts import own_mounts
 
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 15.0
+LATEST_LOOK_SECONDS: Final = 300.0
+"""How long a look may take at a disk that answers others meanwhile: it is slow then, which its counters tell."""
 SCAN_SECONDS: Final = 10.0
 """How long the first scan waits for its slowest drive."""
 PATIENCE_SECONDS: Final = 1.0
 """How long any other does: a drive that hangs must not keep the agent from seeing what becomes of others."""
 DEBOUNCE_SECONDS: Final = 0.1
 """Events of one device come in bursts; a scan looks at all of them."""
+SETTLE_SECONDS: Final = 120.0
+"""How long a slow disk is waited for after a repair."""
 PENDING_SECONDS: Final = 3.0
 """How soon a device that was still being read is looked at again."""
 _SHUT_DOWN: Final = "its file system was shut down after an I/O error"
@@ -56,7 +63,10 @@ class Scanner:
         self._drives = drives
         self._growth = growth
         self._checkup = Checkup()
+        self._missing = MissingMounts(drives)
         self._looks: dict[str, asyncio.Task[None]] = {}
+        self._pending: set[str] = set()
+        """Devices that were still being read when the last scan ended."""
         self._wake = asyncio.Event()
         self._scanning = asyncio.Lock()
         self._devices: dict[str, DeviceFacts] | None = None
@@ -77,11 +87,17 @@ class Scanner:
             await self.scan()
 
     async def settle(self, fsuuid: str) -> None:
-        """Scan, and wait until this drive was looked at, however long mounting it takes."""
-        await self.scan()
-        look = self._looks.get(fsuuid)
-        if look is not None:
-            await asyncio.wait([look])
+        """Scan, and wait until this drive was looked at, however long mounting it takes, and its disk to answer."""
+        end = asyncio.get_running_loop().time() + SETTLE_SECONDS
+        while True:
+            await self.scan()
+            look = self._looks.get(fsuuid)
+            if look is not None:
+                await asyncio.wait([look])
+            drive = self._drives.by_id.get(fsuuid)
+            if drive is None or drive.view.name not in self._pending or asyncio.get_running_loop().time() > end:
+                return
+            await asyncio.sleep(PATIENCE_SECONDS)
 
     async def scan(self) -> None:
         """Bring memory and mounts in line with the devices; never raises, the next scan tries again."""
@@ -106,7 +122,8 @@ class Scanner:
                 log.error("scan failed", extra={"error": str(error)})
                 return
             self._drives.trouble, self._drives.scanned = "", True
-            if any(facts.pending for facts in found):
+            self._pending = {facts.name for facts in found if facts.pending}
+            if self._pending:
                 asyncio.get_running_loop().call_later(PENDING_SECONDS, self.trigger)
             self._drives.forgive(by_fsuuid)
 
@@ -187,10 +204,18 @@ class Scanner:
             return False
         try:
             alive, free = await self._drives.executors.run(
-                view.fsuuid, lambda: self._checkup.look(view), LOOK_SECONDS, "looking at it"
+                f"looking at {view.fsuuid}",
+                lambda: self._checkup.look(view),
+                LOOK_SECONDS,
+                "looking at it",
+                progress=self._drives.progress_of(facts.name),
+                at_most=LATEST_LOOK_SECONDS,
             )
         except (DirectPVError, OSError) as error:
-            self._drives.observe(view.fsuuid, drive, Observation.IO_ERROR, str(error))
+            if is_own(error) or isinstance(error, Queued):
+                log.error("drive cannot be looked at", extra={"drive": view.fsuuid, "error": str(error)})
+            else:
+                self._drives.observe(view.fsuuid, drive, Observation.IO_ERROR, str(error))
             return True
         if not alive:
             self._drives.observe(view.fsuuid, drive, Observation.IO_ERROR, _SHUT_DOWN)
@@ -220,6 +245,7 @@ class Scanner:
         news = drive.change(device=facts.name, make=facts.make or drive.record.make)
         if seen.changes.get(drive.fsuuid) == drive.changes:  # else the table is older than what is known
             news = _note_uses(drive, seen.table) or news
+            self._missing.look(drive, seen.table)
         if news:
             self._drives.on_change()
 
@@ -231,11 +257,17 @@ class Scanner:
         except NotOurs as error:
             self._drives.refuse(fsuuid, facts, error)
         except TakeOverFailed as error:
+            if is_own(error):
+                log.error("drive cannot be taken over now", extra={"drive": fsuuid, "error": str(error)})
+                return
             if known is None and error.record is not None:
                 known = self._drives.add_unusable(facts, error)
             self._drives.observe(fsuuid, known, error.observation, str(error), error.advice)
         except (DirectPVError, OSError) as error:
-            self._drives.observe(fsuuid, known, Observation.MOUNT_FAILED, str(error))
+            if is_own(error):
+                log.error("drive cannot be taken over now", extra={"drive": fsuuid, "error": str(error)})
+            else:
+                self._drives.observe(fsuuid, known, Observation.MOUNT_FAILED, str(error))
 
 
 def _mounted(fsuuid: str, devices: list[DeviceFacts]) -> DeviceFacts | None:
@@ -244,11 +276,19 @@ def _mounted(fsuuid: str, devices: list[DeviceFacts]) -> DeviceFacts | None:
 
 
 def _note_uses(drive: Drive, table: MountTable) -> bool:
-    """Note where volumes are mounted; tell whether that is news."""
+    """Note where volumes are mounted; tell whether that is news. Mounts that are missing are somebody else's affair."""
     news = False
-    mounted = {mount.root.lstrip("/") for mount in table.of(drive.view.device)}
-    for name in drive.volumes:
-        if name in mounted or drive.use(name).staged or drive.use(name).published:
-            use = use_of(table, drive.view.place(name), drive.staging_paths.get(name, ""))
-            news = drive.set_use(name, use) or news
+    mounted: dict[str, list[Mount]] = {}
+    for mount in table.of(drive.view.device):
+        mounted.setdefault(mount.root.lstrip("/"), []).append(mount)
+    for name in drive.volumes.keys() & mounted.keys():
+        drive.flags |= {mount.path: mount.flags.intersection(MOUNT_FLAGS) for mount in mounted[name]}
+        known = drive.use(name)
+        paths = {mount.path for mount in mounted[name]}
+        if not paths <= {known.staged, *known.published}:
+            found = use_of(table, drive.view.place(name), drive.staging_paths.get(name, ""))
+            missing = {known.staged, *known.published} - paths - {""}
+            for path in missing:
+                found = use_with(found, path)
+            news = drive.set_use(name, found) or news
     return news

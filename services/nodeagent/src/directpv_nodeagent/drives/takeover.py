@@ -95,7 +95,7 @@ def _clear_place(host: Host, fsuuid: str, facts: DeviceFacts) -> bool:
     """
     path = drive_path(host.root, fsuuid)
     numbers.note(host.root, facts.major_minor, fsuuid)
-    while (top := (table := mounts.own_mounts()).at(path)) is not None:
+    while (top := (table := mounts.own_mounts(path)).at(path)) is not None:
         alive = xfs.is_alive(path, top.device)
         what = standing.standing(table, path, facts.major_minor, alive=alive)
         if what is Standing.RIGHT:
@@ -154,6 +154,7 @@ def _take(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str], 
     path = drive_path(host.root, fsuuid)
     record: DriveRecord | None = None
     try:
+        xfs.seclude(path)
         with open_drive(path, fsuuid, proven=False) as drive:
             record = record_if_ours(host, drive)
             view = _view(host, drive, facts)
@@ -164,7 +165,7 @@ def _take(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str], 
             xfs.fail_fast(facts.name)
             ballast.keep(drive.root)
             fresh = _fresh_record(host, drive, view, facts, record)
-            contents = read_contents(view, drive, fresh, mounts.own_mounts(), staging)
+            contents = read_contents(view, drive, fresh, mounts.own_mounts(view.device), staging)
             if fresh != record or not newly:  # mounted before: whether it can still be written must be seen
                 _keep_record(drive, fresh)
             return contents
@@ -196,7 +197,7 @@ def _relabel(drive: DriveDir, record: DriveRecord | None) -> None:
 
 
 def _view(host: Host, drive: DriveDir, facts: DeviceFacts) -> DriveView:
-    top = mounts.own_mounts().at(drive.path)
+    top = mounts.own_mounts(drive.path).at(drive.path)
     enforced = top is not None and xfs.has_quota(top.super_options)
     if host.quota_required and not enforced:
         raise TakeOverFailed(

@@ -11,7 +11,7 @@ from directpv_nodeagent.linux.executor import DriveExecutors
 
 T = TypeVar("T")
 
-_QUEUES: Final = frozenset({"prepare", "purge", "renewal"})
+_QUEUES: Final = frozenset({"prepare", "purge", "renewal", "note"})
 """Short, and sent by nobody who would repeat them at once: they wait for their turn, and others wait for them."""
 _BY_TARGET: Final = frozenset({"publish", "unpublish"})
 
@@ -33,7 +33,9 @@ class Turn:
             return True
         return {self.kind, other.kind} <= _BY_TARGET and self.target != other.target
 
-    async def run(self, key: str, fn: Callable[[], T], within: float, what: str) -> T:
+    async def run(
+        self, key: str, fn: Callable[[], T], within: float, what: str, progress: Callable[[], object] | None = None
+    ) -> T:
         """Call blocking ``fn`` in a thread of ``key``; the turn lasts until it has really ended.
 
         A call that was given up may still take effect: nobody else may work on the volume before.
@@ -52,7 +54,7 @@ class Turn:
                     self._loop.call_soon_threadsafe(self._ended, call)
 
         try:
-            return await self._executors.run(key, watched, within, what)
+            return await self._executors.run(key, watched, within, what, progress=progress)
         finally:
             if call.began and not call.ended:
                 call.awaited = True

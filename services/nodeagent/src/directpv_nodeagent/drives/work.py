@@ -25,8 +25,18 @@ class Work:
     turns: Turns
     emit: Emit
 
-    async def on(self, turn: Turn, drive: Drive, fn: Callable[[], T], what: str, within: float = WORK_SECONDS) -> T:
+    async def on(
+        self, turn: Turn, drive: Drive, fn: Callable[[], T], what: str, within: float = WORK_SECONDS, *, lane: str = ""
+    ) -> T:
         """Call blocking ``fn`` in the drive's threads.
+
+        Args:
+            turn: The right to do so.
+            drive: The drive.
+            fn: What to call.
+            what: The operation, in words for errors.
+            within: Seconds that it may take.
+            lane: Threads of its own for what takes long, so that nothing else of the drive waits for it; a word.
 
         Raises:
             DriveFault: It did not end in time, or the drive failed; the drive is in Error then.
@@ -34,7 +44,7 @@ class Work:
             DirectPVError: What ``fn`` raised.
         """
         try:
-            return await turn.run(drive.fsuuid, fn, within, what)
+            return await turn.run(f"{lane} {drive.fsuuid}".strip(), fn, within, what)
         except OSError as error:
             raise self.explained(drive, what, error) from error
 

@@ -13,7 +13,7 @@ from directpv_nodeagent.drives.core import growth
 from directpv_nodeagent.drives.core.growth import Geometry
 from directpv_nodeagent.drives.twins import live_twin
 from directpv_nodeagent.layout.core.layout import MNT_DIR, PROBE_DIR, TMP_DIR
-from directpv_nodeagent.linux import files, kernel_log, mounts, syscalls
+from directpv_nodeagent.linux import kernel_log, mounts, syscalls
 from directpv_nodeagent.linux.quota import NO_KERNEL_QUOTA, kernel_lacks_quota
 
 log = logging.getLogger(__name__)
@@ -68,6 +68,7 @@ def inspected(device: str, fsuuid: str, root: str, *, recover: bool) -> Iterator
         root: The agent's directory.
         recover: Whether the log is replayed first. If not, nothing at all is written to the device, so looking at
             another node's drive does it no harm; what was written just before a power failure may not be seen.
+            If so, quota is in force as well: without, XFS notes that it was not, and the next mount counts every file.
 
     Raises:
         OSError: It cannot be mounted.
@@ -75,7 +76,8 @@ def inspected(device: str, fsuuid: str, root: str, *, recover: bool) -> Iterator
     path = f"{root}/{PROBE_DIR}/{fsuuid}"
     os.makedirs(path, mode=0o700, exist_ok=True)
     try:
-        options = () if recover else ("norecovery",)
+        quota = () if kernel_lacks_quota() else (_QUOTA,)
+        options = quota if recover else ("norecovery",)
         _mount(device, path, syscalls.MS_RDONLY | syscalls.MS_NOATIME, options, fsuuid)
         try:
             yield path
@@ -98,6 +100,22 @@ def mount_drive(device: str, path: str, fsuuid: str, *, quota_required: bool) ->
     if lacking and quota_required:
         raise QuotaMissing(NO_KERNEL_QUOTA)
     _mount(device, path, syscalls.MS_NOATIME, () if lacking else (_QUOTA,), fsuuid)
+
+
+def seclude(path: str) -> None:
+    """Keep what others mount on volumes away from the drive itself, which is mounted at ``path``.
+
+    A pod with ``mountPropagation: Bidirectional`` mounts on its volume; mounts that earlier versions made, and those of
+    kernels before 5.12, hand it on to the drive's own mount. That is made private, and what has come stays away: only
+    here, so that the pod keeps what it has.
+    """
+    try:
+        syscalls.mount(None, path, None, syscalls.MS_PRIVATE)
+    except OSError as error:
+        log.warning("mount not made private", extra={"path": path, "error": str(error)})
+    for foreign in reversed(mounts.own_mounts(path).below(path)):
+        with contextlib.suppress(OSError):  # it lay in one that went before
+            mounts.lift(foreign)
 
 
 def _mount(device: str, path: str, flags: int, options: tuple[str, ...], fsuuid: str) -> None:
@@ -166,13 +184,13 @@ def geometry_of(descriptor: int) -> Geometry:
 def is_alive(path: str, device: str) -> bool:
     """Tell whether what is mounted at ``path`` can be read and its device ``major:minor`` still exists.
 
-    XFS refuses to open anything, its root included, once it was shut down.
+    XFS says nothing of any file or directory once it was shut down; asking it reads nothing from the disk.
     """
     if not os.path.exists(f"/sys/dev/block/{device}"):
         return False
     try:
-        with files.opened(path):
-            return True
+        os.lstat(path)
+        return True
     except OSError as error:
         if error.errno in DEAD:
             return False

@@ -1,10 +1,14 @@
 """Reads all that is on a mounted drive, and puts right what a crash, or upstream, left undone. Blocks."""
 
 import contextlib
+import errno
 import logging
+import os
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from directpv_common.clock import now_rfc3339
+from directpv_common.errors import DriveFault
 from directpv_common.messages import DriveRecord, VolumeRecord, VolumeUse
 from directpv_common.names import project_id
 from directpv_nodeagent.layout import marks, volume_dirs
@@ -18,6 +22,9 @@ from directpv_nodeagent.linux.core.mountinfo import MountTable
 
 log = logging.getLogger(__name__)
 
+_OTHERS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Not what a damaged directory says."""
+
 
 def read_contents(
     view: DriveView, drive: DriveDir, record: DriveRecord, table: MountTable, staging: Mapping[str, str]
@@ -29,6 +36,7 @@ def read_contents(
     - A directory with a limit but without record: upstream made it; it gets one.
     - Other directories without record may be anybody's: they are left alone, and can be staged by whoever knows them.
     - What a full file system does not take is known all the same, and written when there is room.
+    - A directory that cannot be read costs its volume, and no other.
 
     Raises:
         OSError: The drive cannot be read or written.
@@ -43,12 +51,17 @@ def read_contents(
         del volumes[name]
     projects = _projects(drive, directories, remains)
     for name in sorted(directories - volumes.keys()):
-        made = _recognise(view, drive, name)
-        if made is not None:
-            volumes[name] = made
+        with _alone(drive, name):
+            made = _recognise(view, drive, name)
+            if made is not None:
+                volumes[name] = made
     for name, volume in volumes.items():
         if name in directories:
-            with drive.volume(name) as directory, _unless_full(view, "project and limit not set", name):
+            with (
+                _alone(drive, name),
+                drive.volume(name) as directory,
+                _unless_full(view, "project and limit not set", name),
+            ):
                 marks.keep(directory)
                 projects[name] = volume_dirs.secure(view, directory, volume, projects)
     _mark_held(drive, volumes)
@@ -94,11 +107,24 @@ def _projects(drive: DriveDir, directories: set[str], remains: set[str]) -> dict
     """Return the project ids that directories have, where they have one."""
     found: dict[str, int] = {}
     for name in [*directories, *(f"{name}{DELETED_SUFFIX}" for name in remains)]:
-        with files.opened(name, drive.root) as directory:
+        project = project_id(name.removesuffix(DELETED_SUFFIX))  # what it most probably has, if it cannot be read
+        with _alone(drive, name), files.opened(name, drive.root) as directory:
             project = quota.attributes(directory).project
         if project:
             found[name] = project
     return found
+
+
+@contextlib.contextmanager
+def _alone(drive: DriveDir, name: str) -> Iterator[None]:
+    """Let a directory that cannot be read be no fault of the drive, unless the drive has failed."""
+    try:
+        yield
+    except (OSError, DriveFault) as error:
+        if isinstance(error, OSError) and error.errno in _OTHERS:
+            raise
+        os.fstat(drive.root)  # raises if the file system was shut down
+        log.warning("directory cannot be read", extra={"drive": drive.fsuuid, "directory": name, "error": str(error)})
 
 
 def _recognise(view: DriveView, drive: DriveDir, name: str) -> VolumeRecord | None:

@@ -14,6 +14,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
+from math import inf
 from time import monotonic
 from typing import Final, TypeVar
 
@@ -64,7 +65,16 @@ class DriveExecutors:
         with self._lock:
             return {key: lane.stuck for key, lane in self._lanes.items() if lane.stuck}
 
-    async def run(self, key: str, fn: Callable[[], T], within: float, what: str = "") -> T:
+    async def run(
+        self,
+        key: str,
+        fn: Callable[[], T],
+        within: float,
+        what: str = "",
+        *,
+        progress: Callable[[], object] | None = None,
+        at_most: float = inf,
+    ) -> T:
         """Return ``fn()``, called in a thread of ``key``; raises what it raises.
 
         Cancelling the caller drops the work if it has not begun, and lets it end unseen if it has.
@@ -74,11 +84,15 @@ class DriveExecutors:
             fn: Blocking; must not touch asyncio.
             within: Seconds, waiting for a thread included.
             what: The operation, in words for the error message; the function's name by default.
+            progress: Returns something that differs as long as the device works. Late is not dead then: time is over
+                after ``within`` seconds without a difference. Called in the event loop, so it may not block.
+            at_most: Seconds that it may take all the same.
 
         Raises:
             DriveFault: It did not end in time (it may still take effect later), or too many operations hang already.
         """
         loop = asyncio.get_running_loop()
+        end, seen = loop.time() + at_most, progress() if progress is not None else None
         waiter: asyncio.Future[T] = loop.create_future()
 
         def deliver() -> None:
@@ -91,6 +105,11 @@ class DriveExecutors:
                 loop.call_soon_threadsafe(deliver)
 
         def expire() -> None:
+            nonlocal timer, seen
+            now = progress() if progress is not None else None
+            if now != seen and job.state is State.RUNNING and loop.time() < end:
+                seen, timer = now, loop.call_later(min(within, end - loop.time()), expire)
+                return
             state = self._give_up(key, job)
             if state is not State.DONE and not waiter.done():
                 waiter.set_exception(too_late(key, job.what, within, state))

@@ -67,10 +67,14 @@ class Hangs(DriveFault):
     """An operation did not end in time, or was not tried since earlier ones have not: nothing is known but that."""
 
 
+class Queued(Hangs):
+    """An operation did not even begin in time: others took the threads, which says nothing of the device."""
+
+
 def too_late(key: str, what: str, within: float, state: State) -> Hangs:
     """Return the error for a job that was given up in ``state``."""
     if state is State.DROPPED:
-        return Hangs(f"{key}: {what} could not begin within {within:g} s: earlier operations on it have not ended")
+        return Queued(f"{key}: {what} could not begin within {within:g} s: earlier operations on it have not ended")
     return Hangs(f"{key}: {what} did not end within {within:g} s: the device does not answer")
 
 

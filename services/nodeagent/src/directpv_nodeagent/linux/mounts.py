@@ -2,7 +2,11 @@
 
 import contextlib
 import errno
+import itertools
+import logging
 import os
+import re
+import stat
 import time
 from collections.abc import Callable, Iterator, Set
 from typing import Final
@@ -10,6 +14,8 @@ from typing import Final
 from directpv_common.errors import DriveFault, FailedPrecondition, InvalidRequest
 from directpv_nodeagent.linux import syscalls
 from directpv_nodeagent.linux.core.mountinfo import Mount, MountTable, parse
+
+log = logging.getLogger(__name__)
 
 _MS: Final = {
     "ro": syscalls.MS_RDONLY,
@@ -23,10 +29,16 @@ _MS: Final = {
 }
 _BUSY_TRIES: Final = 5
 _BUSY_PAUSE: Final = 0.02
+_NAMED: Final = 5
+"""So many files of others are named."""
 _STACK_LIMIT: Final = 64
 """Mounts on top of each other at one path: more than any mistake makes."""
+_WHOLE_TABLES: Final = (5, 8)
+"""Version of Linux since when a table that is read in pieces is whole (commit "proc/mounts: add cursor")."""
+_READ_TRIES: Final = 10
 _OLD_KERNEL: Final = frozenset({errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP})
-_DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PLACE: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY: Final = _PLACE | os.O_DIRECTORY
 
 
 def own_mounts(*about: str) -> MountTable:
@@ -44,8 +56,24 @@ def all_mounts() -> MountTable:
 
 
 def _read(path: str) -> str:
+    """Read a table. Before Linux 5.8 it skips entries while others mount: there it is read until it does not change."""
+    text = _read_once(path)
+    for _ in range(_READ_TRIES if _release() < _WHOLE_TABLES else 0):
+        before, text = text, _read_once(path)
+        if before == text:
+            break
+    return text
+
+
+def _read_once(path: str) -> str:
     with open(path, "rb") as table:
         return os.fsdecode(table.read())
+
+
+def _release() -> tuple[int, int]:
+    """Return major and minor version of the kernel."""
+    major, minor, *_ = re.findall(r"\d+", os.uname().release)
+    return int(major), int(minor)
 
 
 def canonical(path: str, field: str) -> str:
@@ -67,7 +95,45 @@ def canonical(path: str, field: str) -> str:
 @contextlib.contextmanager
 def directory(path: str) -> Iterator[int]:
     """Open a directory as ``O_PATH`` descriptor, without following a link in the last component."""
-    descriptor = os.open(path, _DIRECTORY)
+    with _opened(path, _DIRECTORY) as descriptor:
+        yield descriptor
+
+
+@contextlib.contextmanager
+def place(name: str, parent: int | None = None) -> Iterator[int]:
+    """Open what may be mounted, or mounted on, as ``O_PATH`` descriptor: a directory or a file, whatever its state.
+
+    Raises:
+        OSError: What the kernel said; ELOOP if it is a symbolic link.
+    """
+    with _opened(name, _PLACE, parent) as descriptor:
+        if _is_link(descriptor):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
+        yield descriptor
+
+
+def _is_link(descriptor: int) -> bool:
+    with contextlib.suppress(OSError):  # a failed file system does not tell; what is mounted is no link
+        return stat.S_ISLNK(os.fstat(descriptor).st_mode)
+    return False
+
+
+def is_directory(path: str) -> bool:
+    """Tell whether ``path`` is a directory, also on a file system that has failed.
+
+    Raises:
+        OSError: What the kernel said.
+    """
+    try:
+        with directory(path):
+            return True
+    except NotADirectoryError:
+        return False
+
+
+@contextlib.contextmanager
+def _opened(path: str, flags: int, parent: int | None = None) -> Iterator[int]:
+    descriptor = os.open(path, flags, dir_fd=parent)
     try:
         yield descriptor
     finally:
@@ -99,13 +165,15 @@ def ensure_directory(path: str, field: str, mode: int = 0o750) -> None:
 
 
 def bind(source: int, target: str, flags: Set[str]) -> None:
-    """Show the directory ``source`` (a descriptor) at ``target``, with ``flags`` in force from the first moment.
+    """Show ``source`` (a descriptor) at ``target``, two directories or two files, with ``flags`` from the first moment.
 
+    The mount is private before it is attached: what others mount on it does not reach what it was made from. In a
+    shared place it and its copies in other namespaces make a peer group of their own (mount_namespaces(7)).
     Kernels before 5.12 get a plain bind and a remount; the mount is taken away again if the remount fails.
     """
     bits = sum(_MS[flag] for flag in flags)
     try:
-        with directory(target) as below:
+        with place(target) as below:
             _bind_atomically(source, below, bits)
     except OSError as error:
         if error.errno not in _OLD_KERNEL:
@@ -123,15 +191,14 @@ def _cloned(source: int, bits: int) -> Iterator[int]:
     """Return a mount of ``source`` that is attached nowhere yet; one that stays so is gone afterwards."""
     tree = syscalls.clone_mount(source)
     try:
-        if bits:
-            syscalls.set_mount_flags(tree, bits)
+        syscalls.set_mount_flags(tree, bits)
         yield tree
     finally:
         os.close(tree)
 
 
 def replace(source: int, target: str, flags: Set[str]) -> None:
-    """Show the directory ``source`` (a descriptor) at ``target`` instead of the topmost mount there, which goes lazily.
+    """Show ``source`` (a descriptor) at ``target`` instead of the topmost mount there, which goes lazily.
 
     The new mount is there before the old one goes, so the place is bare at no time. Kernels before 6.5 cannot attach
     beneath a mount: the new one is made before the old one goes, and attached right after.
@@ -141,7 +208,7 @@ def replace(source: int, target: str, flags: Set[str]) -> None:
     """
     bits = sum(_MS[flag] for flag in flags)
     try:
-        with directory(target) as top:
+        with place(target) as top:
             _bind_atomically(source, top, bits, beneath=True)
     except OSError as error:
         if error.errno != errno.EINVAL and error.errno not in _OLD_KERNEL:
@@ -164,7 +231,7 @@ def replace_in_two_steps(source: int, target: str, bits: int) -> None:
         if tree is None:
             bind_in_two_steps(source, target, bits)
         else:
-            with directory(target) as below:
+            with place(target) as below:
                 syscalls.attach_mount(tree, below)
 
 
@@ -223,44 +290,61 @@ def unmount_unused(path: str, within: float) -> None:
         time.sleep(_BUSY_PAUSE)
 
 
-def unmount_all(path: str, ours: Callable[[Mount], bool], field: str, *about: str) -> tuple[bool, MountTable]:
-    """Take every mount at ``path`` away, topmost first; tell whether there was one, and return the table afterwards.
+def unmount_all(path: str, ours: Callable[[Mount], bool], field: str) -> bool:
+    """Take every mount at ``path`` away, topmost first; tell whether there was one.
 
-    The table is about ``path`` and ``about``.
+    What others mounted on one of ``ours`` goes with it.
 
     Raises:
-        FailedPrecondition: A mount that is not ``ours`` is on top; it stays.
+        FailedPrecondition: A mount that is not ``ours``, and lies on none of them, is on top; it stays.
         DriveFault: They do not get fewer.
     """
     for done in range(_STACK_LIMIT):
-        table = own_mounts(path, *about)
+        table = own_mounts(path)
         top = table.at(path)
         if top is None:
-            return done > 0, table
-        if not ours(top):
+            return done > 0
+        if not any(map(ours, table.stack(path))):
             raise FailedPrecondition(
                 f"{field}: {top.source} ({top.fs_type}, its {top.root}) is mounted at {path}, not this volume; "
                 "unmount it by hand",
                 field=field,
             )
-        unmount(path)
+        if ours(top):
+            unmount(path)
+        else:
+            lift(top)
     raise DriveFault(f"{path} stays mounted, however often it is unmounted")
 
 
-def remove_directory(path: str, field: str) -> None:
+def lift(mount: Mount) -> None:
+    """Take away, lazily, a mount that others made on one of ours: whoever uses it keeps it until he lets go."""
+    about = {"path": mount.path, "source": mount.source, "type": mount.fs_type}
+    log.warning("foreign mount on one of ours taken away", extra=about)
+    syscalls.umount(mount.path, syscalls.MNT_DETACH)
+
+
+def remove_directory(path: str, field: str) -> tuple[str, ...]:
     """Remove an empty directory; missing is fine, content is never touched.
 
+    Returns:
+        The first names of what it holds, if it is not empty; it stays then.
+
     Raises:
-        FailedPrecondition: Not empty, or not a directory.
+        FailedPrecondition: It is not a directory, or a mount point still.
     """
     try:
         os.rmdir(path)
     except FileNotFoundError:
         pass
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EBUSY):
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            with os.scandir(path) as entries:
+                return tuple(entry.name for entry in itertools.islice(entries, _NAMED))
+        if error.errno not in (errno.ENOTDIR, errno.EBUSY):
             raise
         raise FailedPrecondition(
-            f"{field}: {path} cannot be removed ({error.strerror}); look at what it holds and remove it by hand",
+            f"{field}: {path} cannot be removed ({error.strerror}); look at what it is and remove it by hand",
             field=field,
         ) from None
+    return ()

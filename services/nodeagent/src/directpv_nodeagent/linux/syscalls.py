@@ -8,7 +8,7 @@ import ctypes
 import errno
 import os
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -21,12 +21,16 @@ MS_REMOUNT: Final = 32
 MS_NOATIME: Final = 1024
 MS_NODIRATIME: Final = 2048
 MS_BIND: Final = 4096
+MS_PRIVATE: Final = 1 << 18
 MS_RELATIME: Final = 1 << 21
 MS_STRICTATIME: Final = 1 << 24
 
 MNT_DETACH: Final = 2
 UMOUNT_NOFOLLOW: Final = 8
 
+_AT_FDCWD: Final = -100
+_AT_SYMLINK_NOFOLLOW: Final = 0x100
+_AT_NO_AUTOMOUNT: Final = 0x800
 _AT_EMPTY_PATH: Final = 0x1000
 _OPEN_TREE_CLONE: Final = 1
 _OPEN_TREE_CLOEXEC: Final = os.O_CLOEXEC
@@ -34,6 +38,10 @@ _MOVE_MOUNT_F_EMPTY_PATH: Final = 0x4
 _MOVE_MOUNT_T_EMPTY_PATH: Final = 0x40
 _MOVE_MOUNT_BENEATH: Final = 0x200
 _ATTR_ATIME_MASK: Final = 0x70
+_STATX_INO: Final = 0x100
+_STATX_ATTR_MOUNT_ROOT: Final = 0x2000
+_STATX: Final = struct.Struct("=8xQ16xQ16xQ72xII112x")
+"""``struct statx``: attributes, inode, mask of the attributes that this kernel knows, major and minor of the device."""
 _SYS_OPEN_TREE: Final = 428
 _SYS_MOVE_MOUNT: Final = 429
 _SYS_MOUNT_SETATTR: Final = 442
@@ -84,10 +92,13 @@ def clone_mount(directory: int) -> int:
 
 
 def set_mount_flags(tree: int, flags: int) -> None:
-    """Add MS_* ``flags`` to the mount that ``tree`` refers to; an atime flag replaces the one it has."""
+    """Add MS_* ``flags`` to the mount that ``tree`` refers to, and make it private (mount_namespaces(7)).
+
+    An atime flag replaces the one it has.
+    """
     added = sum(attr for flag, attr in _TO_ATTR.items() if flags & flag)
     cleared = _ATTR_ATIME_MASK if flags & _ATIME_FLAGS else 0
-    attr = struct.pack("=QQQQ", added, cleared, 0, 0)
+    attr = struct.pack("=QQQQ", added, cleared, MS_PRIVATE, 0)
     if _libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, attr, ctypes.c_size_t(len(attr))) != 0:
         raise _fail("mount_setattr")
 
@@ -103,6 +114,31 @@ def attach_mount(tree: int, target: int, *, beneath: bool = False) -> None:
     flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH | (_MOVE_MOUNT_BENEATH if beneath else 0)
     if _libc.syscall(_SYS_MOVE_MOUNT, tree, b"", target, b"", flags) != 0:
         raise _fail("move_mount")
+
+
+class PathStat(NamedTuple):
+    """What statx(2) says about a path."""
+
+    is_mount_root: bool
+    device: str
+    """``major:minor`` of the file system."""
+    inode: int
+
+
+def statx(path: str) -> PathStat:
+    """statx(2) of ``path``; a link in the last component is not followed. Of the root of a mount it reads no disk.
+
+    Raises:
+        OSError: What the kernel said; ENOSYS before Linux 5.8, which does not tell whether a mount begins there.
+    """
+    buffer = ctypes.create_string_buffer(_STATX.size)
+    flags = _AT_SYMLINK_NOFOLLOW | _AT_NO_AUTOMOUNT
+    if _libc.statx(_AT_FDCWD, _bytes(path), flags, ctypes.c_uint(_STATX_INO), buffer) != 0:
+        raise _fail("statx", path)
+    attributes, inode, known, major, minor = _STATX.unpack(buffer.raw)
+    if not known & _STATX_ATTR_MOUNT_ROOT:
+        raise OSError(errno.ENOSYS, "statx: this kernel does not tell mount points", path)
+    return PathStat(bool(attributes & _STATX_ATTR_MOUNT_ROOT), f"{major}:{minor}", inode)
 
 
 def syncfs(directory: int) -> None:

@@ -1,9 +1,11 @@
-"""Stage, publish and their opposites on the mount table. Every function blocks: call it in an executor.
+"""Stage, publish and their opposites on mounts. Every function blocks: call it in an executor.
 
-Each decides from the mount table alone, as it is at that moment, so that a repeat finds what was done before.
+Each decides from what is mounted at its paths at that moment, so that a repeat finds what was done before. The paths
+are asked themselves (:mod:`..linux.glance`); the mount table is read only where they show something unexpected.
 """
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,9 +15,10 @@ from directpv_common.messages import VolumeRecord, VolumeUse
 from directpv_nodeagent.layout import volume_dirs
 from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import TMP_DIR
-from directpv_nodeagent.layout.core.places import Place, use_of
-from directpv_nodeagent.linux import mounts
-from directpv_nodeagent.linux.core.mountinfo import Mount, MountTable
+from directpv_nodeagent.layout.core.places import Place, use_with, use_without
+from directpv_nodeagent.linux import glance, mounts
+from directpv_nodeagent.linux.core.mountinfo import MOUNT_FLAGS, Mount, MountTable
+from directpv_nodeagent.linux.glance import Shown
 from directpv_nodeagent.volumes.core import decisions
 
 STAGING, TARGET, VOLUME = "staging_target_path", "target_path", "volume_path"
@@ -29,8 +32,19 @@ class Outcome:
     """False: a repeat, which found everything done."""
     path: str
     """The path as the mount table shows it."""
-    use: VolumeUse
+    mounted: bool
+    """Whether the volume is mounted there now; what stands in for it is not the volume."""
+    staging: str = ""
+    """Its staging path, where it is mounted as well; empty if that was not looked at."""
     project: int | None = None
+    flags: frozenset[str] = frozenset()
+    """What it was mounted with."""
+    left: tuple[str, ...] = ()
+    """Files of others that an unpublished target holds."""
+
+    def use(self, before: VolumeUse) -> VolumeUse:
+        """Return where the volume is mounted now, if it was mounted ``before``."""
+        return use_with(before, self.path, self.staging) if self.mounted else use_without(before, self.path)
 
 
 def stage(
@@ -75,15 +89,29 @@ def stage(
             mounts.ensure_directory(path, STAGING)
             if shows_stand_in(path, stand_in):
                 mounts.unmount(path)
-        table = mounts.own_mounts(view.device, path)
-        drive = table.at(view.path)
-        inherited = drive.flags if drive is not None else frozenset()
-        changed = decisions.must_stage(table, place, path, flags, inherited)
-        if changed:
-            with about(STAGING):
-                mounts.bind(directory, path, flags)
-            table = mounts.own_mounts(view.device, path)
-    return Outcome(changed, path, use_of(table, place, path), project)
+        changed = _stage(view, place, directory, path, flags)
+    return Outcome(changed, path, mounted=True, staging=path, project=project, flags=flags)
+
+
+def _stage(view: DriveView, place: Place, directory: int, path: str, flags: frozenset[str]) -> bool:
+    """Mount the open ``directory`` of a volume at its staging path, unless it is there; tell whether it was not."""
+    table = _uncovered(glance.mounts_at({path: glance.shown_by(directory)}, place.root, view.device), place, path)
+    changed = decisions.must_stage(table, place, path, flags, glance.flags_at(view.path))
+    if changed:
+        with about(STAGING):
+            mounts.bind(directory, path, flags)
+    return changed
+
+
+def _uncovered(table: MountTable, place: Place, path: str) -> MountTable:
+    """Take away what others mounted on a volume where only kubelet and this agent have to do with it."""
+    stack = table.stack(path)
+    if not any(map(place.is_at, stack)):
+        return table
+    foreign = list(itertools.takewhile(lambda mount: not place.is_at(mount), stack))
+    for mount in foreign:
+        mounts.lift(mount)
+    return MountTable(mount for mount in table.mounts if mount not in foreign)
 
 
 class NeedsTagging(Exception):
@@ -98,6 +126,8 @@ class Publication:
     target: str
     flags: frozenset[str]
     single_writer: bool
+    others: tuple[str, ...] = ()
+    """Where else the volume is published, as far as known."""
 
 
 def publish(view: DriveView, name: str, wanted: Publication, stand_in: str) -> Outcome:
@@ -117,20 +147,21 @@ def publish(view: DriveView, name: str, wanted: Publication, stand_in: str) -> O
     """
     staging = safe_path(view.root, wanted.staging, STAGING)
     target = safe_path(view.root, wanted.target, TARGET)
-    place = view.place(name)
-    table = mounts.own_mounts(view.device, staging, target)
-    top = table.at(target)
-    if top is not None and stand_in and top.device == stand_in:
-        return Outcome(False, target, use_of(table, place, staging))
+    place, shown = view.place(name), _shown(view, name)
+    if shows_stand_in(target, stand_in):
+        return Outcome(False, target, mounted=False)
+    paths = [staging, target, *(wanted.others if wanted.single_writer else ())]
+    table = _uncovered(glance.mounts_at(dict.fromkeys(paths, shown), place.root, view.device), place, staging)
     changed = decisions.must_publish(table, place, staging, target, wanted.flags, single_writer=wanted.single_writer)
     if changed:
         with about(TARGET):
             mounts.ensure_directory(target, TARGET)
             with mounts.directory(staging) as source:
                 mounts.bind(source, target, wanted.flags)
-        table = mounts.own_mounts(view.device, staging, target)
+        table = glance.mounts_at({target: shown}, place.root, view.device)
         _check_published(table.at(target), place, target, wanted.flags)
-    return Outcome(changed, target, use_of(table, place, staging))
+    flags = wanted.flags.union(*(mount.flags for mount in table.mounts if mount.path == target))
+    return Outcome(changed, target, mounted=True, staging=staging, flags=flags.intersection(MOUNT_FLAGS))
 
 
 def _check_published(top: Mount | None, place: Place, target: str, flags: frozenset[str]) -> None:
@@ -149,8 +180,15 @@ def shows_stand_in(path: str, stand_in: str) -> bool:
     At a staging path it says that a volume was staged while it was suspended. Kubelet does not stage it again for a
     pod that starts before its predecessor's volumes are all gone: then the next publish does.
     """
-    top = mounts.own_mounts(path).at(path)
-    return bool(stand_in) and top is not None and top.device == stand_in
+    return bool(stand_in) and glance.device_at(path) == stand_in
+
+
+def was_taken_away(path: str) -> bool:
+    """Tell whether nothing is mounted at a staging path, which is there: others unmounted it.
+
+    Kubelet publishes only what it has staged, and does not stage it again.
+    """
+    return not glance.device_at(path) and os.path.isdir(path)
 
 
 def show_stand_in(view: DriveView, name: str, target: str, stand_in: str, field: str = TARGET) -> Outcome:
@@ -164,7 +202,7 @@ def show_stand_in(view: DriveView, name: str, target: str, stand_in: str, field:
     table = mounts.own_mounts(view.device, target)
     top = table.at(target)
     if place.is_at(top) or (top is not None and top.device == stand_in) or decisions.is_cover_of(top, name):
-        return Outcome(False, target, use_of(table, place))
+        return Outcome(False, target, mounted=place.is_at(top))
     if top is not None:
         raise FailedPrecondition(f"{field}: {top.source} ({top.fs_type}) is mounted at {target}", field=field)
     if not stand_in:
@@ -173,39 +211,48 @@ def show_stand_in(view: DriveView, name: str, target: str, stand_in: str, field:
         mounts.ensure_directory(target, field)
         with mounts.directory(f"{view.root}/{TMP_DIR}") as source:
             mounts.bind(source, target, frozenset({"ro"}))
-    return Outcome(True, target, use_of(table, place))
+    return Outcome(True, target, mounted=False)
 
 
-def take_away(
-    root: str, name: str, path: str, field: str, stand_in: str, device: str, *, remove: bool
-) -> tuple[bool, str, MountTable]:
-    """Unmount a volume from ``path``, and remove the empty directory if told to.
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """What shall be unmounted where."""
 
-    Args:
-        root: The agent's directory.
-        name: The volume.
-        path: Where it is mounted.
-        field: What errors call the path.
-        stand_in: ``major:minor`` of what suspended volumes show.
-        device: That of the volume's drive; empty if nobody knows the volume.
-        remove: Whether to remove the directory.
+    root: str
+    """The agent's directory."""
+    name: str
+    """The volume."""
+    path: str
+    field: str
+    """What errors call the path."""
+    stand_in: str
+    """``major:minor`` of what suspended volumes show."""
+    view: DriveView | None
+    """The volume's drive; None if nobody knows the volume."""
+    remove: bool
+    """Whether to remove the directory."""
 
-    Returns:
-        Whether the volume was mounted there, the path as the mount table showed it, and what the table has about the
-        path and the device afterwards.
+
+def take_away(leaving: Leaving) -> Outcome:
+    """Unmount a volume from a path, and remove the empty directory if told to.
+
+    A directory with files that were written while nothing was mounted there stays: they are somebody's.
 
     Raises:
         InvalidRequest: The path is not one where a volume may be mounted.
-        FailedPrecondition: Something else is mounted there, or the directory is not empty.
+        FailedPrecondition: Something else is mounted there, or it is no directory.
     """
-    path = safe_path(root, path, field)
+    name, field, view = leaving.name, leaving.field, leaving.view
+    path = safe_path(leaving.root, leaving.path, field)
     with about(field):
-        was_mounted, table = mounts.unmount_all(
-            path, lambda mount: decisions.is_mount_of(mount, name, stand_in), field, *filter(None, (device,))
-        )
-        if remove:
-            mounts.remove_directory(path, field)
-    return was_mounted, path, table
+        was_mounted = view is not None and glance.shows(path, _shown(view, name))
+        if was_mounted:
+            mounts.unmount(path)
+        if not glance.is_bare(path):
+            more = mounts.unmount_all(path, lambda mount: decisions.is_mount_of(mount, name, leaving.stand_in), field)
+            was_mounted = was_mounted or more
+        left = mounts.remove_directory(path, field) if leaving.remove else ()
+    return Outcome(was_mounted, path, mounted=False, left=left)
 
 
 def check_mounted(view: DriveView, name: str, path: str, stand_in: str) -> None:
@@ -215,8 +262,20 @@ def check_mounted(view: DriveView, name: str, path: str, stand_in: str) -> None:
         InvalidRequest: The path is not one where a volume may be mounted.
         NotFound: It is not.
     """
-    path = safe_path(view.root, path, VOLUME)
-    decisions.check_mounted(mounts.own_mounts(view.device, path), view.place(name), path, stand_in)
+    path, place = safe_path(view.root, path, VOLUME), view.place(name)
+    table = glance.mounts_at({path: _shown(view, name)}, place.root, view.device)
+    decisions.check_mounted(table, place, path, stand_in)
+
+
+def _shown(view: DriveView, name: str) -> Shown | None:
+    """Return what the volume's directory is; None if that cannot be told.
+
+    Where it is mounted, the kernel has its name at hand: a disk that hangs is not asked.
+    """
+    with contextlib.suppress(OSError):
+        found = glance.shown_at(f"{view.path}/{name}")
+        return found if found.device == view.device else None
+    return None
 
 
 def safe_path(root: str, path: str, field: str) -> str:
@@ -240,6 +299,12 @@ def _volume(view: DriveView, name: str) -> Iterator[int]:
             directory = stack.enter_context(drive.volume(name))
         except FileNotFoundError:
             raise volume_dirs.vanished(drive, name) from None
+        except OSError as error:
+            os.fstat(drive.root)  # raises if it is the drive that failed
+            raise DriveFault(
+                f"the directory of {name} cannot be read: {error.strerror}; once nothing uses the drive, run: "
+                f"kubectl directpv repair {view.fsuuid}"
+            ) from error
         yield directory
 
 

@@ -4,17 +4,26 @@ import asyncio
 import logging
 from typing import Final
 
-from directpv_common.errors import DirectPVError, FailedPrecondition, Unavailable
+from directpv_common.errors import (
+    IS_MOUNTED,
+    MOUNTED,
+    NOT_MOUNTED,
+    DirectPVError,
+    FailedPrecondition,
+    Unavailable,
+)
 from directpv_common.messages import Prepared, PrepareVolumes, RemoveVolume, VolumeRecord, VolumeRemoved
 from directpv_common.singleflight import SingleFlight
 from directpv_nodeagent.drives.core.orders import Fences, by_drive, is_another, merged
 from directpv_nodeagent.drives.turns import Turn
+from directpv_nodeagent.drives.work import WORK_SECONDS
 from directpv_nodeagent.layout import volume_dirs
 from directpv_nodeagent.layout.core.held import Drive, DriveView
 from directpv_nodeagent.layout.core.places import describe_paths, mounted_at
 from directpv_nodeagent.layout.drive_dir import checked
 from directpv_nodeagent.linux import mounts
 from directpv_nodeagent.volumes import remains
+from directpv_nodeagent.volumes.core.decisions import is_mounted
 from directpv_nodeagent.volumes.purging import Purging
 from directpv_nodeagent.volumes.work import VolumeWork
 
@@ -156,7 +165,7 @@ class LeaderOrders:
 
         Raises:
             Fenced: The order came from a leader that was replaced.
-            Unavailable: Its drive is not here at the moment, so nothing is known of the volume.
+            Unavailable: Its drive is not here now; the details say whether the volume is mounted all the same.
             FailedPrecondition: It is mounted; names the paths.
         """
         self._fences.check(request.fence)
@@ -166,7 +175,11 @@ class LeaderOrders:
 
     async def _remove(self, request: RemoveVolume) -> VolumeRemoved:
         name, fsuuid = request.name, request.fsuuid
-        drive = self._reachable(fsuuid, name)
+        drive = self._work.drives.by_id.get(fsuuid)
+        if drive is None or drive.trouble():
+            why = f"{drive.describe()} {drive.trouble()}" if drive else f"drive {fsuuid} is not on it at the moment"
+            node, mounted = self._work.drives.host.node, await self._mounted_details(name)
+            raise Unavailable(f"{name} cannot be removed from node {node} now: {why}", **mounted)
         async with self._work.turns.take(name, kind="remove") as turn:
             view, known = drive.view, drive.volumes.get(name)
             if known is not None and is_another(known, request.incarnation):
@@ -183,13 +196,16 @@ class LeaderOrders:
         await asyncio.wait([purge], timeout=REPLY_SECONDS)
         return VolumeRemoved(purged=name not in drive.purging)
 
-    def _reachable(self, fsuuid: str, name: str) -> Drive:
-        drive = self._work.drives.by_id.get(fsuuid)
-        if drive is None:
-            raise Unavailable(f"drive {fsuuid} of {name} is not on node {self._work.drives.host.node} at the moment")
-        if drive.trouble():
-            raise Unavailable(f"{name} cannot be removed now: {drive.describe()} {drive.trouble()}")
-        return drive
+    async def _mounted_details(self, name: str) -> dict[str, str]:
+        """Return whether the volume is mounted anywhere, as details of an error; empty if that cannot be told."""
+        try:
+            mounted = await self._work.drives.executors.run(
+                "mount table", lambda: is_mounted(mounts.all_mounts(), name), WORK_SECONDS, f"looking for {name}"
+            )
+        except (DirectPVError, OSError) as error:
+            log.warning("mounts of a volume not looked for", extra={"volume": name, "error": str(error)})
+            return {}
+        return {MOUNTED: IS_MOUNTED if mounted else NOT_MOUNTED}
 
 
 def _take_off(view: DriveView, name: str) -> tuple[bool, bool]:

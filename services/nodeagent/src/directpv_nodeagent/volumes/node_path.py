@@ -1,9 +1,10 @@
 """The node path: publish, unpublish, unstage, expand, stats; :mod:`.staging` has stage.
 
-Decided from the request, the drive's records and the mount table. Neither the controller nor a memory that a restart
+Decided from the request, the drive's records and what is mounted. Neither the controller nor a memory that a restart
 would lose has a say; a repeat finds what was done, whoever did it.
 """
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from directpv_common.context import detached
 from directpv_common.errors import DirectPVError, DriveFault
 from directpv_common.messages import (
     Done,
@@ -29,10 +31,9 @@ from directpv_nodeagent.drives.turns import Turn
 from directpv_nodeagent.drives.work import WORK_SECONDS
 from directpv_nodeagent.layout import usage, volume_dirs
 from directpv_nodeagent.layout.core.held import Drive
-from directpv_nodeagent.layout.core.places import use_of
 from directpv_nodeagent.layout.drive_dir import checked
 from directpv_nodeagent.volumes import binding
-from directpv_nodeagent.volumes.binding import Outcome, Publication
+from directpv_nodeagent.volumes.binding import Leaving, Outcome, Publication
 from directpv_nodeagent.volumes.core.decisions import expanded_capacity, mount_flags
 from directpv_nodeagent.volumes.work import VolumeWork
 
@@ -48,6 +49,7 @@ class NodeVolumes:
     def __init__(self, work: VolumeWork) -> None:
         self._work = work
         self._flight: SingleFlight[Message] = SingleFlight()
+        self._notes: set[asyncio.Task[None]] = set()
 
     # ---- publish ------------------------------------------------------------------------------------------------
 
@@ -58,9 +60,10 @@ class NodeVolumes:
     async def _publish(self, request: PublishVolume) -> Message:
         name = checked(request.name)
         flags = mount_flags(request.mount_flags, read_only=request.read_only)
-        wanted = Publication(request.staging_path, request.target_path, flags, request.single_writer)
         async with self._work.turns.take(name, kind="publish", target=request.target_path) as turn:
             drive = self._work.holder(name, request.staging_path)
+            others = drive.use(name).published
+            wanted = Publication(request.staging_path, request.target_path, flags, request.single_writer, others)
             suspended = drive.suspended(name)
             if suspended:
                 outcome = await self._work.stand_in_at(turn, drive, name, request.target_path, binding.TARGET)
@@ -68,46 +71,61 @@ class NodeVolumes:
                 drive.check_usable()
                 work = self._work_of(drive, wanted, request)
                 outcome = await self._work.on(turn, drive, work, f"publishing {name}")
-            if outcome.use.staged:
-                drive.staging_paths[name] = outcome.use.staged
+            if outcome.staging:
+                drive.staging_paths[name] = outcome.staging
             pod = {"pod": request.pod_name, "namespace": request.pod_namespace} if request.pod_name else {}
-            if pod and not suspended:
-                await self._note_pod(turn, drive, request)
             self._work.note(
                 drive, name, outcome, "published", path=outcome.path, read_only=request.read_only,
                 suspended=suspended, **pod,
             )  # fmt: skip
+        if pod and not suspended:
+            noting = self._note_pod(request, outcome.path)
+            task = asyncio.create_task(noting, name=f"note {name}", context=detached())
+            self._notes.add(task)
+            task.add_done_callback(self._notes.discard)
         return Done()
 
     def _work_of(self, drive: Drive, wanted: Publication, request: PublishVolume) -> Callable[[], Outcome]:
-        """Return what publishes a volume; one that was staged while it was suspended is staged first."""
+        """Return what publishes a volume.
+
+        One that was staged while it was suspended, or whose staging mount others took away, is staged first.
+        """
         name, view, stand_in = request.name, drive.view, self._work.stand_in
         record, known, flags = drive.volumes[name], dict(drive.projects), mount_flags(request.mount_flags)
 
         def work() -> Outcome:
-            if binding.shows_stand_in(wanted.staging, stand_in):
+            gone = binding.was_taken_away(wanted.staging)
+            if gone:
+                log.warning("staging mount was gone", extra={"volume": name, "path": wanted.staging})
+            if gone or binding.shows_stand_in(wanted.staging, stand_in):
                 binding.stage(view, record, wanted.staging, flags, known, stand_in=stand_in, whole_tree=True)
             return binding.publish(view, name, wanted, stand_in)
 
         return work
 
-    async def _note_pod(self, turn: Turn, drive: Drive, request: PublishVolume) -> None:
-        """Keep on the drive which pod uses the volume; the volume is mounted already, with or without."""
-        record = drive.volumes[request.name]
+    async def _note_pod(self, request: PublishVolume, path: str) -> None:
+        """Keep on the drive which pod uses the volume; the pod does not wait for the disk. Never raises."""
+        name = request.name
         pod = {"pod_name": request.pod_name, "pod_namespace": request.pod_namespace, "pod_uid": request.pod_uid}
-        used = replace(record, **pod)
-        if used == record:
-            return
-        view = drive.view
         try:
-            await self._work.on(
-                turn, drive, lambda: volume_dirs.write_volume_record(view, used), f"noting {request.name}"
-            )
+            async with self._work.turns.take(name, kind="note") as turn:
+                drive = self._work.holder(name)
+                record = drive.volumes[name]
+                used = replace(record, **pod)
+                if used == record or path not in drive.use(name).published:
+                    return
+                view = drive.view
+                await self._work.on(turn, drive, lambda: volume_dirs.write_volume_record(view, used), f"noting {name}")
+                if drive.put(used):
+                    self._work.drives.on_change()
         except DirectPVError as error:
-            log.warning("pod not noted", extra={"volume": request.name, "error": error.message})
-        else:
-            if drive.put(used):
-                self._work.drives.on_change()
+            log.warning("pod not noted", extra={"volume": name, "error": error.message})
+
+    async def stop(self) -> None:
+        """End what is being noted."""
+        for task in tuple(self._notes):
+            task.cancel()
+        await asyncio.gather(*self._notes, return_exceptions=True)
 
     # ---- unpublish and unstage ----------------------------------------------------------------------------------
 
@@ -131,22 +149,20 @@ class NodeVolumes:
             holders = self._work.drives.holders(name)
             drive = mounted_at(name, holders, path) or next(iter(holders), None)
             # Threads apart from the drive's: those may hang, and pods must be able to leave a dead drive.
-            key = f"unmounting {drive.fsuuid if drive else 'volumes'}"
-            device = drive.view.device if drive else ""
+            key, view = f"unmounting {drive.fsuuid if drive else 'volumes'}", drive.view if drive else None
+            leaving = Leaving(root, name, path, field, stand_in, view, remove=unpublish)
             try:
-                changed, clean, table = await turn.run(
-                    key,
-                    lambda: binding.take_away(root, name, path, field, stand_in, device, remove=unpublish),
-                    WORK_SECONDS,
-                    f"{kind} {name}",
-                )
+                outcome = await turn.run(key, lambda: binding.take_away(leaving), WORK_SECONDS, f"{kind} {name}")
             except OSError as error:
                 raise DriveFault(f"{kind} {name} at {path} failed: {error.strerror or error}") from error
             if drive is not None and name in drive.volumes:
-                if not unpublish and drive.staging_paths.get(name) == clean:
+                if not unpublish and drive.staging_paths.get(name) == outcome.path:
                     del drive.staging_paths[name]
-                use = use_of(table, drive.view.place(name), drive.staging_paths.get(name, ""))
-                self._work.note(drive, name, Outcome(changed, clean, use), f"{kind.removesuffix('e')}ed", path=clean)
+                self._work.note(drive, name, outcome, f"{kind.removesuffix('e')}ed", path=outcome.path)
+            if outcome.left:
+                files = ", ".join(outcome.left)
+                log.warning("directory left, it holds files of others", extra={"path": outcome.path, "files": files})
+                self._work.emit("volume", "files-left", name, path=outcome.path, files=files)
         return Done()
 
     # ---- expand and stats ---------------------------------------------------------------------------------------

@@ -68,7 +68,8 @@ class Staging:
                 outcome = await self._work.on(turn, drive, lambda: work(False), f"staging {name}")
             except NeedsTagging:
                 log.info("project id missing on content", extra={"volume": name, "drive": drive.fsuuid})
-                outcome = await self._work.on(turn, drive, lambda: work(True), f"staging {name}", TAG_SECONDS)
+                tagging = partial(work, whole_tree=True)
+                outcome = await self._work.on(turn, drive, tagging, f"staging {name}", TAG_SECONDS, lane="tagging")
             drive.staging_paths[name] = outcome.path
             self._work.note(drive, name, outcome, "staged", path=outcome.path)
         return Done()

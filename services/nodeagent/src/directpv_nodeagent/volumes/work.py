@@ -37,7 +37,11 @@ class VolumeWork(Work):
 
     def note(self, drive: Drive, name: str, outcome: Outcome, kind: str, **data: object) -> None:
         """Take in where a volume is mounted now, and tell of it if something was done."""
-        news = name in drive.volumes and drive.set_use(name, outcome.use)
+        news = name in drive.volumes and drive.set_use(name, outcome.use(drive.use(name)))
+        if outcome.mounted:
+            drive.flags[outcome.path] = outcome.flags
+        else:
+            drive.flags.pop(outcome.path, None)
         if outcome.project is not None:
             drive.projects[name] = outcome.project
         if outcome.changed:

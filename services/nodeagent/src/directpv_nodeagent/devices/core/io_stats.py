@@ -10,6 +10,8 @@ from typing import Final
 SECTOR: Final = 512
 """Bytes; the unit of the kernel's counters, whatever the device's sector size."""
 _LEAST: Final = 10
+_DONE: Final = (0, 4, 11, 15)
+"""Reads, writes, discards, flushes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +63,14 @@ def parse_stat(text: str) -> IoStats | None:
     n = [int(field) for field in fields]
     waited = n[10] if len(n) > 10 else 0
     return IoStats(n[0], n[2], n[3], n[4], n[6], n[7], in_flight=n[8], busy_ms=n[9], waited_ms=waited)
+
+
+def done(text: str) -> tuple[int, ...]:
+    """Return the completed requests of each kind in ``/sys/class/block/<name>/stat``; empty if it is none.
+
+    Whoever waits for a device sees from them whether it is late or dead: times go on also while nothing is done.
+    """
+    fields = text.split()
+    if not all(field.isascii() and field.isdigit() for field in fields):
+        return ()
+    return tuple(int(fields[index]) for index in _DONE if index < len(fields))

@@ -18,22 +18,22 @@ from typing import Final, NamedTuple
 from directpv_nodeagent.linux.core.mountinfo import MOUNT_FLAGS, Mount, MountTable
 
 COVER: Final = "directpv-cover"
-"""Begins the source of a cover: ``directpv-cover:<fsuuid>:<flag>+<flag>:/<volume>/<directory>``."""
+"""Begins the source of a cover: ``directpv-cover:<fsuuid>:<flag>+<flag>:/<volume>/<directory or file>``."""
 
 
 class Stale(NamedTuple):
-    """A place where a volume, or a directory of it, shall be mounted anew."""
+    """A place where a volume, or a directory or file of it, shall be mounted anew."""
 
     path: str
     root: str
-    """What it shows of its file system: ``/<volume>`` or ``/<volume>/<directory>``."""
+    """What it shows of its file system: ``/<volume>`` or ``/<volume>/<directory or file>``."""
     flags: frozenset[str]
     drive: str = ""
     """FSUUID; empty if only the device number tells."""
 
     @property
     def parts(self) -> list[str]:
-        """The volume, and the directories below it that lead to what is shown."""
+        """The volume, and the names below it that lead to what is shown."""
         return self.root.strip("/").split("/")
 
 
@@ -45,6 +45,8 @@ def stale_mounts(
     is_dead: Callable[[Mount], bool],
 ) -> list[Stale]:
     """Return the places that show volumes of a drive on its dead file system, or their covers, in the table's order.
+
+    What others mounted on such a place does not count: it lies on nothing any more.
 
     Args:
         table: The mount table.
@@ -59,9 +61,25 @@ def stale_mounts(
         stale = cover or (_stale(mount) if mount.fs_type == "xfs" and mount.device in numbers else None)
         if stale is None or stale.parts[0] not in volumes or stale.drive not in ("", fsuuid):
             continue
-        if table.at(mount.path) == mount and (cover or is_dead(mount)):
+        if our_mount(table, mount.path, numbers)[1] == mount and (cover or is_dead(mount)):
             found[mount.path] = stale
     return list(found.values())
+
+
+def our_mount(table: MountTable, path: str, numbers: Collection[str]) -> tuple[list[Mount], Mount | None]:
+    """Return what others mounted on a place of ours, topmost first, and the mount or cover of ours below it.
+
+    Args:
+        table: The mount table.
+        path: The place.
+        numbers: ``major:minor`` of each device that carried the drive.
+    """
+    foreign: list[Mount] = []
+    for mount in table.stack(path):
+        if mount.device in numbers or covered(mount):
+            return foreign, mount
+        foreign.append(mount)
+    return [], None
 
 
 def mounts_to_release(table: MountTable, device: str, place: str) -> list[Stale]:

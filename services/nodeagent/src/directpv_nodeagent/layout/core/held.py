@@ -95,6 +95,8 @@ class Drive:
         self.staging_paths: dict[str, str] = {}
         """Where volumes were staged by this run: the mount table alone does not tell staging from publishing."""
         self._strays: dict[str, str] = {}
+        self.flags: dict[str, frozenset[str]] = {}
+        """Flags of each mount of a volume, by path: to put one back that others took away."""
         self.take(contents)
 
     def take(self, contents: Contents) -> None:

@@ -45,6 +45,24 @@ def use_of(table: MountTable, place: Place, staging: str = "") -> VolumeUse:
     return VolumeUse(staged=staging, published=tuple(sorted(set(paths) - {staging})))
 
 
+def use_with(use: VolumeUse, path: str, staging: str = "") -> VolumeUse:
+    """Return the use of a volume that is mounted at ``path``, too.
+
+    Args:
+        use: Where it was mounted.
+        path: Where it is now; its staging path or a target.
+        staging: Its staging path, where it is mounted as well; empty if that is not known.
+    """
+    staged = staging or use.staged
+    return VolumeUse(staged=staged, published=tuple(sorted({path, use.staged, *use.published} - {staged, ""})))
+
+
+def use_without(use: VolumeUse, path: str) -> VolumeUse:
+    """Return the use of a volume that is not mounted at ``path`` any more."""
+    staged = "" if use.staged == path else use.staged
+    return VolumeUse(staged=staged, published=tuple(other for other in use.published if other != path))
+
+
 def mounted_at(table: MountTable, place: Place) -> list[str]:
     """Return every path at which the volume, or a part of it, is mounted."""
     return sorted({mount.path for mount in table.showing(place.device, place.root)})

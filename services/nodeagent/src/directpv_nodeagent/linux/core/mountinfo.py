@@ -53,6 +53,7 @@ class MountTable:
         self.mounts = tuple(mounts)
         self._at: dict[str, Mount] = {mount.path: mount for mount in self.mounts}
         self._on = {(mount.path, mount.parent): mount for mount in self.mounts if mount.id != mount.parent}
+        self._by_id = {(mount.path, mount.id): mount for mount in self.mounts}
         self._of: dict[str, list[Mount]] = {}
         for mount in self.mounts:
             self._of.setdefault(mount.device, []).append(mount)
@@ -71,7 +72,16 @@ class MountTable:
 
     def beneath(self, mount: Mount) -> Mount | None:
         """Return the mount that ``mount`` lies on at the same path; None if there is none."""
-        return next((other for other in self.mounts if (other.path, other.id) == (mount.path, mount.parent)), None)
+        return self._by_id.get((mount.path, mount.parent))
+
+    def stack(self, path: str) -> list[Mount]:
+        """Return the mounts on top of each other at ``path``, the topmost first."""
+        found: list[Mount] = []
+        mount = self.at(path)
+        while mount is not None and mount not in found:
+            found.append(mount)
+            mount = self.beneath(mount)
+        return found
 
     def of(self, device: str) -> list[Mount]:
         """Return the mounts of the file system on ``major:minor``."""

@@ -73,7 +73,8 @@ def must_publish(
     staged = table.at(staging)
     if staged is None or not place.is_at(staged):
         raise FailedPrecondition(f"{place.name} is not staged at {staging}; call NodeStageVolume first")
-    top = table.at(target)
+    # What a pod has mounted on its own volume is the pod's affair.
+    top = next(filter(place.is_at, table.stack(target)), table.at(target))
     if place.is_at(top):
         assert top is not None
         if not _same_flags(top, flags, staged.flags & _COMPARED):
@@ -105,6 +106,14 @@ def is_mount_of(mount: Mount, name: str, tmpfs_device: str) -> bool:
         return cover.parts[0] == name
     root = mount.root.removesuffix("//deleted").removesuffix(DELETED_SUFFIX)
     return (mount.fs_type == "xfs" and root == f"/{name}") or (bool(tmpfs_device) and mount.device == tmpfs_device)
+
+
+def is_mounted(table: MountTable, name: str) -> bool:
+    """Tell whether a volume whose drive is not here is mounted, in part, dead or covered, as far as names tell."""
+    return any(
+        cover.parts[0] == name if (cover := covered(mount)) else mount.fs_type == "xfs" and mount.shows(f"/{name}")
+        for mount in table.mounts
+    )
 
 
 def is_cover_of(mount: Mount | None, name: str) -> bool:

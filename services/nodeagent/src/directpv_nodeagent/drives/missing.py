@@ -1,0 +1,90 @@
+"""Mounts of volumes that nobody unpublished and that are gone all the same: put back, and told.
+
+Somebody unmounted them on the node. A container that starts then would write to the disk of the host. What should be
+mounted is what operations did since, and what was mounted when the drive was taken over.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from typing import Final
+
+from directpv_common.context import detached
+from directpv_common.errors import DirectPVError
+from directpv_common.scopes import timeout
+from directpv_nodeagent.drives.drives import Drives
+from directpv_nodeagent.layout.core.held import Drive, DriveView
+from directpv_nodeagent.layout.core.places import use_without
+from directpv_nodeagent.layout.volume_dirs import drive_of
+from directpv_nodeagent.linux import glance, mounts
+from directpv_nodeagent.linux.core.mountinfo import MountTable
+
+log = logging.getLogger(__name__)
+
+TURN_SECONDS: Final = 5.0
+"""How long the volume's turn is waited for; the next look tries again."""
+WORK_SECONDS: Final = 20.0
+
+
+class MissingMounts:
+    """Looks for them, and puts each back in its volume's turn."""
+
+    def __init__(self, drives: Drives) -> None:
+        self._drives = drives
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def look(self, drive: Drive, table: MountTable) -> None:
+        """Begin to put back what is missing in ``table``, which is as new as what is known of ``drive``; no waiting."""
+        for name in drive.volumes:
+            use = drive.use(name)
+            for path in filter(None, (use.staged, *use.published)):
+                if not table.stack(path) and path not in self._tasks and not drive.suspended(name):
+                    work = self._put_back(drive, name, path)
+                    task = asyncio.create_task(work, name=f"put back {path}", context=detached())
+                    self._tasks[path] = task
+                    task.add_done_callback(lambda _, path=path: self._tasks.pop(path))  # type: ignore[misc]
+
+    async def _put_back(self, drive: Drive, name: str, path: str) -> None:
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                async with timeout(TURN_SECONDS):
+                    turn = await stack.enter_async_context(self._drives.renewal.turns.take(name, kind="renewal"))
+                use, view, flags = drive.use(name), drive.view, drive.flags.get(path, frozenset())
+                if path not in (use.staged, *use.published) or drive.trouble():
+                    return  # an operation has taken it away meanwhile, or all mounts are renewed anyway
+                try:
+                    done = await turn.run(
+                        view.fsuuid, lambda: _put_back(view, name, path, flags), WORK_SECONDS, f"putting back {path}"
+                    )
+                except (DirectPVError, OSError) as error:
+                    self._tell(drive, name, path, f"it could not be put back: {error}")
+                else:
+                    if done:
+                        self._tell(drive, name, path, "it was put back")
+                        return
+                if drive.set_use(name, use_without(drive.use(name), path)):
+                    self._drives.on_change()
+        except TimeoutError:
+            log.info("missing mount left for now", extra={"path": path, "volume": name})
+        except DirectPVError as error:
+            log.warning("missing mount left for now", extra={"path": path, "volume": name, "error": str(error)})
+
+    def _tell(self, drive: Drive, name: str, path: str, outcome: str) -> None:
+        cause = f"somebody unmounted it at {path}; {outcome}"
+        log.warning("volume was unmounted by others", extra={"volume": name, "path": path, "outcome": outcome})
+        self._drives.emit("volume", "unmounted", name, drive=drive.fsuuid, path=path, cause=cause)
+
+
+def _put_back(view: DriveView, name: str, path: str, flags: frozenset[str]) -> bool:
+    """Mount a volume again at a path where nothing is mounted; tell whether it is there now.
+
+    Not if the place is gone, or shows something else.
+    """
+    if glance.device_at(path):
+        return glance.device_at(path) == view.device
+    if not os.path.isdir(path):
+        return False
+    with drive_of(view) as drive, drive.volume(name) as directory:
+        mounts.bind(directory, path, flags)
+    return True
