@@ -23,7 +23,6 @@ from directpv_common.singleflight import SingleFlight
 from directpv_nodeagent.devices.core.rules import describe
 from directpv_nodeagent.drives import inspection, takeover
 from directpv_nodeagent.drives.core.orders import Fences, decided
-from directpv_nodeagent.drives.drives import TAKE_OVER_SECONDS
 from directpv_nodeagent.drives.failures import TakeOverFailed
 from directpv_nodeagent.drives.inspection import NotOurs
 from directpv_nodeagent.drives.mkfs import format_device
@@ -115,9 +114,7 @@ class Devices:
             raise FailedPrecondition(f"{device.name} vanished after it was formatted; plug it in and format it again")
         found = facts
         try:
-            await drives.executors.run(
-                fsuuid, lambda: takeover.lay_out(host, fsuuid, found), TAKE_OVER_SECONDS, "laying it out"
-            )
+            await drives.mounting(fsuuid, found, lambda: takeover.lay_out(host, fsuuid, found), "laying it out")
             return await drives.adopt(fsuuid, found)
         except (TakeOverFailed, NotOurs) as error:
             raise FailedPrecondition(
