@@ -17,6 +17,8 @@ from directpv_nodeagent.devices.sysfs import Roots, names_in, read_text, request
 C = TypeVar("C")
 _WHO: Final = 3
 """So many fields of a state tell which device it is."""
+_SEQUENCE: Final = 1
+"""``diskseq``; before Linux 5.15 a disk may be exchanged for one of its size without a trace in the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,8 @@ class Answers(Generic[C]):
 
     def unchanged(self, facts: DeviceFacts) -> C | None:
         """Return the content of a device that nobody uses, if it was read and has not changed since."""
-        answer = self._last.get(facts.name)
-        if answer is None or facts.mount_points or facts.swap or answer.state != self._state(facts):
+        answer, state = self._last.get(facts.name), self._state(facts)
+        if answer is None or facts.mount_points or facts.swap or answer.state != state or not state[_SEQUENCE]:
             return None
         return answer.content
 

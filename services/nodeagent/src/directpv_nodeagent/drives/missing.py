@@ -63,6 +63,7 @@ class MissingMounts:
                     if done:
                         self._tell(drive, name, path, "it was put back")
                         return
+                drive.flags.pop(path, None)
                 if drive.set_use(name, use_without(drive.use(name), path)):
                     self._drives.on_change()
         except TimeoutError:
