@@ -11,7 +11,7 @@ import directpv_common.messages as m
 from directpv_common import names
 from directpv_common.api import Node
 from directpv_common.bus import Bus
-from directpv_common.errors import DriveFault, FailedPrecondition, Fenced, Internal, NotFound
+from directpv_common.errors import MOUNTED, DriveFault, FailedPrecondition, Fenced, Internal, NotFound, Unavailable
 from directpv_common.service import serve
 
 GIB = 1024**3
@@ -68,6 +68,8 @@ class PlayedNode:
         """Volumes in one part of an inventory; 0: all in one."""
         self.mute: set[str] = set()
         """Drives of which no inventory can be told."""
+        self.mounted = ""
+        """Its drives cannot be reached; it says so of removals, and whether volumes are mounted: ``yes`` or ``no``."""
         self.stuck: asyncio.Event | None = None
         """Removals are carried out at once, and answered only after this."""
 
@@ -198,6 +200,8 @@ class PlayedNode:
 
     async def remove(self, request: m.RemoveVolume) -> m.VolumeRemoved:
         self._obey(request.fence)
+        if self.mounted:
+            raise Unavailable(f"drive {request.fsuuid} is not here", **{MOUNTED: self.mounted})
         with self._changing(request.fsuuid) as drive:
             if drive.uses.get(request.name, m.VolumeUse()).staged:
                 raise FailedPrecondition(f"volume {request.name} is staged")

@@ -14,6 +14,8 @@ from directpv_common import names
 from directpv_common.api import Controller as Api
 from directpv_common.bus import Bus
 from directpv_common.errors import (
+    IS_MOUNTED,
+    NOT_MOUNTED,
     Busy,
     Conflict,
     DeadlineExceeded,
@@ -152,6 +154,29 @@ async def test_a_staged_volume_of_an_unreachable_node_is_not_deleted(bus: Bus, c
     with pytest.raises(FailedPrecondition, match="staged on node n1"):
         await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="v1"))
     assert list(await volumes(bus)) == ["v1"]
+
+
+async def test_a_volume_whose_drive_died_under_it_is_deleted_when_its_node_has_it_mounted_nowhere(
+    bus: Bus, controllers: Start
+) -> None:
+    controllers()
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB), within=20)
+        await until(lambda: node.volumes(), "prepared")
+        node.drives[fsuuid].uses["v1"] = m.VolumeUse(staged="/staging")
+        node.drives[fsuuid].generation += 1
+        await until(lambda: _use_of(bus, "v1"), "the use is known")
+        node.mounted = IS_MOUNTED
+
+        with pytest.raises(FailedPrecondition, match="staged on node n1"):
+            await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="v1"))
+        assert list(await volumes(bus)) == ["v1"]
+
+        node.mounted = NOT_MOUNTED  # as after a boot without the drive
+        await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="v1"))
+        assert await volumes(bus) == {}
 
 
 async def test_a_removal_that_was_not_answered_stays_one_until_it_is_known_what_became_of_it(
