@@ -24,6 +24,7 @@ from directpv_nodeagent.drives import xfs
 from directpv_nodeagent.drives.core.orders import Fences
 from directpv_nodeagent.drives.devices import Devices
 from directpv_nodeagent.drives.drives import Drives
+from directpv_nodeagent.drives.evasion import EvasionWatch
 from directpv_nodeagent.drives.growth import Growth
 from directpv_nodeagent.drives.health import HealthWatch
 from directpv_nodeagent.drives.inspection import Host
@@ -78,6 +79,7 @@ class Agent:
         self._udev = UdevMonitor()
         self._heartbeat = Heartbeat(self.drives)
         self._health = HealthWatch(self.drives)
+        self._evasion = EvasionWatch(self.drives)
         self._sampler = Sampler(self.drives, self._health.of)
         self._scanner = Scanner(self.drives, Growth(self.drives, turns))
         self._repairs = Repairs(work, fences, self._scanner.settle, config.repair_timeout)
@@ -130,6 +132,7 @@ class Agent:
                 *([self._udev.run(self._scanner.trigger)] if config.device_events == "on" else []),
                 self._sampler.run(config.metrics_interval),
                 self._health.run(config.health_interval),
+                self._evasion.run(),
                 self._serve_bus(),
             ),
         ):

@@ -13,15 +13,18 @@ from pathlib import Path
 import pytest
 
 from directpv_common.errors import DriveFault
+from directpv_common.messages import VolumeRecord, VolumeUse
 from directpv_common.names import FS_LABEL
 from directpv_nodeagent.devices.probe import Prober
-from directpv_nodeagent.drives import takeover
+from directpv_nodeagent.drives import takeover, xfs
 from directpv_nodeagent.drives.drives import Drives
+from directpv_nodeagent.drives.evasion import EvasionWatch
 from directpv_nodeagent.drives.growth import Growth
 from directpv_nodeagent.drives.inspection import Host
 from directpv_nodeagent.drives.renewal import Renewal
 from directpv_nodeagent.drives.scanner import Scanner
 from directpv_nodeagent.drives.turns import Turns
+from directpv_nodeagent.layout import volume_dirs
 from directpv_nodeagent.layout.core.held import Drive
 from directpv_nodeagent.linux.executor import WIDTH, DriveExecutors
 from integration.nodeagent.harness import AgentProcess, Loops, run
@@ -37,12 +40,12 @@ class Node:
         self.host = Host("n1", str(root), {}, quota_required=False)
         self.prober = Prober((device,))
         self.told: list[str] = []
+        self.volumes_told: list[str] = []
         self.drives = Drives(self.host, self.prober, self.executors, Renewal(self.executors, turns), self._tell)
         self.scanner = Scanner(self.drives, Growth(self.drives, turns))
 
     def _tell(self, noun: str, kind: str, subject: str, **data: object) -> None:
-        if noun == "drive":
-            self.told.append(kind)
+        {"drive": self.told, "volume": self.volumes_told}.get(noun, []).append(kind)
 
     @property
     def drive(self) -> Drive:
@@ -55,7 +58,7 @@ async def node(base: Path, loops: Loops) -> Node:
     """A node with one drive, which is well."""
     device = loops.make()
     run("mkfs.xfs", "-q", "-L", FS_LABEL, f"/dev/{device}")
-    takeover.xfs.prepare_root(str(base / "root"))
+    xfs.prepare_root(str(base / "root"))
     node = Node(base / "root", device)
     facts = node.prober.probe_one(device)
     assert facts is not None
@@ -152,3 +155,30 @@ async def test_an_agent_works_while_a_dead_twin_of_it_keeps_its_ports(
         return False
 
     await eventually(served, "probes are answered")
+
+
+async def test_files_that_were_given_another_project_are_told_once_and_again_after_they_were_put_right(
+    node: Node,
+) -> None:
+    drive, watch = node.drive, EvasionWatch(node.drives)
+    record = VolumeRecord(name="pvc-1", fsuuid=drive.fsuuid, capacity=20 << 20)
+    project = volume_dirs.prepare(drive.view, [record], {}, frozenset())["pvc-1"]
+    assert isinstance(project, int)
+    drive.put(record, project)
+    drive.set_use("pvc-1", VolumeUse(staged="/s", published=("/t",)))
+    path = Path(drive.view.path) / "pvc-1"
+    (path / "file").write_text("x")
+    await watch.look()
+    assert node.volumes_told == []
+
+    for _ in range(2):
+        run("xfs_io", "-c", "chproj 1", str(path / "file"))
+        await watch.look()
+        await watch.look()
+        run("xfs_io", "-c", f"chproj {project}", str(path / "file"))
+        await watch.look()
+    assert node.volumes_told == ["quota-evaded", "quota-evaded"]
+
+    run("xfs_io", "-c", "chproj 1", str(path))
+    await watch.look()
+    assert len(node.volumes_told) == 3

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from directpv_common.api import Node
 from directpv_common.errors import IS_MOUNTED, MOUNTED, NOT_MOUNTED, Unavailable
+from directpv_common.messages import RemoveVolume
 from integration.nodeagent.harness import AgentProcess, Loops, mounts_below, run
-from support.node_client import Client, eventually
+from support.node_client import FENCE, WAIT, Client, eventually
 
 
 @pytest.fixture
@@ -87,8 +89,9 @@ async def test_a_volume_whose_drive_is_gone_is_said_to_be_mounted_or_not_by_its_
     for mounted in (IS_MOUNTED, NOT_MOUNTED):
         agent.start(spare)  # as after a boot without that disk
         await agent.answers(client)
-        with pytest.raises(Unavailable) as caught:
-            await client.remove(drive, volume)
+        order = RemoveVolume(name=volume, fsuuid=drive, fence=FENCE)
+        with pytest.raises(Unavailable) as caught:  # as the leader asks: once
+            await client.bus.call(Node.VOLUME_REMOVE, order, node=client.node, within=WAIT, attempt=WAIT, patient=False)
         assert caught.value.details == {MOUNTED: mounted}
         agent.kill()
         if mounted == IS_MOUNTED:
