@@ -109,7 +109,7 @@ class NodeVolumes:
         pod = {"pod_name": request.pod_name, "pod_namespace": request.pod_namespace, "pod_uid": request.pod_uid}
         try:
             async with self._work.turns.take(name, kind="note") as turn:
-                drive = self._work.holder(name)
+                drive = self._work.holder(name, path)
                 record = drive.volumes[name]
                 used = replace(record, **pod)
                 if used == record or path not in drive.use(name).published:
