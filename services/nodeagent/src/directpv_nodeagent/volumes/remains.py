@@ -34,9 +34,9 @@ def retire(view: DriveView, name: str) -> bool:
         FailedPrecondition: The name of its remains is taken by a directory that DirectPV did not rename.
     """
     with drive_of(view) as drive:
-        _mark(drive, name)
         with contextlib.suppress(FileNotFoundError), drive.volume(name) as directory:
-            unlock(directory)  # an immutable or append-only directory cannot be renamed
+            unlock(directory)  # an immutable or append-only directory cannot be marked or renamed
+        _mark(drive, name)
         drive.retire(name)
         drive.remove_record(name)
         for kind in Mark:
