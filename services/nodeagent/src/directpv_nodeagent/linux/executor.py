@@ -94,6 +94,7 @@ class DriveExecutors:
         loop = asyncio.get_running_loop()
         end, seen = loop.time() + at_most, progress() if progress is not None else None
         waiter: asyncio.Future[T] = loop.create_future()
+        timer: asyncio.TimerHandle
 
         def deliver() -> None:
             timer.cancel()
