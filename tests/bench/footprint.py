@@ -10,7 +10,7 @@ from bench import programs, registry
 from bench.measure import mib, ms, show
 from bench.takeover import answered
 from directpv_common.api import Node
-from directpv_common.bus import connect_bus
+from directpv_common.connecting import connect_bus
 from support.cluster import cluster
 
 RUNS = 9

@@ -9,7 +9,8 @@ import directpv_common.messages as m
 from bench import programs, registry
 from bench.measure import mib, ms, show
 from directpv_common.api import Controller
-from directpv_common.bus import Bus, connect_bus
+from directpv_common.bus import Bus
+from directpv_common.connecting import connect_bus
 
 SIZES = ((100, 1_000), (10_000, 100_000), (100_000, 1_000_000))
 LEASE = 3.0

@@ -14,7 +14,7 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from directpv_common.bus import connect_bus
+from directpv_common.connecting import connect_bus
 from directpv_common.messages import DriveStatus
 from support.guest import network
 from support.guest.disks import Disk

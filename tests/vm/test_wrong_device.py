@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
-from directpv_common.bus import connect_bus
+from directpv_common.connecting import connect_bus
 from directpv_common.messages import DriveStatus
 from support.guest import network
 from support.guest.disks import Disk

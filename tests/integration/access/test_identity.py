@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from directpv_common.access.nkey import Nkey, new_nkey, parse_seed, read_seed, write_seed
-from directpv_common.bus import connect_bus
+from directpv_common.connecting import connect_bus
 from directpv_common.errors import InvalidRequest, Refused
 from integration.access.conftest import World, settings
 from support.nats import NatsServer

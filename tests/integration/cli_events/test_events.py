@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from directpv_cli.commands import events as command
-from directpv_common.bus import Bus, connect_bus
+from directpv_common.bus import Bus
+from directpv_common.connecting import connect_bus
 from directpv_common.errors import Unavailable
 from directpv_common.events import ensure_stream
 from support.nats import nats_server

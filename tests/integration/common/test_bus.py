@@ -10,7 +10,8 @@ import pytest
 
 import directpv_common.messages as m
 from directpv_common.api import Controller, Node
-from directpv_common.bus import Bus, connect_bus
+from directpv_common.bus import Bus
+from directpv_common.connecting import connect_bus
 from directpv_common.context import call_context, remaining, trace
 from directpv_common.errors import Busy, DeadlineExceeded, Internal, InvalidRequest, NotFound, Unavailable
 from directpv_common.events import Events

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import directpv_common.messages as m
 from directpv_common.api import Controller
-from directpv_common.bus import connect_bus
+from directpv_common.connecting import connect_bus
 from directpv_common.service import serve
 from support.nats import nats_server
 

@@ -11,7 +11,8 @@ import pytest
 
 import directpv_common.messages as m
 from directpv_common.api import Controller
-from directpv_common.bus import Bus, connect_bus
+from directpv_common.bus import Bus
+from directpv_common.connecting import connect_bus
 from directpv_common.errors import NotFound, TooLarge
 from directpv_common.events import Events
 from directpv_common.lifecycle import background

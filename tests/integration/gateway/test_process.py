@@ -10,7 +10,7 @@ import pytest
 
 import directpv_common.messages as m
 from directpv_common.api import Controller
-from directpv_common.bus import connect_bus
+from directpv_common.connecting import connect_bus
 from directpv_csi_gateway.pb import csi_pb2 as pb
 from integration.gateway.harness import client_of, peer, placed, serving, until
 from support.nats import nats_server

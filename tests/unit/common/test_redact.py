@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.bus import connect_bus
+from directpv_common.connecting import connect_bus
 from directpv_common.errors import Unavailable
 from directpv_common.redact import redacted
 

@@ -18,7 +18,7 @@ from directpv_cli.local.stack import NodeStack, Options, Stack, StackError, addr
 from directpv_cli.local.stop import down
 from directpv_common.access.nkey import read_seed
 from directpv_common.api import Controller, Endpoint, Node
-from directpv_common.bus import connect_bus
+from directpv_common.connecting import connect_bus
 from directpv_common.errors import DirectPVError
 from directpv_common.subjects import DEFAULT_PREFIX
 from directpv_common.units import MIB

@@ -23,8 +23,9 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
     from directpv_cli.reaching.local_key import found_key
     from directpv_cli.reaching.way import reached
     from directpv_common.access.nkey import key_of
-    from directpv_common.bus import cancellation_heeded, connect_bus
+    from directpv_common.connecting import connect_bus
     from directpv_common.errors import DirectPVError
+    from directpv_common.nats_client import cancellation_heeded
 
     logging.getLogger("directpv_common").setLevel(logging.CRITICAL)
     logging.getLogger("nats").setLevel(logging.CRITICAL)

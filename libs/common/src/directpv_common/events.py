@@ -22,9 +22,10 @@ import nats.errors
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError
 
-from directpv_common.bus import Bus, cancellation_heeded
+from directpv_common.bus import Bus
 from directpv_common.clock import now_rfc3339_ms
 from directpv_common.context import trace
+from directpv_common.nats_client import cancellation_heeded
 from directpv_common.wire import encode
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,8 @@ from typing import Final, TypeVar
 
 from directpv_common.access.nkey import Nkey
 from directpv_common.api import Endpoint
-from directpv_common.bus import Bus, connect_bus
+from directpv_common.bus import Bus
+from directpv_common.connecting import connect_bus
 from directpv_common.context import remaining
 from directpv_common.errors import Unavailable
 from directpv_common.scopes import timeout

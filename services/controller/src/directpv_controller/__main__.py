@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from directpv_common.access.nkey import key_of
-from directpv_common.bus import connect_bus
 from directpv_common.config import load
+from directpv_common.connecting import connect_bus
 from directpv_common.errors import DirectPVError
 from directpv_common.events import Events
 from directpv_common.lifecycle import background, leaves, run, stop_on_signal

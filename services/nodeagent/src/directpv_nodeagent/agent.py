@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from directpv_common.access.nkey import key_of
 from directpv_common.api import Node
-from directpv_common.bus import Bus, connect_bus
+from directpv_common.bus import Bus
+from directpv_common.connecting import connect_bus
 from directpv_common.errors import Unavailable
 from directpv_common.events import Events
 from directpv_common.lifecycle import background, leaves

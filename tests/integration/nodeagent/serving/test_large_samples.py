@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from directpv_common.bus import connect_bus
+from directpv_common.connecting import connect_bus
 from directpv_common.lifecycle import background
 from directpv_common.messages import NodeMetrics
 from directpv_common.wire import decode

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from directpv_common.api import Node
-from directpv_common.bus import Bus, connect_bus
+from directpv_common.bus import Bus
+from directpv_common.connecting import connect_bus
 from directpv_common.events import CloudEvent
 from directpv_common.messages import Empty, GetInventory, NodeMetrics, NodeState, VolumeRecord
 from directpv_common.names import TENANT
