@@ -52,8 +52,9 @@ def _mistyped() -> str:
     return seed[:20] + ("A" if seed[20] != "A" else "B") + seed[21:]
 
 
-@pytest.mark.parametrize("text", ["", "S", "SUxx", "hello world", "ä", new_nkey().public, _mistyped()])
+@pytest.mark.parametrize("text", ["", "S", "SUxx", "hello world", "ä", "a public key", "a mistyped seed"])
 def test_what_is_no_seed_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+    text = {"a public key": new_nkey().public, "a mistyped seed": _mistyped()}.get(text, text)
     (tmp_path / "seed").write_text(text)
 
     with pytest.raises(InvalidRequest, match="begins with SU") as refused:
