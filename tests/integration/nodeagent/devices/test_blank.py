@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from directpv_common.api import Node
+from directpv_common.messages import Empty
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.rules import denials, describe
 from directpv_nodeagent.devices.core.signatures import UNKNOWN
 from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.devices.sysfs import Roots
 from integration.nodeagent.blocks import SIZE, Loop
+from integration.nodeagent.harness import AgentProcess, Loops
+from support.node_client import Client
 
 MIB = 1024 * 1024
 FSUUID = "8f1c8c7e-0d0a-4b2c-9c3e-2f0f0e6a7b11"
@@ -97,3 +101,16 @@ def test_a_device_behind_a_loop_device_is_in_use(loop: Callable[..., Loop], look
         assert denied(look(device)) == (f"Used as loop device {os.path.basename(lock)}",)
     finally:
         subprocess.run(["losetup", "--detach", lock], check=True)
+
+
+async def test_who_asks_again_while_disks_are_read_gets_the_answer_of_the_first_look(
+    agent: AgentProcess, loops: Loops, client: Client
+) -> None:
+    """A look at slow disks takes longer than one attempt of who asks."""
+    names = [loops.make() for _ in range(8)]
+    agent.start(*names)
+    await agent.answers(client)
+
+    found = await client.bus.call(Node.DEVICE_LIST, Empty(), node=client.node, within=30, attempt=0.03)
+
+    assert {device.name for device in found.devices} == set(names)

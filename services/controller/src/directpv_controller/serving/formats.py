@@ -47,8 +47,9 @@ class Formats:
     async def _registered(self, request: m.InitDevices) -> tuple[str, ...]:
         """Return which file systems among the devices asked belong to registered drives, of whatever node."""
         try:
+            limit = remaining(LIST_SECONDS)
             devices = await self._term.bus.call(
-                Node.DEVICE_LIST, m.Empty(), node=request.node, within=remaining(LIST_SECONDS), patient=False
+                Node.DEVICE_LIST, m.Empty(), node=request.node, within=limit, attempt=limit, patient=False
             )
         except Unavailable as error:
             if not self._nodes.knows(request.node):

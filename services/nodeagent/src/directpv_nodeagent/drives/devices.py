@@ -45,10 +45,18 @@ class Devices:
         self._work = work
         self._fences = fences
         self._formats: SingleFlight[FormatResult] = SingleFlight()
+        self._lists: SingleFlight[DeviceList] = SingleFlight()
         self._done: dict[str, str] = {}
 
     async def list(self, request: Empty) -> DeviceList:
-        """Return all devices that the agent may touch, with the reasons why some may not be formatted."""
+        """Return all devices that the agent may touch, with the reasons why some may not be formatted.
+
+        Who repeats the question while disks are read gets the answer to the first one: slow disks take longer than
+        askers wait for one answer.
+        """
+        return await self._lists.run("devices", request, self._list)
+
+    async def _list(self) -> DeviceList:
         drives = self._work.drives
         probe = functools.partial(drives.prober.probe, thorough=True)
         found = await drives.executors.run("devices", probe, PROBE_SECONDS, "probing devices")
