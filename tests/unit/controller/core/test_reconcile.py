@@ -432,6 +432,24 @@ def test_a_copy_on_another_node_is_told_and_no_order_is_given_to_that_node() -> 
     assert (told(outcome), outcome.prepare, outcome.remove) == (["volume.conflict"], [], [])
 
 
+@pytest.mark.parametrize("incarnation", [FIRST, ""])
+def test_a_copy_on_another_drive_outlives_the_volume_when_that_is_deleted(incarnation: str) -> None:
+    first, second = drive_record(10 * GIB), drive_record(9 * GIB, node="n2")
+    ledger = ledger_of(first, second)
+    volume = volume_record("v1", first, incarnation=FIRST)
+    copy = volume_record("v1", second, incarnation=incarnation)  # a restored backup, for instance
+    report(ledger, held(first, volume))
+    assert told(report(ledger, held(second, copy), node="n2")) == ["volume.conflict"]
+    committed(ledger.mark(ledger.volumes["v1"], deleting=True))
+    committed(ledger.remove(ledger.volumes["v1"]))
+
+    outcome = report(ledger, held(second, copy, generation=2), node="n2")
+
+    assert (told(outcome), outcome.remove, ledger.may_destroy(copy)) == (["volume.conflict"], [], False)
+    assert ledger.volumes == {}, "a repeated deletion finds nothing"
+    assert ledger.drives[second.fsuuid].free == 8 * GIB, "what nobody decided about takes its space"
+
+
 def test_another_volume_of_the_same_name_that_nobody_removed_is_told_and_left_alone() -> None:
     drive = drive_record()
     ledger = ledger_of(drive)

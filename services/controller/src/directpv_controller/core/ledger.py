@@ -33,8 +33,9 @@ class Ledger(DriveBooks):
 
     def __init__(self, chance: Chance) -> None:
         super().__init__(chance)
-        self._graves: dict[str, str] = {}
-        """Names of removed volumes, oldest first, with the last incarnation that was removed."""
+        self._graves: dict[str, tuple[str, str]] = {}
+        """Names of removed volumes, oldest first, with the last incarnation that was removed, and its drive: what
+        another drive has under that name is a copy, of which nobody acknowledged that it may go."""
 
     # ---- loading
 
@@ -264,14 +265,23 @@ class Ledger(DriveBooks):
 
     def _bury(self, record: VolumeRecord) -> None:
         self._graves.pop(record.name, None)
-        self._graves[record.name] = record.incarnation
+        self._graves[record.name] = (record.incarnation, record.fsuuid)
         if len(self._graves) > GRAVES:
             del self._graves[next(iter(self._graves))]
 
     def is_buried(self, record: VolumeRecord) -> bool:
-        """Tell whether this very volume was removed, and not an earlier or a later one of its name."""
-        removed = self._graves.get(record.name)
-        return removed is not None and (removed == record.incarnation or not removed or not record.incarnation)
+        """Tell whether this very volume was removed, and not an earlier or a later one of its name, nor a copy."""
+        removed, fsuuid = self._graves.get(record.name, ("", ""))
+        return fsuuid == record.fsuuid and (removed == record.incarnation or not removed or not record.incarnation)
+
+    def was_elsewhere(self, record: VolumeRecord) -> bool:
+        """Tell whether a volume of that name was removed from another drive, so that this one is a copy of it.
+
+        It is nobody's: taken in, it would be what a repeated deletion of that name destroys.
+        """
+        removed, fsuuid = self._graves.get(record.name, ("", ""))
+        same = removed == record.incarnation or not removed or not record.incarnation
+        return bool(fsuuid) and fsuuid != record.fsuuid and same
 
     def may_destroy(self, record: VolumeRecord) -> bool:
         """Tell whether this very volume is being deleted, or was removed: an order may have waited for long."""
@@ -280,7 +290,7 @@ class Ledger(DriveBooks):
             return self.is_buried(record)
         if volume.record.fsuuid == record.fsuuid and is_same(volume.record, record):
             return volume.record.deleting
-        return bool(record.incarnation) and self._graves.get(record.name) == record.incarnation
+        return bool(record.incarnation) and self._graves.get(record.name) == (record.incarnation, record.fsuuid)
 
     def identify(self, volume: Volume, incarnation: str) -> Change:
         """Take over from the drive which incarnation the volume is, where the registry does not know."""

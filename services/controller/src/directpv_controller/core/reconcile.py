@@ -214,7 +214,7 @@ def _take_in_volume(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Ou
     record = found.record
     known = ledger.volumes.get(record.name)
     if known is None:
-        if found.contested or found.stray_of:
+        if found.contested or found.stray_of or ledger.was_elsewhere(replace(record, fsuuid=drive.fsuuid)):
             return _nobodys(drive, found, outcome)
         _unknown(ledger, drive, found, outcome)
         return 0
