@@ -141,3 +141,24 @@ async def test_a_file_of_a_volume_that_kubelet_has_mounted_is_renewed_like_all_o
     assert (pods / "subpath").read_text() == "pvc-1"
     assert mounts_below(pods / "subpath") == [str(pods / "subpath")]
     assert not agent.log_text().count("not renewed")
+
+
+@pytest.mark.parametrize("what", ["pvc-0.deleted", ".directpv/.ballast", ".directpv/held"])
+async def test_what_cannot_be_read_beside_the_volumes_costs_none_of_them(
+    agent: AgentProcess, device: str, drive: str, client: Client, pods: Path, what: str
+) -> None:
+    await client.make_volume(drive, "pvc-1")
+    root = agent.root / "mnt" / drive
+    if not (root / what).exists():
+        (root / what).mkdir()
+    inode = (root / what).stat().st_ino
+    agent.kill()
+    unmount(root)
+    run("xfs_db", "-x", "-c", f"inode {inode}", "-c", "write -d core.format 7", f"/dev/{device}")
+
+    agent.start(device)
+    await agent.answers(client)
+
+    await client.drive_when(drive, is_ready, "ready")
+    await client.stage("pvc-1", pods / "s1")
+    assert is_ready(await client.held(drive))

@@ -31,9 +31,9 @@ from directpv_nodeagent.drives.core.states import Observation
 from directpv_nodeagent.drives.failures import StillMounted, TakeOverFailed, refused, words_of
 from directpv_nodeagent.drives.inspection import Host, NotOurs, inspect, record_if_ours
 from directpv_nodeagent.layout import ballast, usage
-from directpv_nodeagent.layout.contents import read_contents
+from directpv_nodeagent.layout.contents import alone, read_contents
 from directpv_nodeagent.layout.core.held import Contents, DriveView
-from directpv_nodeagent.layout.core.layout import drive_path
+from directpv_nodeagent.layout.core.layout import BALLAST_FILE, META_DIR, drive_path
 from directpv_nodeagent.layout.core.places import describe_paths
 from directpv_nodeagent.layout.drive_dir import DriveDir, open_drive
 from directpv_nodeagent.linux import mounts
@@ -163,7 +163,8 @@ def _take(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str], 
             check_fits(facts.name, xfs.geometry_of(drive.root).total, facts.size)
             _relabel(drive, record)
             xfs.fail_fast(facts.name)
-            ballast.keep(drive.root)
+            with alone(drive, f"{META_DIR}/{BALLAST_FILE}"):
+                ballast.keep(drive.root)
             fresh = _fresh_record(host, drive, view, facts, record)
             contents = read_contents(view, drive, fresh, mounts.own_mounts(view.device), staging)
             if fresh != record or not newly:  # mounted before: whether it can still be written must be seen

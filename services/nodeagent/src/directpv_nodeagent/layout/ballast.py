@@ -83,7 +83,7 @@ def _release(root: int) -> bool:
     try:
         with files.opened(layout.META_DIR, root) as meta:
             descriptor = os.open(layout.BALLAST_FILE, _FLAGS, dir_fd=meta)
-    except FileNotFoundError:
+    except OSError:  # missing, or damaged: what the write said is the error then
         return False
     try:
         have = os.fstat(descriptor).st_size

@@ -14,7 +14,7 @@ from directpv_common.names import project_id
 from directpv_nodeagent.layout import marks, volume_dirs
 from directpv_nodeagent.layout.ballast import FULL
 from directpv_nodeagent.layout.core.held import Contents, DriveView
-from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, Mark
+from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, META_DIR, Mark
 from directpv_nodeagent.layout.core.places import use_of
 from directpv_nodeagent.layout.drive_dir import DriveDir
 from directpv_nodeagent.linux import files, quota
@@ -51,14 +51,14 @@ def read_contents(
         del volumes[name]
     projects = _projects(drive, directories, remains)
     for name in sorted(directories - volumes.keys()):
-        with _alone(drive, name):
+        with alone(drive, name):
             made = _recognise(view, drive, name)
             if made is not None:
                 volumes[name] = made
     for name, volume in volumes.items():
         if name in directories:
             with (
-                _alone(drive, name),
+                alone(drive, name),
                 drive.volume(name) as directory,
                 _unless_full(view, "project and limit not set", name),
             ):
@@ -80,19 +80,20 @@ def _retired(view: DriveView, drive: DriveDir) -> set[str]:
     """Return the volumes whose remains may be destroyed."""
     retired: set[str] = set()
     for name in drive.deleted_names():
-        with files.opened(f"{name}{DELETED_SUFFIX}", drive.root) as directory:
+        with alone(drive, f"{name}{DELETED_SUFFIX}"), files.opened(f"{name}{DELETED_SUFFIX}", drive.root) as directory:
             if marks.is_retired(directory):
                 retired.add(name)
                 continue
-        kept = f"{view.path}/{name}{DELETED_SUFFIX}"
-        log.warning("remains that DirectPV did not make are kept", extra={"drive": view.fsuuid, "path": kept})
+            kept = f"{view.path}/{name}{DELETED_SUFFIX}"
+            log.warning("remains that DirectPV did not make are kept", extra={"drive": view.fsuuid, "path": kept})
     return retired
 
 
 def _mark_held(drive: DriveDir, volumes: Mapping[str, VolumeRecord]) -> None:
     """Mark the volumes of drives that earlier versions, or upstream, filled."""
-    held = marks.read(drive, Mark.HELD)
-    marks.put_all(drive, Mark.HELD, {name: v.incarnation for name, v in volumes.items() if name not in held})
+    with alone(drive, f"{META_DIR}/{Mark.HELD.value}"):
+        held = marks.read(drive, Mark.HELD)
+        marks.put_all(drive, Mark.HELD, {name: v.incarnation for name, v in volumes.items() if name not in held})
 
 
 def uses_in(
@@ -108,7 +109,7 @@ def _projects(drive: DriveDir, directories: set[str], remains: set[str]) -> dict
     found: dict[str, int] = {}
     for name in [*directories, *(f"{name}{DELETED_SUFFIX}" for name in remains)]:
         project = project_id(name.removesuffix(DELETED_SUFFIX))  # what it most probably has, if it cannot be read
-        with _alone(drive, name), files.opened(name, drive.root) as directory:
+        with alone(drive, name), files.opened(name, drive.root) as directory:
             project = quota.attributes(directory).project
         if project:
             found[name] = project
@@ -116,8 +117,11 @@ def _projects(drive: DriveDir, directories: set[str], remains: set[str]) -> dict
 
 
 @contextlib.contextmanager
-def _alone(drive: DriveDir, name: str) -> Iterator[None]:
-    """Let a directory that cannot be read be no fault of the drive, unless the drive has failed."""
+def alone(drive: DriveDir, name: str) -> Iterator[None]:
+    """Let what cannot be read under ``name`` be no fault of the drive, unless the drive has failed.
+
+    Not for what decides which volumes are served: that a copy is one must be known.
+    """
     try:
         yield
     except (OSError, DriveFault) as error:
