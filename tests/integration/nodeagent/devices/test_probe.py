@@ -235,6 +235,16 @@ def test_a_scan_that_cannot_wait_goes_on_without_a_slow_device_until_that_was_gi
     assert not prober.probe_one(slow.name).pending
 
 
+def test_scans_see_what_was_written_also_where_the_kernel_does_not_count_it(loop, bare, leave):
+    device = loop()
+    (bare.block(device.name) / "queue/iostats").write_text("0")
+    prober = Prober((device.name,), roots=bare)
+    (before,) = prober.probe(1.0)
+    leave("xfs", device)
+    (after,) = prober.probe(1.0)
+    assert (before.superblock, after.superblock is not None) == (None, True)
+
+
 def test_a_device_that_was_slow_when_a_scan_glanced_at_it_is_read_by_who_waits_for_it(loop, bare):
     slow = loop()
     released, first = threading.Event(), threading.Lock()

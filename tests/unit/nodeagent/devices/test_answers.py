@@ -66,6 +66,14 @@ def test_where_the_kernel_does_not_tell_an_exchange_it_is_read_each_time(answers
     assert answers.late(DISK, 60) == "blank"
 
 
+def test_where_the_kernel_does_not_count_writes_it_is_read_each_time(answers: Answers[str], block: Path) -> None:
+    (block / "queue").mkdir()
+    (block / "queue/iostats").write_text("0\n")
+    assert answers.unchanged(DISK) is None
+    (block / "queue/iostats").write_text("1\n")
+    assert answers.unchanged(DISK) == "blank"
+
+
 def test_a_late_answer_is_one_of_the_same_device_and_not_old(answers: Answers[str], block: Path) -> None:
     (block / "stat").write_text(STAT.format(101, 3))
     assert answers.late(DISK, 60) == "blank"
