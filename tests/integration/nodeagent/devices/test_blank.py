@@ -37,6 +37,16 @@ def test_data_that_nobody_recognises_needs_force_wherever_it_is_found(
     assert (shown.fs_type, shown.needs_force, shown.denied) == (UNKNOWN, True, ())
 
 
+@pytest.mark.parametrize("more", [512, 3584])
+def test_the_last_bytes_of_a_device_count_too_if_its_size_is_no_whole_number_of_blocks(
+    loop: Callable[..., Loop], look: Look, more: int
+) -> None:
+    device = loop(SIZE + more)
+    assert look(device).signatures == ()
+    device.write(SIZE + more - 1, b"\x01")
+    assert look(device).signatures == (UNKNOWN,)
+
+
 def test_data_all_over_a_device_is_found_though_both_ends_are_blank(loop: Callable[..., Loop], look: Look) -> None:
     device = loop()
     for part in range(4):

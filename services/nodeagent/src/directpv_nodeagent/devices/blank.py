@@ -60,8 +60,8 @@ def read_samples(descriptor: int, path: str) -> tuple[bool, Superblock | None]:
                 if (remnant := parse_superblock(block[:LENGTH])) is not None:
                     return False, remnant
                 blank = blank and not any(block)
-            ends = (0, max(0, size - ENDS) // BLOCK * BLOCK)
-            blank = blank and not any(any(reader.read(offset, ENDS)) for offset in ends)
+            ends = (0, max(0, size - ENDS) // BLOCK * BLOCK)  # the last byte too, of a size that is no multiple
+            blank = blank and not any(any(reader.read(offset, ENDS + BLOCK)) for offset in ends)
             return blank and not any(any(reader.read(offset, BLOCK)) for offset in sample_offsets(size)), None
     except OSError as error:
         raise DriveFault(f"{path} cannot be read: {error.strerror}") from error
@@ -72,7 +72,7 @@ class _Reader:
 
     def __init__(self, descriptor: int) -> None:
         self._plain = self._direct = descriptor
-        self._buffer = mmap.mmap(-1, ENDS)
+        self._buffer = mmap.mmap(-1, ENDS + BLOCK)
 
     def __enter__(self) -> "_Reader":
         try:
