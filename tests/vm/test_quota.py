@@ -138,6 +138,19 @@ async def test_drives_of_upstream_are_adopted_mounted_or_not_with_their_volumes_
         await check_limit(used, SIZE, taken=4 * MIB)
 
 
+async def test_a_volume_that_lost_its_record_is_found_by_its_limit_and_is_the_same_one_still(lab: Lab) -> None:
+    node, _, (drive,) = await lab.node_with_drives(drives=1)
+    await node.client.make_volume(drive, "pvc-1", SIZE // MIB, incarnation="bb")
+    await node.end(AGENT)
+    await node.hand.sh(f"echo '{{' > {ROOT}/mnt/{drive}/.directpv/volumes/pvc-1.json")
+    await node.start_agent()
+
+    held = await node.client.drive_when(drive, lambda d: bool(d.volumes), "it is found")
+
+    (record,) = (found.record for found in held.volumes)
+    assert (record.name, record.capacity, record.incarnation) == ("pvc-1", SIZE, "bb")
+
+
 async def test_a_volume_that_lost_its_project_id_gets_it_back_when_it_is_staged_for_its_old_files_too(
     lab: Lab,
 ) -> None:

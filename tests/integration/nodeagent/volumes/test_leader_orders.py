@@ -20,6 +20,7 @@ from directpv_common.subjects import Subjects
 from directpv_common.wire import encode
 from directpv_nodeagent.layout.core.layout import RETIRED
 from directpv_nodeagent.linux import quota
+from integration.nodeagent.faults import is_ready
 from integration.nodeagent.harness import AgentProcess, run
 from support.node_client import MIB, Client, eventually
 
@@ -126,6 +127,43 @@ class TestPrepare:
         with pytest.raises(Exception, match="gone"):
             await client.stage("pvc-1", pods / "s")
         assert not (path_of(agent, drive) / "pvc-1").exists()
+
+    @pytest.mark.parametrize("left", [b"", b"{", None])
+    async def test_a_volume_whose_record_is_damaged_is_not_destroyed_in_place_of_an_earlier_one(
+        self, agent: AgentProcess, device: str, drive: str, client: Client, pods: Path, left: bytes | None
+    ) -> None:
+        await client.make_volume(drive, "pvc-1", incarnation="bb")
+        (path_of(agent, drive) / "pvc-1/data").write_text("kept")
+        agent.kill(signal.SIGKILL)
+        record = record_file(agent, drive, "pvc-1")
+        record.unlink() if left is None else record.write_bytes(left)
+        agent.start(device)
+        await agent.answers(client)
+        await client.drive_when(drive, is_ready, "the drive was read")
+
+        assert await client.remove(drive, "pvc-1", incarnation="aa"), "the earlier one of that name is gone"
+
+        await client.stage("pvc-1", pods / "s", incarnation="bb", fsuuid=drive, capacity=20 * MIB)
+        assert (pods / "s/data").read_text() == "kept"
+        await client.unstage("pvc-1", pods / "s")
+        await client.remove(drive, "pvc-1", incarnation="bb")
+        assert not (path_of(agent, drive) / "pvc-1").exists()
+
+    async def test_what_a_person_put_aside_is_not_destroyed_with_a_later_volume_of_its_name(
+        self, agent: AgentProcess, device: str, drive: str, client: Client
+    ) -> None:
+        await client.make_volume(drive, "pvc-1", incarnation="aa")
+        (path_of(agent, drive) / "pvc-1/data").write_text("kept")
+        agent.kill(signal.SIGKILL)
+        record_file(agent, drive, "pvc-1").unlink()
+        aside = (path_of(agent, drive) / "pvc-1").rename(path_of(agent, drive) / "pvc-1.deleted")
+        agent.start(device)
+        await agent.answers(client)
+        await client.drive_when(drive, is_ready, "the drive was read")
+
+        assert await client.remove(drive, "pvc-1", incarnation="bb"), "it was never made"
+
+        assert (aside / "data").read_text() == "kept"
 
     async def test_a_volume_of_which_directory_and_record_are_gone_is_not_staged_empty_either(
         self, agent: AgentProcess, device: str, drive: str, client: Client, pods: Path
@@ -492,7 +530,8 @@ class TestCrash:
         with pytest.raises(DriveFault, match=r"directory of recorded is gone.*rename recorded\.deleted back"):
             await client.stage("recorded", pods / "s")
         await client.make_volume(drive, "other")
-        assert await client.remove(drive, "other")  # a purge of something else does not sweep them away
+        await client.remove(drive, "other")  # a purge of something else does not sweep them away
+        await client.drive_when(drive, lambda held: not held.purging, "its data is gone")
         assert sorted(p.name for p in root.glob("*.deleted")) == ["mine.deleted", "recorded.deleted", "unknown.deleted"]
         (root / "recorded.deleted").rename(root / "recorded")
         await client.stage("recorded", pods / "s")

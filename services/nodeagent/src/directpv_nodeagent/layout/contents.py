@@ -4,12 +4,13 @@ import contextlib
 import errno
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from directpv_common.clock import now_rfc3339
 from directpv_common.errors import DriveFault
-from directpv_common.messages import DriveRecord, VolumeRecord, VolumeUse
+from directpv_common.messages import INCARNATION_PATTERN, DriveRecord, VolumeRecord, VolumeUse
 from directpv_common.names import project_id
 from directpv_nodeagent.layout import marks, volume_dirs
 from directpv_nodeagent.layout.ballast import FULL
@@ -137,11 +138,21 @@ def _recognise(view: DriveView, drive: DriveDir, name: str) -> VolumeRecord | No
         capacity = _limit(view, drive, quota.attributes(directory).project)
         if not capacity or quota.attributes(directory).project != project_id(name):
             return None
-    record = VolumeRecord(name=name, fsuuid=view.fsuuid, capacity=capacity, created=now_rfc3339())
+    record = VolumeRecord(
+        name=name, fsuuid=view.fsuuid, capacity=capacity, incarnation=_incarnation(drive, name), created=now_rfc3339()
+    )
     with _unless_full(view, "record not written", name), drive.records() as records:
         drive.write_volume(record, records)
     log.info("volume of upstream recorded", extra={"drive": view.fsuuid, "volume": name, "capacity": capacity})
     return record
+
+
+def _incarnation(drive: DriveDir, name: str) -> str:
+    """Return the incarnation of a volume that has lost its record, by its mark; empty if that does not tell."""
+    mark = ""
+    with alone(drive, f"{META_DIR}/{Mark.HELD.value}"):
+        mark = marks.word(drive, Mark.HELD, name) or ""
+    return mark if re.match(INCARNATION_PATTERN, mark) else ""
 
 
 @contextlib.contextmanager

@@ -51,6 +51,16 @@ def read(drive: DriveDir, kind: Mark) -> dict[str, str]:
             os.close(directory)
 
 
+def word(drive: DriveDir, kind: Mark, name: str) -> str | None:
+    """Return the word of a name's mark, or None if it has none; makes nothing."""
+    with files.opened(META_DIR, drive.root) as meta:
+        try:
+            with files.opened(kind.value, meta) as directory:
+                return word_of(name, directory)
+        except FileNotFoundError:
+            return None
+
+
 def word_of(name: str, directory: int) -> str | None:
     """Return the word of a mark, or None if the name has none; ``directory`` is from :func:`opened`."""
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 from typing import Final
 
 from directpv_common.errors import (
@@ -17,8 +18,9 @@ from directpv_common.singleflight import SingleFlight
 from directpv_nodeagent.drives.core.orders import Fences, by_drive, is_another, merged
 from directpv_nodeagent.drives.turns import Turn
 from directpv_nodeagent.drives.work import WORK_SECONDS
-from directpv_nodeagent.layout import volume_dirs
+from directpv_nodeagent.layout import marks, volume_dirs
 from directpv_nodeagent.layout.core.held import Drive, DriveView
+from directpv_nodeagent.layout.core.layout import Mark, is_later
 from directpv_nodeagent.layout.core.places import describe_paths, mounted_at
 from directpv_nodeagent.layout.drive_dir import checked
 from directpv_nodeagent.linux import mounts
@@ -182,7 +184,12 @@ class LeaderOrders:
             raise Unavailable(f"{name} cannot be removed from node {node} now: {why}", **mounted)
         async with self._work.turns.take(name, kind="remove") as turn:
             view, known = drive.view, drive.volumes.get(name)
-            if known is not None and is_another(known, request.incarnation):
+            if known is None:
+                meant = partial(_is_meant, view, name, request.incarnation)
+                another = not await self._work.on(turn, drive, meant, f"looking for {name}")
+            else:
+                another = is_another(known, request.incarnation)
+            if another:
                 log.warning("a later volume of that name is kept", extra={"volume": name, "drive": fsuuid})
                 return VolumeRemoved(purged=True)
             had, left = await self._work.on(turn, drive, lambda: _take_off(view, name), f"removing {name}")
@@ -206,6 +213,13 @@ class LeaderOrders:
             log.warning("mounts of a volume not looked for", extra={"volume": name, "error": str(error)})
             return {}
         return {MOUNTED: IS_MOUNTED if mounted else NOT_MOUNTED}
+
+
+def _is_meant(view: DriveView, name: str, incarnation: str | None) -> bool:
+    """Tell whether what there is, or was, of a name without record may be the volume that an order means, by its mark."""
+    with volume_dirs.drive_of(view) as drive:
+        mark = marks.word(drive, Mark.HELD, name)
+    return not is_later(mark or "", incarnation or "")
 
 
 def _take_off(view: DriveView, name: str) -> tuple[bool, bool]:
