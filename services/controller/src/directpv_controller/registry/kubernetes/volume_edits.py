@@ -7,6 +7,7 @@ from directpv_common.crd import Object
 from directpv_common.errors import InvalidRequest, OutOfRange
 from directpv_common.messages import VolumeRecord
 from directpv_controller.core.edits import volume_with_edit
+from directpv_controller.core.ledger import is_same
 from directpv_controller.core.model import Drive, Volume
 from directpv_controller.registry.kubernetes.informer import Kind, newer
 from directpv_controller.registry.kubernetes.shelf import HeldVolume
@@ -86,16 +87,19 @@ class VolumeEdits(Taking):
 
         def now() -> None:
             held, volume = self._shelf.volumes.get(name), self._ledger.volumes.get(name)
-            if held is not None and volume is not None:
+            if held is not None and volume is not None and is_same(held.record, volume.record):
                 self.volume_edited(volume.record, held.record)
 
         self._registry.lane(fsuuid).when_idle(f"volume {name} again", now)
 
     async def _take_volume(self, base: VolumeRecord, theirs: VolumeRecord) -> None:
-        """Take in labels, and the release of a volume that no claim speaks for: it goes the way of any deleted one."""
+        """Take in labels, and the release of a volume that no claim speaks for: it goes the way of any deleted one.
+
+        Not if it is another one by now, that was made under its name while this waited.
+        """
         await self._term.idle(theirs.name)
         volume = self._ledger.volumes.get(theirs.name)
-        if volume is None:
+        if volume is None or volume.record.fsuuid != base.fsuuid or not is_same(volume.record, base):
             return
         self._ledger.require_idle(theirs.name)
         await self._take_capacity(volume, theirs.capacity)
