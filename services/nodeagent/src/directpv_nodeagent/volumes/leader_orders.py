@@ -216,7 +216,7 @@ class LeaderOrders:
 
 
 def _is_meant(view: DriveView, name: str, incarnation: str | None) -> bool:
-    """Tell whether what there is, or was, of a name without record may be the volume that an order means, by its mark."""
+    """Tell, by its mark, whether what is or was there under a name without record may be the volume that is meant."""
     with volume_dirs.drive_of(view) as drive:
         mark = marks.word(drive, Mark.HELD, name)
     return not is_later(mark or "", incarnation or "")
