@@ -11,8 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from chaos.kinds import Shape
 from chaos.runner import Runner
-from chaos.schedule import Shape, schedule
+from chaos.schedule import schedule
 from chaos.verdict import Verdict
 from chaos.world import world
 from support.guest import network

@@ -52,7 +52,7 @@ class NotAnswered(Exception):
 
 
 class Bug(Exception):
-    """A service said that it failed in a way that nobody foresaw."""
+    """A service said that it failed in a way that nobody foresaw, or did what must never be; says what."""
 
 
 async def persist(call: Callable[[], Awaitable[None]], within: float) -> None:
@@ -109,6 +109,7 @@ class Operations:
 
     async def create(self, volume: Volume, within: float) -> None:
         """Create a volume."""
+        volume.asked = min(volume.asked, time.monotonic())
 
         async def call() -> None:
             async with self._world.csi() as client:
@@ -116,7 +117,7 @@ class Operations:
             volume.context = dict(made.volume_context)
             volume.drive, volume.capacity = volume.context[DRIVE], made.capacity_bytes
             volume.node = next(host.name for host in self._world.hosts if volume.drive in host.drives)
-            volume.created = True
+            volume.created, volume.unsure, volume.made = True, volume.twice, time.monotonic()
 
         await persist(call, within)
 
@@ -127,7 +128,7 @@ class Operations:
         async def call() -> None:
             async with self._world.csi() as client:
                 await client.controller.DeleteVolume(csi.DeleteVolumeRequest(volume_id=volume.name))
-            volume.deleted = True
+            volume.deleted, volume.deleted_at = True, time.monotonic()
 
         await persist(call, within)
 
@@ -138,6 +139,7 @@ class Operations:
 
         async def reserve() -> None:
             nonlocal full
+            lost = len(self._history.losses)
             request = csi.ControllerExpandVolumeRequest(volume_id=volume.name)
             request.capacity_range.required_bytes = size
             try:
@@ -148,7 +150,8 @@ class Operations:
                 if full:
                     return
                 raise
-            volume.capacity = max(volume.capacity, reply.capacity_bytes)
+            if lost == len(self._history.losses):
+                volume.capacity = max(volume.capacity, reply.capacity_bytes)
 
         async def grow() -> None:
             await self.kubelet(volume).expand(size)
@@ -162,9 +165,9 @@ class Operations:
 
     async def start(self, volume: Volume, within: float, *, container: bool = False) -> None:
         """Stage and publish it; then begin a container that holds it, if there shall be one."""
-        volume.in_use = True
+        volume.in_use, began = True, time.monotonic()
         await persist(self.kubelet(volume).start, within)
-        volume.started = True
+        volume.started, volume.served = True, self._history.served(volume, began)
         if container:
             volume.container = True
             script = _BEGIN.format(shlex.quote(self.kubelet(volume).target))
@@ -198,6 +201,13 @@ class Operations:
             return not (await client.node.NodeGetVolumeStats(request)).volume_condition.abnormal
 
     # ---- the pod ----------------------------------------------------------------------------------------------------
+
+    async def shown(self, volume: Volume) -> str:
+        """Return what a pod finds: kind of file system, and whether it can write to it."""
+        path = shlex.quote(self.kubelet(volume).target)
+        script = f"stat -f -c %T {path}; touch {path}/new 2>/dev/null && echo writable || echo read-only"
+        async with asyncio.timeout(CALL_SECONDS):
+            return ", ".join((await self.host(volume).machine.hand.sh(script)).split())
 
     async def write(self, volume: Volume, file: str, size: int) -> Done:
         """Write a new file, and have it and its name on the disk; what is acknowledged is noted."""

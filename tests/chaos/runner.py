@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from chaos.faults import Faults, Occupied
-from chaos.model import History, Volume, missing_files, wrong_content
+from chaos.faults import Faults
+from chaos.kinds import FAULTS, Action, Kind
+from chaos.locks import Occupied
+from chaos.model import QUIET_SECONDS, History, Volume, missing_files, wrong_content
 from chaos.operations import FAILED, Bug, NotAnswered, Operations
-from chaos.schedule import FAULTS, Action, Kind
 from chaos.watch import Watch
 from chaos.world import World
 from directpv_common.lifecycle import background
@@ -18,8 +19,6 @@ from support.guest.client import Done
 CALL_SECONDS: Final = 30.0
 """How long a call is repeated during the chaos; kubelet would go on, and the settling does."""
 CREATE_SECONDS: Final = 20.0
-QUIET_SECONDS: Final = 30.0
-"""After an agent has said for so long that a drive is well, volumes of it that were in use must work."""
 END_SECONDS: Final = 300.0
 """What has begun ends within so many seconds after the schedule."""
 
@@ -37,7 +36,7 @@ class Runner:
         self.judged = 0
         """Uses of volumes that had to succeed."""
         self._faults = Faults(world, self.history, self.operations, self.volumes)
-        self._watch = Watch(world, self.history, self._restart_pods, self.problem)
+        self._watch = Watch(world, self.history, self.volumes, self._restart_pods, self.problem)
         self._began = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -68,8 +67,8 @@ class Runner:
         except Bug as error:
             outcome, words = "bug", str(error)
             self.problem(f"{action}: {error}")
-        except Occupied:
-            outcome, words = "skipped", "an earlier fault has not ended"
+        except Occupied as error:
+            outcome, words = "skipped", str(error)
         except (NotAnswered, *FAILED) as error:
             outcome, words = "failed", str(error) or repr(error)
             if action.kind in FAULTS:
@@ -78,7 +77,7 @@ class Runner:
         self.say(f"{action}: {outcome} after {time.monotonic() - began:.2f} s  {words[:400]}")
 
     async def _outcome(self, action: Action) -> tuple[str, str]:
-        if action.kind in FAULTS:
+        if action.kind in FAULTS or action.kind is Kind.SUSPEND:
             return "done", await self._faults.run(action)
         volume = self.volumes.setdefault(action.volume, Volume(action.volume, action.amount))
         async with self.operations.alone(volume):
@@ -115,7 +114,7 @@ class Runner:
         else:
             done, found = await self.operations.read(volume)
         self._judge(action, volume, done, found)
-        if done.code:
+        if done.code and volume.served:
             await self._restart_pods(volume.drive)
         return "done" if done.code == 0 else "failed", f"{done.code} {done.err}" if done.code else ""
 
@@ -132,7 +131,7 @@ class Runner:
         quiet = self.history.said_for(volume.drive, well=True) >= QUIET_SECONDS
         for text in wrong_content(volume, found or {}):
             self.problem(f"{action}: {text}")
-        if not quiet or not volume.started:
+        if not quiet or not volume.started or not volume.served:
             return
         self.judged += 1
         if done.code:

@@ -6,143 +6,29 @@ every moment, and so is whether a write that was acknowledged then must be kept.
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from itertools import chain
-from typing import Final, NamedTuple
 
-MIB: Final = 1024 * 1024
-
-
-class Kind(StrEnum):
-    """What happens."""
-
-    CREATE = "create"
-    DELETE = "delete"
-    EXPAND = "expand"
-    START = "start"
-    """Stage and publish; with ``amount`` 1, a container begins that has mounts of its own, as containers have."""
-    STOP = "stop"
-    """Unpublish and unstage."""
-    WRITE = "write"
-    READ = "read"
-    STATS = "stats"
-
-    PULL = "pull"
-    """The drive is taken out; put back at the end of the window."""
-    FAIL = "fail"
-    """Reads and writes fail."""
-    FAIL_WRITES = "fail-writes"
-    FAIL_READS = "fail-reads"
-    SLOW = "slow"
-    HANG = "hang"
-
-    KILL_AGENT = "kill-agent"
-    KILL_GATEWAY = "kill-gateway"
-    CUT = "cut"
-    """The node's network cable is pulled."""
-    CLOCK = "clock"
-    """The node's clock jumps."""
-    POWER = "power-cut"
-    """The node loses its power, and boots again."""
-
-    KILL_LEADER = "kill-leader"
-    FREEZE_LEADER = "freeze-leader"
-    """The leader is stopped for longer than its lease, and goes on."""
-    KILL_BUS = "kill-bus"
-    LOSE_BUS = "lose-bus"
-    """The bus is killed, and loses all that it stored."""
-
-
-class Window(NamedTuple):
-    """How often something happens, relative to others, and how many seconds it lasts."""
-
-    weight: int
-    least: float
-    most: float
-
-
-DRIVE_FAULTS: Final = {
-    Kind.PULL: Window(10, 0.2, 20),
-    Kind.FAIL: Window(6, 0.5, 15),
-    Kind.FAIL_WRITES: Window(6, 0.5, 15),
-    Kind.FAIL_READS: Window(5, 0.5, 15),
-    Kind.SLOW: Window(3, 3, 12),
-    Kind.HANG: Window(5, 1, 12),
-}
-NODE_FAULTS: Final = {
-    Kind.KILL_AGENT: Window(8, 0, 5),
-    Kind.KILL_GATEWAY: Window(3, 0, 3),
-    Kind.CUT: Window(4, 0.5, 12),
-    Kind.CLOCK: Window(4, 0, 0),
-    Kind.POWER: Window(3, 0, 3),
-}
-CENTRAL_FAULTS: Final = {
-    Kind.KILL_LEADER: Window(5, 0, 5),
-    Kind.FREEZE_LEADER: Window(2, 4, 8),
-    Kind.KILL_BUS: Window(4, 0.1, 6),
-    Kind.LOSE_BUS: Window(2, 0.1, 6),
-}
-FAULTS: Final = {**DRIVE_FAULTS, **NODE_FAULTS, **CENTRAL_FAULTS}
-OPERATIONS: Final = {
-    Kind.CREATE: 4,
-    Kind.DELETE: 2,
-    Kind.EXPAND: 2,
-    Kind.START: 6,
-    Kind.STOP: 3,
-    Kind.WRITE: 12,
-    Kind.READ: 5,
-    Kind.STATS: 2,
-}
-
-BOOT_SECONDS: Final = 25.0
-"""How long a node and its drives are left alone after a power cut."""
-SLOW_MILLISECONDS: Final = (200, 2500)
-CLOCK_JUMP_SECONDS: Final = 12 * 3600
-VOLUME_SIZES: Final = (16 * MIB, 24 * MIB, 40 * MIB)
-FILE_BYTES: Final = (1, 2 * MIB)
-FILLED_AT_MOST: Final = 0.6
-"""Of a volume: a write that finds no space would say nothing about faults."""
-VOLUMES_AT_MOST: Final = 5
-"""Volumes that live at the same time, per drive."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What there is to break, and for how long."""
-
-    seconds: float
-    nodes: int = 2
-    drives: int = 3
-    """Per node."""
-    operation_gap: float = 0.8
-    """Mean seconds between operations on volumes."""
-    fault_gap: float = 4.0
-    """Mean seconds between faults."""
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One thing that happens."""
-
-    at: float
-    """Seconds since the begin."""
-    kind: Kind
-    volume: str = ""
-    node: int = -1
-    drive: int = -1
-    """Of the node."""
-    seconds: float = 0.0
-    """How long it lasts."""
-    amount: int = 0
-    """Bytes of a volume or file, seconds of a clock's jump, milliseconds of a slow drive's requests, containers."""
-    file: str = ""
-
-    def __str__(self) -> str:
-        where = f" n{self.node + 1}" * (self.node >= 0) + f"/{self.drive}" * (self.drive >= 0)
-        what = f" {self.volume}" * bool(self.volume) + f"/{self.file}" * bool(self.file)
-        window = f" for {self.seconds:.1f} s" * (self.seconds > 0)
-        return f"{self.kind}{where}{what}" + f" ({self.amount})" * (self.amount != 0) + window
+from chaos.kinds import (
+    BOOT_SECONDS,
+    CENTRAL_FAULTS,
+    CLOCK_JUMP_SECONDS,
+    DRIVE_FAULTS,
+    FAULTS,
+    FILE_BYTES,
+    FILLED_AT_MOST,
+    GROW_MIB,
+    MIB,
+    NODE_FAULTS,
+    OPERATIONS,
+    SLOW_MILLISECONDS,
+    SUSPEND_SECONDS,
+    SUSPENSIONS,
+    VOLUME_SIZES,
+    VOLUMES_AT_MOST,
+    Action,
+    Kind,
+    Shape,
+)
 
 
 def schedule(seed: int, shape: Shape) -> list[Action]:
@@ -160,6 +46,8 @@ class _Volumes:
         self._size: dict[str, int] = {}
         self._filled: dict[str, int] = {}
         self._started: list[str] = []
+        self._suspended: dict[str, float] = {}
+        """Until when."""
         self._made = 0
         self._written = 0
 
@@ -169,11 +57,11 @@ class _Volumes:
             yield self._next(round(now, 2))
 
     def _next(self, at: float) -> Action:
-        possible = {kind: choices for kind in OPERATIONS if (choices := self._choices(kind))}
+        possible = {kind: choices for kind in OPERATIONS if (choices := self._choices(kind, at))}
         (kind,) = self._chance.choices(list(possible), [OPERATIONS[kind] for kind in possible])
         return self._plan(at, kind, self._chance.choice(possible[kind]))
 
-    def _choices(self, kind: Kind) -> list[str]:
+    def _choices(self, kind: Kind, at: float) -> list[str]:
         """Return the volumes with which it may be done."""
         if kind is Kind.CREATE:
             limit = VOLUMES_AT_MOST * self._shape.nodes * self._shape.drives
@@ -182,6 +70,9 @@ class _Volumes:
             return list(self._size)
         if kind is Kind.START:
             return [name for name in self._size if name not in self._started]
+        if kind is Kind.SUSPEND:
+            left = self._shape.seconds - at > SUSPEND_SECONDS[0]
+            return [name for name in self._size if left and self._suspended.get(name, 0.0) < at]
         if kind is Kind.WRITE:
             return [name for name in self._started if self._room(name) > 0]
         return list(self._started)
@@ -194,6 +85,7 @@ class _Volumes:
             Kind.CREATE: self._create,
             Kind.EXPAND: self._expand,
             Kind.WRITE: self._write,
+            Kind.SUSPEND: self._suspend,
         }
         if kind in plans:
             return plans[kind](at, name)
@@ -219,6 +111,11 @@ class _Volumes:
         self._filled[name] += size
         self._written += 1
         return Action(at, Kind.WRITE, name, amount=size, file=f"f{self._written:05d}")
+
+    def _suspend(self, at: float, name: str) -> Action:
+        seconds = int(10 * min(self._chance.uniform(*SUSPEND_SECONDS), self._shape.seconds - at)) / 10
+        self._suspended[name] = at + seconds
+        return Action(at, Kind.SUSPEND, name, seconds=seconds)
 
 
 class _Faults:
@@ -255,6 +152,10 @@ class _Faults:
     def _amount(self, kind: Kind) -> int:
         if kind is Kind.SLOW:
             return self._chance.randint(*SLOW_MILLISECONDS)
+        if kind is Kind.GROW:
+            return self._chance.randint(*GROW_MIB)
+        if kind in (Kind.REPAIR, Kind.LOSE_REGISTRY):
+            return self._chance.randint(0, 1)
         return self._chance.randint(-CLOCK_JUMP_SECONDS, CLOCK_JUMP_SECONDS) if kind is Kind.CLOCK else 0
 
     def _wanted(self, kind: Kind, node: int, drive: int) -> list[object]:
@@ -263,6 +164,10 @@ class _Faults:
             return [("node", node), *(("drive", node, index) for index in range(self._shape.drives))]
         if kind in NODE_FAULTS:
             return [("node", node)]
+        if kind is Kind.CLONE:
+            return [("drive", node, drive), ("copy", node)]
         if kind in DRIVE_FAULTS:
             return [("drive", node, drive)]
+        if kind in SUSPENSIONS:
+            return [("suspension", node, drive)]
         return ["bus" if kind in (Kind.KILL_BUS, Kind.LOSE_BUS) else "leader"]

@@ -1,25 +1,23 @@
 """After the chaos: everything is mended, so it must come to order, and everything acknowledged must be there."""
 
 import asyncio
-import json
-import re
-import signal
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from chaos.machines import Machines
 from chaos.model import Volume, missing_files, wrong_content
 from chaos.operations import CONTAINER, FAILED, Bug, NotAnswered
 from chaos.runner import Runner
-from chaos.world import CONTROLLERS, Host
-from directpv_common.messages import DriveInfo, DriveStatus, VolumeInfo
+from chaos.world import SECTOR, Host
+from directpv_common.api import Controller
+from directpv_common.messages import ChangeDrive, ChangeVolume, DriveInfo, DriveStatus, VolumeInfo
+from directpv_common.names import is_suspended
 from support.cluster import broken_invariants, eventually, everything
-from support.guest.node import AGENT, GATEWAY, ROOT
+from support.guest.node import ROOT
 
 ORDER_SECONDS: Final = 120.0
 CALL_SECONDS: Final = 60.0
-METRICS_PORT: Final = 10443
 AT_ONCE: Final = 4
-_MOUNT: Final = re.compile(r"^\S+ \S+ \S+ \S+ (\S+) .* - (\S+) (\S+)", re.MULTILINE)
 
 
 class Verdict:
@@ -30,19 +28,22 @@ class Verdict:
 
     async def judge(self) -> None:
         """Wait for order and look at everything; what is wrong is noted with the runner."""
+        machines = Machines(self._runner)
         steps: dict[str, Callable[[], Awaitable[object]]] = {
             "pods can be restarted": self._restart_pods,
             "every drive is Ready": self._all_ready,
+            "what is suspended can be resumed": self._resume,
             "unanswered calls can be repeated": self._repeat,
             "registry and drives agree": self._agree,
             "what was written is there": self._read_all,
-            "nothing is left mounted": self._nothing_mounted,
+            "nothing is left mounted": machines.nothing_mounted,
             "no drive has a condition": self._no_conditions,
-            "no thread hangs": self._no_hung_threads,
-            "the leader's memory is consistent": self._leader_consistent,
-            "agents end when told": self._agents_end,
-            "file systems are sound": self._sound,
-            "nobody was taken by surprise": self._logs,
+            "drives are as large as their disks": self._grown,
+            "no thread hangs": machines.no_hung_threads,
+            "the leader's memory is consistent": machines.leader_consistent,
+            "agents end when told": machines.agents_end,
+            "file systems are sound": machines.sound,
+            "nobody was taken by surprise": machines.logs,
         }
         for what, step in steps.items():
             before = len(self._runner.problems)
@@ -57,6 +58,19 @@ class Verdict:
         for host in self._world.hosts:
             done = await host.node.hand.attempt("pkill", "-KILL", "-f", f"^{CONTAINER}$")
             assert done.code in (0, 1), done
+
+    async def _resume(self) -> None:
+        """Resume what nobody could resume during the chaos."""
+        drives, volumes = await everything(self._world.bus)
+        for drive in drives:
+            if is_suspended(drive.record.labels):
+                change = ChangeDrive(fsuuid=drive.record.fsuuid, suspended=False)
+                await self._world.bus.call(Controller.DRIVE_CHANGE, change)
+        for volume in volumes:
+            if is_suspended(volume.record.labels):
+                await self._world.bus.call(
+                    Controller.VOLUME_CHANGE, ChangeVolume(name=volume.record.name, suspended=False)
+                )
 
     # ---- the registry -----------------------------------------------------------------------------------------------
 
@@ -74,10 +88,18 @@ class Verdict:
         await eventually(ready, "every drive is Ready on its node", ORDER_SECONDS)
 
     async def _repeat(self) -> None:
-        """Repeat what was not answered, as the sidecars would: either outcome is fine, none in between is."""
+        """Repeat what was not answered, as the sidecars would: either outcome is fine, none in between is.
+
+        What a registry alone knew is lost with it: a volume that never came to its drive comes back with its pods, and
+        one whose deletion never did is there again.
+        """
         for volume in self._runner.volumes.values():
-            if volume.delete_asked and not volume.deleted:
+            if volume.may_return or (volume.delete_asked and not volume.deleted):
                 await self._operations.delete(volume, CALL_SECONDS)
+            elif volume.unsure and volume.exists:
+                if volume.in_use and not volume.started:
+                    await self._operations.stop(volume, CALL_SECONDS)
+                await self._operations.start(volume, CALL_SECONDS)
             elif not volume.created:
                 try:
                     await self._operations.create(volume, 5)
@@ -93,25 +115,30 @@ class Verdict:
             drives, volumes = await everything(self._world.bus)
             broken = broken_invariants(drives, volumes)
             assert not broken, broken
+            twice = {volume.name for volume in self._runner.volumes.values() if volume.twice}
             registered: dict[str, list[str]] = {drive.record.fsuuid: [] for drive in drives}
             for info in volumes:
-                registered[info.record.fsuuid].append(info.record.name)
+                registered[info.record.fsuuid] += {info.record.name} - twice
             on_drives: dict[str, list[str]] = {}
             for host in self._world.hosts:
-                on_drives |= await _directories(host)
+                on_drives |= await _directories(host, without=twice)
             listed = {fsuuid: sorted(names) for fsuuid, names in registered.items()}
             assert on_drives == listed, f"on the drives: {on_drives}; in the registry: {listed}"
             places = {info.record.name: info.record.fsuuid for info in volumes}
             known = {name: volume.drive for name, volume in wanted.items()}
+            for name in twice - known.keys():
+                places.pop(name, None)
             assert places == known, f"in the registry: {places}; acknowledged: {known}"
             small = {info.record.name: info.record.capacity for info in volumes
-                     if info.record.capacity < wanted[info.record.name].capacity}  # fmt: skip
+                     if info.record.name in wanted
+                     and info.record.capacity < wanted[info.record.name].capacity}  # fmt: skip
             assert not small, f"smaller than acknowledged: {small}"
             return drives, volumes
 
         _, volumes = await eventually(agree, "registry and drives agree", ORDER_SECONDS)
         for info in volumes:
-            wanted[info.record.name].capacity = info.record.capacity
+            if info.record.name in wanted:
+                wanted[info.record.name].capacity = info.record.capacity
 
     # ---- volumes ------------------------------------------------------------------------------------------------
 
@@ -131,7 +158,7 @@ class Verdict:
         await asyncio.gather(*(use(volume) for volume in self._runner.volumes.values() if volume.exists))
 
     async def _use(self, volume: Volume) -> None:
-        if volume.in_use and not volume.started:
+        if volume.in_use and not (volume.started and volume.served):
             await self._operations.stop(volume, CALL_SECONDS)
         await self._operations.start(volume, CALL_SECONDS)
         done, found = await self._operations.read(volume)
@@ -148,17 +175,6 @@ class Verdict:
         """A warning that its drive was slow is true on a busy machine, and ends."""
         assert await self._operations.stats(volume), "it is said to be abnormal"
 
-    # ---- nodes ----------------------------------------------------------------------------------------------------
-
-    async def _nothing_mounted(self) -> None:
-        for host in self._world.hosts:
-            table = (await host.node.hand.read("/proc/self/mountinfo")).decode()
-            mounted = sorted(path for path, kind, _ in _MOUNT.findall(table) if kind == "xfs" or "directpv" in path)
-            wanted = {f"{ROOT}/mnt/{drive}" for drive in host.drives}
-            found = [path for path in mounted if path != f"{ROOT}/tmp"]  # what suspended volumes show
-            assert found == sorted(wanted), f"{host.name}: {mounted}"
-            assert "directpv-cover" not in table, f"{host.name}: a cover is left:\n{table}"
-
     async def _no_conditions(self) -> None:
         async def none() -> None:
             drives, _ = await everything(self._world.bus)
@@ -167,73 +183,29 @@ class Verdict:
 
         await eventually(none, "no drive has a condition", ORDER_SECONDS)
 
-    async def _no_hung_threads(self) -> None:
-        for host in self._world.hosts:
-            url = f"http://127.0.0.1:{METRICS_PORT}/metrics"
-            text = await host.node.hand.run("curl", "-sS", "--max-time", "10", url)
-            hung = re.search(r"^directpv_node_hung_threads\S* (\S+)", text, re.MULTILINE)
-            assert hung is not None, text[:500]
-            assert float(hung[1]) == 0, f"{host.name}: {hung[1]} threads hang"
+    async def _grown(self) -> None:
+        sizes = {
+            drive: disk.length * SECTOR
+            for host in self._world.hosts
+            for disk, drive in zip(host.disks, host.drives, strict=True)
+        }
 
-    async def _agents_end(self) -> None:
-        for host in self._world.hosts:
-            await host.keep_logs()
-            for program in (AGENT, GATEWAY):
-                code = await asyncio.wait_for(host.node.end(program, signal.SIGTERM), 60)
-                assert code == 0, f"{program} of {host.name} ended with {code}"
+        async def grown() -> None:
+            drives, _ = await everything(self._world.bus)
+            known = {drive.record.fsuuid: drive.record.total for drive in drives}
+            wrong = {drive: (known.get(drive), size) for drive, size in sizes.items() if known.get(drive) != size}
+            assert not wrong, f"total of drive, size of disk: {wrong}"
 
-    async def _sound(self) -> None:
-        for host in self._world.hosts:
-            for disk, drive in zip(host.disks, host.drives, strict=True):
-                await host.node.hand.run("umount", f"{ROOT}/mnt/{drive}")
-                held = await host.node.hand.attempt("sh", "-c", f"grep -ls ' /dev/{disk.name} ' /proc/[0-9]*/mountinfo")
-                assert not held.out, f"{drive} is mounted by others still: {held.out}"
-                done = await host.node.hand.attempt("xfs_repair", "-n", f"/dev/{disk.name}")
-                if done.code:
-                    self._runner.problem(f"file system of {drive} is damaged: {(done.out + done.err)[-2000:]}")
-
-    # ---- controllers and logs ---------------------------------------------------------------------------------------
-
-    async def _leader_consistent(self) -> None:
-        leader = await self._world.leader()
-        assert leader is not None, "nobody leads"
-        self._world.signal(leader, signal.SIGUSR1)
-
-        async def told() -> None:
-            assert "invariants checked" in self._world.log(leader), "the leader does not check its memory"
-
-        await eventually(told, "the leader checks its memory", 20)
-
-    async def _logs(self) -> None:
-        logs = {name: self._world.log(name) for name in (*CONTROLLERS, "gateway")}
-        logs |= {f"{host.name} {program}": text for host in self._world.hosts for program, text in host.logs.items()}
-        for name, text in logs.items():
-            for line in dict.fromkeys(filter(None, map(_surprise, text.splitlines()))):
-                self._runner.problem(f"log of {name}: {line}")
-        for host in self._world.hosts:
-            if "Kernel panic" in host.machine.console:
-                self._runner.problem(f"kernel of {host.name} panicked: {host.machine.console[-2000:]}")
+        await eventually(grown, "drives are as large as their disks", ORDER_SECONDS)
 
 
-async def _directories(host: Host) -> dict[str, list[str]]:
-    """Return the volume directories on each drive of a node, remains of deleted volumes included."""
+async def _directories(host: Host, without: set[str]) -> dict[str, list[str]]:
+    """Return the volume directories on each drive of a node, remains of deleted volumes included, but for those."""
     found = {}
     for drive in host.drives:
         path = f"{ROOT}/mnt/{drive}"
         names = (await host.node.hand.run("ls", f"{path}/.FSUUID.{drive}/")).split()
         records = (await host.node.hand.run("ls", f"{path}/.directpv/volumes")).split()
         assert sorted(records) == sorted(f"{name}.json" for name in names), f"{drive}: {names} but records {records}"
-        found[drive] = sorted(names)
+        found[drive] = sorted(set(names) - without)
     return found
-
-
-def _surprise(line: str) -> str:
-    """Return what a line of a log tells that nobody foresaw; empty if it tells nothing of the kind."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return line if "Traceback" in line or "Error" in line else ""
-    if "exception" in record:
-        return f"{record['message']}: {record['exception']}"
-    violated = record.get("message") in ("invariant violated", "registry is inconsistent")
-    return f"{record['message']}: {record.get('what')}" if violated else ""

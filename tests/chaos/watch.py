@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from chaos.model import History
+from chaos.model import History, Told, Volume
 from chaos.world import Host, World
 from directpv_common.api import Node
 from directpv_common.errors import DirectPVError
@@ -28,6 +28,7 @@ class Watch:
         self,
         world: World,
         history: History,
+        volumes: Mapping[str, Volume],
         restart_pods: Callable[[str], Awaitable[None]],
         problem: Callable[[str], None],
     ) -> None:
@@ -36,10 +37,11 @@ class Watch:
         Args:
             world: Whom to ask.
             history: Where answers go.
+            volumes: Which are told what their drives hold.
             restart_pods: Ends the containers of a drive's volumes.
             problem: Told of drives that are not well, with nothing that explains it.
         """
-        self._world, self._history = world, history
+        self._world, self._history, self._volumes = world, history, volumes
         self._restart_pods, self._problem = restart_pods, problem
         self._stuck: set[str] = set()
 
@@ -51,13 +53,17 @@ class Watch:
 
     async def _ask(self, host: Host) -> None:
         """Ask one agent; one that does not answer says nothing."""
-        asked = time.monotonic()
+        asked, known = time.monotonic(), tuple(self._volumes.values())
         with contextlib.suppress(DirectPVError, TimeoutError):
             async with asyncio.timeout(ASK_SECONDS):
                 reply = await self._world.bus.call(
                     Node.INVENTORY_GET, GetInventory(), node=host.name, within=ASK_SECONDS
                 )
             for drive in reply.drives:
+                self._history.told[drive.record.fsuuid] = Told(asked, drive)
+                for volume in known if drive.readable else ():
+                    if volume.drive == drive.record.fsuuid:
+                        volume.seen(drive, asked)
                 await self._take(drive, asked)
 
     async def _take(self, held: HeldDrive, asked: float) -> None:

@@ -22,12 +22,16 @@ from support.guest import network
 from support.guest.client import GuestError
 from support.guest.disks import Disk
 from support.guest.node import AGENT, GATEWAY, Node
-from support.guest.uml import Uml, make_disk
+from support.guest.uml import DISK_SIZE, Uml, make_disk
 from support.nats import NatsServer
 
 CONTROLLERS: Final = ("controller-1", "controller-2")
+REGISTRY: Final = "registry.db"
 FIRST_NUMBER: Final = 101
 """Of network cards, apart from those of other tests in the same process."""
+SECTOR: Final = 512
+LARGEST: Final = 2 * DISK_SIZE
+"""Bytes to which a disk can grow."""
 INIT_SECONDS: Final = 120.0
 FETCH_SECONDS: Final = 20.0
 MODULES: Final = {"controller": "directpv_controller", "gateway": "directpv_csi_gateway"}
@@ -42,6 +46,8 @@ class Host:
     node: Node
     machine: Uml
     disks: list[Disk]
+    spare: Disk
+    """Carries a copy of another disk while that is cloned."""
     drives: list[str] = field(default_factory=list)
     """FSUUIDs, in the order of the disks."""
     programs: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -96,7 +102,7 @@ class World:
         kind = name.partition("-")[0]
         flags = {"nats-url": self.nats.url, "metrics-port": 0}
         if kind == "controller":
-            flags |= {"registry": self.directory / "registry.db", "lease-seconds": 3, "rebuild-seconds": 5}
+            flags |= {"registry": self.directory / REGISTRY, "lease-seconds": 3, "rebuild-seconds": 5}
         else:
             flags |= {"mode": "controller", "csi-socket": self.csi_socket}
         argv = [sys.executable, "-m", MODULES[kind], *(f"--{flag}={value}" for flag, value in flags.items())]
@@ -109,6 +115,11 @@ class World:
     async def kill(self, name: str) -> None:
         """End it as a crash would."""
         await asyncio.to_thread(processes.kill, self._running[name])
+
+    def lose_registry(self) -> None:
+        """Remove the registry's file and what belongs to it."""
+        for path in self.directory.glob(f"{REGISTRY}*"):
+            path.unlink(missing_ok=True)
 
     def signal(self, name: str, which: signal.Signals) -> None:
         """Send a signal to it."""
@@ -131,12 +142,14 @@ class World:
 
     async def add(self, name: str, drives: int, memory: int) -> None:
         """Boot a guest with new disks, and start agent and gateway on it."""
-        files = [make_disk(self.directory / f"{name}-{index}.img") for index in range(drives)]
+        files = [make_disk(self.directory / f"{name}-{index}.img", LARGEST) for index in range(drives + 1)]
         machine = Uml(name, FIRST_NUMBER + len(self.hosts), self.directory, files, memory=memory)
-        disks = [Disk(machine, index, serial=f"{name}{index:04d}") for index in range(drives)]
+        *disks, spare = (
+            Disk(machine, index, serial=f"{name}{index:04d}", length=DISK_SIZE // SECTOR) for index in range(drives + 1)
+        )
         settings = {"health-interval": 0}
         node = Node(machine, self.bus, self.nats.url, settings=settings)
-        host = Host(node, machine, disks, bays=[asyncio.Lock() for _ in disks])
+        host = Host(node, machine, disks, spare, bays=[asyncio.Lock() for _ in disks])
         self.hosts.append(host)
         await self.boot(host)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from chaos.__main__ import run
-from chaos.schedule import Shape
+from chaos.kinds import Shape
 
 SHAPE = Shape(seconds=75)
 

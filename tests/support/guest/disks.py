@@ -67,6 +67,12 @@ class Disk:
 
     async def attach(self) -> str:
         """Wire it up for the first time, and return its kernel name once udev knows it: its id does not change then."""
+        name = await self.plug_in()
+        await self.hand.run("udevadm", "settle", "--timeout=20")
+        return name
+
+    async def plug_in(self) -> str:
+        """Wire it up for the first time, and return its kernel name, whatever else udev is busy with."""
         serial = self.serial or f"{abs(hash((self.machine.name, self.index))):032x}"[:32]
         device, sectors = self.machine.disk_device(self.index), await self.sectors()
         await self.hand.sh(
@@ -79,9 +85,7 @@ class Disk:
             echo 1 > {self._backstore}/enable
             """
         )
-        name = await self.put_back()
-        await self.hand.run("udevadm", "settle", "--timeout=20")
-        return name
+        return await self.put_back()
 
     async def put_back(self) -> str:
         """Put it in (again), and return its kernel name, which may be another one than before.
@@ -119,13 +123,25 @@ class Disk:
         return await self.hand.exists(f"{self._slot}/tpgt_1/lun/lun_0/backstore")
 
     async def withdraw(self) -> None:
-        """After :meth:`pull`, when nothing uses it any more: nothing of the guest holds its file afterwards."""
-        await self.hand.sh(f"rmdir {self._backstore}; dmsetup remove --retry {self.mapped}")
+        """After :meth:`pull`, when nothing uses it any more: nothing of the guest holds its file afterwards.
+
+        May be repeated.
+        """
+        await self.hand.sh(
+            f"""
+            [ ! -d {self._backstore} ] || rmdir {self._backstore}
+            [ ! -e /dev/mapper/{self.mapped} ] || dmsetup remove --retry {self.mapped}
+            """
+        )
         self.name = ""
 
     async def grow(self) -> None:
         """Let it show the whole file behind it, and let the kernel know."""
         self.length = 0
+        await self.show_grown()
+
+    async def show_grown(self) -> None:
+        """Let it show ``length`` sectors, which are more than before, and let the kernel know."""
         await self.heal()
         await self.hand.sh(f"echo 1 > /sys/block/{self.name}/device/rescan")
 

@@ -2,10 +2,12 @@
 
 import pytest
 
-from chaos.model import History
-from chaos.schedule import Kind
+from chaos.kinds import Kind
+from chaos.model import History, Volume, suspension
+from directpv_common.messages import DriveRecord, HeldDrive, HeldVolume, VolumeRecord
 
 DRIVE = "drive-1"
+MIB = 1024 * 1024
 
 
 @pytest.fixture
@@ -60,3 +62,63 @@ def test_a_write_while_a_drive_hung_must_be_kept_and_one_while_it_failed_need_no
     history.begin(DRIVE, Kind.FAIL_WRITES, 13).end(14)
     assert not history.must_keep(DRIVE, 11)
     assert history.must_keep(DRIVE, 15)
+
+
+def drive(*volumes: tuple[str, int], purging: tuple[str, ...] = ()) -> HeldDrive:
+    """Return what an agent says of a drive that holds volumes of these names and capacities."""
+    return HeldDrive(
+        record=DriveRecord(fsuuid=DRIVE, node="n1", total=600 * MIB, overhead=0),
+        generation=1,
+        volumes=tuple(
+            HeldVolume(record=VolumeRecord(name=name, fsuuid=DRIVE, capacity=capacity)) for name, capacity in volumes
+        ),
+        purging=purging,
+    )
+
+
+def test_a_volume_that_only_a_registry_knew_is_unsure_when_that_is_lost_until_its_drive_is_seen_to_hold_it() -> None:
+    known, unknown = (Volume(name, 16 * MIB, created=True) for name in ("pvc-1", "pvc-2"))
+    known.seen(drive(("pvc-1", 16 * MIB)), 10)
+    for volume in (known, unknown):
+        volume.registry_lost()
+    assert (known.unsure, unknown.unsure) == (False, True)
+    unknown.seen(drive(("pvc-2", 16 * MIB)), 20)
+    assert not unknown.unsure
+
+
+def test_a_size_that_only_a_registry_knew_is_lost_with_it_and_one_that_the_drive_knew_is_not() -> None:
+    volume = Volume("pvc-1", 24 * MIB, created=True)
+    volume.seen(drive(("pvc-1", 16 * MIB)), 10)
+    volume.registry_lost()
+    assert volume.capacity == 16 * MIB
+    volume.seen(drive(("pvc-1", 20 * MIB)), 20)
+    volume.capacity = 20 * MIB
+    volume.registry_lost()
+    assert volume.capacity == 20 * MIB
+
+
+@pytest.mark.parametrize(
+    ("asked", "purging", "returns"),
+    [(10.0, (), True), (30.0, ("pvc-1",), True), (30.0, (), False)],
+    ids=["asked before", "being removed", "gone"],
+)
+def test_a_deleted_volume_may_return_after_a_loss_of_the_registry_unless_its_drive_was_seen_without_it(
+    asked: float, purging: tuple[str, ...], returns: bool
+) -> None:
+    volume = Volume("pvc-1", 16 * MIB, created=True, delete_asked=True, deleted=True, deleted_at=20.0)
+    volume.seen(drive(purging=purging), asked)
+    volume.registry_lost()
+    assert volume.may_return is returns
+
+
+def test_a_pod_surely_finds_its_data_if_neither_its_volume_nor_its_drive_was_suspended_while_it_started(
+    history: History,
+) -> None:
+    volume = Volume("pvc-1", 16 * MIB, drive=DRIVE)
+    for what, begin, end in ((volume.name, 10, 20), (DRIVE, 30, 40)):
+        fault = history.begin(suspension(what), Kind.SUSPEND, begin)
+        assert not history.served(volume, begin + 1)
+        fault.end(end)
+        assert not history.served(volume, end - 1)
+        assert history.served(volume, end + 1)
+    assert history.well(DRIVE, 0)

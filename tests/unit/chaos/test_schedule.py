@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.schedule import DRIVE_FAULTS, FILLED_AT_MOST, Action, Kind, Shape, schedule
+from chaos.kinds import DRIVE_FAULTS, FILLED_AT_MOST, Action, Kind, Shape
+from chaos.schedule import schedule
 
 SHAPE = Shape(seconds=600)
 TESTS = Path(__file__).resolve().parents[2]
@@ -83,3 +84,29 @@ def test_files_fit_into_their_volumes_and_have_a_name_each(seed: int) -> None:
     assert all(filled[name] <= size * FILLED_AT_MOST for name, size in sizes.items())
     names = [(write.volume, write.file) for write in of(actions, Kind.WRITE)]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_node_has_one_copy_of_a_drive_at_a_time(seed: int) -> None:
+    until: dict[int, float] = {}
+    for action in of(schedule(seed, SHAPE), Kind.CLONE):
+        assert action.at >= until.get(action.node, 0.0)
+        until[action.node] = action.at + action.seconds
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nothing_is_suspended_twice_at_a_time(seed: int) -> None:
+    until: dict[tuple[object, ...], float] = {}
+    for action in of(schedule(seed, SHAPE), Kind.SUSPEND, Kind.SUSPEND_DRIVE):
+        what = (action.volume, action.node, action.drive)
+        assert action.at >= until.get(what, 0.0)
+        until[what] = action.at + action.seconds
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_registry_is_lost_while_no_leader_is_killed_or_frozen(seed: int) -> None:
+    kinds = (Kind.LOSE_REGISTRY, Kind.KILL_LEADER, Kind.FREEZE_LEADER)
+    until = 0.0
+    for action in of(schedule(seed, SHAPE), *kinds):
+        assert action.at >= until
+        until = action.at + action.seconds

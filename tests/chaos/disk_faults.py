@@ -1,0 +1,124 @@
+"""How a disk or a drive in a guest is broken and mended; nothing is noted here."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from chaos.kinds import Action, Kind
+from chaos.locks import Occupied
+from chaos.world import Host
+from directpv_common.messages import ConditionType
+from support.guest.disks import Disk
+from support.guest.node import ROOT
+
+BAD_BLOCK: Final = 8 * 1024 * 1024
+FILLED: Final = ".filled"
+"""What takes the space of a full drive."""
+_NOT_MOUNTED: Final = 9
+_FILL: Final = f"""
+cd {{path}} && [ "$(stat -f -c %T .)" = xfs ] || exit {_NOT_MOUNTED}
+size=$(($(stat -f -c '%a * %S' .)))
+until fallocate -l $size {FILLED} 2>/dev/null || [ $size -lt 65536 ]; do size=$((size / 100 * 99)); done
+dd if=/dev/zero of={FILLED} bs=4k oflag=append conv=notrunc,fsync status=none 2>/dev/null || true
+"""
+_EMPTY: Final = f'[ "$(stat -f -c %T {{path}})" = xfs ] && rm -f {{path}}/{FILLED} && sync -f {{path}}'
+
+
+def must_say(kind: Kind) -> ConditionType | None:
+    """Return what the agent must say of a drive to which this happens."""
+    return {Kind.CLONE: ConditionType.MULTIPLE_MATCHES, Kind.FULL: ConditionType.FULL}.get(kind)
+
+
+async def break_disk(host: Host, action: Action) -> None:
+    """Let the fault begin.
+
+    Raises:
+        Occupied: The drive has not come back from an earlier fault, so that it cannot be filled.
+    """
+    disk = host.disks[action.drive]
+    ways: dict[Kind, Callable[[], Awaitable[None]]] = {
+        Kind.PULL: disk.pull,
+        Kind.FAIL: disk.fail,
+        Kind.FAIL_WRITES: disk.fail_writes,
+        Kind.FAIL_READS: lambda: _fail_reads(disk),
+        Kind.SLOW: lambda: disk.delay(action.amount),
+        Kind.HANG: disk.hang,
+        Kind.FULL: lambda: _fill(host, action),
+        Kind.CLONE: lambda: _plug_copy(host, action),
+    }
+    await ways[action.kind]()
+
+
+async def mend_disk(host: Host, action: Action) -> None:
+    """Let the fault end; may be repeated."""
+    disk = host.disks[action.drive]
+    ways: dict[Kind, Callable[[], Awaitable[object]]] = {
+        Kind.PULL: disk.put_back,
+        Kind.HANG: disk.resume,
+        Kind.GROW: disk.show_grown,
+        Kind.FULL: lambda: host.machine.hand.sh(_EMPTY.format(path=_place(host, action))),
+        Kind.CLONE: lambda: _unplug_copy(host),
+    }
+    await ways.get(action.kind, disk.heal)()
+
+
+async def check_copy(host: Host) -> str:
+    """Return where the copy is mounted, in whose mounts ever; empty if nowhere, as it must be."""
+    script = f'number=$(cat /sys/block/{host.spare.name}/dev); grep -s " $number " /proc/[0-9]*/mountinfo || true'
+    return await host.machine.hand.sh(script)
+
+
+def _place(host: Host, action: Action) -> str:
+    return f"{ROOT}/mnt/{host.drives[action.drive]}"
+
+
+async def _fill(host: Host, action: Action) -> None:
+    done = await host.machine.hand.attempt("sh", "-ec", _FILL.format(path=_place(host, action)), within=30)
+    if done.code == _NOT_MOUNTED:
+        raise Occupied("the drive is not mounted")
+    assert done.code == 0, done
+
+
+async def _fail_reads(disk: Disk) -> None:
+    """As :meth:`Disk.fail_reads`, in larger pieces: adding thousands of bad blocks takes a busy guest minutes."""
+    sectors = await disk.sectors()
+    await disk.table(f"0 {sectors} dust {disk.machine.disk_device(disk.index)} 0 {BAD_BLOCK}")
+    blocks = -(-sectors * 512 // BAD_BLOCK)
+    await disk.hand.sh(
+        f"for block in $(seq 0 {blocks - 1}); do dmsetup message {disk.mapped} 0 addbadblock $block; done 2>/dev/null;"
+        f"dmsetup message {disk.mapped} 0 enable"
+    )
+
+
+async def _plug_copy(host: Host, action: Action) -> None:
+    original, spare = host.disks[action.drive], host.spare
+    files = host.machine.disks
+    await asyncio.to_thread(_copy, files[original.index], files[spare.index])
+    spare.length = original.length
+    await spare.plug_in()
+
+
+async def _unplug_copy(host: Host) -> None:
+    if host.spare.name and await host.spare.is_in():
+        await host.spare.pull()
+    await host.spare.withdraw()
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Make ``target`` a copy, holes included; it stays the same file, which the guest has open."""
+    with source.open("rb") as old, target.open("r+b") as new:
+        size = os.fstat(old.fileno()).st_size
+        new.truncate(0)
+        new.truncate(size)
+        end = 0
+        while True:
+            try:
+                start = os.lseek(old.fileno(), end, os.SEEK_DATA)
+            except OSError:  # ENXIO: only a hole is left
+                return
+            end = os.lseek(old.fileno(), start, os.SEEK_HOLE)
+            os.lseek(new.fileno(), start, os.SEEK_SET)
+            while start < end:
+                start += os.sendfile(new.fileno(), old.fileno(), start, end - start)
