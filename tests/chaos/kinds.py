@@ -78,11 +78,11 @@ DRIVE_FAULTS: Final = {
     Kind.HANG: Window(5, 1, 12),
     Kind.FULL: Window(4, 2, 15),
     Kind.CLONE: Window(4, 1, 15),
-    Kind.GROW: Window(3, 0, 0),
-    Kind.REPAIR: Window(5, 0, 0),
+    Kind.GROW: Window(4, 0, 0),
+    Kind.REPAIR: Window(7, 0, 0),
 }
 SUSPENSIONS: Final = {
-    Kind.SUSPEND_DRIVE: Window(3, 2, 20),
+    Kind.SUSPEND_DRIVE: Window(5, 2, 20),
 }
 """Of drives, whatever else happens to these."""
 NODE_FAULTS: Final = {
