@@ -9,13 +9,14 @@ from typing import Final
 from chaos.kinds import Action, Kind
 from chaos.locks import Occupied
 from chaos.world import Host
-from directpv_common.messages import ConditionType
+from directpv_common.messages import ConditionType, HeldDrive
 from support.guest.disks import Disk
 from support.guest.node import ROOT
 
 BAD_BLOCK: Final = 8 * 1024 * 1024
 FILLED: Final = ".filled"
 """What takes the space of a full drive."""
+_FULL: Final = "No space left"
 _NOT_MOUNTED: Final = 9
 _FILL: Final = f"""
 cd {{path}} && [ "$(stat -f -c %T .)" = xfs ] || exit {_NOT_MOUNTED}
@@ -26,9 +27,16 @@ dd if=/dev/zero of={FILLED} bs=4k oflag=append conv=notrunc,fsync status=none 2>
 _EMPTY: Final = f'[ "$(stat -f -c %T {{path}})" = xfs ] && rm -f {{path}}/{FILLED} && sync -f {{path}}'
 
 
-def must_say(kind: Kind) -> ConditionType | None:
-    """Return what the agent must say of a drive to which this happens."""
-    return {Kind.CLONE: ConditionType.MULTIPLE_MATCHES, Kind.FULL: ConditionType.FULL}.get(kind)
+def must_be_told(kind: Kind) -> bool:
+    """Tell whether an agent must say that this happens to a drive, however short it is."""
+    return kind in (Kind.CLONE, Kind.FULL)
+
+
+def is_told(kind: Kind, held: HeldDrive) -> bool:
+    """Tell whether what an agent says of a drive says that this happens to it."""
+    if kind is Kind.CLONE:
+        return any(each.type is ConditionType.MULTIPLE_MATCHES for each in held.record.conditions)
+    return any(each.type is ConditionType.FULL or _FULL in each.message for each in held.record.conditions)
 
 
 async def break_disk(host: Host, action: Action) -> None:

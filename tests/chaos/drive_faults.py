@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
-from chaos.disk_faults import break_disk, check_copy, mend_disk, must_say
+from chaos.disk_faults import break_disk, check_copy, is_told, mend_disk, must_be_told
 from chaos.kinds import DRIVE_FAULTS, MIB, Action, Kind
 from chaos.locks import Occupied, take
 from chaos.model import Fault, History, until_told
@@ -29,6 +30,12 @@ class DriveFaults:
         host = self._world.hosts[action.node]
         disk, drive = host.disks[action.drive], host.drives[action.drive]
         await take(host.bays[action.drive])
+        if action.kind is Kind.CLONE:
+            try:
+                await take(host.spare_bay)
+            except BaseException:
+                host.bays[action.drive].release()
+                raise
         fault = self._history.begin(drive, action.kind, time.monotonic())
         try:
             async with host.cable:  # what breaks the drive is told over the network
@@ -41,17 +48,11 @@ class DriveFaults:
 
     async def _check(self, host: Host, action: Action, fault: Fault) -> None:
         """Look at what must be so, and said, at the end of the window."""
-        drive, condition = host.drives[action.drive], must_say(action.kind)
-        if condition is not None:
-            told = await until_told(
-                self._history,
-                drive,
-                lambda held: any(each.type is condition for each in held.record.conditions),
-                fault.since,
-                TOLD_SECONDS,
-            )
-            if told is None:
-                raise Bug(f"within {TOLD_SECONDS:g} s, {drive} was not said to be {condition}")
+        drive, kind = host.drives[action.drive], action.kind
+        if must_be_told(kind):
+            so = partial(is_told, kind)
+            if await until_told(self._history, drive, so, fault.since, TOLD_SECONDS) is None:
+                raise Bug(f"within {TOLD_SECONDS:g} s, its agent did not say what happens to {drive}: {kind}")
         if action.kind is Kind.CLONE:
             async with host.cable:
                 mounted = await check_copy(host)
@@ -77,6 +78,8 @@ class DriveFaults:
             if fault is not None:
                 fault.end(time.monotonic())
             host.bays[action.drive].release()
+            if action.kind is Kind.CLONE:
+                host.spare_bay.release()
 
     async def _grow(self, action: Action) -> str:
         """Let a disk grow: its drive is well all the time, so nothing may fail."""

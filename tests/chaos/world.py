@@ -56,6 +56,8 @@ class Host:
     """Held while it is out, while the machine has no power or boots, and by who must reach it to break something."""
     bays: list[asyncio.Lock] = field(default_factory=list)
     """One per disk: held while it is broken, or has no power."""
+    spare_bay: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a copy is plugged in."""
     logs: dict[str, str] = field(default_factory=dict)
 
     @property

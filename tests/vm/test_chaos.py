@@ -1,4 +1,7 @@
-"""A minute of chaos from fixed seeds: what was acknowledged holds. ``python -m chaos`` runs for longer."""
+"""A minute of chaos from a fixed seed, chosen for what it contains: what was acknowledged holds.
+
+``python -m chaos`` runs for longer.
+"""
 
 from pathlib import Path
 
@@ -12,7 +15,7 @@ SHAPE = Shape(seconds=75)
 pytestmark = pytest.mark.timeout(420)
 
 
-@pytest.mark.parametrize("seed", [54])
+@pytest.mark.parametrize("seed", [1336])
 async def test_after_chaos_everything_comes_to_order_and_nothing_acknowledged_is_lost(
     seed: int, directory: Path
 ) -> None:

@@ -130,7 +130,7 @@ class Disk:
         await self.hand.sh(
             f"""
             [ ! -d {self._backstore} ] || rmdir {self._backstore}
-            [ ! -e /dev/mapper/{self.mapped} ] || dmsetup remove --retry {self.mapped}
+            ! dmsetup info {self.mapped} >/dev/null 2>&1 || dmsetup remove --retry {self.mapped}
             """
         )
         self.name = ""
