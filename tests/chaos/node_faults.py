@@ -70,6 +70,7 @@ class NodeFaults:
             finally:
                 port.mend()
                 suffered.end(time.monotonic())
+            await host.reached()
         return "cable is back"
 
     async def _clock(self, action: Action) -> str:

@@ -21,6 +21,8 @@ END_SECONDS: Final = 120.0
 CALL_SECONDS: Final = 20.0
 PAUSE_SECONDS: Final = 1.0
 POD_SECONDS: Final = 30.0
+_HELD: Final = "in another mount namespace"
+"""Containers of other drives' volumes hold all mounts for a moment, while they begin."""
 
 
 class Repairing:
@@ -65,6 +67,8 @@ class Repairing:
             await self._operations.stop(volume, POD_SECONDS)
         since = time.monotonic()
         status, refused = await self._repaired(host, drive, patient=True)
+        while status is not None and _HELD in status.message and time.monotonic() - since < ASK_SECONDS:
+            status, refused = await self._repaired(host, drive, patient=True)
         calm = quiet and self._history.well(drive, since, (Kind.REPAIR, Kind.STOP))
         calm = calm and self._history.well(agent_of(host.name), since)
         if status is None:

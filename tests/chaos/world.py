@@ -5,6 +5,7 @@ import contextlib
 import json
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,18 @@ class Host:
     def name(self) -> str:
         """Name of the node."""
         return self.node.name
+
+    async def reached(self) -> None:
+        """Wait until a machine whose cable is back can be reached: for a moment, this kernel takes it for away."""
+        deadline = time.monotonic() + FETCH_SECONDS
+        while True:
+            with contextlib.suppress(*BROKEN):
+                async with asyncio.timeout(FETCH_SECONDS):
+                    await self.machine.hand.run("true")
+                    return
+            if time.monotonic() > deadline:
+                return
+            await asyncio.sleep(0.2)
 
     async def keep_logs(self) -> None:
         """Take the logs out of the guest, which forgets them without power."""
