@@ -31,6 +31,8 @@ class Volume:
     name: str
     capacity: int
     """The one that was acknowledged last."""
+    first: int = 0
+    """The one that was acknowledged first, which its pods bring with them."""
     wanted: int = 0
     """The one that was asked for last: after an unanswered call, either may hold."""
     node: str = ""
@@ -83,8 +85,8 @@ class Volume:
         """Note that what only the registry knew of it is lost."""
         if self.created and not self.on_drive:
             self.unsure = True
-        elif self.created:
-            self.capacity = min(self.capacity, self.on_drive)
+        if self.created:
+            self.capacity = min(self.capacity, self.on_drive or self.first)
         self.may_return = self.may_return or (self.delete_asked and not self.purged)
         self.twice = self.twice or (self.asked < float("inf") and not self.created)
 

@@ -116,6 +116,7 @@ class Operations:
                 made = (await client.controller.CreateVolume(creation(volume.name, volume.capacity))).volume
             volume.context = dict(made.volume_context)
             volume.drive, volume.capacity = volume.context[DRIVE], made.capacity_bytes
+            volume.first = made.capacity_bytes
             volume.node = next(host.name for host in self._world.hosts if volume.drive in host.drives)
             volume.created, volume.unsure, volume.made = True, volume.twice, time.monotonic()
 

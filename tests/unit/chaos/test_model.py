@@ -87,7 +87,10 @@ def test_a_volume_that_only_a_registry_knew_is_unsure_when_that_is_lost_until_it
 
 
 def test_a_size_that_only_a_registry_knew_is_lost_with_it_and_one_that_the_drive_knew_is_not() -> None:
-    volume = Volume("pvc-1", 24 * MIB, created=True)
+    volume = Volume("pvc-1", 24 * MIB, created=True, first=16 * MIB)
+    volume.registry_lost()
+    assert volume.capacity == 16 * MIB
+    volume.capacity = 24 * MIB
     volume.seen(drive(("pvc-1", 16 * MIB)), 10)
     volume.registry_lost()
     assert volume.capacity == 16 * MIB
