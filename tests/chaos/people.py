@@ -136,7 +136,14 @@ class People:
     async def _until_so(
         self, endpoint: Any, request: Any, drive: str, so: Callable[[HeldDrive], bool], within: float
     ) -> float | None:
-        """Order it until the drive's node says that it is so; return when it did, None if it did not in time."""
+        """Order it until the drive's node says that it is so; return when it did, None if it did not in time.
+
+        What is said of a drive that cannot be read is not on it yet: another registry would not hear of it.
+        """
+
+        def kept(held: HeldDrive) -> bool:
+            return held.readable and so(held)
+
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             asked = time.monotonic()
@@ -145,6 +152,6 @@ class People:
             except (DirectPVError, TimeoutError):
                 await asyncio.sleep(PAUSE_SECONDS)
             else:
-                if (when := await until_told(self._history, drive, so, asked, TOLD_SECONDS)) is not None:
+                if (when := await until_told(self._history, drive, kept, asked, TOLD_SECONDS)) is not None:
                     return when
         return None
