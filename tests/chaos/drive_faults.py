@@ -36,22 +36,27 @@ class DriveFaults:
             except BaseException:
                 host.bays[action.drive].release()
                 raise
-        fault = self._history.begin(drive, action.kind, time.monotonic())
+        since = time.monotonic()
+        fault = None if self._costs_nothing(drive, action.kind) else self._history.begin(drive, action.kind, since)
         try:
             async with host.cable:  # what breaks the drive is told over the network
                 await break_disk(host, action)
             await asyncio.sleep(action.seconds)
-            await self._check(host, action, fault)
+            await self._check(host, action, since)
         finally:
             await self._mended(host, action, fault)
         return f"{drive} as {disk.name} again"
 
-    async def _check(self, host: Host, action: Action, fault: Fault) -> None:
+    def _costs_nothing(self, drive: str, kind: Kind) -> bool:
+        """Tell whether uses of a drive go on as if nothing happened to it: what is mounted needs no second device."""
+        return kind is Kind.CLONE and self._history.said_for(drive, well=True) > 0
+
+    async def _check(self, host: Host, action: Action, since: float) -> None:
         """Look at what must be so, and said, at the end of the window."""
         drive, kind = host.drives[action.drive], action.kind
         if must_be_told(kind):
             so = partial(is_told, kind)
-            if await until_told(self._history, drive, so, fault.since, TOLD_SECONDS) is None:
+            if await until_told(self._history, drive, so, since, TOLD_SECONDS) is None:
                 raise Bug(f"within {TOLD_SECONDS:g} s, its agent did not say what happens to {drive}: {kind}")
         if action.kind is Kind.CLONE:
             async with host.cable:
@@ -59,7 +64,7 @@ class DriveFaults:
             if mounted:
                 raise Bug(f"the copy of {drive} is mounted: {mounted}")
 
-    async def _mended(self, host: Host, action: Action, fault: Fault) -> None:
+    async def _mended(self, host: Host, action: Action, fault: Fault | None) -> None:
         """Mend the drive, whatever happens to this task meanwhile."""
         await asyncio.shield(asyncio.ensure_future(self._mend(host, action, fault)))
 
