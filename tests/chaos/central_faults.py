@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from chaos.kinds import Action, Kind
-from chaos.model import History, Volume
+from chaos.model import BUS, History, Volume
 from chaos.world import CONTROLLERS, World
 
 
@@ -45,6 +45,7 @@ class CentralFaults:
 
     async def _kill_bus(self, action: Action) -> str:
         async with self._bus:
+            fault = self._history.begin(BUS, action.kind, time.monotonic())
             await asyncio.to_thread(self._world.nats.kill)
             if action.kind is Kind.LOSE_BUS:
                 await asyncio.to_thread(self._world.nats.lose_store)
@@ -52,6 +53,7 @@ class CentralFaults:
                 await asyncio.sleep(action.seconds)
             finally:
                 self._world.nats.start()
+                fault.end(time.monotonic())
         return "the bus is back"
 
     async def _lose_registry(self, action: Action) -> str:

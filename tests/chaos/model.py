@@ -183,13 +183,17 @@ async def until_told(
     return None
 
 
+BUS: Final = "bus"
+"""Name under which faults of the bus stand in the history."""
+
+
 def suspension(what: str) -> str:
     """Return the name under which suspensions of a volume or a drive stand in the history."""
     return f"suspension of {what}"
 
 
 def agent_of(node: str) -> str:
-    """Return the name under which the death of a node's agent and of its connection stand in the history."""
+    """Return the name under which the death of a node's agent, gateway and connection stand in the history."""
     return f"agent of {node}"
 
 

@@ -52,11 +52,12 @@ class NodeFaults:
     async def _kill_gateway(self, action: Action) -> str:
         host = self._world.hosts[action.node]
         async with host.programs:
-            async with host.cable:
-                await host.node.end(GATEWAY)
-            await asyncio.sleep(action.seconds)
-            async with host.cable:
-                await host.node.start_gateway()
+            with self._suffering(Kind.KILL_GATEWAY, agent_of(host.name)):
+                async with host.cable:
+                    await host.node.end(GATEWAY)
+                await asyncio.sleep(action.seconds)
+                async with host.cable:
+                    await host.node.start_gateway()
         return "serves again"
 
     async def _cut(self, action: Action) -> str:
