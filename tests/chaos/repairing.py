@@ -44,7 +44,7 @@ class Repairing:
                     await held.enter_async_context(self._operations.alone(volume))
                 used = [volume for volume in volumes if volume.in_use and volume.exists]
                 try:
-                    return await self._unused(host, drive, used)
+                    return await self._unused(host, drive, volumes)
                 finally:
                     for volume in used:
                         with contextlib.suppress(NotAnswered, Bug, *FAILED):
@@ -61,10 +61,13 @@ class Repairing:
             raise Bug(f"{drive} was repaired though it is in use by {', '.join(still)}: {status}")
         return f"{status.outcome}: {status.message}"
 
-    async def _unused(self, host: Host, drive: str, used: list[Volume]) -> str:
+    async def _unused(self, host: Host, drive: str, volumes: list[Volume]) -> str:
         quiet = self._history.said_for(drive, well=True) >= QUIET_SECONDS
-        for volume in used:
-            await self._operations.stop(volume, POD_SECONDS)
+        for volume in volumes:
+            if volume.in_use and volume.exists:
+                await self._operations.stop(volume, POD_SECONDS)
+            await self._operations.end_container(volume)  # one that could not be ended holds the drive still
+        quiet = quiet and not any(volume.container for volume in volumes)
         since = time.monotonic()
         status, refused = await self._repaired(host, drive, patient=True)
         while status is not None and _HELD in status.message and time.monotonic() - since < ASK_SECONDS:
