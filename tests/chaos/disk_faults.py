@@ -16,7 +16,6 @@ from support.guest.node import ROOT
 BAD_BLOCK: Final = 8 * 1024 * 1024
 FILLED: Final = ".filled"
 """What takes the space of a full drive."""
-_FULL: Final = "No space left"
 _COPIED: Final = frozenset({ConditionType.MULTIPLE_MATCHES, ConditionType.DUPLICATE})
 """An error, or a warning of a drive that is mounted and stays in use."""
 _NOT_MOUNTED: Final = 9
@@ -36,9 +35,8 @@ def must_be_told(kind: Kind) -> bool:
 
 def is_told(kind: Kind, held: HeldDrive) -> bool:
     """Tell whether what an agent says of a drive says that this happens to it."""
-    if kind is Kind.CLONE:
-        return any(each.type in _COPIED for each in held.record.conditions)
-    return any(each.type is ConditionType.FULL or _FULL in each.message for each in held.record.conditions)
+    wanted = _COPIED if kind is Kind.CLONE else {ConditionType.FULL}
+    return any(each.type in wanted for each in held.record.conditions)
 
 
 async def break_disk(host: Host, action: Action) -> None:
