@@ -19,10 +19,14 @@ FILLED: Final = ".filled"
 _COPIED: Final = frozenset({ConditionType.MULTIPLE_MATCHES, ConditionType.DUPLICATE})
 """An error, or a warning of a drive that is mounted and stays in use."""
 _NOT_MOUNTED: Final = 9
+_TOO_LATE: Final = -1
+FILL_SECONDS: Final = 60.0
 _FILL: Final = f"""
 cd {{path}} && [ "$(stat -f -c %T .)" = xfs ] || exit {_NOT_MOUNTED}
-size=$(($(stat -f -c '%a * %S' .)))
-until fallocate -l $size {FILLED} 2>/dev/null || [ $size -lt 65536 ]; do size=$((size / 100 * 99)); done
+size=$(($(stat -f -c '%a * %S' .))) have=0
+while [ $size -ge 65536 ]; do
+    if fallocate -o $have -l $size {FILLED} 2>/dev/null; then have=$((have + size)); else size=$((size / 2)); fi
+done
 dd if=/dev/zero of={FILLED} bs=4k oflag=append conv=notrunc,fsync status=none 2>/dev/null || true
 """
 _EMPTY: Final = f'[ "$(stat -f -c %T {{path}})" = xfs ] && rm -f {{path}}/{FILLED} && sync -f {{path}}'
@@ -43,7 +47,7 @@ async def break_disk(host: Host, action: Action) -> None:
     """Let the fault begin.
 
     Raises:
-        Occupied: The drive has not come back from an earlier fault, so that it cannot be filled.
+        Occupied: The drive has not come back from an earlier fault, or is too slow, so that it cannot be filled.
     """
     disk = host.disks[action.drive]
     ways: dict[Kind, Callable[[], Awaitable[None]]] = {
@@ -83,9 +87,9 @@ def _place(host: Host, action: Action) -> str:
 
 
 async def _fill(host: Host, action: Action) -> None:
-    done = await host.machine.hand.attempt("sh", "-ec", _FILL.format(path=_place(host, action)), within=30)
-    if done.code == _NOT_MOUNTED:
-        raise Occupied("the drive is not mounted")
+    done = await host.machine.hand.attempt("sh", "-ec", _FILL.format(path=_place(host, action)), within=FILL_SECONDS)
+    if done.code in (_NOT_MOUNTED, _TOO_LATE):
+        raise Occupied("the drive is not mounted, or too slow to be filled")
     assert done.code == 0, done
 
 
