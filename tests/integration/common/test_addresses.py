@@ -39,11 +39,11 @@ CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.ar
 
 
 class Pod:
-    """A network namespace with one kind of addresses, as a pod has; nothing leads out of it."""
+    """Networks with one kind of addresses, as a pod has; nothing leads out of it, and mounts end with it."""
 
     def __init__(self, setup: str) -> None:
         script = f"{{ ip link set lo up; {setup}; }} >&2 && echo ready && exec sleep 600"
-        self.first = subprocess.Popen(["unshare", "--net", "sh", "-ec", script], stdout=subprocess.PIPE)
+        self.first = subprocess.Popen(["unshare", "--net", "--mount", "sh", "-ec", script], stdout=subprocess.PIPE)
         self.running = [self.first]
         assert self.first.stdout is not None
         if self.first.stdout.readline() != b"ready\n":
@@ -52,7 +52,7 @@ class Pod:
 
     @property
     def enter(self) -> list[str]:
-        return ["nsenter", f"--net=/proc/{self.first.pid}/ns/net"]
+        return ["nsenter", f"--net=/proc/{self.first.pid}/ns/net", f"--mount=/proc/{self.first.pid}/ns/mnt"]
 
     def start(self, *command: str, log: Path) -> None:
         with log.open("ab") as sink:
