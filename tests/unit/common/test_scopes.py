@@ -1,6 +1,7 @@
 """Timeouts and task groups, in the order in which services use them."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -71,3 +72,71 @@ async def test_a_timeout_within_another_is_the_one_that_ran_out() -> None:
             async with timeout(0.001):
                 await asyncio.sleep(60)
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("block", [0, 60], ids=["block is over", "block runs"])
+async def test_a_cancellation_that_comes_while_children_fail_ends_who_goes_on_after_the_failure(block: float) -> None:
+    async def closes_badly() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            if not failures:
+                raise KeyError("fault")
+
+    failures = 0
+
+    async def goes_on() -> None:
+        nonlocal failures
+        while True:
+            try:
+                async with task_group() as group:
+                    group.create_task(closes_badly())
+                    await asyncio.sleep(block)
+            except* KeyError:
+                failures += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(goes_on())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=5)
+    try:
+        assert done
+        assert (task.cancelled(), failures) == (True, 1)
+    finally:
+        task.cancel()
+
+
+async def test_a_cancellation_that_comes_after_a_child_has_failed_is_kept_beside_the_groups_own() -> None:
+    failed, closing = asyncio.Event(), asyncio.Event()
+
+    async def fails() -> None:
+        failed.set()
+        raise KeyError("fault")
+
+    async def closes_slowly() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await closing.wait()
+
+    async def goes_on() -> None:
+        with contextlib.suppress(ExceptionGroup):
+            async with task_group() as group:
+                group.create_task(closes_slowly())
+                await asyncio.sleep(0)
+                group.create_task(fails())
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(goes_on())
+    await failed.wait()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    closing.set()
+    done, _ = await asyncio.wait({task}, timeout=5)
+    task.cancel()
+    assert done
+    assert task.cancelled()

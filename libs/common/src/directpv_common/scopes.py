@@ -7,6 +7,7 @@ block is over already leaves such a mark behind for good. Source: CPython issues
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 from types import TracebackType
 
@@ -41,17 +42,32 @@ def timeout(seconds: float | None) -> _Timeout:
 async def task_group(group: _Group | None = None) -> AsyncIterator[_Group]:
     """Run the block as ``asyncio.TaskGroup`` does, and leave no mark of it on the task that runs the block.
 
+    A cancellation from outside that comes while children fail is not lost, as it is up to Python 3.12: whoever goes on
+    after the failure is cancelled at his next wait.
+
     Args:
         group: One that was made before, for others to start tasks in.
     """
-    before = _marks()
+    before, asked = _marks(), False
+    made = group or _Group()
     try:
-        async with group or _Group() as running:
-            yield running
+        async with made as running:
+            try:
+                yield running
+            finally:
+                asked = _has_asked(made)
     except BaseExceptionGroup:
+        if _has_asked(made) and not asked and _marks() > before and sys.version_info < (3, 13):
+            _current().uncancel()  # the group's own: it asked after its block was over
         if _marks() > before:
             _current().uncancel()
+            _current().cancel()
         raise
+
+
+def _has_asked(group: _Group) -> bool:
+    """Tell whether the group has cancelled the task that runs its block; CPython keeps that to itself."""
+    return bool(getattr(group, "_parent_cancel_requested", False))
 
 
 def _current() -> "asyncio.Task[object]":
