@@ -1,7 +1,10 @@
 """Mounts of volumes that nobody unpublished and that are gone all the same: put back, and told.
 
 Somebody unmounted them on the node. A container that starts then would write to the disk of the host. What should be
-mounted is what operations did since, and what was mounted when the drive was taken over.
+mounted is what operations did since, and what was mounted at kubelet's paths when the drive was taken over.
+
+Who unmounts may go on to remove the directory, with what is in it. So mounts that others made are not put back, nor is
+the target of a pod of which nothing runs: that is how people clear away what a kubelet left behind.
 """
 
 import asyncio
@@ -14,10 +17,11 @@ from directpv_common.context import detached
 from directpv_common.errors import DirectPVError
 from directpv_common.scopes import timeout
 from directpv_nodeagent.drives.drives import Drives
+from directpv_nodeagent.drives.turns import Turn
 from directpv_nodeagent.layout.core.held import Drive, DriveView
 from directpv_nodeagent.layout.core.places import use_without
 from directpv_nodeagent.layout.volume_dirs import drive_of
-from directpv_nodeagent.linux import glance, mounts
+from directpv_nodeagent.linux import glance, mounts, pods
 from directpv_nodeagent.linux.core.mountinfo import MountTable
 
 log = logging.getLogger(__name__)
@@ -50,19 +54,13 @@ class MissingMounts:
             async with contextlib.AsyncExitStack() as stack:
                 async with timeout(TURN_SECONDS):
                     turn = await stack.enter_async_context(self._drives.renewal.turns.take(name, kind="renewal"))
-                use, view, flags = drive.use(name), drive.view, drive.flags.get(path, frozenset())
+                use, flags = drive.use(name), drive.flags.get(path)
                 if path not in (use.staged, *use.published) or drive.trouble():
                     return  # an operation has taken it away meanwhile, or all mounts are renewed anyway
-                try:
-                    done = await turn.run(
-                        view.fsuuid, lambda: _put_back(view, name, path, flags), WORK_SECONDS, f"putting back {path}"
-                    )
-                except (DirectPVError, OSError) as error:
-                    self._tell(drive, name, path, f"it could not be put back: {error}")
-                else:
-                    if done:
-                        self._tell(drive, name, path, "it was put back")
-                        return
+                if flags is None:
+                    log.info("mount that others made is gone", extra={"path": path, "volume": name})
+                elif await self._is_back(turn, drive, name, path, flags):
+                    return
                 drive.flags.pop(path, None)
                 if drive.set_use(name, use_without(drive.use(name), path)):
                     self._drives.on_change()
@@ -71,20 +69,36 @@ class MissingMounts:
         except DirectPVError as error:
             log.warning("missing mount left for now", extra={"path": path, "volume": name, "error": str(error)})
 
+    async def _is_back(self, turn: Turn, drive: Drive, name: str, path: str, flags: frozenset[str]) -> bool:
+        """Put one back, tell what came of it, and tell whether the volume is mounted there."""
+        view = drive.view
+        try:
+            done = await turn.run(
+                view.fsuuid, lambda: _put_back(view, name, path, flags), WORK_SECONDS, f"putting back {path}"
+            )
+        except (DirectPVError, OSError) as error:
+            self._tell(drive, name, path, f"it could not be put back: {error}")
+            return False
+        if done is not None:
+            self._tell(drive, name, path, "it was put back" if done else "nothing of its pod runs, so it stays away")
+        return bool(done)
+
     def _tell(self, drive: Drive, name: str, path: str, outcome: str) -> None:
         cause = f"somebody unmounted it at {path}; {outcome}"
         log.warning("volume was unmounted by others", extra={"volume": name, "path": path, "outcome": outcome})
         self._drives.emit("volume", "unmounted", name, drive=drive.fsuuid, path=path, cause=cause)
 
 
-def _put_back(view: DriveView, name: str, path: str, flags: frozenset[str]) -> bool:
+def _put_back(view: DriveView, name: str, path: str, flags: frozenset[str]) -> bool | None:
     """Mount a volume again at a path where nothing is mounted; tell whether it is there now.
 
-    Not if the place is gone, or shows something else.
+    Not if nothing of its pod runs. None: the place is gone, or shows something else.
     """
     if glance.device_at(path):
-        return glance.device_at(path) == view.device
+        return glance.device_at(path) == view.device or None
     if not os.path.isdir(path):
+        return None
+    if not pods.may_run(path):
         return False
     with drive_of(view) as drive, drive.volume(name) as directory:
         mounts.bind(directory, path, flags)

@@ -22,8 +22,8 @@ from directpv_nodeagent.drives.growth import Growth
 from directpv_nodeagent.drives.inspection import NotOurs
 from directpv_nodeagent.drives.missing import MissingMounts
 from directpv_nodeagent.layout.core.held import Drive, DriveView
-from directpv_nodeagent.layout.core.places import use_of, use_with
-from directpv_nodeagent.linux.core.mountinfo import MOUNT_FLAGS, Mount, MountTable
+from directpv_nodeagent.layout.core.places import flags_of_kubelets, use_of, use_with
+from directpv_nodeagent.linux.core.mountinfo import Mount, MountTable
 from directpv_nodeagent.linux.core.own_faults import is_own
 from directpv_nodeagent.linux.executor_job import Queued
 from directpv_nodeagent.linux.mounts import own_mounts
@@ -282,7 +282,7 @@ def _note_uses(drive: Drive, table: MountTable) -> bool:
     for mount in table.of(drive.view.device):
         mounted.setdefault(mount.root.lstrip("/"), []).append(mount)
     for name in drive.volumes.keys() & mounted.keys():
-        drive.flags |= {mount.path: mount.flags.intersection(MOUNT_FLAGS) for mount in mounted[name]}
+        drive.flags |= flags_of_kubelets(mounted[name])
         known = drive.use(name)
         paths = {mount.path for mount in mounted[name]}
         if not paths <= {known.staged, *known.published}:

@@ -16,7 +16,7 @@ from directpv_nodeagent.layout import marks, volume_dirs
 from directpv_nodeagent.layout.ballast import FULL
 from directpv_nodeagent.layout.core.held import Contents, DriveView
 from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, META_DIR, Mark
-from directpv_nodeagent.layout.core.places import use_of
+from directpv_nodeagent.layout.core.places import flags_of_kubelets, use_of
 from directpv_nodeagent.layout.drive_dir import DriveDir
 from directpv_nodeagent.linux import files, quota
 from directpv_nodeagent.linux.core.mountinfo import MountTable
@@ -72,6 +72,7 @@ def read_contents(
         volumes=volumes,
         projects=projects,
         uses=uses_in(table, view, volumes, staging),
+        flags=flags_of_kubelets(mount for mount in table.of(view.device) if mount.root.lstrip("/") in volumes),
         strays=marks.read(drive, Mark.STRAY),
         purging={name: _limit(view, drive, projects.get(f"{name}{DELETED_SUFFIX}", 0)) for name in remains},
     )

@@ -71,6 +71,8 @@ class Contents:
     """Volumes whose remains wait to be purged, with the bytes that they may still take."""
     strays: dict[str, str] = field(default_factory=dict)
     """Copies of volumes that the leader said are on another drive, with that drive."""
+    flags: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Flags of the mounts of volumes that kubelet asked for, by path."""
 
 
 class Drive:
@@ -96,7 +98,8 @@ class Drive:
         """Where volumes were staged by this run: the mount table alone does not tell staging from publishing."""
         self._strays: dict[str, str] = {}
         self.flags: dict[str, frozenset[str]] = {}
-        """Flags of each mount of a volume, by path: to put one back that others took away."""
+        """Flags of each mount that kubelet or this run's operations made, by path: to put one back that others took
+        away. Of others' mounts they may dispose."""
         self.take(contents)
 
     def take(self, contents: Contents) -> None:
@@ -109,6 +112,7 @@ class Drive:
         self._purging = dict(contents.purging)
         self._strays = dict(contents.strays)
         self.projects = dict(contents.projects)
+        self.flags |= contents.flags
         self.generation += 1
 
     # ---- reading ------------------------------------------------------------------------------------------------

@@ -1,10 +1,14 @@
 """Where volumes are in the mount table. Reads it, and changes nothing."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from directpv_common.messages import VolumeUse
-from directpv_nodeagent.linux.core.mountinfo import Mount, MountTable
+from directpv_nodeagent.linux.core.mountinfo import MOUNT_FLAGS, Mount, MountTable
+
+_KUBELETS: Final = re.compile(r"/(globalmount|volumes/kubernetes\.io~csi/[^/]+/mount)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,16 @@ def use_without(use: VolumeUse, path: str) -> VolumeUse:
     """Return the use of a volume that is not mounted at ``path`` any more."""
     staged = "" if use.staged == path else use.staged
     return VolumeUse(staged=staged, published=tuple(other for other in use.published if other != path))
+
+
+def is_kubelets(path: str) -> bool:
+    """Tell whether ``path`` is a staging or target path as kubelet makes them; source: kubelet, ``pkg/volume/csi``."""
+    return _KUBELETS.search(path) is not None
+
+
+def flags_of_kubelets(mounts: Iterable[Mount]) -> dict[str, frozenset[str]]:
+    """Return the flags of those of ``mounts`` that are at kubelet's paths, by path: other mounts may be anybody's."""
+    return {m.path: m.flags.intersection(MOUNT_FLAGS) for m in mounts if is_kubelets(m.path)}
 
 
 def mounted_at(table: MountTable, place: Place) -> list[str]:
