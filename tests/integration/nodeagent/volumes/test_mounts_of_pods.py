@@ -143,11 +143,14 @@ async def test_a_file_of_a_volume_that_kubelet_has_mounted_is_renewed_like_all_o
     assert not agent.log_text().count("not renewed")
 
 
-@pytest.mark.parametrize("what", ["pvc-0.deleted", ".directpv/.ballast", ".directpv/held"])
+@pytest.mark.parametrize(
+    "what", ["pvc-0.deleted", ".directpv/.ballast", ".directpv/held", ".directpv/volumes/pvc-2.json"]
+)
 async def test_what_cannot_be_read_beside_the_volumes_costs_none_of_them(
     agent: AgentProcess, device: str, drive: str, client: Client, pods: Path, what: str
 ) -> None:
-    await client.make_volume(drive, "pvc-1")
+    for name in ("pvc-1", "pvc-2"):
+        await client.make_volume(drive, name)
     root = agent.root / "mnt" / drive
     if not (root / what).exists():
         (root / what).mkdir()

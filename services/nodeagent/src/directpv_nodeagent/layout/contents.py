@@ -1,12 +1,10 @@
 """Reads all that is on a mounted drive, and puts right what a crash, or upstream, left undone. Blocks."""
 
 import contextlib
-import errno
 import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 from directpv_common.clock import now_rfc3339
 from directpv_common.errors import DriveFault
@@ -17,14 +15,11 @@ from directpv_nodeagent.layout.ballast import FULL
 from directpv_nodeagent.layout.core.held import Contents, DriveView
 from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, META_DIR, Mark
 from directpv_nodeagent.layout.core.places import flags_of_kubelets, use_of
-from directpv_nodeagent.layout.drive_dir import DriveDir
+from directpv_nodeagent.layout.drive_dir import SHORTAGES, DriveDir
 from directpv_nodeagent.linux import files, quota
 from directpv_nodeagent.linux.core.mountinfo import MountTable
 
 log = logging.getLogger(__name__)
-
-_OTHERS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""Not what a damaged directory says."""
 
 
 def read_contents(
@@ -127,7 +122,7 @@ def alone(drive: DriveDir, name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, DriveFault) as error:
-        if isinstance(error, OSError) and error.errno in _OTHERS:
+        if isinstance(error, OSError) and error.errno in SHORTAGES:
             raise
         os.fstat(drive.root)  # raises if the file system was shut down
         log.warning("directory cannot be read", extra={"drive": drive.fsuuid, "directory": name, "error": str(error)})

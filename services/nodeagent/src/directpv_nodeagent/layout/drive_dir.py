@@ -27,6 +27,8 @@ _META_MODE: Final = 0o750
 _FILE_MODE: Final = 0o640
 _VOLUME_MODE: Final = 0o755
 _RETIRE_TRIES: Final = 3
+SHORTAGES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Not what a damaged file or directory says."""
 
 
 class DriveDir:
@@ -133,6 +135,12 @@ class DriveDir:
             record = None if data is None else decode(data, VolumeRecord)
         except InvalidRequest as error:
             log.error("record unreadable", extra={"drive": self.fsuuid, "volume": name, "error": error.message})
+            return None
+        except OSError as error:
+            if error.errno in SHORTAGES:
+                raise
+            os.fstat(self.root)  # raises if it is the drive that failed
+            log.error("record unreadable", extra={"drive": self.fsuuid, "volume": name, "error": str(error)})
             return None
         if record is not None and (record.name, record.fsuuid) != (name, self.fsuuid):
             log.error("record of another volume", extra={"drive": self.fsuuid, "volume": name, "names": record.name})
