@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -625,3 +626,21 @@ async def test_what_people_decide_about_a_drive_is_kept_on_it(
     record = (await client.drive_when(drive, lambda held: held.readable, "drive is back")).record
     assert (record.unschedulable, record.access_tier, record.labels) == (True, "Hot", {"example.com/rack": "7"})
     assert (record.total, record.overhead) == (held.total, held.overhead)
+
+
+async def test_a_purge_goes_on_when_its_drive_can_be_written_again(
+    agent: AgentProcess, drive: str, client: Client
+) -> None:
+    await client.make_volume(drive, "pvc-1")
+    root = path_of(agent, drive)
+    (root / "pvc-1/data").write_bytes(b"x" * MIB)
+    with (root / "pvc-1/data").open("rb"):
+        await client.remove(drive, "pvc-1")
+        await client.drive_when(drive, lambda held: held.purging == ("pvc-1",), "its space is kept")
+        run("mount", "-o", "remount,bind,ro", str(root))
+        await client.drive_when(drive, lambda held: held.record.status == "Error", "it cannot be written")
+        await eventually(partial(_logged, agent, "purge paused"), "nobody waits for the drive")
+    run("mount", "-o", "remount,bind,rw", str(root))
+    await client.drive_when(drive, is_ready, "it can be written again")
+
+    await client.drive_when(drive, lambda held: not held.purging, "its data is gone")

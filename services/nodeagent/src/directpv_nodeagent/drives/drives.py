@@ -61,7 +61,7 @@ class Drives:
         self.on_doubt: Callable[[], None] = lambda: None
         """Called when something is wrong with a drive, and nobody knows yet what."""
         self.on_take_over: Callable[[Drive], None] = lambda drive: None
-        """Called after a drive was mounted and read."""
+        """Called after a drive was mounted and read, and when it is well again without that."""
         self.busy_devices: Counter[str] = Counter()
         """Devices that are being formatted, by kernel name: a scan leaves them alone."""
         self._device_locks: dict[str, asyncio.Lock] = {}
@@ -271,6 +271,8 @@ class Drives:
                 "drive", kind, fsuuid, device=drive.record.device, status=str(outcome.status), cause=message,
                 **({"advice": advice} if advice else {}),
             )  # fmt: skip
+            if kind == "ready":
+                self.on_take_over(drive)
         if news:
             self.on_change()
 

@@ -66,6 +66,8 @@ class Purging:
             except DirectPVError as error:
                 log.warning("purge failed", extra={"volume": name, "drive": drive.fsuuid, "error": error.message})
                 await asyncio.sleep(RETRY_SECONDS)
+        if name in drive.purging:
+            log.info("purge paused", extra={"volume": name, "drive": drive.fsuuid, "cause": drive.trouble()})
 
     async def _purge_once(self, drive: Drive, name: str) -> bool:
         """Delete for a while; tell whether nothing is left."""
