@@ -3,13 +3,16 @@
 import asyncio
 import time
 
-from directpv_common.messages import DriveStatus, VolumeRecord
+from directpv_common.api import Node
+from directpv_common.messages import DriveStatus, StatVolume, VolumeRecord
 from support.guest.disks import Disk
 from support.guest.lab import Lab, Tap
-from support.guest.node import Pod
+from support.guest.node import ROOT, Pod
 from support.node_client import MIB
 
 ROUNDS = 20
+CALLS = 6
+"""More than a drive has threads."""
 
 
 async def round_trip(pod: Pod) -> float:
@@ -65,3 +68,38 @@ async def test_a_new_disk_is_seen_while_another_one_hangs(lab: Lab, tap: Tap) ->
     await tap.one("device.added", name, within=10)
     assert (await node.client.make_drive(name)) in {d.record.fsuuid for d in (await node.client.inventory()).drives}
     await first.resume()
+
+
+async def test_what_is_asked_of_a_hung_drive_keeps_neither_its_pods_from_leaving_nor_others_from_an_answer(
+    lab: Lab,
+) -> None:
+    node, disks, drives = await lab.node_with_drives(drives=2, **{"scan-interval": 600})
+    idle = [f"pvc-idle-{index}" for index in range(CALLS)]
+    for name in idle:
+        await node.client.make_volume(drives[0], name)
+    pods = []
+    for index, drive in enumerate(drives):
+        await node.client.make_volume(drive, f"pvc-{index}")
+        pods.append(Pod(node, f"pvc-{index}"))
+        await pods[index].start()
+    await node.hand.sh(f"fsfreeze -f {ROOT}/mnt/{drives[0]}; fsfreeze -u {ROOT}/mnt/{drives[0]}")  # nothing is dirty
+    await node.hand.sh("for i in $(seq 12); do echo 3 > /proc/sys/vm/drop_caches; done")  # nor kept beside the disk
+
+    await disks[0].hang()
+    asked = [
+        asyncio.create_task(call)
+        for name in idle
+        for call in (
+            node.client.ask(Node.VOLUME_STATS, StatVolume(name=name, volume_path=f"/tmp/{name}")),
+            node.client.unpublish(name, f"/tmp/{name}"),
+        )
+    ]
+    _, waiting = await asyncio.wait(asked, timeout=3)
+    try:
+        began = time.perf_counter()
+        assert not (await pods[1].stats()).abnormal
+        await pods[0].stop()
+        print(f"{len(waiting)} calls wait; statistics, and a pod that leaves: {time.perf_counter() - began:.1f} s")
+    finally:
+        await disks[0].resume()
+        await asyncio.gather(*asked, return_exceptions=True)

@@ -245,9 +245,10 @@ def take_away(leaving: Leaving) -> Outcome:
     name, field, view = leaving.name, leaving.field, leaving.view
     path = safe_path(leaving.root, leaving.path, field)
     with about(field):
-        was_mounted = view is not None and glance.shows(path, _shown(view, name))
-        if was_mounted:
+        was_mounted = False
+        if view is not None and not glance.is_bare(path) and glance.shows(path, _shown(view, name)):
             mounts.unmount(path)
+            was_mounted = True
         if not glance.is_bare(path):
             more = mounts.unmount_all(path, lambda mount: decisions.is_mount_of(mount, name, leaving.stand_in), field)
             was_mounted = was_mounted or more
@@ -263,14 +264,16 @@ def check_mounted(view: DriveView, name: str, path: str, stand_in: str) -> None:
         NotFound: It is not.
     """
     path, place = safe_path(view.root, path, VOLUME), view.place(name)
-    table = glance.mounts_at({path: _shown(view, name)}, place.root, view.device)
+    shown = None if glance.is_bare(path) else _shown(view, name)
+    table = glance.mounts_at({path: shown}, place.root, view.device)
     decisions.check_mounted(table, place, path, stand_in)
 
 
 def _shown(view: DriveView, name: str) -> Shown | None:
     """Return what the volume's directory is; None if that cannot be told.
 
-    Where it is mounted, the kernel has its name at hand: a disk that hangs is not asked.
+    Where it is mounted, the kernel has its name at hand: a disk that hangs is not asked. Elsewhere it may be, so look
+    first whether anything is mounted.
     """
     with contextlib.suppress(OSError):
         found = glance.shown_at(f"{view.path}/{name}")

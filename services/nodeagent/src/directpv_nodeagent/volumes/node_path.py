@@ -206,7 +206,7 @@ class NodeVolumes:
         turn = Turn(self._work.drives.executors, "stats", "")
         if not drive.trouble():  # else it may be mounted dead, covered, or nowhere; it is abnormal wherever it is
             await turn.run(
-                "mount table",
+                f"mounts of {drive.fsuuid}",  # which asks the drive, too: others' must not wait for it
                 lambda: binding.check_mounted(view, name, request.volume_path, stand_in),
                 WORK_SECONDS,
                 f"looking for {name}",
