@@ -1,6 +1,8 @@
 """Loop devices over files of our own, and the mounts on them: made here, and undone here for sure."""
 
 import contextlib
+import os
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +13,8 @@ from directpv_cli.local.processes import wait_until
 
 COMMAND_SECONDS: Final = 30
 DETACH_SECONDS: Final = 20.0
+_ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
+"""How the mount table writes blanks and their like; proc_pid_mountinfo(5)."""
 TRIES: Final = 5
 """losetup --find races with others for the free device."""
 
@@ -57,25 +61,23 @@ def attached(directory: Path) -> list[str]:
             text = backing.read_text().strip().removesuffix(" (deleted)")
         except OSError:
             continue
-        if Path(text).is_relative_to(directory):
+        if Path(text).is_relative_to(directory.resolve()):  # the kernel knows files by their real paths
             names.append(backing.parts[3])
     return sorted(names)
 
 
 def mounts_of(directory: Path, devices: Sequence[str]) -> list[str]:
     """Return mount points below ``directory`` or of ``devices``, the last mounted first."""
-    numbers = {_number(device) for device in devices}
+    numbers, real = {_number(device) for device in devices}, directory.resolve()
     return [
-        point
-        for number, point in reversed(list(_mounts()))
-        if number in numbers or Path(point).is_relative_to(directory)
+        point for number, point in reversed(list(_mounts())) if number in numbers or Path(point).is_relative_to(real)
     ]
 
 
 def _mounts() -> Iterator[tuple[str, str]]:
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields = line.split()
-        yield fields[2], fields[4].encode().decode("unicode_escape")
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        fields = line.split(b" ")
+        yield fields[2].decode(), os.fsdecode(_ESCAPE.sub(lambda found: bytes((int(found[1], 8),)), fields[4]))
 
 
 def _number(device: str) -> str:
@@ -89,7 +91,7 @@ def undo(directory: Path) -> None:
     """Unmount and detach everything that belongs to ``directory``.
 
     Raises:
-        DiskError: Something is in use and would not let go; names it.
+        DiskError: Something is in use and would not let go, or stays mounted; names it.
     """
     devices = attached(directory)
     for point in mounts_of(directory, devices):
@@ -98,6 +100,8 @@ def undo(directory: Path) -> None:
         except DiskError:
             command("umount", "--lazy", point)
     detach(directory)
+    if left := mounts_of(directory, ()):  # who removes the directory now would remove what is mounted there
+        raise DiskError(f"still mounted: {', '.join(left)}; unmount it, and repeat")
 
 
 def detach(directory: Path) -> None:

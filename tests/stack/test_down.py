@@ -1,0 +1,51 @@
+"""What ``down`` leaves alone: whatever is not the stack's, mounted below its directory or not."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from directpv_cli.local import disks, stop
+from directpv_cli.local.stack import Options, Stack
+
+
+@pytest.fixture(params=["plain", "of several words", "prés-salé", "link"])
+def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """The directory of a stack of which nothing runs, under different names."""
+    real = tmp_path / "real"
+    real.mkdir()
+    parent = real if request.param == "link" else real / request.param
+    parent.mkdir(exist_ok=True)
+    if request.param == "link":
+        (tmp_path / "link").symlink_to(real)
+        parent = tmp_path / "link"
+    directory = parent / "stack"
+    directory.mkdir()
+    Stack(options=Options(directory=str(directory))).save()
+    try:
+        yield directory
+    finally:
+        subprocess.run(("umount", "-l", str(directory / "x")), check=False, capture_output=True)
+        disks.detach(real)
+
+
+def test_down_removes_nothing_of_what_others_mounted_below_the_directory(directory: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "precious").write_text("x")
+    (directory / "x").mkdir()
+    disks.command("mount", "--bind", str(theirs), str(directory / "x"))
+
+    stop.down(directory)
+
+    assert (theirs / "precious").read_text() == "x"
+    assert not directory.exists()
+
+
+def test_down_detaches_the_disks_of_a_stack_whatever_its_directory_is_called(directory: Path) -> None:
+    device = disks.make_disk(directory / "drive.img", 1 << 20)
+
+    stop.down(directory)
+
+    assert not Path(f"/sys/block/{device}/loop/backing_file").exists()
