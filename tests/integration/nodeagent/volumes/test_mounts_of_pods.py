@@ -105,6 +105,25 @@ def test_what_is_mounted_on_a_copy_of_a_secluded_mount_does_not_reach_it(base: P
     assert mounts_below(base / "drive") == [str(base / "drive")]
 
 
+def test_a_pod_keeps_what_it_has_mounted_within_what_it_mounted_on_its_volume(base: Path) -> None:
+    """As after an upgrade: earlier versions made mounts that hand on to the drive what pods mount on them."""
+    for name in ("drive", "pod"):
+        (base / name).mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=1m", "drive", str(base / "drive"))
+    (base / "drive/pvc-1").mkdir()
+    run("mount", "--bind", str(base / "drive/pvc-1"), str(base / "pod"))
+    for place in ("sub", "sub/nested"):
+        (base / "pod" / place).mkdir()
+        mount_on(base / "pod" / place)
+    theirs = mounts_below(base / "pod")
+    assert str(base / "drive/pvc-1/sub/nested") in mounts_below(base / "drive"), "it is handed on"
+
+    xfs.seclude(str(base / "drive"))
+
+    assert mounts_below(base / "drive") == [str(base / "drive")]
+    assert mounts_below(base / "pod") == theirs
+
+
 async def test_a_directory_that_cannot_be_read_costs_its_volume_and_no_other(
     agent: AgentProcess, device: str, drive: str, client: Client, pods: Path
 ) -> None:

@@ -110,7 +110,8 @@ def seclude(path: str) -> None:
     here, so that the pod keeps what it has.
     """
     try:
-        syscalls.mount(None, path, None, syscalls.MS_PRIVATE)
+        # What is nested in what has come, too: else it would go from the pod's own mount as well.
+        syscalls.mount(None, path, None, syscalls.MS_PRIVATE | syscalls.MS_REC)
     except OSError as error:
         log.warning("mount not made private", extra={"path": path, "error": str(error)})
     for foreign in reversed(mounts.own_mounts(path).below(path)):
