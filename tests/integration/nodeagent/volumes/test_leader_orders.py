@@ -130,7 +130,7 @@ class TestPrepare:
         assert not (path_of(agent, drive) / "pvc-1").exists()
 
     @pytest.mark.parametrize("left", [b"", b"{", None])
-    async def test_a_volume_whose_record_is_damaged_is_not_destroyed_in_place_of_an_earlier_one(
+    async def test_a_volume_whose_record_is_damaged_is_neither_destroyed_nor_shown_in_place_of_another(
         self, agent: AgentProcess, device: str, drive: str, client: Client, pods: Path, left: bytes | None
     ) -> None:
         await client.make_volume(drive, "pvc-1", incarnation="bb")
@@ -143,12 +143,29 @@ class TestPrepare:
         await client.drive_when(drive, is_ready, "the drive was read")
 
         assert await client.remove(drive, "pvc-1", incarnation="aa"), "the earlier one of that name is gone"
+        anew = VolumeRecord(name="pvc-1", fsuuid=drive, capacity=20 * MIB, incarnation="cc")
+        assert "earlier volume" in (await client.prepare(anew))["pvc-1"]
+        with pytest.raises(FailedPrecondition, match="earlier volume"):
+            await client.stage("pvc-1", pods / "s", incarnation="cc", fsuuid=drive, capacity=20 * MIB)
 
         await client.stage("pvc-1", pods / "s", incarnation="bb", fsuuid=drive, capacity=20 * MIB)
         assert (pods / "s/data").read_text() == "kept"
         await client.unstage("pvc-1", pods / "s")
         await client.remove(drive, "pvc-1", incarnation="bb")
         assert not (path_of(agent, drive) / "pvc-1").exists()
+
+    async def test_a_mark_that_an_earlier_version_left_behind_is_brought_up_to_date(
+        self, agent: AgentProcess, device: str, drive: str, client: Client
+    ) -> None:
+        await client.make_volume(drive, "pvc-1", incarnation="bb")
+        agent.kill(signal.SIGKILL)
+        held = mark(agent, drive, "held", "pvc-1")
+        held.unlink()
+        held.symlink_to("aa")  # it removed that one, and made the name anew, without a look at marks
+        agent.start(device)
+        await agent.answers(client)
+        await client.drive_when(drive, is_ready, "the drive was read")
+        assert os.readlink(held) == "bb"
 
     async def test_what_a_person_put_aside_is_not_destroyed_with_a_later_volume_of_its_name(
         self, agent: AgentProcess, device: str, drive: str, client: Client

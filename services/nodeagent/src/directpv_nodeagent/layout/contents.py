@@ -87,10 +87,11 @@ def _retired(view: DriveView, drive: DriveDir) -> set[str]:
 
 
 def _mark_held(drive: DriveDir, volumes: Mapping[str, VolumeRecord]) -> None:
-    """Mark the volumes of drives that earlier versions, or upstream, filled."""
+    """Mark the volumes of drives that earlier versions, or upstream, filled; these leave marks as they are, too."""
     with alone(drive, f"{META_DIR}/{Mark.HELD.value}"):
         held = marks.read(drive, Mark.HELD)
-        marks.put_all(drive, Mark.HELD, {name: v.incarnation for name, v in volumes.items() if name not in held})
+        found = {name: volume.incarnation or held.get(name, "") for name, volume in volumes.items()}
+        marks.put_all(drive, Mark.HELD, {name: word for name, word in found.items() if held.get(name) != word})
 
 
 def uses_in(

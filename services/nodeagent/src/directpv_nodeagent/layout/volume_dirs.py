@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
-from directpv_common.errors import DirectPVError, DriveFault
+from directpv_common.errors import DirectPVError, DriveFault, FailedPrecondition
 from directpv_common.messages import DriveRecord, VolumeRecord
 from directpv_nodeagent.layout import ballast, marks
 from directpv_nodeagent.layout.core import limits
@@ -57,6 +57,8 @@ def prepare(
         for record in records:
             may_make = record.name not in recorded and not _was_held(record, held)
             try:
+                if may_make:
+                    _check_not_anothers(drive, record, held)
                 known[record.name] = _make(view, drive, record, known, may_make=may_make)
                 outcome[record.name] = known[record.name]
             except DirectPVError as error:
@@ -75,6 +77,21 @@ def _was_held(record: VolumeRecord, held: int) -> bool:
     """Tell whether the drive had this volume already, for all that is known: an empty one in its place is data lost."""
     mark = marks.word_of(record.name, held)
     return mark is not None and not is_later(mark, record.incarnation)
+
+
+def _check_not_anothers(drive: DriveDir, record: VolumeRecord, held: int) -> None:
+    """Raise if the directory of that name holds data of an earlier volume, which has lost its record."""
+    with contextlib.suppress(FileNotFoundError), drive.volume(record.name) as directory:
+        if is_later(marks.word_of(record.name, held) or "", record.incarnation) and not is_empty(directory):
+            raise another(drive, record.name)
+
+
+def another(drive: DriveDir, name: str) -> FailedPrecondition:
+    """Return the error for a directory that is another volume's, as its mark says."""
+    return FailedPrecondition(
+        f"the directory {name} on drive {drive.fsuuid} is that of an earlier volume of that name, whose record is "
+        "lost; give it another name, or remove it"
+    )
 
 
 def _make(view: DriveView, drive: DriveDir, record: VolumeRecord, known: Mapping[str, int], *, may_make: bool) -> int:
@@ -149,10 +166,16 @@ def is_empty(directory: int) -> bool:
         return next(entries, None) is None
 
 
-def find(view: DriveView, name: str) -> tuple[bool, int]:
-    """Tell whether the drive has a directory for the volume, and the limit in bytes that it has; 0 if none."""
+def find(view: DriveView, name: str, incarnation: str) -> tuple[bool, int]:
+    """Tell whether the drive has a directory for the volume, and the limit in bytes that it has; 0 if none.
+
+    Raises:
+        FailedPrecondition: It has one, of an earlier volume of that name.
+    """
     try:
         with drive_of(view) as drive, drive.volume(name) as directory:
+            if is_later(marks.word(drive, Mark.HELD, name) or "", incarnation) and not is_empty(directory):
+                raise another(drive, name)
             project = quota.attributes(directory).project
             if not (view.enforced and project):
                 return True, 0

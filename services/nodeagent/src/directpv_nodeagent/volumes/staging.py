@@ -104,7 +104,7 @@ class Staging:
     async def _look(self, turn: Turn, drive: Drive, request: StageVolume) -> "_Found":
         """Look for a directory without record on one drive."""
         view, name = drive.view, request.name
-        look = partial(volume_dirs.find, view, name)
+        look = partial(volume_dirs.find, view, name, request.incarnation)
         there, limit = await self._work.on(turn, drive, look, f"looking for {name}")
         capacity = max(limit, request.capacity)  # a class may ask for a limit below the size
         return _Found(drive, there, drive.fsuuid == request.fsuuid and bool(capacity), capacity)
