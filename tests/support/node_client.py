@@ -103,6 +103,15 @@ class Client:
     async def unstage(self, name: str, path: Path) -> None:
         await self.ask(Node.VOLUME_UNSTAGE, UnstageVolume(name=name, staging_path=str(path)))
 
+    async def removed(self, fsuuid: str, name: str, incarnation: str | None = None) -> bool:
+        """Repeat the order to remove a volume until its data is gone, as the leader does: a busy node may be slow."""
+
+        async def gone() -> bool:
+            return await self.remove(fsuuid, name, incarnation=incarnation)
+
+        await eventually(gone, f"{name} is gone")
+        return True
+
     async def remove(self, fsuuid: str, name: str, fence: Fence = FENCE, incarnation: str | None = None) -> bool:
         return (
             await self.ask(

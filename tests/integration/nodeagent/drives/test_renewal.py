@@ -115,7 +115,7 @@ async def test_places_of_a_volume_are_changed_by_nobody_while_an_operation_works
     await client.unpublish("pvc-1", elsewhere.path / "t")
     for name in ("pvc-1", "pvc-2"):
         await client.unstage(name, pods / name)
-        assert await client.remove(drive, name)
+        assert await client.removed(drive, name)
 
 
 async def test_a_dead_mount_of_another_drives_volume_of_the_same_name_is_left_alone(

@@ -142,7 +142,7 @@ class TestPrepare:
         await agent.answers(client)
         await client.drive_when(drive, is_ready, "the drive was read")
 
-        assert await client.remove(drive, "pvc-1", incarnation="aa"), "the earlier one of that name is gone"
+        assert await client.removed(drive, "pvc-1", incarnation="aa"), "the earlier one of that name is gone"
         anew = VolumeRecord(name="pvc-1", fsuuid=drive, capacity=20 * MIB, incarnation="cc")
         assert "earlier volume" in (await client.prepare(anew))["pvc-1"]
         with pytest.raises(FailedPrecondition, match="earlier volume"):
@@ -179,7 +179,7 @@ class TestPrepare:
         await agent.answers(client)
         await client.drive_when(drive, is_ready, "the drive was read")
 
-        assert await client.remove(drive, "pvc-1", incarnation="bb"), "it was never made"
+        assert await client.removed(drive, "pvc-1", incarnation="bb"), "it was never made"
 
         assert (aside / "data").read_text() == "kept"
 
@@ -200,7 +200,7 @@ class TestPrepare:
             assert "gone" in (await client.prepare(record))["pvc-1"]
         assert not (path_of(agent, drive) / "pvc-1").exists()
 
-        assert await client.remove(drive, "pvc-1")
+        assert await client.removed(drive, "pvc-1")
         await client.make_volume(drive, "pvc-1")
 
     async def test_a_later_volume_is_made_under_the_name_of_one_that_vanished(
@@ -256,12 +256,12 @@ class TestRemove:
         (path_of(agent, drive) / "pvc-1/dir").mkdir()
         (path_of(agent, drive) / "pvc-1/dir/file").write_text("x")
 
-        assert await client.remove(drive, "pvc-1")
+        assert await client.removed(drive, "pvc-1")
 
         assert not (path_of(agent, drive) / "pvc-1").exists()
         assert not (path_of(agent, drive) / "pvc-1.deleted").exists()
         assert not record_file(agent, drive, "pvc-1").exists()
-        assert await client.remove(drive, "pvc-1")
+        assert await client.removed(drive, "pvc-1")
         assert (await client.held(drive)).volumes == ()
 
     async def test_a_mounted_volume_is_kept_and_the_paths_are_named(
@@ -281,7 +281,7 @@ class TestRemove:
 
         assert (path_of(agent, drive) / "pvc-1/sub").is_dir()
         run("umount", str(pods / "subpath"))
-        assert await client.remove(drive, "pvc-1")
+        assert await client.removed(drive, "pvc-1")
 
     async def test_nothing_is_said_of_a_volume_whose_drive_is_not_here(self, drive: str, client: Client) -> None:
         with pytest.raises(Unavailable):
@@ -309,7 +309,7 @@ class TestRemove:
         os.mkfifo(data / "fifo")
         os.mknod(data / "device", 0o600 | 0o020000, os.makedev(1, 3))
 
-        assert await client.remove(drive, "pvc-1")
+        assert await client.removed(drive, "pvc-1")
 
         assert (victim / "precious").read_text() == "kept"
         assert (path_of(agent, drive) / "pvc-2/precious").read_text() == "kept"
@@ -434,15 +434,15 @@ class TestIncarnations:
         data = path_of(agent, drive) / "pvc-1/data"
         data.write_text("kept")
 
-        assert await client.remove(drive, "pvc-1", incarnation="aa01"), "the earlier one is gone"
+        assert await client.removed(drive, "pvc-1", incarnation="aa01"), "the earlier one is gone"
         assert data.read_text() == "kept"
         agent.kill()
         agent.start(device)
         await agent.answers(client)
-        assert await client.remove(drive, "pvc-1", incarnation="aa01")
+        assert await client.removed(drive, "pvc-1", incarnation="aa01")
         assert data.read_text() == "kept"
 
-        assert await client.remove(drive, "pvc-1", incarnation="bb02")
+        assert await client.removed(drive, "pvc-1", incarnation="bb02")
         assert not data.exists()
 
     async def test_a_later_volume_is_not_made_over_the_data_of_an_earlier_one(self, drive: str, client: Client) -> None:
@@ -470,8 +470,8 @@ class TestIncarnations:
         await client.make_volume(drive, "old")
         await client.make_volume(drive, "new", incarnation="aa01")
 
-        assert await client.remove(drive, "old", incarnation="aa01")
-        assert await client.remove(drive, "new", incarnation=None)
+        assert await client.removed(drive, "old", incarnation="aa01")
+        assert await client.removed(drive, "new", incarnation=None)
         assert (await client.held(drive)).volumes == ()
 
 
@@ -567,7 +567,7 @@ class TestCrash:
             await client.remove(drive, "pvc-1")
         assert (backup / "file").read_text() == "x"
         backup.rename(backup.with_name("backup"))
-        assert await client.remove(drive, "pvc-1")
+        assert await client.removed(drive, "pvc-1")
 
     async def test_remains_of_an_earlier_version_are_purged_when_the_leader_repeats_its_order(
         self, agent: AgentProcess, device: str, drive: str, client: Client
@@ -581,7 +581,7 @@ class TestCrash:
         agent.start(device)
         await agent.answers(client)
 
-        assert await client.remove(drive, "pvc-1")
+        assert await client.removed(drive, "pvc-1")
         assert not (root / "pvc-1.deleted").exists()
 
     async def test_an_order_that_was_cut_short_is_ended_by_its_repeat(

@@ -53,7 +53,7 @@ async def test_what_a_pod_mounts_on_its_volume_reaches_nothing_but_its_own_place
     await client.unpublish("pvc-1", target)
     await client.unstage("pvc-1", pods / "pvc-1-s")
     assert mounts_below(pods) == []
-    assert await client.remove(drive, "pvc-1")
+    assert await client.removed(drive, "pvc-1")
 
 
 async def test_what_somebody_mounted_on_a_staging_path_is_neither_published_nor_in_the_way(

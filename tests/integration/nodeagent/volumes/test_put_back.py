@@ -61,14 +61,15 @@ async def staged(drive: str, client: Client, pods: Path) -> str:
     return drive
 
 
-async def has_looked(client: Client, pods: Path) -> None:
+async def has_looked(client: Client, fsuuid: str, pods: Path) -> None:
     """Wait until the agent has looked for missing mounts after this call."""
     run("umount", str(pods / "pvc-2"))
 
-    async def back() -> bool:
-        return str(pods / "pvc-2") in mounts_below(pods)
+    async def gone() -> bool:
+        (volume,) = [v for v in (await client.held(fsuuid)).volumes if v.record.name == "pvc-2"]
+        return volume.use.staged == ""
 
-    await eventually(back, "the staging mount is put back")
+    await eventually(gone, "the staging mount is known to be gone")
 
 
 async def used(client: Client, fsuuid: str) -> tuple[str, ...]:
@@ -89,13 +90,26 @@ async def test_a_mount_that_others_made_stays_away_when_they_take_it(
 
     await eventually(seen, "the agent has seen it")
     run("umount", str(backup))
-    await has_looked(client, pods)
+    await has_looked(client, staged, pods)
 
     async def forgotten() -> bool:
         return await used(client, staged) == (str(pods / "t"),)
 
     await eventually(forgotten, "it does not count as used any more")
     assert str(backup) not in mounts_below(pods)
+
+
+async def test_a_staging_mount_that_people_took_away_stays_away_until_the_next_publish(
+    agent: AgentProcess, staged: str, client: Client, pods: Path
+) -> None:
+    (pods / "pvc-2/precious").write_text("x")
+    await has_looked(client, staged, pods)
+    assert str(pods / "pvc-2") not in mounts_below(pods)
+    run("rm", "-rf", str(pods / "pvc-2"))  # as who clears away what a kubelet left behind
+
+    (pods / "pvc-2").mkdir()
+    await client.publish("pvc-2", pods / "pvc-2", pods / "t2")
+    assert (pods / "t2/precious").read_text() == "x"
 
 
 @pytest.mark.parametrize("runs", [True, False], ids=["running", "ended"])
@@ -108,7 +122,7 @@ async def test_a_target_is_put_back_while_something_of_its_pod_runs(
     assert other != own
     (target / "precious").write_text("x")
     run("umount", str(target))
-    await has_looked(client, pods)
+    await has_looked(client, staged, pods)
 
     async def decided() -> bool:
         return (str(target) in mounts_below(pods)) or await used(client, staged) == ()

@@ -4,7 +4,8 @@ Somebody unmounted them on the node. A container that starts then would write to
 mounted is what operations did since, and what was mounted at kubelet's paths when the drive was taken over.
 
 Who unmounts may go on to remove the directory, with what is in it. So mounts that others made are not put back, nor is
-the target of a pod of which nothing runs: that is how people clear away what a kubelet left behind.
+the target of a pod of which nothing runs: that is how people clear away what a kubelet left behind. A staging mount is
+not either: no pod looks at it, and the next publish makes it again.
 """
 
 import asyncio
@@ -59,6 +60,8 @@ class MissingMounts:
                     return  # an operation has taken it away meanwhile, or all mounts are renewed anyway
                 if flags is None:
                     log.info("mount that others made is gone", extra={"path": path, "volume": name})
+                elif path == use.staged:
+                    self._tell(drive, name, path, "the next publish mounts it again")
                 elif await self._is_back(turn, drive, name, path, flags):
                     return
                 drive.flags.pop(path, None)
