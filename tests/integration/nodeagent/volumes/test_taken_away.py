@@ -25,9 +25,11 @@ async def test_a_target_that_others_unmounted_is_mounted_again_as_it_was_and_tol
     heard: list[str] = []
     await client.bus.subscribe(client.bus.subjects.all_events, lambda message: heard.append(message.subject))
     await client.publish(volume, pods / "s", pods / "t", mount_flags=("noexec",), read_only=True)
+    agent.freeze()
     for path in (pods / "t", pods / "s"):
         run("umount", str(path))
         (path / "leaked").write_text("on the host's disk")
+    agent.go_on()
 
     async def again() -> bool:
         return str(pods / "t") in mounts_below(pods)
