@@ -124,7 +124,7 @@ def test_upstream_is_taken_over_and_nothing_of_its_pods_or_rights_remains(apiser
     assert daemon_set["metadata"]["uid"] == nodes, "pods of nodes are rolled, not torn down"
     assert deployment["metadata"]["uid"] != controllers
     pods = daemon_set["spec"]["template"]["spec"]
-    assert names(pods["containers"]) == ["node-driver-registrar", "nats", "agent", "gateway", "liveness-probe"]
+    assert names(pods["containers"]) == ["gateway", "nats", "agent", "node-driver-registrar", "liveness-probe"]
     assert "legacy-dir" not in names(pods["volumes"])
     assert [each["name"] for each in pods["containers"] if each["securityContext"].get("privileged")] == ["agent"]
     assert deployment["spec"]["strategy"]["type"] == "RollingUpdate"
