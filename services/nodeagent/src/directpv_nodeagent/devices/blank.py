@@ -7,13 +7,12 @@ overwritten has lost its own.
 import errno
 import mmap
 import os
-import subprocess
 from typing import Final
 
 from directpv_common.errors import DriveFault
 from directpv_nodeagent.devices.core.samples import BLOCK, ENDS, backup_offsets, sample_offsets
 from directpv_nodeagent.devices.core.superblock import LENGTH, Superblock, parse_superblock
-from directpv_nodeagent.devices.signatures import ENVIRONMENT
+from directpv_nodeagent.devices.signatures import probed
 
 _BLKID: Final = ("blkid", "--probe", "--output", "export", "--")
 _NOTHING: Final = 2
@@ -24,22 +23,9 @@ def is_recognised(descriptor: int, path: str, within: float) -> bool:
     """Tell whether ``blkid`` finds anything on a device, or cannot tell what: something else than wipefs' signatures.
 
     Raises:
-        DriveFault: The program is missing, or did not end in time.
+        DriveFault: As :func:`.signatures.probed` says.
     """
-    try:
-        done = subprocess.run(
-            [*_BLKID, f"/proc/self/fd/{descriptor}"],
-            pass_fds=(descriptor,),
-            capture_output=True,
-            timeout=within,
-            env=ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-        )
-    except OSError as error:
-        raise DriveFault(f"blkid cannot be started: {error.strerror}; is util-linux installed?") from error
-    except subprocess.TimeoutExpired:
-        raise DriveFault(f"{path}: blkid did not end within {within:g} s") from None
-    return done.returncode != _NOTHING
+    return probed(_BLKID, descriptor, path, within).returncode != _NOTHING
 
 
 def read_samples(descriptor: int, path: str) -> tuple[bool, Superblock | None]:

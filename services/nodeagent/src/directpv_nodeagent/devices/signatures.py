@@ -13,7 +13,7 @@ import os
 import stat
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from directpv_common.errors import DriveFault
@@ -56,6 +56,31 @@ def open_device(path: str, number: str, flags: int = 0) -> Iterator[int]:
         os.close(descriptor)
 
 
+def probed(command: Sequence[str], descriptor: int, path: str, within: float) -> "subprocess.CompletedProcess[bytes]":
+    """Run a program of util-linux on an open device, a bounded number of them at a time; whatever its exit status.
+
+    Raises:
+        DriveFault: The program is missing, or did not end, or begin, in time.
+    """
+    if not _AT_ONCE.acquire(timeout=within):
+        raise DriveFault(f"{path}: {command[0]} could not begin within {within:g} s: too many devices at once")
+    try:
+        return subprocess.run(
+            [*command, f"/proc/self/fd/{descriptor}"],
+            pass_fds=(descriptor,),
+            capture_output=True,
+            timeout=within,
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+        )
+    except OSError as error:
+        raise DriveFault(f"{command[0]} cannot be started: {error.strerror}; is util-linux installed?") from error
+    except subprocess.TimeoutExpired:
+        raise DriveFault(f"{path}: {command[0]} did not end within {within:g} s") from None
+    finally:
+        _AT_ONCE.release()
+
+
 def read_signatures(descriptor: int, path: str, within: float) -> tuple[str, ...]:
     """Return libblkid's names of all file system, RAID, LVM, encryption and partition table signatures, sorted.
 
@@ -67,23 +92,7 @@ def read_signatures(descriptor: int, path: str, within: float) -> tuple[str, ...
     Raises:
         DriveFault: It cannot be read, the program is missing, or did not end in time.
     """
-    if not _AT_ONCE.acquire(timeout=within):
-        raise DriveFault(f"{path}: signatures could not be read within {within:g} s: too many devices at once")
-    try:
-        done = subprocess.run(
-            [*_WIPEFS, f"/proc/self/fd/{descriptor}"],
-            pass_fds=(descriptor,),
-            capture_output=True,
-            timeout=within,
-            env=ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-        )
-    except OSError as error:
-        raise DriveFault(f"wipefs cannot be started: {error.strerror}; is util-linux installed?") from error
-    except subprocess.TimeoutExpired:
-        raise DriveFault(f"{path}: signatures could not be read within {within:g} s") from None
-    finally:
-        _AT_ONCE.release()
+    done = probed(_WIPEFS, descriptor, path, within)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()[-200:]
         raise DriveFault(f"{path}: signatures cannot be read: {said or f'wipefs ended with {done.returncode}'}")
