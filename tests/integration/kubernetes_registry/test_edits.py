@@ -256,18 +256,22 @@ async def test_an_edit_that_comes_while_the_volume_is_written_slowly_is_not_lost
         await asyncio.to_thread(
             cluster.objects.change, VOLUMES, "pvc-1", lambda obj: obj["metadata"]["labels"].update(label)
         )
+        await asyncio.to_thread(
+            cluster.objects.change, VOLUMES, "pvc-1", lambda obj: obj["status"].update(totalCapacity=5 * GIB)
+        )
         await expanding
         await until(lambda: controller.said("edit not taken in"), "the edit came at a bad time", 30)
         way.seconds = 0.0
 
         async def is_taken_in() -> bool:
-            return (await volumes(bus))["pvc-1"].record.labels == label
+            record = (await volumes(bus))["pvc-1"].record
+            return (record.labels, record.capacity) == (label, 5 * GIB)
 
-        await until(is_taken_in, "the label is known", 30)
-        await bus.call(Api.VOLUME_EXPAND, m.ExpandVolume(name="pvc-1", required=3 * GIB))
+        await until(is_taken_in, "label and larger size are known", 30)
+        await bus.call(Api.VOLUME_EXPAND, m.ExpandVolume(name="pvc-1", required=6 * GIB))
     obj = cluster.objects.all(VOLUMES)["pvc-1"]
     assert obj["metadata"]["labels"].items() >= label.items()
-    assert obj["status"]["totalCapacity"] == 3 * GIB
+    assert obj["status"]["totalCapacity"] == 6 * GIB
 
 
 def events_on(cluster: Cluster, path: str, name: str) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from directpv_common import crd
 from directpv_common.crd import Object
 from directpv_common.errors import InvalidRequest, OutOfRange
@@ -80,17 +82,19 @@ class VolumeEdits(Taking):
             self.tell_refused("volume", base.name, "capacity", "a volume is never made smaller")
         changed = theirs.labels != base.labels or theirs.deleting != base.deleting
         if changed or theirs.capacity > base.capacity:
-            self.run(self._take_volume(base, theirs), lambda: self._volume_again(base.fsuuid, base.name))
+            self.run(self._take_volume(base, theirs), lambda: self._volume_again(theirs))
 
-    def _volume_again(self, fsuuid: str, name: str) -> None:
-        """As for drives."""
+    def _volume_again(self, theirs: VolumeRecord) -> None:
+        """As for drives; a larger size is held nowhere but in the edit itself."""
+        name = theirs.name
 
         def now() -> None:
             held, volume = self._shelf.volumes.get(name), self._ledger.volumes.get(name)
             if held is not None and volume is not None and is_same(held.record, volume.record):
-                self.volume_edited(volume.record, held.record)
+                capacity = max(theirs.capacity, volume.record.capacity)
+                self.volume_edited(volume.record, replace(held.record, capacity=capacity))
 
-        self._registry.lane(fsuuid).when_idle(f"volume {name} again", now)
+        self._registry.lane(theirs.fsuuid).when_idle(f"volume {name} again", now)
 
     async def _take_volume(self, base: VolumeRecord, theirs: VolumeRecord) -> None:
         """Take in labels, and the release of a volume that no claim speaks for: it goes the way of any deleted one.
