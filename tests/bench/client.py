@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import grpc.aio
 
-from directpv_common import names
-from directpv_common.units import MIB
+from directpv_common.protocol import names
+from directpv_common.protocol.units import MIB
 from directpv_csi_gateway.pb import csi_pb2 as csi
 
 CALL_SECONDS = 60.0

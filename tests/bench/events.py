@@ -8,11 +8,11 @@ from typing import Any
 
 import pyudev
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from bench.measure import Samples, ms, show
 from directpv_cli.local import disks
-from directpv_common.api import Node
-from directpv_common.bus import Bus
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol.api import Node
 from support.cluster import Cluster, cluster
 
 ROUNDS = 12

@@ -5,12 +5,12 @@ import sys
 import time
 from pathlib import Path
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from bench import programs, registry
 from bench.measure import mib, ms, show
 from bench.takeover import answered
-from directpv_common.api import Node
-from directpv_common.connecting import connect_bus
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.protocol.api import Node
 from support.cluster import cluster
 
 RUNS = 9

@@ -14,13 +14,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from bench import programs
 from bench.client import calls, creation
 from bench.create import PATH, Create, answered, best
 from bench.measure import Samples, at_once, mib, ms, one_by_one, show
-from directpv_common import crd, names
-from directpv_common.units import GIB, MIB
+from directpv_common import crd
+from directpv_common.protocol import names
+from directpv_common.protocol.units import GIB, MIB
 from directpv_controller.registry.kubernetes.access import from_kubeconfig
 from directpv_controller.registry.kubernetes.client import Client, connect
 from directpv_controller.registry.kubernetes.shelf import DRIVES, VOLUMES

@@ -7,12 +7,12 @@ import time
 import uuid
 from pathlib import Path
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from bench import registry
 from bench.measure import Samples, show, us
-from directpv_common import names
-from directpv_common.units import GIB
-from directpv_common.wire import encode
+from directpv_common.protocol import names
+from directpv_common.protocol.units import GIB
+from directpv_common.protocol.wire import encode
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Drive, Snapshot, Writes
 from directpv_controller.core.wanted import wanted_from

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import directpv_common.messages as m
-from directpv_common import names
-from directpv_common.units import GIB, MIB, TIB
-from directpv_common.wire import encode
+import directpv_common.protocol.messages as m
+from directpv_common.protocol import names
+from directpv_common.protocol.units import GIB, MIB, TIB
+from directpv_common.protocol.wire import encode
 from directpv_controller.registry.sqlite.file import SqliteFile
 
 DRIVES_PER_NODE = 20

@@ -17,8 +17,8 @@ import grpc.aio
 from bench import create, registry
 from bench.client import calls, creation
 from bench.measure import at_once, ms, show
-from directpv_common import names
-from directpv_common.units import TIB
+from directpv_common.protocol import names
+from directpv_common.protocol.units import TIB
 from directpv_csi_gateway.pb import csi_pb2 as csi
 
 CALLS, WIDTH, DRIVES = 3_000, 64, 40_000

@@ -5,12 +5,12 @@ import signal
 import time
 from pathlib import Path
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from bench import programs, registry
 from bench.measure import mib, ms, show
-from directpv_common.api import Controller
-from directpv_common.bus import Bus
-from directpv_common.connecting import connect_bus
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.protocol.api import Controller
 
 SIZES = ((100, 1_000), (10_000, 100_000), (100_000, 1_000_000))
 LEASE = 3.0

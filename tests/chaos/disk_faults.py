@@ -9,7 +9,7 @@ from typing import Final
 from chaos.kinds import Action, Kind
 from chaos.locks import Occupied
 from chaos.world import Host
-from directpv_common.messages import ConditionType, HeldDrive
+from directpv_common.protocol.messages import ConditionType, HeldDrive
 from support.guest.disks import Disk
 from support.guest.node import ROOT
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from chaos.kinds import Kind
-from directpv_common.messages import HeldDrive
+from directpv_common.protocol.messages import HeldDrive
 
 HARMLESS: Final = frozenset({Kind.SLOW, Kind.HANG, Kind.FULL, Kind.CLONE, Kind.REPAIR})
 """Faults after which no acknowledged write may be missing: what was acknowledged meanwhile was on the disk."""

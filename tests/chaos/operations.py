@@ -15,8 +15,8 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 from chaos.model import History, Volume, Written, content, digest
 from chaos.world import BROKEN, Host, World
 from directpv_cli.local.csi_client import creation
-from directpv_common.messages import VolumeRecord
-from directpv_common.names import DRIVE
+from directpv_common.protocol.messages import VolumeRecord
+from directpv_common.protocol.names import DRIVE
 from directpv_csi_gateway.pb import csi_pb2 as csi
 from support.guest.client import Done
 from support.guest.kubelet import Kubelet

@@ -12,10 +12,10 @@ from chaos.model import Fault, History, Volume, suspension, until_told
 from chaos.operations import FAILED, Bug, NotAnswered, Operations
 from chaos.repairing import Repairing
 from chaos.world import World
-from directpv_common.api import Controller
-from directpv_common.errors import DirectPVError
-from directpv_common.messages import ChangeDrive, ChangeVolume, HeldDrive
-from directpv_common.names import is_suspended
+from directpv_common.protocol.api import Controller
+from directpv_common.protocol.errors import DirectPVError
+from directpv_common.protocol.messages import ChangeDrive, ChangeVolume, HeldDrive
+from directpv_common.protocol.names import is_suspended
 
 SUSPEND_SECONDS: Final = 60.0
 RESUME_SECONDS: Final = 200.0

@@ -12,9 +12,9 @@ from chaos.locks import taken
 from chaos.model import QUIET_SECONDS, History, Volume, agent_of
 from chaos.operations import FAILED, Bug, NotAnswered, Operations
 from chaos.world import Host, World
-from directpv_common.api import Controller
-from directpv_common.errors import Busy, DirectPVError, FailedPrecondition, NotFound
-from directpv_common.messages import DriveId, RepairDrive, RepairOutcome, RepairStatus
+from directpv_common.protocol.api import Controller
+from directpv_common.protocol.errors import Busy, DirectPVError, FailedPrecondition, NotFound
+from directpv_common.protocol.messages import DriveId, RepairDrive, RepairOutcome, RepairStatus
 
 ASK_SECONDS: Final = 60.0
 END_SECONDS: Final = 120.0

@@ -13,7 +13,7 @@ from chaos.model import BUS, QUIET_SECONDS, History, Volume, agent_of, missing_f
 from chaos.operations import FAILED, Bug, NotAnswered, Operations
 from chaos.watch import Watch
 from chaos.world import World
-from directpv_common.lifecycle import background
+from directpv_common.process.lifecycle import background
 from support.guest.client import Done
 
 CALL_SECONDS: Final = 30.0

@@ -9,9 +9,9 @@ from chaos.model import Volume, missing_files, wrong_content
 from chaos.operations import CONTAINER, FAILED, Bug, NotAnswered
 from chaos.runner import Runner
 from chaos.world import SECTOR, Host
-from directpv_common.api import Controller
-from directpv_common.messages import ChangeDrive, ChangeVolume, DriveInfo, DriveStatus, VolumeInfo
-from directpv_common.names import is_suspended
+from directpv_common.protocol.api import Controller
+from directpv_common.protocol.messages import ChangeDrive, ChangeVolume, DriveInfo, DriveStatus, VolumeInfo
+from directpv_common.protocol.names import is_suspended
 from support.cluster import broken_invariants, eventually, everything
 from support.guest.node import ROOT
 

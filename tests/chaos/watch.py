@@ -8,9 +8,9 @@ from typing import Final
 
 from chaos.model import History, Told, Volume
 from chaos.world import Host, World
-from directpv_common.api import Node
-from directpv_common.errors import DirectPVError
-from directpv_common.messages import DriveStatus, GetInventory, HeldDrive
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.errors import DirectPVError
+from directpv_common.protocol.messages import DriveStatus, GetInventory, HeldDrive
 
 PAUSE_SECONDS: Final = 2.0
 ASK_SECONDS: Final = 5.0

@@ -15,8 +15,8 @@ from directpv_cli.commands import discover
 from directpv_cli.local import processes
 from directpv_cli.local.csi_client import CsiClient, connect
 from directpv_cli.reading import drives_yaml
-from directpv_common.bus import Bus
-from directpv_common.connecting import connect_bus
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.connecting import connect_bus
 from support.cluster import eventually
 from support.guest import disks as guest_disks
 from support.guest import network

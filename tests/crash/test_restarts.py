@@ -10,10 +10,10 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from directpv_cli.local.csi_client import creation
-from directpv_common.bus import Bus
-from directpv_common.units import MIB
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol.units import MIB
 from directpv_csi_gateway.pb import csi_pb2 as csi
 from support.cluster import Cluster, Pod, cluster, eventually, everything, settled
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from directpv_cli.local.csi_client import CsiClient, connect, creation
-from directpv_common.units import MIB
+from directpv_common.protocol.units import MIB
 from directpv_csi_gateway.pb import csi_pb2 as csi
 from support.cluster import CALL_FAILED, Cluster, cluster, eventually, settled
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from directpv_common.inodes import set_aside
+from directpv_common.protocol.inodes import set_aside
 from integration.kubernetes_install import upstream
 from support.guest.uml import make_disk
 from support.kube.cluster import OwnCluster

@@ -20,8 +20,8 @@ import yaml
 from directpv_cli.local import disks, processes, start
 from directpv_cli.local.csi_client import connect, creation
 from directpv_cli.local.stack import Options, StackError
-from directpv_common import names
-from directpv_common.units import MIB
+from directpv_common.protocol import names
+from directpv_common.protocol.units import MIB
 from directpv_csi_gateway.pb import csi_pb2 as csi
 from support.cluster import Pod, eventually
 from support.nats import nats_server

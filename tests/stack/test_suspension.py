@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from directpv_cli.commands import listing
 from directpv_cli.local.csi_client import CsiClient, creation
-from directpv_common import names
-from directpv_common.units import MIB
+from directpv_common.protocol import names
+from directpv_common.protocol.units import MIB
 from support.cluster import Cluster, Pod, cluster, eventually, in_thread
 
 PLUGIN = Path(sys.executable).with_name("kubectl-directpv")

@@ -15,15 +15,15 @@ from typing import TypeVar
 
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from directpv_cli.commands import discover, listing
 from directpv_cli.local import keys, processes, stack, start, stop
 from directpv_cli.local.csi_client import CsiClient, capability, connect
 from directpv_cli.reading import drives_yaml
 from directpv_common.access.nkey import Nkey, read_seed
-from directpv_common.bus import Bus
-from directpv_common.connecting import connect_bus
-from directpv_common.errors import DirectPVError
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.protocol.errors import DirectPVError
 from directpv_csi_gateway.pb import csi_pb2 as csi
 
 T = TypeVar("T")

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from directpv_common.api import Node
-from directpv_common.bus import Bus
-from directpv_common.errors import DirectPVError
-from directpv_common.messages import (
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.errors import DirectPVError
+from directpv_common.protocol.messages import (
     Empty,
     Fence,
     FormatDevice,

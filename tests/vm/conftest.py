@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.bus import Bus
-from directpv_common.connecting import connect_bus
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.connecting import connect_bus
 from support.guest import network, report
 from support.guest.lab import Lab, Tap
 from support.guest.report import pytest_runtest_makereport  # noqa: F401

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from directpv_common.messages import ConditionType, DriveStatus, HeldDrive
+from directpv_common.protocol.messages import ConditionType, DriveStatus, HeldDrive
 from support.guest.disks import Disk
 from support.guest.lab import Lab, Tap
 from support.guest.node import AGENT, ROOT, Node, Pod

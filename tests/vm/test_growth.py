@@ -1,7 +1,7 @@
 """A disk that grows gives its drive more room, under quota and with volumes in use; repair leaves nothing behind."""
 
-from directpv_common import api
-from directpv_common.messages import DriveId, DriveStatus, OrderRepair, RepairOutcome, RepairStatus
+from directpv_common.protocol import api
+from directpv_common.protocol.messages import DriveId, DriveStatus, OrderRepair, RepairOutcome, RepairStatus
 from support.guest.disks import Disk
 from support.guest.lab import Lab, Tap
 from support.guest.node import ROOT, Node, Pod

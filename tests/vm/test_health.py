@@ -8,9 +8,9 @@ import pytest
 from nats.aio.msg import Msg
 from prometheus_client.parser import text_string_to_metric_families
 
-from directpv_common.bus import Bus
-from directpv_common.messages import ConditionType, DriveMetrics, DriveStatus, NodeMetrics
-from directpv_common.wire import decode
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol.messages import ConditionType, DriveMetrics, DriveStatus, NodeMetrics
+from directpv_common.protocol.wire import decode
 from support.guest import nvme
 from support.guest.lab import Lab, Tap
 from support.guest.node import Node, Pod

@@ -4,8 +4,8 @@ import shutil
 import time
 from pathlib import Path
 
-from directpv_common import api
-from directpv_common.messages import DriveStatus, Empty, VolumeRecord
+from directpv_common.protocol import api
+from directpv_common.protocol.messages import DriveStatus, Empty, VolumeRecord
 from support.guest.disks import Disk
 from support.guest.lab import Lab, Tap
 from support.guest.node import AGENT, ROOT, Pod

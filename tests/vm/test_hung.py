@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from directpv_common.api import Node
-from directpv_common.messages import DriveStatus, StatVolume, VolumeRecord
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.messages import DriveStatus, StatVolume, VolumeRecord
 from support.guest.disks import Disk
 from support.guest.lab import Lab, Tap
 from support.guest.node import ROOT, Pod

@@ -1,9 +1,9 @@
 """Files are limited as bytes are: no volume takes with empty files what its neighbours were promised."""
 
-from directpv_common import api
-from directpv_common.inodes import DEFAULT, INODE, inodes_of
-from directpv_common.messages import DriveStatus, StatVolume, VolumeStats
-from directpv_common.names import BYTES_PER_INODE
+from directpv_common.protocol import api
+from directpv_common.protocol.inodes import DEFAULT, INODE, inodes_of
+from directpv_common.protocol.messages import DriveStatus, StatVolume, VolumeStats
+from directpv_common.protocol.names import BYTES_PER_INODE
 from support.guest.disks import Disk
 from support.guest.kubelet import Kubelet
 from support.guest.lab import Lab

@@ -4,13 +4,13 @@ import sys
 
 import pytest
 
-from directpv_common.messages import DriveStatus
+from directpv_common.protocol.messages import DriveStatus
 from support.guest.lab import Lab
 from support.guest.node import AGENT, ROOT
 
 LOOK = """
 import sys
-from directpv_nodeagent.drives import xfs
+from directpv_nodeagent.drives.filesystem import xfs
 device, fsuuid, root = sys.argv[1:]
 with xfs.inspected(device, fsuuid, root, recover=True) as path:
     print(path)

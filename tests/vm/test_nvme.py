@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from directpv_common import api
-from directpv_common.messages import DeviceList, DriveStatus, Empty
+from directpv_common.protocol import api
+from directpv_common.protocol.messages import DeviceList, DriveStatus, Empty
 from support.guest import nvme
 from support.guest.lab import Lab, Tap
 from support.guest.node import Node, Pod

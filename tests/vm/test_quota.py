@@ -5,8 +5,8 @@ import uuid
 
 import pytest
 
-from directpv_common.messages import DriveStatus
-from directpv_common.names import project_id
+from directpv_common.protocol.messages import DriveStatus
+from directpv_common.protocol.names import project_id
 from support.guest.disks import Disk
 from support.guest.kubelet import Kubelet
 from support.guest.lab import Lab, Tap

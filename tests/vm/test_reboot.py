@@ -14,8 +14,8 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from directpv_common.connecting import connect_bus
-from directpv_common.messages import DriveStatus
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.protocol.messages import DriveStatus
 from support.guest import network
 from support.guest.disks import Disk
 from support.guest.kubelet import Kubelet

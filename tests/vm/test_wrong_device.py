@@ -10,8 +10,8 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
-from directpv_common.connecting import connect_bus
-from directpv_common.messages import DriveStatus
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.protocol.messages import DriveStatus
 from support.guest import network
 from support.guest.disks import Disk
 from support.guest.lab import Lab

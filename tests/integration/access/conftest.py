@@ -9,9 +9,9 @@ import pytest
 from directpv_common.access.nkey import Nkey, new_nkey
 from directpv_common.access.rendering import User, authorization
 from directpv_common.access.roles import Access, Role, access
-from directpv_common.bus import Bus
-from directpv_common.connecting import connect_bus
-from directpv_common.subjects import Subjects
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.protocol.subjects import Subjects
 from support.nats import NatsServer, nats_server
 
 SUBJECTS = Subjects("directpv.v1")

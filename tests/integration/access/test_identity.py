@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from directpv_common.access.nkey import Nkey, new_nkey, parse_seed, read_seed, write_seed
-from directpv_common.connecting import connect_bus
-from directpv_common.errors import InvalidRequest, Refused
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.protocol.errors import InvalidRequest, Refused
 from integration.access.conftest import World, settings
 from support.nats import NatsServer
 

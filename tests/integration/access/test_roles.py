@@ -6,13 +6,13 @@ import nats.errors
 import pytest
 from nats.aio.subscription import Subscription
 
-import directpv_common.messages as m
-from directpv_common.api import Controller, Endpoint, Node
-from directpv_common.bus import Bus
-from directpv_common.errors import Refused
-from directpv_common.events import Events, ensure_stream
-from directpv_common.lifecycle import background
-from directpv_common.service import Handlers, serve
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.events import Events, ensure_stream
+from directpv_common.bus.service import Handlers, serve
+from directpv_common.process.lifecycle import background
+from directpv_common.protocol.api import Controller, Endpoint, Node
+from directpv_common.protocol.errors import Refused
 from integration.access.conftest import NODES, ROLES, SUBJECTS, World
 
 P, STREAM = SUBJECTS.prefix, SUBJECTS.stream

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from directpv_cli.commands import events as command
-from directpv_common.bus import Bus
-from directpv_common.connecting import connect_bus
-from directpv_common.errors import Unavailable
-from directpv_common.events import ensure_stream
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.bus.events import ensure_stream
+from directpv_common.protocol.errors import Unavailable
 from support.nats import nats_server
 from support.node_client import eventually
 from support.proxy import Proxy

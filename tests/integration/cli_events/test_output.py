@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.connecting import connect_bus
-from directpv_common.events import ensure_stream
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.bus.events import ensure_stream
 from support.nats import nats_server
 from support.node_client import eventually
 

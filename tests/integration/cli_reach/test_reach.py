@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from directpv_cli.local.processes import wait_until
 from directpv_cli.reaching.port_forward import port_forward
 from directpv_cli.reaching.tunnel import way_in
-from directpv_common.api import Controller as Api
-from directpv_common.connecting import connect_bus
-from directpv_common.errors import Unavailable
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.protocol.api import Controller as Api
+from directpv_common.protocol.errors import Unavailable
 from integration.cli_reach.conftest import WITHIN, Kubectl
 from integration.controller.harness import Controller, until
 from integration.controller.node import PlayedNode

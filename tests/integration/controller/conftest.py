@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.bus import Bus
-from directpv_common.connecting import connect_bus
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.connecting import connect_bus
 from integration.controller.harness import Controller, Process
 from support.nats import NatsServer, nats_server
 

@@ -1,8 +1,8 @@
 """Asks the controller about drives."""
 
-import directpv_common.messages as m
-from directpv_common.api import Controller as Api
-from directpv_common.bus import Bus
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol.api import Controller as Api
 
 
 async def listed(bus: Bus, **filters: object) -> dict[str, m.DriveInfo]:

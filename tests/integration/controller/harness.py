@@ -13,8 +13,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import directpv_common.messages as m
-from directpv_common.wire import decode
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.wire import decode
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Snapshot
 from support.nats import NatsServer

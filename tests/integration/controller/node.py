@@ -7,12 +7,20 @@ from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 
-import directpv_common.messages as m
-from directpv_common import names
-from directpv_common.api import Node
-from directpv_common.bus import Bus
-from directpv_common.errors import MOUNTED, DriveFault, FailedPrecondition, Fenced, Internal, NotFound, Unavailable
-from directpv_common.service import serve
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.service import serve
+from directpv_common.protocol import names
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.errors import (
+    MOUNTED,
+    DriveFault,
+    FailedPrecondition,
+    Fenced,
+    Internal,
+    NotFound,
+    Unavailable,
+)
 
 GIB = 1024**3
 BEAT_SECONDS = 0.2

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.bus import Bus
-from directpv_common.connecting import connect_bus
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.connecting import connect_bus
 from integration.gateway.harness import END_SECONDS, NODE, Client, Gateway, client_of, serving
 from support.nats import NatsServer, nats_server
 

@@ -12,10 +12,10 @@ import grpc
 import grpc.aio
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.api import Endpoint
-from directpv_common.bus import Bus
-from directpv_common.service import Handlers, serve
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.service import Handlers, serve
+from directpv_common.protocol.api import Endpoint
 from directpv_csi_gateway.pb import csi_pb2 as pb
 
 START_SECONDS = 20

@@ -7,11 +7,11 @@ import stat
 import grpc
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.api import Controller, Node
-from directpv_common.context import remaining, trace
-from directpv_common.errors import Busy, NoCapacity, NotFound
-from directpv_common.names import DRIVER_NAME
+import directpv_common.protocol.messages as m
+from directpv_common.calls.context import remaining, trace
+from directpv_common.protocol.api import Controller, Node
+from directpv_common.protocol.errors import Busy, NoCapacity, NotFound
+from directpv_common.protocol.names import DRIVER_NAME
 from directpv_csi_gateway.pb import csi_pb2 as pb
 from integration.gateway.harness import FSUUID, NODE, client_of, peer, placed, serving, until
 from unit.gateway import requests as r

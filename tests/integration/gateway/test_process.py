@@ -8,9 +8,9 @@ import urllib.request
 import grpc
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.api import Controller
-from directpv_common.connecting import connect_bus
+import directpv_common.protocol.messages as m
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.protocol.api import Controller
 from directpv_csi_gateway.pb import csi_pb2 as pb
 from integration.gateway.harness import client_of, peer, placed, serving, until
 from support.nats import nats_server

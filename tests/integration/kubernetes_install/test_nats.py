@@ -16,10 +16,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from directpv_cli.install.objects import nats as installed
-from directpv_common.bus import Bus
-from directpv_common.events import Events, ensure_stream
-from directpv_common.greeting import silent
-from directpv_common.subjects import Subjects
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.events import Events, ensure_stream
+from directpv_common.bus.greeting import silent
+from directpv_common.protocol.subjects import Subjects
 from support.ports import free_port
 
 SERVER = Path(sys.executable).with_name("nats-server")

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.bus import Bus
-from directpv_common.connecting import connect_bus
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.connecting import connect_bus
 from integration.kubernetes_registry.harness import Cluster, define, installation
 from support.kube.apiserver import ApiServer
 from support.kube.fixtures import apiserver  # noqa: F401 - a fixture

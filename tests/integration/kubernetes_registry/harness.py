@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import directpv_common.messages as m
-from directpv_common import crd, names
-from directpv_common.api import Controller as Api
-from directpv_common.bus import Bus
+import directpv_common.protocol.messages as m
+from directpv_common import crd
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol import names
+from directpv_common.protocol.api import Controller as Api
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Snapshot
 from integration.controller.harness import LEASE_SECONDS, Controller, until

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from directpv_common import names
+from directpv_common.protocol import names
 from integration.kubernetes_registry.harness import VOLUMES, Cluster
 
 G = f"{names.GROUP}/"

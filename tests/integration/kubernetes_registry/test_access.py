@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from directpv_common.errors import InvalidRequest, Unavailable
+from directpv_common.protocol.errors import InvalidRequest, Unavailable
 from directpv_controller.registry.kubernetes.access import from_kubeconfig, in_cluster
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from directpv_common.errors import Unavailable
+from directpv_common.protocol.errors import Unavailable
 from directpv_controller.registry.kubernetes.access import Access
 from directpv_controller.registry.kubernetes.client import Client, connect
 from directpv_controller.registry.kubernetes.election import LEASE, leases

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common import names
-from directpv_common.api import Controller as Api
-from directpv_common.bus import Bus
-from directpv_common.errors import NoCapacity
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol import names
+from directpv_common.protocol.api import Controller as Api
+from directpv_common.protocol.errors import NoCapacity
 from integration.controller.harness import until
 from integration.controller.node import PlayedNode
 from integration.kubernetes_registry.harness import (

@@ -7,11 +7,12 @@ from typing import Any, cast
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common import crd, names
-from directpv_common.api import Controller as Api
-from directpv_common.bus import Bus
-from directpv_common.errors import FailedPrecondition
+import directpv_common.protocol.messages as m
+from directpv_common import crd
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol import names
+from directpv_common.protocol.api import Controller as Api
+from directpv_common.protocol.errors import FailedPrecondition
 from directpv_controller.registry.kubernetes.access import from_kubeconfig
 from directpv_controller.registry.kubernetes.client import Client, connect
 from directpv_controller.registry.kubernetes.election import KubernetesElection

@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common import crd, names
-from directpv_common.api import Controller as Api
-from directpv_common.bus import Bus
-from directpv_common.errors import Conflict, NoCapacity, Unavailable
+import directpv_common.protocol.messages as m
+from directpv_common import crd
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol import names
+from directpv_common.protocol.api import Controller as Api
+from directpv_common.protocol.errors import Conflict, NoCapacity, Unavailable
 from integration.controller.harness import until
 from integration.controller.node import PlayedNode
 from integration.kubernetes_registry.harness import (

@@ -6,10 +6,10 @@ import urllib.request
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.api import Controller as Api
-from directpv_common.api import Node
-from directpv_common.bus import Bus
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol.api import Controller as Api
+from directpv_common.protocol.api import Node
 from directpv_controller.registry.kubernetes.access import from_kubeconfig
 from directpv_controller.registry.kubernetes.client import connect
 from directpv_controller.registry.kubernetes.pods import pod_reader, pods_of

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.api import Controller as Api
-from directpv_common.bus import Bus
-from directpv_common.errors import Unavailable
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol.api import Controller as Api
+from directpv_common.protocol.errors import Unavailable
 from directpv_controller.registry.kubernetes.access import from_kubeconfig
 from directpv_controller.registry.kubernetes.client import Client, connect
 from directpv_controller.registry.kubernetes.errors import Missing

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.bus import Bus
+from directpv_common.bus.bus import Bus
 from integration.controller.harness import until
 from integration.kubernetes_registry.harness import (
     DRIVES,

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.api import Node
-from directpv_common.bus import Bus
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
 from directpv_common.crd import data_path
-from directpv_common.units import MIB
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.units import MIB
 from integration.controller.harness import until
 from integration.controller.node import GIB, PlayedNode
 from integration.kubernetes_registry.harness import DRIVES, NODES, REQUESTS, VOLUMES, Cluster, create, leads

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.api import Controller as Api
-from directpv_common.bus import Bus
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol.api import Controller as Api
 from integration.controller.harness import until
 from integration.controller.node import PlayedNode
 from integration.kubernetes_registry.harness import DRIVES, VOLUMES, Cluster, create

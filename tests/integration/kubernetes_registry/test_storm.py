@@ -5,10 +5,10 @@ import random
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.api import Controller as Api
-from directpv_common.bus import Bus
-from directpv_common.errors import DirectPVError
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol.api import Controller as Api
+from directpv_common.protocol.errors import DirectPVError
 from integration.controller.harness import Controller, until
 from integration.controller.node import GIB, PlayedNode
 from integration.kubernetes_registry.harness import DRIVES, Cluster, create, volumes

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.bus import Bus
-from directpv_common.connecting import connect_bus
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.connecting import connect_bus
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.devices.sysfs import Roots

@@ -5,7 +5,7 @@ import os
 import struct
 from pathlib import Path
 
-from directpv_common.messages import (
+from directpv_common.protocol.messages import (
     HeldDrive,
 )
 

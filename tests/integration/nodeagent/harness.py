@@ -15,8 +15,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from directpv_common.api import Node
-from directpv_common.messages import Empty
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.messages import Empty
 from support.node_client import MIB, WAIT, Client, eventually
 from support.ports import free_port
 

@@ -4,16 +4,16 @@ import os
 import uuid
 from typing import Any
 
-from directpv_common.api import Node
-from directpv_common.bus import Bus
-from directpv_common.events import CloudEvent
-from directpv_common.messages import (
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.events import CloudEvent
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.messages import (
     DriveId,
     DriveStatus,
     OrderRepair,
     RepairStatus,
 )
-from directpv_common.wire import decode
+from directpv_common.protocol.wire import decode
 from integration.nodeagent.harness import AgentProcess, Loops, run, unmount
 from support.node_client import FENCE, Client, eventually
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from directpv_cli.local.csi_client import capability
-from directpv_common.messages import VolumeRecord
-from directpv_common.names import DRIVE, VOLUME_SIZE
+from directpv_common.protocol.messages import VolumeRecord
+from directpv_common.protocol.names import DRIVE, VOLUME_SIZE
 from directpv_csi_gateway.pb import csi_pb2
 from support.guest.client import Done
 from support.guest.node import Node

@@ -10,7 +10,7 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
-from directpv_common.bus import Bus
+from directpv_common.bus.bus import Bus
 from support.guest import disks as guest_disks
 from support.guest.disks import Disk
 from support.guest.node import AGENT, GATEWAY, Node

@@ -11,9 +11,9 @@ from typing import Any, Final, Protocol
 from grpclib.client import Channel
 
 from directpv_cli.local.csi_client import CsiClient, client_of
-from directpv_common import api
-from directpv_common.bus import Bus
-from directpv_common.messages import StatVolume, VolumeStats
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol import api
+from directpv_common.protocol.messages import StatVolume, VolumeStats
 from support.guest.client import Done, Hand
 from support.node_client import Client, eventually
 

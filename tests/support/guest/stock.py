@@ -4,8 +4,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from directpv_common import api
-from directpv_common.messages import Device, Empty, FormatDevice, FormatDevices, FormatResult
+from directpv_common.protocol import api
+from directpv_common.protocol.messages import Device, Empty, FormatDevice, FormatDevices, FormatResult
 from support.guest.disks import Disk
 from support.guest.lab import Lab
 from support.guest.node import Node

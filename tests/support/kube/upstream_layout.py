@@ -6,7 +6,7 @@ Source: facts of upstream v4.1.6: mkfs options, layout, quota, custom resources;
 from dataclasses import dataclass
 from typing import Final
 
-from directpv_common.names import project_id
+from directpv_common.protocol.names import project_id
 from support.kube.node import KubeNode
 from support.kube.on_disk import MOUNTS
 from support.kube.workloads import CLASS, DRIVER, KEY, Object

@@ -4,7 +4,7 @@ import pytest
 
 from chaos.kinds import Kind
 from chaos.model import History, Volume, suspension
-from directpv_common.messages import DriveRecord, HeldDrive, HeldVolume, VolumeRecord
+from directpv_common.protocol.messages import DriveRecord, HeldDrive, HeldVolume, VolumeRecord
 
 DRIVE = "drive-1"
 MIB = 1024 * 1024

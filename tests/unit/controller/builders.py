@@ -5,8 +5,8 @@ import random
 import uuid
 from typing import Any
 
-import directpv_common.messages as m
-from directpv_common import names
+import directpv_common.protocol.messages as m
+from directpv_common.protocol import names
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Change, Drive, Volume
 from directpv_controller.core.wanted import wanted_from

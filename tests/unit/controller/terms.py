@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from directpv_common.errors import Unavailable
-from directpv_common.subjects import Subjects
+from directpv_common.protocol.errors import Unavailable
+from directpv_common.protocol.subjects import Subjects
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Writes
 from directpv_controller.leading.term import Term

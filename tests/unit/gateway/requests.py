@@ -5,7 +5,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from directpv_common.names import CONTEXT_POD_NAME, CONTEXT_POD_NAMESPACE, CONTEXT_POD_UID, DRIVE, VOLUME_SIZE
+from directpv_common.protocol.names import CONTEXT_POD_NAME, CONTEXT_POD_NAMESPACE, CONTEXT_POD_UID, DRIVE, VOLUME_SIZE
 from directpv_csi_gateway.pb import csi_pb2 as pb
 
 GIB = 1024**3

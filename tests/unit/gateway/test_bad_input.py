@@ -2,8 +2,15 @@
 
 import pytest
 
-from directpv_common.errors import DirectPVError, FailedPrecondition, InvalidRequest, InvalidToken, NotFound
-from directpv_common.names import ACCESS_TIER, BYTES_PER_INODE, CONTEXT_POD_NAME, DRIVE, VOLUME_CLAIM_ID, VOLUME_SIZE
+from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, InvalidRequest, InvalidToken, NotFound
+from directpv_common.protocol.names import (
+    ACCESS_TIER,
+    BYTES_PER_INODE,
+    CONTEXT_POD_NAME,
+    DRIVE,
+    VOLUME_CLAIM_ID,
+    VOLUME_SIZE,
+)
 from directpv_csi_gateway.core import controller, node
 from directpv_csi_gateway.pb import csi_pb2 as pb
 from unit.gateway import requests as r

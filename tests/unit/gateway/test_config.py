@@ -2,7 +2,7 @@
 
 import pytest
 
-from directpv_common.config import load
+from directpv_common.process.config import load
 from directpv_csi_gateway.config import Config, Mode
 
 

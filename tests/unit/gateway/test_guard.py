@@ -12,8 +12,8 @@ from grpclib.exceptions import GRPCError
 from grpclib.testing import ChannelFor
 from prometheus_client import CollectorRegistry
 
-from directpv_common import errors
-from directpv_common.context import remaining, trace
+from directpv_common.calls.context import remaining, trace
+from directpv_common.protocol import errors
 from directpv_csi_gateway.adapters.calls import Calls
 from directpv_csi_gateway.adapters.guard import DEFAULT_SECONDS, LONGEST_SECONDS, Guard
 from directpv_csi_gateway.adapters.status import as_grpc

@@ -2,8 +2,8 @@
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.names import DRIVE, NODE, PVC_NAME, VOLUME_SIZE
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.names import DRIVE, NODE, PVC_NAME, VOLUME_SIZE
 from directpv_csi_gateway.core import replies
 from directpv_csi_gateway.pb import csi_pb2 as pb
 from unit.gateway import requests as r

@@ -2,8 +2,8 @@
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.names import ACCESS_TIER, NODE, VOLUME_CLAIM_ID, AccessTier
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.names import ACCESS_TIER, NODE, VOLUME_CLAIM_ID, AccessTier
 from directpv_csi_gateway.core import controller, node
 from directpv_csi_gateway.pb import csi_pb2 as pb
 from unit.gateway import requests as r

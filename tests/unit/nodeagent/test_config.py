@@ -2,8 +2,8 @@
 
 import pytest
 
-from directpv_common.config import load
-from directpv_common.names import TOPOLOGY_KEYS
+from directpv_common.process.config import load
+from directpv_common.protocol.names import TOPOLOGY_KEYS
 from directpv_nodeagent.config import Config
 
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_drives
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.words import label_key, label_pair
 from directpv_cli.showing.lines import checked, fail, say, trouble
-from directpv_common import names
-from directpv_common.api import Controller
-from directpv_common.bus import Bus
-from directpv_common.errors import DirectPVError
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol import names
+from directpv_common.protocol.api import Controller
+from directpv_common.protocol.errors import DirectPVError
 
 Change = Callable[[m.DriveInfo], m.ChangeDrive | None]
 """What to ask for a drive, or None if it is as it should be."""

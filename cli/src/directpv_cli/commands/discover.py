@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_drives, all_nodes
 from directpv_cli.reaching.session import run
 from directpv_cli.reading import drives_yaml
@@ -14,10 +14,10 @@ from directpv_cli.showing import tables
 from directpv_cli.showing.documents import output_format
 from directpv_cli.showing.lines import USAGE_ERROR, checked, fail, say, trouble
 from directpv_cli.showing.progress import steps
-from directpv_common.api import Controller, Node
-from directpv_common.bus import Bus
-from directpv_common.errors import DirectPVError
-from directpv_common.scopes import task_group
+from directpv_common.bus.bus import Bus
+from directpv_common.calls.scopes import task_group
+from directpv_common.protocol.api import Controller, Node
+from directpv_common.protocol.errors import DirectPVError
 
 USED: str = "Used by DirectPV"
 

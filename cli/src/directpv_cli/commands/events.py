@@ -10,11 +10,11 @@ from directpv_cli.reading.words import Words, age, expanded
 from directpv_cli.showing import tables
 from directpv_cli.showing.documents import output_format
 from directpv_cli.showing.lines import checked
-from directpv_common.bus import Bus
-from directpv_common.errors import InvalidRequest, Unavailable
-from directpv_common.events import TYPE_PREFIX, CloudEvent
-from directpv_common.subjects import node_token
-from directpv_common.wire import decode
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.events import TYPE_PREFIX, CloudEvent
+from directpv_common.protocol.errors import InvalidRequest, Unavailable
+from directpv_common.protocol.subjects import node_token
+from directpv_common.protocol.wire import decode
 
 STALL_SECONDS: Final = 30.0
 """An event of the history that does not come for so long is an error: silence is not the end."""

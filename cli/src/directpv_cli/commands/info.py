@@ -2,7 +2,7 @@
 
 import msgspec
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_nodes
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.settings import settings

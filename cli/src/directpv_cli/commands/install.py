@@ -23,7 +23,7 @@ from directpv_cli.reading.settings import settings
 from directpv_cli.showing.lines import checked, fail, plain, say, trouble
 from directpv_cli.showing.progress import bar
 from directpv_cli.showing.tables import show
-from directpv_common.errors import DirectPVError
+from directpv_common.protocol.errors import DirectPVError
 
 T = TypeVar("T")
 

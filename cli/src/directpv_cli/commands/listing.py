@@ -5,16 +5,17 @@ from typing import TypeVar
 
 import msgspec
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.selection import Pods, pod_of
 from directpv_cli.showing import tables
 from directpv_cli.showing.documents import object_list, output_format
 from directpv_cli.showing.lines import fail
-from directpv_common import crd, names
-from directpv_common.api import Controller, Endpoint
-from directpv_common.bus import Bus
-from directpv_common.errors import NotFound
+from directpv_common import crd
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol import names
+from directpv_common.protocol.api import Controller, Endpoint
+from directpv_common.protocol.errors import NotFound
 
 Q = TypeVar("Q", m.ListDrives, m.ListVolumes, m.ListNodes)
 P = TypeVar("P", m.DrivePage, m.VolumePage, m.NodePage)

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from directpv_cli.reaching.session import run
 from directpv_cli.showing.lines import fail, plain, say
 from directpv_cli.showing.progress import Steps, steps
-from directpv_common.api import Controller
-from directpv_common.bus import Bus
-from directpv_common.errors import DeadlineExceeded, DirectPVError, NotFound, Unavailable
-from directpv_common.scopes import timeout
+from directpv_common.bus.bus import Bus
+from directpv_common.calls.scopes import timeout
+from directpv_common.protocol.api import Controller
+from directpv_common.protocol.errors import DeadlineExceeded, DirectPVError, NotFound, Unavailable
 
 BEGIN_SECONDS: Final = 120.0
 """A node looks at all of its devices before; one that hangs delays that."""

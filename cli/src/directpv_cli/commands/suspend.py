@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_drives, all_volumes
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.selection import Pods
 from directpv_cli.showing.lines import fail, plain, say, trouble
-from directpv_common import names
-from directpv_common.api import Controller, Node
-from directpv_common.bus import Bus
-from directpv_common.errors import DirectPVError
-from directpv_common.scopes import timeout
+from directpv_common.bus.bus import Bus
+from directpv_common.calls.scopes import timeout
+from directpv_common.protocol import names
+from directpv_common.protocol.api import Controller, Node
+from directpv_common.protocol.errors import DirectPVError
 
 TELL_SECONDS: Final = 10.0
 """How long a node may take to know: orders that fail are given again after five."""

@@ -34,7 +34,7 @@ def up(
     """Start nats-server, controller, node agents and CSI gateways."""
     from directpv_cli.local import stack, start
     from directpv_cli.local.show import show
-    from directpv_common.units import parse_bytes
+    from directpv_common.protocol.units import parse_bytes
 
     try:
         options = stack.Options(

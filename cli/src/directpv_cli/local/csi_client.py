@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from grpclib.client import Channel
 
-from directpv_common.names import FS_TYPE
+from directpv_common.protocol.names import FS_TYPE
 from directpv_csi_gateway.pb import csi_grpc, csi_pb2
 
 CALL_SECONDS = 60.0

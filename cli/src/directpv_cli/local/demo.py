@@ -22,9 +22,9 @@ from directpv_cli.reading import drives_yaml
 from directpv_cli.reading.settings import settings
 from directpv_cli.showing import tables
 from directpv_cli.showing.lines import say
-from directpv_common.bus import Bus
-from directpv_common.scopes import timeout
-from directpv_common.units import MIB, format_bytes
+from directpv_common.bus.bus import Bus
+from directpv_common.calls.scopes import timeout
+from directpv_common.protocol.units import MIB, format_bytes
 from directpv_csi_gateway.pb import csi_pb2 as csi
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from directpv_cli.reaching.local_key import place_of
 from directpv_common.access.nkey import new_nkey, read_seed, write_seed
 from directpv_common.access.rendering import User, authorization
 from directpv_common.access.roles import Role, access
-from directpv_common.subjects import DEFAULT_PREFIX, Subjects
+from directpv_common.protocol.subjects import DEFAULT_PREFIX, Subjects
 
 FOLDER: Final = "keys"
 CONTROLLER: Final = "controller"

@@ -13,7 +13,7 @@ import msgspec
 
 from directpv_cli.local import keys, processes
 from directpv_cli.local.processes import MARK, Process
-from directpv_common.units import MIB
+from directpv_common.protocol.units import MIB
 
 FILE: Final = "stack.json"
 NATS_CONFIG: Final = "nats.conf"

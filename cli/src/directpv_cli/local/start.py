@@ -10,18 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from directpv_cli.local import disks, keys, processes
 from directpv_cli.local.ports import free_port, is_free
 from directpv_cli.local.processes import MARK, wait_until
 from directpv_cli.local.stack import NodeStack, Options, Stack, StackError, address_of
 from directpv_cli.local.stop import down
 from directpv_common.access.nkey import read_seed
-from directpv_common.api import Controller, Endpoint, Node
-from directpv_common.connecting import connect_bus
-from directpv_common.errors import DirectPVError
-from directpv_common.subjects import DEFAULT_PREFIX
-from directpv_common.units import MIB
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.protocol.api import Controller, Endpoint, Node
+from directpv_common.protocol.errors import DirectPVError
+from directpv_common.protocol.subjects import DEFAULT_PREFIX
+from directpv_common.protocol.units import MIB
 
 START_SECONDS: Final = 30.0
 SMALLEST_DRIVE: Final = 512 * MIB

@@ -16,8 +16,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
 from directpv_cli.install.objects.base import NAMESPACE
-from directpv_common.errors import Unavailable
-from directpv_common.scopes import timeout
+from directpv_common.calls.scopes import timeout
+from directpv_common.protocol.errors import Unavailable
 
 HOST: Final = "127.0.0.1"
 READY_SECONDS: Final = 15.0

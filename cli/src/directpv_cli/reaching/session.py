@@ -7,7 +7,7 @@ from directpv_cli.reading.settings import settings
 from directpv_cli.showing.lines import fail
 
 if TYPE_CHECKING:
-    from directpv_common.bus import Bus
+    from directpv_common.bus.bus import Bus
 
 T = TypeVar("T")
 
@@ -23,9 +23,9 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
     from directpv_cli.reaching.local_key import found_key
     from directpv_cli.reaching.way import reached
     from directpv_common.access.nkey import key_of
-    from directpv_common.connecting import connect_bus
-    from directpv_common.errors import DirectPVError
-    from directpv_common.nats_client import cancellation_heeded
+    from directpv_common.bus.connecting import connect_bus
+    from directpv_common.bus.nats_client import cancellation_heeded
+    from directpv_common.protocol.errors import DirectPVError
 
     logging.getLogger("directpv_common").setLevel(logging.CRITICAL)
     logging.getLogger("nats").setLevel(logging.CRITICAL)

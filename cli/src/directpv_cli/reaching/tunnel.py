@@ -9,8 +9,8 @@ from typing import Final
 from directpv_cli.install.objects.base import NAMESPACE
 from directpv_cli.install.objects.nats import CLIENT_PORT, NAME, SERVERS
 from directpv_cli.reaching.port_forward import HOST, port_forward
-from directpv_common.errors import Unavailable
-from directpv_common.scopes import timeout
+from directpv_common.calls.scopes import timeout
+from directpv_common.protocol.errors import Unavailable
 
 GREET_SECONDS: Final = (5.0, 20.0)
 """Until a server must greet through the tunnel. Who is silent may be dead, or slow: another is asked first, and all of

@@ -12,7 +12,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final, NamedTuple
 
-from directpv_common.errors import FailedPrecondition
+from directpv_common.protocol.errors import FailedPrecondition
 
 LOCAL_URL: Final = "nats://127.0.0.1:4222"
 """Where ``directpv up`` has its bus unless told otherwise."""

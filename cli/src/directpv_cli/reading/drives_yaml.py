@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from directpv_cli.reading.strict_yaml import Place, root_of
 
 VERSION: Final = "v1"

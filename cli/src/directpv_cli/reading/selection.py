@@ -5,7 +5,7 @@ Pure; flags that mean nothing, or that cannot be understood, are a ValueError th
 
 from dataclasses import dataclass
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from directpv_cli.reading.words import Words, device_names, expanded, label_pairs, states, uuids
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, TypeVar
 
 from directpv_cli.reading.ellipsis import expand_all
-from directpv_common import names
+from directpv_common.protocol import names
 
 S = TypeVar("S", bound=StrEnum)
 Words = Sequence[str] | None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from directpv_common.units import format_bytes
+from directpv_common.protocol.units import format_bytes
 
 WIDEST: Final = 10_000
 """Characters per line off a terminal: nothing is ever cut there."""

@@ -1,11 +1,13 @@
 """What every DirectPV service shares; knows no service and decides nothing.
 
-what is said     messages/, api, subjects, wire, names, units, errors, open_enum, epochs, inodes, mount_options
-how it is said   connecting -> nats_client -> bus; line keeps one, service answers, events tells; greeting, redact
-who may say it   access/
-one call         context, singleflight, scopes
-one process      config, lifecycle, logs, monitoring, clock, command
-Kubernetes       crd/
+    bus/       how it is said        connect, ask, answer, tell
+    process/   one process           settings, end, log, health
+    crd/       custom resources      upstream's, field by field
+    access/    who may say it        roles, keys
+    calls/     one call              deadline, trace, scopes
+    protocol/  what is said          messages, subjects, names, errors
+
+From top to bottom; each imports only those below it.
 """
 
 __version__ = "0.1.0"

@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 from directpv_common.access.nkey import key_of
-from directpv_common.config import load
-from directpv_common.connecting import connect_bus
-from directpv_common.errors import DirectPVError
-from directpv_common.events import Events
-from directpv_common.lifecycle import background, leaves, run, stop_on_signal
-from directpv_common.logs import configure_logging
-from directpv_common.monitoring import Monitor, serve_http
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.bus.events import Events
+from directpv_common.process.config import load
+from directpv_common.process.lifecycle import background, leaves, run, stop_on_signal
+from directpv_common.process.logs import configure_logging
+from directpv_common.process.monitoring import Monitor, serve_http
+from directpv_common.protocol.errors import DirectPVError
 from directpv_controller.candidate import Candidate
 from directpv_controller.config import KUBERNETES, Config
 from directpv_controller.registry.port import OpenStore

@@ -9,11 +9,11 @@ import random
 import time
 from typing import Final
 
-from directpv_common.bus import Bus
-from directpv_common.errors import DirectPVError, Unavailable
-from directpv_common.events import Events
-from directpv_common.scopes import task_group, timeout
-from directpv_common.service import Unanswered, serve
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.events import Events
+from directpv_common.bus.service import Unanswered, serve
+from directpv_common.calls.scopes import task_group, timeout
+from directpv_common.protocol.errors import DirectPVError, Unavailable
 from directpv_controller.config import Config
 from directpv_controller.core.invariants import promises
 from directpv_controller.core.ledger import Ledger

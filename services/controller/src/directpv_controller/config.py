@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from directpv_common.config import option
-from directpv_common.names import ROOT_DIR
-from directpv_common.subjects import DEFAULT_PREFIX
+from directpv_common.process.config import option
+from directpv_common.protocol.names import ROOT_DIR
+from directpv_common.protocol.subjects import DEFAULT_PREFIX
 
 KUBERNETES: Final = "kubernetes"
 """Setting of ``registry`` that means custom resources; any other is a file."""

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry
 
 from directpv_common.access.nkey import key_of
-from directpv_common.config import load
-from directpv_common.errors import DirectPVError
-from directpv_common.greeting import silent
-from directpv_common.lifecycle import background, leaves, run, stop_on_signal
-from directpv_common.line import Line
-from directpv_common.logs import configure_logging
-from directpv_common.monitoring import Monitor, serve_http
+from directpv_common.bus.greeting import silent
+from directpv_common.bus.line import Line
+from directpv_common.process.config import load
+from directpv_common.process.lifecycle import background, leaves, run, stop_on_signal
+from directpv_common.process.logs import configure_logging
+from directpv_common.process.monitoring import Monitor, serve_http
+from directpv_common.protocol.errors import DirectPVError
 from directpv_csi_gateway.adapters.calls import Calls
 from directpv_csi_gateway.adapters.controller import Controller
 from directpv_csi_gateway.adapters.guard import Guard

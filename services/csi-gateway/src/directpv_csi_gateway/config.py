@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from directpv_common.config import option
-from directpv_common.subjects import DEFAULT_PREFIX, Subjects
+from directpv_common.process.config import option
+from directpv_common.protocol.subjects import DEFAULT_PREFIX, Subjects
 
 _NODE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 

@@ -6,10 +6,10 @@ import resource
 import signal
 import sys
 
-from directpv_common.config import load
-from directpv_common.lifecycle import run, stop_on_signal
-from directpv_common.logs import configure_logging
-from directpv_common.scopes import task_group
+from directpv_common.calls.scopes import task_group
+from directpv_common.process.config import load
+from directpv_common.process.lifecycle import run, stop_on_signal
+from directpv_common.process.logs import configure_logging
 from directpv_nodeagent.agent import Agent
 from directpv_nodeagent.config import Config
 

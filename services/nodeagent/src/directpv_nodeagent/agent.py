@@ -10,29 +10,29 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from directpv_common.access.nkey import key_of
-from directpv_common.api import Node
-from directpv_common.bus import Bus
-from directpv_common.connecting import connect_bus
-from directpv_common.errors import Unavailable
-from directpv_common.events import Events
-from directpv_common.lifecycle import background, leaves
-from directpv_common.monitoring import Monitor, serve_http
-from directpv_common.service import Handlers, serve
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.bus.events import Events
+from directpv_common.bus.service import Handlers, serve
+from directpv_common.process.lifecycle import background, leaves
+from directpv_common.process.monitoring import Monitor, serve_http
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.errors import Unavailable
 from directpv_nodeagent.config import Config
 from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.devices.udev_monitor import UdevMonitor
-from directpv_nodeagent.drives import xfs
+from directpv_nodeagent.drives.changing.devices import Devices
+from directpv_nodeagent.drives.changing.repair import Repairs
 from directpv_nodeagent.drives.core.orders import Fences
-from directpv_nodeagent.drives.devices import Devices
-from directpv_nodeagent.drives.drives import Drives
-from directpv_nodeagent.drives.evasion import EvasionWatch
-from directpv_nodeagent.drives.growth import Growth
-from directpv_nodeagent.drives.health import HealthWatch
-from directpv_nodeagent.drives.inspection import Host
-from directpv_nodeagent.drives.renewal import Renewal
-from directpv_nodeagent.drives.repair import Repairs
-from directpv_nodeagent.drives.scanner import Scanner
-from directpv_nodeagent.drives.turns import Turns
+from directpv_nodeagent.drives.filesystem import xfs
+from directpv_nodeagent.drives.taken.drives import Drives
+from directpv_nodeagent.drives.taken.inspection import Host
+from directpv_nodeagent.drives.taken.renewal import Renewal
+from directpv_nodeagent.drives.taken.turns import Turns
+from directpv_nodeagent.drives.watching.evasion import EvasionWatch
+from directpv_nodeagent.drives.watching.growth import Growth
+from directpv_nodeagent.drives.watching.health import HealthWatch
+from directpv_nodeagent.drives.watching.scanner import Scanner
 from directpv_nodeagent.linux.executor import DriveExecutors
 from directpv_nodeagent.linux.quota import NO_KERNEL_QUOTA, kernel_lacks_quota
 from directpv_nodeagent.serving.heartbeat import Heartbeat

@@ -7,10 +7,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from directpv_common.config import option
-from directpv_common.messages import NodeName, Segments
-from directpv_common.names import DRIVER_NAME, IDENTITY, NODE, RACK, REGION, ROOT_DIR, ZONE
-from directpv_common.subjects import DEFAULT_PREFIX
+from directpv_common.process.config import option
+from directpv_common.protocol.messages import NodeName, Segments
+from directpv_common.protocol.names import DRIVER_NAME, IDENTITY, NODE, RACK, REGION, ROOT_DIR, ZONE
+from directpv_common.protocol.subjects import DEFAULT_PREFIX
 
 _HOSTNAME: Final = socket.gethostname().lower()
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.api import Controller as Api
-from directpv_common.bus import Bus
-from directpv_common.connecting import connect_bus
-from directpv_common.errors import DeadlineExceeded, Unavailable
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.protocol.api import Controller as Api
+from directpv_common.protocol.errors import DeadlineExceeded, Unavailable
 from integration.controller.harness import LEASE_SECONDS, Controller, read_registry, until, violations
 from integration.controller.node import GIB, PlayedNode
 from support.nats import NatsServer

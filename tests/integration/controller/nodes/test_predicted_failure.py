@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-import directpv_common.messages as m
-from directpv_common.api import Controller as Api
-from directpv_common.bus import Bus
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol.api import Controller as Api
 from integration.controller.harness import Controller, read_registry, until
 from integration.controller.node import PlayedNode
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.errors import Fenced, Unavailable
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.errors import Fenced, Unavailable
 from directpv_controller.core.model import Snapshot, Writes
 from directpv_controller.leading.port import RegistryDamaged, RegistryLost
 from directpv_controller.registry.sqlite.life_lock import LifeLock

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.api import Controller as Api
-from directpv_common.bus import Bus
-from directpv_common.errors import FailedPrecondition, InvalidRequest, NoCapacity, NotFound, Unavailable
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol.api import Controller as Api
+from directpv_common.protocol.errors import FailedPrecondition, InvalidRequest, NoCapacity, NotFound, Unavailable
 from integration.controller.drives import has_status
 from integration.controller.harness import Controller, read_registry, until
 from integration.controller.node import GIB, PlayedNode

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common import names
-from directpv_common.api import Controller as Api
-from directpv_common.bus import Bus
-from directpv_common.errors import NoCapacity, NotFound
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol import names
+from directpv_common.protocol.api import Controller as Api
+from directpv_common.protocol.errors import NoCapacity, NotFound
 from integration.controller.harness import Controller, read_registry, until, violations
 from integration.controller.node import GIB, PlayedNode
 

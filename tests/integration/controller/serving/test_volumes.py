@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-import directpv_common.messages as m
-from directpv_common import names
-from directpv_common.api import Controller as Api
-from directpv_common.bus import Bus
-from directpv_common.errors import (
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol import names
+from directpv_common.protocol.api import Controller as Api
+from directpv_common.protocol.errors import (
     IS_MOUNTED,
     NOT_MOUNTED,
     Busy,

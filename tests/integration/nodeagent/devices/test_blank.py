@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.api import Node
-from directpv_common.messages import Empty
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.messages import Empty
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.rules import denials, describe
 from directpv_nodeagent.devices.core.signatures import UNKNOWN

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from directpv_common.errors import DriveFault
+from directpv_common.protocol.errors import DriveFault
 from directpv_nodeagent.devices.core.rules import denials
 from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.devices.sysfs import Roots

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from directpv_common.errors import DriveFault
+from directpv_common.protocol.errors import DriveFault
 from directpv_nodeagent.linux.executor import DriveExecutors
 
 LONG = 30.0

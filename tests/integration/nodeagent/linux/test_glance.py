@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.messages import VolumeRecord
-from directpv_nodeagent.drives import xfs
+from directpv_common.protocol.messages import VolumeRecord
+from directpv_nodeagent.drives.filesystem import xfs
 from directpv_nodeagent.layout import volume_dirs
 from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import drive_path

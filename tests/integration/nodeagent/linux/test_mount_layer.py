@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.errors import InvalidRequest
+from directpv_common.protocol.errors import InvalidRequest
 from directpv_nodeagent.linux import files, mounts, quota, syscalls
 from integration.nodeagent.harness import Loops, mounts_below, run
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from directpv_common.connecting import connect_bus
-from directpv_common.lifecycle import background
-from directpv_common.messages import NodeMetrics
-from directpv_common.wire import decode
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.process.lifecycle import background
+from directpv_common.protocol.messages import NodeMetrics
+from directpv_common.protocol.wire import decode
 from directpv_nodeagent.layout.usage import Measured
 from directpv_nodeagent.serving.sampler import Sample, Sampler, VolumeSample
 from support.nats import nats_server

@@ -7,13 +7,13 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from directpv_common.api import Node
-from directpv_common.bus import Bus
-from directpv_common.connecting import connect_bus
-from directpv_common.events import CloudEvent
-from directpv_common.messages import Empty, GetInventory, NodeMetrics, NodeState, VolumeRecord
-from directpv_common.names import TENANT
-from directpv_common.wire import decode
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.bus.events import CloudEvent
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.messages import Empty, GetInventory, NodeMetrics, NodeState, VolumeRecord
+from directpv_common.protocol.names import TENANT
+from directpv_common.protocol.wire import decode
 from integration.nodeagent.harness import AgentProcess, Loops, unmount, wait_until
 from support.nats import nats_server
 from support.node_client import MIB, Client, eventually

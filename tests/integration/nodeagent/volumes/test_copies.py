@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.errors import FailedPrecondition
-from directpv_common.messages import HeldVolume
+from directpv_common.protocol.errors import FailedPrecondition
+from directpv_common.protocol.messages import HeldVolume
 from integration.nodeagent.harness import AgentProcess, Loops, unmount, unmount_below
 from support.node_client import MIB, Client, eventually
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from directpv_common.messages import DriveRecord, VolumeRecord
-from directpv_common.names import project_id
+from directpv_common.protocol.messages import DriveRecord, VolumeRecord
+from directpv_common.protocol.names import project_id
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.probe import Prober
-from directpv_nodeagent.drives.inspection import Host
-from directpv_nodeagent.drives.takeover import lay_out, take_over
+from directpv_nodeagent.drives.taken.inspection import Host
+from directpv_nodeagent.drives.taken.takeover import lay_out, take_over
 from directpv_nodeagent.layout import volume_dirs
 from directpv_nodeagent.layout.core.held import Contents, DriveView
 from directpv_nodeagent.layout.core.layout import RETIRED

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.api import Node
-from directpv_common.errors import DriveFault, FailedPrecondition, Fenced, Unavailable
-from directpv_common.messages import DriveRecord, Fence, RemoveVolume, UpdateDrive, VolumeRecord
-from directpv_common.names import AccessTier, project_id
-from directpv_common.subjects import Subjects
-from directpv_common.wire import encode
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.errors import DriveFault, FailedPrecondition, Fenced, Unavailable
+from directpv_common.protocol.messages import DriveRecord, Fence, RemoveVolume, UpdateDrive, VolumeRecord
+from directpv_common.protocol.names import AccessTier, project_id
+from directpv_common.protocol.subjects import Subjects
+from directpv_common.protocol.wire import encode
 from directpv_nodeagent.layout.core.layout import RETIRED
 from directpv_nodeagent.linux import quota
 from integration.nodeagent.faults import is_ready

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from directpv_nodeagent.drives import xfs
+from directpv_nodeagent.drives.filesystem import xfs
 from directpv_nodeagent.linux import files, mounts
 from integration.nodeagent.faults import is_ready, shut_down
 from integration.nodeagent.harness import AgentProcess, mounts_below, run, unmount

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from directpv_common.api import Node
-from directpv_common.errors import Busy, Conflict, FailedPrecondition, InvalidRequest, NotFound, OutOfRange
-from directpv_common.messages import ExpandNodeVolume, StatVolume, VolumeRecord, VolumeStats
-from directpv_common.names import SUSPEND
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.errors import Busy, Conflict, FailedPrecondition, InvalidRequest, NotFound, OutOfRange
+from directpv_common.protocol.messages import ExpandNodeVolume, StatVolume, VolumeRecord, VolumeStats
+from directpv_common.protocol.names import SUSPEND
 from integration.nodeagent.harness import AgentProcess, mounts_below, run, wait_until
 from support.node_client import MIB, Client
 

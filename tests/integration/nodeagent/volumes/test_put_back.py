@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.messages import DriveRecord, VolumeRecord
-from directpv_nodeagent.drives import xfs
+from directpv_common.protocol.messages import DriveRecord, VolumeRecord
+from directpv_nodeagent.drives.filesystem import xfs
 from directpv_nodeagent.layout import volume_dirs
 from directpv_nodeagent.layout.contents import read_contents
 from directpv_nodeagent.layout.core.held import Drive, DriveView

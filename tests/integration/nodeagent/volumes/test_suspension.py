@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from directpv_common.api import Node
-from directpv_common.messages import UpdateDrive
-from directpv_common.names import SUSPEND
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.messages import UpdateDrive
+from directpv_common.protocol.names import SUSPEND
 from integration.nodeagent.harness import AgentProcess, Loops, mounts_below
 from support.node_client import FENCE, Client
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.errors import FailedPrecondition
-from directpv_common.messages import VolumeRecord
-from directpv_common.names import SUSPEND
+from directpv_common.protocol.errors import FailedPrecondition
+from directpv_common.protocol.messages import VolumeRecord
+from directpv_common.protocol.names import SUSPEND
 from integration.nodeagent.faults import is_ready, shut_down
 from integration.nodeagent.harness import AgentProcess, Loops, mounts_below, unmount
 from integration.nodeagent.volumes.test_suspension import is_empty_and_read_only, mount, suspend

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.api import Node
-from directpv_common.errors import IS_MOUNTED, MOUNTED, NOT_MOUNTED, Unavailable
-from directpv_common.messages import RemoveVolume
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.errors import IS_MOUNTED, MOUNTED, NOT_MOUNTED, Unavailable
+from directpv_common.protocol.messages import RemoveVolume
 from integration.nodeagent.harness import AgentProcess, Loops, mounts_below, run
 from support.node_client import FENCE, WAIT, Client, eventually
 

@@ -5,7 +5,7 @@ from typing import Any
 from directpv_cli.install.applying import fit
 from directpv_cli.install.objects.base import csi_driver, namespace, storage_class
 from directpv_cli.install.objects.options import Options
-from directpv_common.names import CREATED_BY
+from directpv_common.protocol.names import CREATED_BY
 
 
 def test_modes_and_group_policy_of_a_driver_that_is_there_are_kept() -> None:

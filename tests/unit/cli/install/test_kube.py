@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from directpv_cli.install.applying import kube
-from directpv_common.errors import InvalidToken
+from directpv_common.protocol.errors import InvalidToken
 
 
 class Forgetful(kube.Cluster):

@@ -10,7 +10,7 @@ from directpv_cli.install.objects.kube_version import KubeVersion
 from directpv_cli.install.objects.node import agent_args
 from directpv_cli.install.objects.options import Options
 from directpv_cli.install.objects.paths import PLACES, Ref
-from directpv_common.config import load
+from directpv_common.process.config import load
 from directpv_controller.config import Config as ControllerConfig
 from directpv_csi_gateway.config import Config as GatewayConfig
 from directpv_nodeagent.config import Config as AgentConfig

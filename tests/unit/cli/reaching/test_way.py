@@ -5,7 +5,7 @@ import pytest
 from directpv_cli.reaching.port_forward import port_in, trouble
 from directpv_cli.reaching.tunnel import command
 from directpv_cli.reaching.way import LOCAL_URL, Tunnel, way
-from directpv_common.errors import FailedPrecondition
+from directpv_common.protocol.errors import FailedPrecondition
 
 HOME = {"HOME": "/home/me"}
 USUAL = "/home/me/.kube/config"

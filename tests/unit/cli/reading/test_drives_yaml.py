@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from directpv_cli.reading.drives_yaml import parse, render
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from directpv_cli.reading import selection
 
 ID = "11111111-2222-3333-4444-555555555555"

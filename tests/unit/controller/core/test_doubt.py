@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import directpv_common.messages as m
-from directpv_common.wire import decode, encode
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.wire import decode, encode
 from directpv_controller.core.doubt import doubt, doubtful_volumes
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.listing import list_drives, list_volumes

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-import directpv_common.messages as m
-from directpv_common.names import AccessTier
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.names import AccessTier
 from directpv_controller.core.edits import drive_with_edit, merged, volume_with_edit
 from unit.controller.builders import drive_record, ledger_of, place, volume_record
 

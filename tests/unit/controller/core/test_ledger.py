@@ -5,9 +5,17 @@ from typing import Any
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common import names
-from directpv_common.errors import Busy, Conflict, InvalidRequest, NoCapacity, NotFound, OutOfRange, Unavailable
+import directpv_common.protocol.messages as m
+from directpv_common.protocol import names
+from directpv_common.protocol.errors import (
+    Busy,
+    Conflict,
+    InvalidRequest,
+    NoCapacity,
+    NotFound,
+    OutOfRange,
+    Unavailable,
+)
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Snapshot, Unreadable
 from directpv_controller.core.reconcile import change_of, take_in

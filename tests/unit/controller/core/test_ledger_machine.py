@@ -13,10 +13,10 @@ import msgspec
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-import directpv_common.messages as m
-from directpv_common import names
-from directpv_common.errors import Busy, Conflict, NoCapacity, OutOfRange
-from directpv_common.names import AccessTier
+import directpv_common.protocol.messages as m
+from directpv_common.protocol import names
+from directpv_common.protocol.errors import Busy, Conflict, NoCapacity, OutOfRange
+from directpv_common.protocol.names import AccessTier
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Change, Snapshot, Writes
 from directpv_controller.core.reconcile import change_of, lost, take_in

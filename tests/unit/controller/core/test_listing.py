@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.errors import InvalidToken
-from directpv_common.wire import encode
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.errors import InvalidToken
+from directpv_common.protocol.wire import encode
 from directpv_controller.core import listing, paging
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Snapshot

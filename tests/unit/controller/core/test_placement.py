@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common import names
-from directpv_common.errors import InvalidRequest, NoCapacity
-from directpv_common.names import AccessTier, project_id
+import directpv_common.protocol.messages as m
+from directpv_common.protocol import names
+from directpv_common.protocol.errors import InvalidRequest, NoCapacity
+from directpv_common.protocol.names import AccessTier, project_id
 from directpv_controller.core import explain, placement
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.listing import capacity

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from directpv_common.crd.labels import is_label
-from directpv_common.names import is_reserved
+from directpv_common.protocol.names import is_reserved
 from directpv_controller.core.pods import LABELS_AT_MOST, PREFIX, chosen
 
 RESERVED = (

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.errors import NoCapacity
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.errors import NoCapacity
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.reconcile import Outcome, change_of, take_in
 from unit.controller.builders import NOW, committed, drive_record, held, ledger_of, place

@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.errors import NoCapacity
-from directpv_common.names import AccessTier
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.errors import NoCapacity
+from directpv_common.protocol.names import AccessTier
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.reconcile import Outcome, Pages, change_of, lost, take_in
 from directpv_controller.core.wanted import wanted_from

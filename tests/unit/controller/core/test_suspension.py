@@ -2,9 +2,9 @@
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common import names
-from directpv_common.errors import Busy, NoCapacity, NotFound
+import directpv_common.protocol.messages as m
+from directpv_common.protocol import names
+from directpv_common.protocol.errors import Busy, NoCapacity, NotFound
 from unit.controller.builders import committed, drive_record, ledger_of, place
 
 SUSPENDED = {names.SUSPEND: "true"}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from directpv_common.context import call_context, remaining
-from directpv_common.messages import VolumeRecord
-from directpv_common.service import Unanswered
+from directpv_common.bus.service import Unanswered
+from directpv_common.calls.context import call_context, remaining
+from directpv_common.protocol.messages import VolumeRecord
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Snapshot, Writes
 from directpv_controller.core.wanted import wanted_from

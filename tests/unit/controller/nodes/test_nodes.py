@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.errors import InvalidToken
-from directpv_common.wire import decode, encode
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.errors import InvalidToken
+from directpv_common.protocol.wire import decode, encode
 from directpv_controller.nodes.nodes import Nodes
 from unit.controller.builders import drive_record, ledger_of
 from unit.controller.terms import Events, term_of

@@ -6,8 +6,8 @@ from collections.abc import Coroutine
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.errors import Busy
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.errors import Busy
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Snapshot
 from directpv_controller.core.wanted import wanted_from

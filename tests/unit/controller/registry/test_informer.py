@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from directpv_common.crd import Object
-from directpv_common.errors import Unavailable
+from directpv_common.protocol.errors import Unavailable
 from directpv_controller.registry.kubernetes.client import Client, Page, Resource
 from directpv_controller.registry.kubernetes.errors import Expired
 from directpv_controller.registry.kubernetes.informer import STEP, Informer

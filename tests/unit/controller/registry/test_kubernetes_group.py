@@ -5,8 +5,8 @@ import gc
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.errors import Fenced, Unavailable
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.errors import Fenced, Unavailable
 from directpv_controller.leading.port import OutcomeUnknown
 from directpv_controller.registry.kubernetes.group import Entry, Group, outcome_of
 from directpv_controller.registry.kubernetes.shelf import HeldVolume

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-import directpv_common.messages as m
-from directpv_common.errors import Busy, Unavailable
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.errors import Busy, Unavailable
 from directpv_controller.registry.kubernetes import requests as module
 from directpv_controller.registry.kubernetes.client import Resource
 from directpv_controller.registry.kubernetes.errors import Missing

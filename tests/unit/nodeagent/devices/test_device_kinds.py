@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from directpv_common.units import MIB, TIB
+from directpv_common.protocol.units import MIB, TIB
 from directpv_nodeagent.devices.core.kinds import KINDS, unsuited
 from directpv_nodeagent.devices.core.samples import BLOCK, ENDS, backup_offsets, sample_offsets
 from directpv_nodeagent.devices.core.udev_data import not_ready, parse_udev

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from directpv_common.errors import FailedPrecondition, NotFound
-from directpv_common.messages import FormatDevice
+from directpv_common.protocol.errors import FailedPrecondition, NotFound
+from directpv_common.protocol.messages import FormatDevice
 from directpv_nodeagent.devices.core.device_id import device_id
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.rules import denials, describe
 from directpv_nodeagent.devices.core.signatures import with_content
 from directpv_nodeagent.devices.core.superblock import Superblock
-from directpv_nodeagent.drives.mkfs import check
+from directpv_nodeagent.drives.filesystem.mkfs import check
 
 MIN = 512 * 1024 * 1024
 FSUUID = "8f1c8c7e-0d0a-4b2c-9c3e-2f0f0e6a7b11"

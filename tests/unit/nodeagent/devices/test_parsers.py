@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from directpv_common.errors import DriveFault
+from directpv_common.protocol.errors import DriveFault
 from directpv_nodeagent.devices.core.io_stats import parse_stat
 from directpv_nodeagent.devices.core.superblock import parse_superblock
 from directpv_nodeagent.devices.core.tables import parse_cdroms, parse_swaps

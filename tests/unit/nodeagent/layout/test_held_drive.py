@@ -2,9 +2,16 @@
 
 import pytest
 
-from directpv_common.errors import FailedPrecondition, OutOfRange
-from directpv_common.messages import Condition, ConditionType, DriveRecord, DriveStatus, VolumeRecord, VolumeUse
-from directpv_common.names import SUSPEND
+from directpv_common.protocol.errors import FailedPrecondition, OutOfRange
+from directpv_common.protocol.messages import (
+    Condition,
+    ConditionType,
+    DriveRecord,
+    DriveStatus,
+    VolumeRecord,
+    VolumeUse,
+)
+from directpv_common.protocol.names import SUSPEND
 from directpv_nodeagent.layout.core.held import Contents, Drive, DriveView
 
 FSUUID = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"

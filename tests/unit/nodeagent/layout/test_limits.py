@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from directpv_common import inodes
-from directpv_common.errors import InvalidRequest
-from directpv_common.messages import VolumeRecord
-from directpv_common.names import BYTES_PER_INODE
+from directpv_common.protocol import inodes
+from directpv_common.protocol.errors import InvalidRequest
+from directpv_common.protocol.messages import VolumeRecord
+from directpv_common.protocol.names import BYTES_PER_INODE
 from directpv_nodeagent.layout.core import limits
 from directpv_nodeagent.linux.core.quota import Usage
 

@@ -4,8 +4,8 @@ import uuid
 
 import pytest
 
-from directpv_common.messages import DriveMetrics, NodeMetrics, VolumeMetrics
-from directpv_common.wire import decode, encode
+from directpv_common.protocol.messages import DriveMetrics, NodeMetrics, VolumeMetrics
+from directpv_common.protocol.wire import decode, encode
 from directpv_nodeagent.serving.sampler import parts_of
 
 ROOM = 4_000

@@ -2,8 +2,8 @@
 
 import pytest
 
-from directpv_common.errors import Conflict, FailedPrecondition, InvalidRequest, NotFound, OutOfRange
-from directpv_common.messages import VolumeUse
+from directpv_common.protocol.errors import Conflict, FailedPrecondition, InvalidRequest, NotFound, OutOfRange
+from directpv_common.protocol.messages import VolumeUse
 from directpv_nodeagent.layout.core.places import Place, mounted_at, use_of, use_with, use_without
 from directpv_nodeagent.linux.core.mountinfo import MOUNT_FLAGS, MountTable, parse
 from directpv_nodeagent.volumes.core import decisions

@@ -13,8 +13,8 @@ from directpv_cli.install.objects.base import Object
 from directpv_cli.install.objects.kube_version import NEWEST, OLDEST, KubeVersion, parse_kube_version
 from directpv_cli.install.objects.manifest import CRD
 from directpv_cli.install.objects.paths import Ref
-from directpv_common.errors import Conflict, DirectPVError, FailedPrecondition, InvalidRequest, NotFound
-from directpv_common.scopes import timeout
+from directpv_common.calls.scopes import timeout
+from directpv_common.protocol.errors import Conflict, DirectPVError, FailedPrecondition, InvalidRequest, NotFound
 
 ESTABLISH_SECONDS: Final = 30.0
 TERMINATE_SECONDS: Final = 60.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from directpv_cli.install.objects.base import Object
-from directpv_common.names import CREATED_BY
+from directpv_common.protocol.names import CREATED_BY
 
 KEPT: Final[Mapping[str, tuple[str, ...]]] = {
     "CSIDriver": ("volumeLifecycleModes", "fsGroupPolicy"),

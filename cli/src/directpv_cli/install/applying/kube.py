@@ -13,7 +13,8 @@ import orjson
 
 from directpv_cli.install.objects.base import MANAGER, Object
 from directpv_cli.install.objects.paths import PLACES, Ref
-from directpv_common.errors import (
+from directpv_common.calls.scopes import timeout
+from directpv_common.protocol.errors import (
     Conflict,
     DirectPVError,
     FailedPrecondition,
@@ -23,7 +24,6 @@ from directpv_common.errors import (
     NotFound,
     Unavailable,
 )
-from directpv_common.scopes import timeout
 
 CALL_SECONDS: Final = 30.0
 TRIES: Final = 5

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from directpv_cli.install.objects.base import Object
 from directpv_cli.install.objects.options import Flags
-from directpv_common.names import GROUP
+from directpv_common.protocol.names import GROUP
 
 ANNOTATION: Final = f"{GROUP}/install-flags"
 """Of the namespace: JSON, the flags that were given, by their names."""

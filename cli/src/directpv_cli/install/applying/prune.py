@@ -12,7 +12,7 @@ from directpv_cli.install.applying.kube import Cluster
 from directpv_cli.install.applying.takeover import LEFTOVERS, LEGACY
 from directpv_cli.install.objects.base import MANAGER, Object
 from directpv_cli.install.objects.paths import Ref
-from directpv_common.names import CREATED_BY
+from directpv_common.protocol.names import CREATED_BY
 
 OPTIONAL: Final = tuple(ref for ref in (*removal.WORKLOADS, *removal.IN_NAMESPACE) if ref not in (*LEFTOVERS, *LEGACY))
 """Upstream's account and what serves DirectCSI go by rules of their own."""

@@ -11,8 +11,8 @@ from directpv_cli.install.applying.takeover import LEFTOVERS, LEGACY
 from directpv_cli.install.objects import controller, nats, node, rbac
 from directpv_cli.install.objects.base import NAMESPACE, SELECTOR, Object
 from directpv_cli.install.objects.paths import Ref
-from directpv_common.errors import DirectPVError, FailedPrecondition, NotFound
-from directpv_common.names import CREATED_BY, DRIVER_NAME, GROUP
+from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NotFound
+from directpv_common.protocol.names import CREATED_BY, DRIVER_NAME, GROUP
 
 GONE_SECONDS: Final = 120.0
 PARALLEL: Final = 16

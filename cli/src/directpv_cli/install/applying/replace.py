@@ -7,7 +7,7 @@ from directpv_cli.install.applying.kube import Cluster
 from directpv_cli.install.applying.removal import unprotect
 from directpv_cli.install.objects.base import NAMESPACE, Object
 from directpv_cli.install.objects.paths import Ref
-from directpv_common.errors import FailedPrecondition
+from directpv_common.protocol.errors import FailedPrecondition
 
 REPLACE_SECONDS: Final = 120.0
 """Upstream's pods have 30 s to end."""

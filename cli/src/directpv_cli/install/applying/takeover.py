@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from directpv_cli.install.objects.base import MANAGER, Object
 from directpv_cli.install.objects.paths import Ref
-from directpv_common.names import DRIVER_NAME
+from directpv_common.protocol.names import DRIVER_NAME
 
 PREDECESSORS: Final = frozenset(
     {"kubectl-client-side-apply", "kubectl-create", "kubectl-replace", "kubectl", "before-first-apply"}

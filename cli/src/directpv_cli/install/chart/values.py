@@ -5,7 +5,7 @@ from typing import Any, Final
 from directpv_cli.install.objects import images, manifest
 from directpv_cli.install.objects.base import Object
 from directpv_cli.install.objects.options import KUBELET_DIR
-from directpv_common.subjects import DEFAULT_PREFIX
+from directpv_common.protocol.subjects import DEFAULT_PREFIX
 
 
 def values() -> Object:

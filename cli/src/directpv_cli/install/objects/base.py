@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from directpv_cli.install.objects.kube_version import KubeVersion
 from directpv_cli.install.objects.options import Options
-from directpv_common.names import API_VERSION, CREATED_BY, DRIVER_NAME, FS_TYPE, GROUP, IDENTITY, VERSION
+from directpv_common.protocol.names import API_VERSION, CREATED_BY, DRIVER_NAME, FS_TYPE, GROUP, IDENTITY, VERSION
 
 Object = dict[str, Any]
 

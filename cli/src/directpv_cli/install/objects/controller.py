@@ -22,7 +22,7 @@ from directpv_cli.install.objects.containers import (
 from directpv_cli.install.objects.nats import hub_url
 from directpv_cli.install.objects.options import Options
 from directpv_cli.install.objects.rbac import CONTROLLER
-from directpv_common.names import CREATED_BY, IMAGE_TAG
+from directpv_common.protocol.names import CREATED_BY, IMAGE_TAG
 
 NAME: Final = "controller"
 POD: Final = {SELECTOR: "controller-controller"}

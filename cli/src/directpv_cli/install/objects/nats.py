@@ -23,7 +23,7 @@ from directpv_cli.install.objects.containers import (
 )
 from directpv_cli.install.objects.options import Options
 from directpv_cli.install.objects.rbac import NATS as ACCOUNT
-from directpv_common.names import CREATED_BY, GROUP
+from directpv_common.protocol.names import CREATED_BY, GROUP
 
 NAME: Final = "nats"
 SERVERS: Final = 3

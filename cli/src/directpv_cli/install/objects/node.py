@@ -33,7 +33,7 @@ from directpv_cli.install.objects.nats import (
 )
 from directpv_cli.install.objects.options import Options
 from directpv_cli.install.objects.rbac import NODE as ACCOUNT
-from directpv_common.names import CREATED_BY, DRIVER_NAME, IMAGE_TAG, ROOT_DIR
+from directpv_common.protocol.names import CREATED_BY, DRIVER_NAME, IMAGE_TAG, ROOT_DIR
 
 NAME: Final = "node-server"
 POD: Final = {SELECTOR: f"{DRIVER_NAME}-node-server"}

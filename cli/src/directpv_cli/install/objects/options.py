@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from directpv_cli.install.objects.images import Images
 from directpv_cli.install.objects.kube_version import NEWEST, KubeVersion
-from directpv_common.subjects import DEFAULT_PREFIX
+from directpv_common.protocol.subjects import DEFAULT_PREFIX
 
 KUBELET_DIR: Final = "/var/lib/kubelet"
 

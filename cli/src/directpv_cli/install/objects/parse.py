@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from directpv_cli.install.objects.images import resolve
 from directpv_cli.install.objects.kube_version import parse_kube_version
 from directpv_cli.install.objects.options import KUBELET_DIR, Flags, OnOff, OnPredictedFailure, Options
-from directpv_common.subjects import Subjects
+from directpv_common.protocol.subjects import Subjects
 
 EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 

@@ -4,7 +4,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from directpv_cli.install.objects.base import NAMESPACE, Object
-from directpv_common.names import API_VERSION, GROUP
+from directpv_common.protocol.names import API_VERSION, GROUP
 
 
 class Place(NamedTuple):

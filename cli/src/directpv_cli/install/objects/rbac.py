@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from directpv_cli.install.objects.base import NAMESPACE, Object, metadata
-from directpv_common.names import GROUP
+from directpv_common.protocol.names import GROUP
 
 CONTROLLER: Final = "directpv-controller"
 NODE: Final = "directpv-node"

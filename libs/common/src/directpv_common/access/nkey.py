@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from directpv_common.errors import FailedPrecondition, InvalidRequest
+from directpv_common.protocol.errors import FailedPrecondition, InvalidRequest
 
 _SEED: Final = 18 << 3
 _USER: Final = 20 << 3

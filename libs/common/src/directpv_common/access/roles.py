@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from directpv_common.subjects import Subjects, node_token
+from directpv_common.protocol.subjects import Subjects, node_token
 
 
 class Role(StrEnum):

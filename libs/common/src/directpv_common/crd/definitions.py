@@ -6,8 +6,8 @@ objects. Added: short names, a category, and columns for ``kubectl get``.
 
 from typing import Any, Final, NamedTuple
 
-from directpv_common import names
 from directpv_common.crd.shape import MESSAGE_MAX, Object
+from directpv_common.protocol import names
 
 _STRING: Final[Object] = {"type": "string"}
 _INTEGER: Final[Object] = {"type": "integer", "format": "int64"}

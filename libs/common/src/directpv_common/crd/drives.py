@@ -5,8 +5,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-import directpv_common.messages as m
-from directpv_common import names
+import directpv_common.protocol.messages as m
 from directpv_common.crd.labels import VOLUME_FINALIZER, label_value, restored, volume_finalizer
 from directpv_common.crd.shape import (
     CONDITION_REASONS,
@@ -21,7 +20,8 @@ from directpv_common.crd.shape import (
     split_labels,
     understood,
 )
-from directpv_common.names import AccessTier
+from directpv_common.protocol import names
+from directpv_common.protocol.names import AccessTier
 
 KIND: Final = "DirectPVDrive"
 CREATED_BY: Final = "directpv-driver"

@@ -8,7 +8,7 @@ import hashlib
 import re
 from typing import Final
 
-from directpv_common import names
+from directpv_common.protocol import names
 
 LABEL_MAX: Final = 63
 VOLUME_FINALIZER: Final = f"{names.GROUP}.volume/"

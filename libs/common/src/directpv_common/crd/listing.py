@@ -2,10 +2,10 @@
 
 from typing import Final
 
-import directpv_common.messages as m
-from directpv_common import names
+import directpv_common.protocol.messages as m
 from directpv_common.crd.shape import DATA_PROTECTION, PURGE_PROTECTION, PV_PROTECTION, Object, condition_object
 from directpv_common.crd.volumes import data_path
+from directpv_common.protocol import names
 
 _API: Final = f"{names.GROUP}/{names.API_VERSION}"
 

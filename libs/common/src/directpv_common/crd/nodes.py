@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Final
 
-import directpv_common.messages as m
-from directpv_common import names
+import directpv_common.protocol.messages as m
 from directpv_common.crd.labels import label_value
 from directpv_common.crd.shape import Object
+from directpv_common.protocol import names
 
 PENDING: Final = "Pending"
 PROCESSED: Final = "Processed"

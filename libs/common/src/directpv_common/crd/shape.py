@@ -9,11 +9,11 @@ from typing import Any, Final, TypeVar
 import msgspec
 import orjson
 
-import directpv_common.messages as m
-from directpv_common import names
+import directpv_common.protocol.messages as m
 from directpv_common.crd.labels import is_label
-from directpv_common.epochs import epoch_in, may_be_followed
-from directpv_common.errors import InvalidRequest
+from directpv_common.protocol import names
+from directpv_common.protocol.epochs import epoch_in, may_be_followed
+from directpv_common.protocol.errors import InvalidRequest
 
 Object = dict[str, Any]
 T = TypeVar("T")

@@ -4,8 +4,7 @@ from typing import Final
 
 import msgspec
 
-import directpv_common.messages as m
-from directpv_common import names
+import directpv_common.protocol.messages as m
 from directpv_common.crd.labels import is_label_value, label_value, object_name, restored
 from directpv_common.crd.shape import (
     NOTHING,
@@ -19,7 +18,8 @@ from directpv_common.crd.shape import (
     split_labels,
     understood,
 )
-from directpv_common.errors import InvalidRequest
+from directpv_common.protocol import names
+from directpv_common.protocol.errors import InvalidRequest
 
 KIND: Final = "DirectPVVolume"
 CREATED_BY: Final = "directpv-controller"

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from sortedcontainers import SortedList
 
-from directpv_common import names
-from directpv_common.messages import DriveRecord, DriveStatus
+from directpv_common.protocol import names
+from directpv_common.protocol.messages import DriveRecord, DriveStatus
 from directpv_controller.core.model import Drive, Node, Totals, Volume
 from directpv_controller.core.placement import Chance, Index
 

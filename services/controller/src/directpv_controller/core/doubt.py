@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from directpv_common.messages import DriveRecord, HeldDrive, HeldVolume, VolumeRecord
+from directpv_common.protocol.messages import DriveRecord, HeldDrive, HeldVolume, VolumeRecord
 
 LARGEST_DRIVE: Final = 2**56
 """Bytes: 64 PiB. A hundred such drives can be added up in an int64."""

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from directpv_common.errors import Conflict, NotFound
-from directpv_common.messages import ChangeDrive, DriveRecord
+from directpv_common.protocol.errors import Conflict, NotFound
+from directpv_common.protocol.messages import ChangeDrive, DriveRecord
 from directpv_controller.core import labels
 from directpv_controller.core.books import Books
 from directpv_controller.core.model import UNKNOWN, Change, Drive, Writes

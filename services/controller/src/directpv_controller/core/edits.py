@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from directpv_common.messages import DriveRecord, VolumeRecord
+from directpv_common.protocol.messages import DriveRecord, VolumeRecord
 
 replace = msgspec.structs.replace
 

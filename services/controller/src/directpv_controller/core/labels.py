@@ -5,9 +5,9 @@ from typing import Final
 
 import msgspec
 
-from directpv_common import names
-from directpv_common.errors import InvalidRequest
-from directpv_common.messages import ChangeDrive, DriveRecord
+from directpv_common.protocol import names
+from directpv_common.protocol.errors import InvalidRequest
+from directpv_common.protocol.messages import ChangeDrive, DriveRecord
 
 OBSERVED: Final = ("total", "overhead", "device", "make", "topology", "status", "conditions")
 DECIDED: Final = ("unschedulable", "access_tier", "labels")

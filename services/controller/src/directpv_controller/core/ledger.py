@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
-from directpv_common import names
-from directpv_common.errors import Busy, Conflict, NoCapacity, NotFound, OutOfRange, Unavailable
-from directpv_common.messages import ChangeVolume, ExpandVolume, VolumeRecord
-from directpv_common.units import format_bytes
+from directpv_common.protocol import names
+from directpv_common.protocol.errors import Busy, Conflict, NoCapacity, NotFound, OutOfRange, Unavailable
+from directpv_common.protocol.messages import ChangeVolume, ExpandVolume, VolumeRecord
+from directpv_common.protocol.units import format_bytes
 from directpv_controller.core import invariants
 from directpv_controller.core.drives import DriveBooks
 from directpv_controller.core.explain import explain

@@ -5,7 +5,7 @@ from typing import Final
 
 from sortedcontainers import SortedList
 
-from directpv_common.messages import (
+from directpv_common.protocol.messages import (
     Capacity,
     DriveInfo,
     DrivePage,

@@ -9,8 +9,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from directpv_common import names
-from directpv_common.messages import ConditionType, DriveRecord, DriveStatus, VolumeRecord, VolumeUse
+from directpv_common.protocol import names
+from directpv_common.protocol.messages import ConditionType, DriveRecord, DriveStatus, VolumeRecord, VolumeUse
 from directpv_controller.core.views import Key, View
 
 UNKNOWN: Final = -1

@@ -5,8 +5,8 @@ import binascii
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
-from directpv_common.errors import InvalidToken
-from directpv_common.wire import encode
+from directpv_common.protocol.errors import InvalidToken
+from directpv_common.protocol.wire import encode
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from directpv_common import names
+from directpv_common.protocol import names
 from directpv_controller.core.model import Drive, Node, in_reach, label_of, pairs_of
 from directpv_controller.core.views import Key, View
 from directpv_controller.core.wanted import Need, Pairs, Wanted

@@ -8,9 +8,9 @@ or take it from its drive's books; here the keys that decide something are left 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from directpv_common import names
 from directpv_common.crd.labels import is_label
-from directpv_common.messages import VolumeRecord
+from directpv_common.protocol import names
+from directpv_common.protocol.messages import VolumeRecord
 
 PREFIX: Final = f"{names.GROUP}/"
 LABELS_AT_MOST: Final = 16

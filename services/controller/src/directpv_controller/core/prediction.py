@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from directpv_common.messages import ConditionType, DriveRecord
-from directpv_common.names import GROUP
+from directpv_common.protocol.messages import ConditionType, DriveRecord
+from directpv_common.protocol.names import GROUP
 
 LABEL: Final = f"{GROUP}/cordoned-for"
 VALUE: Final = "predicted-failure"

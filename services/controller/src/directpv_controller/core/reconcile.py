@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from directpv_common.messages import (
+from directpv_common.protocol.messages import (
     DriveHealth,
     DriveRecord,
     DriveStatus,

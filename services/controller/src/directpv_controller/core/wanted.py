@@ -5,12 +5,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from directpv_common import names
-from directpv_common.errors import InvalidRequest
-from directpv_common.inodes import bytes_per_inode
-from directpv_common.messages import MAX_INT64, CreateVolume, is_volume_name
-from directpv_common.names import AccessTier
-from directpv_common.units import format_bytes
+from directpv_common.protocol import names
+from directpv_common.protocol.errors import InvalidRequest
+from directpv_common.protocol.inodes import bytes_per_inode
+from directpv_common.protocol.messages import MAX_INT64, CreateVolume, is_volume_name
+from directpv_common.protocol.names import AccessTier
+from directpv_common.protocol.units import format_bytes
 
 Pairs = frozenset[tuple[str, str]]
 

@@ -7,8 +7,8 @@ SQLite file, and custom resources of Kubernetes, which others may change as well
 from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
-from directpv_common.errors import DirectPVError, Unavailable
-from directpv_common.messages import VolumeRecord
+from directpv_common.protocol.errors import DirectPVError, Unavailable
+from directpv_common.protocol.messages import VolumeRecord
 from directpv_controller.core.model import Snapshot, Writes
 
 

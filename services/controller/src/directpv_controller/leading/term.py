@@ -6,12 +6,12 @@ import time
 from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Final
 
-import directpv_common.messages as m
-from directpv_common.bus import Bus
-from directpv_common.errors import DirectPVError, Fenced, Unavailable
-from directpv_common.events import Events
-from directpv_common.scopes import timeout
-from directpv_common.service import Unanswered
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.events import Events
+from directpv_common.bus.service import Unanswered
+from directpv_common.calls.scopes import timeout
+from directpv_common.protocol.errors import DirectPVError, Fenced, Unavailable
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Change
 from directpv_controller.leading.port import Lease, OutcomeUnknown, Registry, RegistryDamaged, RegistryLost

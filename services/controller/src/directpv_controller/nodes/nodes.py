@@ -11,12 +11,12 @@ from typing import Final
 
 from nats.aio.msg import Msg
 
-import directpv_common.messages as m
-from directpv_common.clock import now_rfc3339
-from directpv_common.context import detached, remaining
-from directpv_common.errors import DirectPVError, Unavailable
-from directpv_common.scopes import task_group, timeout
-from directpv_common.wire import decode
+import directpv_common.protocol.messages as m
+from directpv_common.calls.context import detached, remaining
+from directpv_common.calls.scopes import task_group, timeout
+from directpv_common.process.clock import now_rfc3339
+from directpv_common.protocol.errors import DirectPVError, Unavailable
+from directpv_common.protocol.wire import decode
 from directpv_controller.core.books import UNKNOWN_NODE
 from directpv_controller.core.model import Node
 from directpv_controller.core.paging import after, page, token

@@ -11,11 +11,11 @@ from collections.abc import Coroutine, Iterable
 from itertools import islice
 from typing import Final, Protocol
 
-import directpv_common.messages as m
-from directpv_common.api import Node
-from directpv_common.errors import DirectPVError, Unavailable
-from directpv_common.scopes import timeout
-from directpv_common.service import Unanswered
+import directpv_common.protocol.messages as m
+from directpv_common.bus.service import Unanswered
+from directpv_common.calls.scopes import timeout
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.errors import DirectPVError, Unavailable
 from directpv_controller.core.ledger import is_same
 from directpv_controller.leading.term import Term
 

@@ -10,9 +10,9 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, NamedTuple
 
-from directpv_common.errors import DirectPVError, Unavailable
-from directpv_common.messages import VolumeRecord
-from directpv_common.service import Unanswered
+from directpv_common.bus.service import Unanswered
+from directpv_common.protocol.errors import DirectPVError, Unavailable
+from directpv_common.protocol.messages import VolumeRecord
 from directpv_controller.core.model import Volume
 from directpv_controller.core.pods import Chosen, chosen, pod_of
 from directpv_controller.leading.term import Term

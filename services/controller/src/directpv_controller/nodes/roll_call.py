@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from directpv_common.messages import Empty
-from directpv_common.scopes import timeout
+from directpv_common.calls.scopes import timeout
+from directpv_common.protocol.messages import Empty
 from directpv_controller.core.books import UNKNOWN_NODE
 from directpv_controller.leading.term import Term
 

@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-import directpv_common.messages as m
-from directpv_common.api import Node
-from directpv_common.errors import DeadlineExceeded, DirectPVError, Unavailable
-from directpv_common.service import Unanswered
+import directpv_common.protocol.messages as m
+from directpv_common.bus.service import Unanswered
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.errors import DeadlineExceeded, DirectPVError, Unavailable
 from directpv_controller.core.doubt import doubt, doubtful_volumes
 from directpv_controller.core.model import UNKNOWN, Drive
 from directpv_controller.core.reconcile import Outcome, Pages, change_of, lost, noticed, take_in

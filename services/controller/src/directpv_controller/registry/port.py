@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from directpv_common.messages import FormatResults, InitDevices
+from directpv_common.protocol.messages import FormatResults, InitDevices
 from directpv_controller.leading.port import Election, Registry
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes

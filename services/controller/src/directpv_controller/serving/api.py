@@ -1,4 +1,4 @@
-"""The controller's API: one handler per row of :class:`directpv_common.api.Controller`, served by the leader alone.
+"""The controller's API: one handler per row of ``directpv_common.protocol.api.Controller``, served by the leader alone.
 
 Every handler that changes something runs in a task of its own, one per volume or drive at a time: a caller that goes
 away leaves no half-done work, and a repeat of a running call joins it. A reply is sent only after the commit, and only
@@ -11,12 +11,12 @@ import secrets
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, TypeVar
 
-import directpv_common.messages as m
-from directpv_common.api import Controller, Endpoint
-from directpv_common.clock import now_rfc3339
-from directpv_common.errors import MOUNTED, NOT_MOUNTED, DeadlineExceeded, DirectPVError, FailedPrecondition
-from directpv_common.service import Handler, Handlers, Unanswered
-from directpv_common.singleflight import SingleFlight
+import directpv_common.protocol.messages as m
+from directpv_common.bus.service import Handler, Handlers, Unanswered
+from directpv_common.calls.singleflight import SingleFlight
+from directpv_common.process.clock import now_rfc3339
+from directpv_common.protocol.api import Controller, Endpoint
+from directpv_common.protocol.errors import MOUNTED, NOT_MOUNTED, DeadlineExceeded, DirectPVError, FailedPrecondition
 from directpv_controller.core import listing
 from directpv_controller.core.model import Volume
 from directpv_controller.core.wanted import Need, Wanted, wanted_from

@@ -5,8 +5,8 @@ The node keeps them on the drive itself, for its part of the work must need no c
 
 from typing import Any
 
-import directpv_common.messages as m
-from directpv_common.singleflight import SingleFlight
+import directpv_common.protocol.messages as m
+from directpv_common.calls.singleflight import SingleFlight
 from directpv_controller.core import listing
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes

@@ -4,11 +4,11 @@ from typing import Any, Final
 
 import msgspec
 
-import directpv_common.messages as m
-from directpv_common.api import Node
-from directpv_common.context import remaining
-from directpv_common.errors import Conflict, FailedPrecondition, NotFound, Unavailable
-from directpv_common.singleflight import SingleFlight
+import directpv_common.protocol.messages as m
+from directpv_common.calls.context import remaining
+from directpv_common.calls.singleflight import SingleFlight
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.errors import Conflict, FailedPrecondition, NotFound, Unavailable
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes
 

@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from directpv_common.bus import Bus
-from directpv_common.events import Events
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.events import Events
 from directpv_controller.leading.port import Election
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes

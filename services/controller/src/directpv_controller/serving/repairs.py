@@ -4,10 +4,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-import directpv_common.messages as m
-from directpv_common.api import Endpoint, Node
-from directpv_common.context import remaining
-from directpv_common.errors import FailedPrecondition, Unavailable
+import directpv_common.protocol.messages as m
+from directpv_common.calls.context import remaining
+from directpv_common.protocol.api import Endpoint, Node
+from directpv_common.protocol.errors import FailedPrecondition, Unavailable
 from directpv_controller.leading.term import Term
 
 R = TypeVar("R")

@@ -11,9 +11,9 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from directpv_common.errors import Internal, Unavailable
-from directpv_common.lifecycle import InFlight
-from directpv_common.messages import is_volume_name
+from directpv_common.process.lifecycle import InFlight
+from directpv_common.protocol.errors import Internal, Unavailable
+from directpv_common.protocol.messages import is_volume_name
 from directpv_csi_gateway.adapters.status import as_grpc, as_ours
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """CSI Controller: each call is one request to the leading controller."""
 
-from directpv_common.api import Controller as Api
-from directpv_common.line import Line
+from directpv_common.bus.line import Line
+from directpv_common.protocol.api import Controller as Api
 from directpv_csi_gateway.adapters.guard import LONGEST_SECONDS, Methods
 from directpv_csi_gateway.core import capabilities, replies
 from directpv_csi_gateway.core import controller as requests

@@ -8,8 +8,8 @@ from grpclib.const import Handler, Status
 from grpclib.exceptions import GRPCError
 from grpclib.server import Stream
 
-from directpv_common.context import TRACE_HEADER, call_context
-from directpv_common.errors import InvalidRequest
+from directpv_common.calls.context import TRACE_HEADER, call_context
+from directpv_common.protocol.errors import InvalidRequest
 from directpv_csi_gateway.adapters.calls import Call, Calls
 
 Method = Callable[[Any], Awaitable[Message]]

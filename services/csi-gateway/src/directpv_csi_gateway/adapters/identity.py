@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from directpv_common import __version__
-from directpv_common.names import DRIVER_NAME
+from directpv_common.protocol.names import DRIVER_NAME
 from directpv_csi_gateway.adapters.guard import Methods
 from directpv_csi_gateway.core import capabilities
 from directpv_csi_gateway.pb import csi_pb2 as pb

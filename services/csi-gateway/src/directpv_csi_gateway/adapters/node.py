@@ -2,10 +2,10 @@
 
 from typing import TypeVar
 
-import directpv_common.messages as m
-from directpv_common.api import Endpoint
-from directpv_common.api import Node as Api
-from directpv_common.line import Line
+import directpv_common.protocol.messages as m
+from directpv_common.bus.line import Line
+from directpv_common.protocol.api import Endpoint
+from directpv_common.protocol.api import Node as Api
 from directpv_csi_gateway.adapters.guard import LONGEST_SECONDS, Methods
 from directpv_csi_gateway.core import capabilities, replies
 from directpv_csi_gateway.core import node as requests

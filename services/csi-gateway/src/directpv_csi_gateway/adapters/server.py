@@ -9,7 +9,7 @@ from typing import Final
 
 from grpclib.server import Server
 
-from directpv_common.scopes import timeout
+from directpv_common.calls.scopes import timeout
 from directpv_csi_gateway.adapters.calls import Calls
 from directpv_csi_gateway.adapters.guard import Guard
 

@@ -6,7 +6,7 @@ from google.protobuf.message import DecodeError
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from directpv_common.errors import DeadlineExceeded, DirectPVError, Internal, InvalidRequest
+from directpv_common.protocol.errors import DeadlineExceeded, DirectPVError, Internal, InvalidRequest
 
 MESSAGE_CHARACTERS: Final = 1500
 """gRPC clients refuse trailers of more than 8 KiB, and an escaped character takes up to nine bytes."""

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from directpv_common.errors import FailedPrecondition, InvalidRequest
-from directpv_common.scopes import timeout
+from directpv_common.calls.scopes import timeout
+from directpv_common.protocol.errors import FailedPrecondition, InvalidRequest
 
 PATH_BYTES: Final = 107
 """sun_path of Linux has 108 bytes, one of them for the NUL at the end; unix(7)."""

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from directpv_common.mount_options import POSSIBLE, flags_of, is_known
-from directpv_common.names import FS_TYPE
+from directpv_common.protocol.mount_options import POSSIBLE, flags_of, is_known
+from directpv_common.protocol.names import FS_TYPE
 from directpv_csi_gateway.core.checks import MAP_BYTES, refused, shown
 from directpv_csi_gateway.pb import csi_pb2 as pb
 

@@ -6,9 +6,9 @@ Bounds: CSI 1.12 specification, "Size Limits" (128 bytes per string, 4 KiB per m
 from collections.abc import Mapping
 from typing import Final
 
-from directpv_common.errors import InvalidRequest
-from directpv_common.messages import is_volume_name
-from directpv_common.units import KIB
+from directpv_common.protocol.errors import InvalidRequest
+from directpv_common.protocol.messages import is_volume_name
+from directpv_common.protocol.units import KIB
 
 NAME_BYTES: Final = 128
 MAP_BYTES: Final = 4 * KIB

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
-import directpv_common.messages as m
-from directpv_common.errors import InvalidRequest, InvalidToken
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.errors import InvalidRequest, InvalidToken
 from directpv_csi_gateway.core.capability import access_of, all_supported
 from directpv_csi_gateway.core.checks import mapping, refused, sizes, text, volume_name
 from directpv_csi_gateway.core.parameters import parameters

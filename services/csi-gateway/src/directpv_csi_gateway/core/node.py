@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-import directpv_common.messages as m
-from directpv_common.errors import FailedPrecondition, NotFound
-from directpv_common.messages import MAX_INT64
-from directpv_common.names import (
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.errors import FailedPrecondition, NotFound
+from directpv_common.protocol.messages import MAX_INT64
+from directpv_common.protocol.names import (
     CONTEXT_POD_NAME,
     CONTEXT_POD_NAMESPACE,
     CONTEXT_POD_UID,

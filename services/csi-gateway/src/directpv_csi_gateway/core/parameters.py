@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from directpv_common.inodes import bytes_per_inode
-from directpv_common.names import ACCESS_TIER, BYTES_PER_INODE, GROUP, VOLUME_CLAIM_ID, AccessTier
+from directpv_common.protocol.inodes import bytes_per_inode
+from directpv_common.protocol.names import ACCESS_TIER, BYTES_PER_INODE, GROUP, VOLUME_CLAIM_ID, AccessTier
 from directpv_csi_gateway.core.checks import mapping, refused, shown
 
 _CLAIM_ID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")

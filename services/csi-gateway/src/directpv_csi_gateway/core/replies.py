@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-import directpv_common.messages as m
-from directpv_common.errors import InvalidRequest
-from directpv_common.names import DRIVE, INCARNATION, VOLUME_SIZE
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.errors import InvalidRequest
+from directpv_common.protocol.names import DRIVE, INCARNATION, VOLUME_SIZE
 from directpv_csi_gateway.core.capability import all_supported
 from directpv_csi_gateway.core.checks import shown
 from directpv_csi_gateway.pb import csi_pb2 as pb

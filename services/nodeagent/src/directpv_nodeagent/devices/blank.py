@@ -9,7 +9,7 @@ import mmap
 import os
 from typing import Final
 
-from directpv_common.errors import DriveFault
+from directpv_common.protocol.errors import DriveFault
 from directpv_nodeagent.devices.core.samples import BLOCK, ENDS, backup_offsets, sample_offsets
 from directpv_nodeagent.devices.core.superblock import LENGTH, Superblock, parse_superblock
 from directpv_nodeagent.devices.signatures import probed

@@ -12,8 +12,8 @@ from functools import partial
 from time import monotonic
 from typing import Final
 
-from directpv_common.errors import DriveFault
-from directpv_common.units import MIB
+from directpv_common.protocol.errors import DriveFault
+from directpv_common.protocol.units import MIB
 from directpv_nodeagent.devices.answers import Answers
 from directpv_nodeagent.devices.blank import is_recognised, read_samples
 from directpv_nodeagent.devices.core.disk_identity import identity, with_paths

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from directpv_common.errors import DriveFault
+from directpv_common.protocol.errors import DriveFault
 from directpv_nodeagent.devices.core.superblock import LENGTH, Superblock, parse_superblock
 
 _WIPEFS: Final = ("wipefs", "--no-act", "--json", "--")

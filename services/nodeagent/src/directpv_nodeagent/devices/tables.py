@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from directpv_common.errors import DriveFault
+from directpv_common.protocol.errors import DriveFault
 from directpv_nodeagent.devices.core.tables import parse_cdroms, parse_swaps
 from directpv_nodeagent.devices.sysfs import Roots, names_in, read_text
 from directpv_nodeagent.devices.users import read_users

@@ -1,12 +1,10 @@
-"""A drive's life: mkfs, take-over, states, scans, growth, repair, renewal of its mounts.
+"""A drive's life, from top to bottom; each room imports only those below it.
 
-    which there are   drives, remembered, twins, numbers, core/states
-    looked at         scanner, inspection, checkup, health, evasion, failures
-    made, taken over  devices, mkfs, xfs, xfs_log, takeover
-    changed           growth, repair, repair_device
-    its mounts        renewal, missing
-    whose turn        turns, work
+    changing/     what people order    init, repair
+    watching/     looked at again      scans, growth, health, missing mounts
+    taken/        what we have         drives, take-over, mounts, whose turn
+    filesystem/   the XFS on it        mkfs, label, log, check-up
+    core/         every decision       states, identity, orders, advice
 
-The one place that destroys data is ``mkfs``; each state is a row of ``core/states``;
-shown by ``tests/*/nodeagent/drives``.
+Each state is a row of ``core/states``; shown by ``tests/*/nodeagent/drives``.
 """

@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 
-from directpv_common.clock import now_rfc3339
-from directpv_common.errors import DriveFault
-from directpv_common.messages import INCARNATION_PATTERN, DriveRecord, VolumeRecord, VolumeUse
-from directpv_common.names import project_id
+from directpv_common.process.clock import now_rfc3339
+from directpv_common.protocol.errors import DriveFault
+from directpv_common.protocol.messages import INCARNATION_PATTERN, DriveRecord, VolumeRecord, VolumeUse
+from directpv_common.protocol.names import project_id
 from directpv_nodeagent.layout import marks, volume_dirs
 from directpv_nodeagent.layout.ballast import FULL
 from directpv_nodeagent.layout.core.held import Contents, DriveView

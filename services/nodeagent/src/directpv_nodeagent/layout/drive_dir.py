@@ -13,9 +13,9 @@ import stat
 from collections.abc import Iterator
 from typing import Final, TypeVar
 
-from directpv_common.errors import DriveFault, InvalidRequest
-from directpv_common.messages import DriveRecord, Message, VolumeRecord, is_volume_name
-from directpv_common.wire import decode, encode_pretty
+from directpv_common.protocol.errors import DriveFault, InvalidRequest
+from directpv_common.protocol.messages import DriveRecord, Message, VolumeRecord, is_volume_name
+from directpv_common.protocol.wire import decode, encode_pretty
 from directpv_nodeagent.layout import ballast
 from directpv_nodeagent.layout.core import layout
 from directpv_nodeagent.linux import files

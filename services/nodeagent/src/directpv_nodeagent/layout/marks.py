@@ -13,7 +13,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 
-from directpv_common.messages import is_volume_name
+from directpv_common.protocol.messages import is_volume_name
 from directpv_nodeagent.layout import ballast
 from directpv_nodeagent.layout.core.layout import META_DIR, RETIRED, Mark
 from directpv_nodeagent.layout.drive_dir import DriveDir

@@ -9,8 +9,8 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
-from directpv_common.errors import DirectPVError, DriveFault, FailedPrecondition
-from directpv_common.messages import DriveRecord, VolumeRecord
+from directpv_common.protocol.errors import DirectPVError, DriveFault, FailedPrecondition
+from directpv_common.protocol.messages import DriveRecord, VolumeRecord
 from directpv_nodeagent.layout import ballast, marks
 from directpv_nodeagent.layout.core import limits
 from directpv_nodeagent.layout.core.held import DriveView

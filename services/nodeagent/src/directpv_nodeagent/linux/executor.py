@@ -18,7 +18,7 @@ from math import inf
 from time import monotonic
 from typing import Final, TypeVar
 
-from directpv_common.errors import DriveFault
+from directpv_common.protocol.errors import DriveFault
 from directpv_nodeagent.linux.executor_job import Job, State, name_of, refused, resolve, too_late
 
 log = logging.getLogger(__name__)

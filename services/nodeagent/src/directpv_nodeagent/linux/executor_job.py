@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable
 from typing import Any
 
-from directpv_common.errors import DriveFault
+from directpv_common.protocol.errors import DriveFault
 
 
 class State(enum.Enum):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Set
 from typing import Final
 
-from directpv_common.errors import DriveFault, FailedPrecondition, InvalidRequest
+from directpv_common.protocol.errors import DriveFault, FailedPrecondition, InvalidRequest
 from directpv_nodeagent.linux import syscalls
 from directpv_nodeagent.linux.core.mountinfo import Mount, MountTable, parse
 

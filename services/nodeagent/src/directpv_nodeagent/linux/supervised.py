@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from directpv_common.errors import DriveFault
-from directpv_common.scopes import timeout
+from directpv_common.calls.scopes import timeout
+from directpv_common.protocol.errors import DriveFault
 
 REAP_SECONDS: Final = 10.0
 """How long a killed program is waited for; one in state D on a dead disk cannot be killed."""

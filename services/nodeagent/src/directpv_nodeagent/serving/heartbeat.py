@@ -7,9 +7,10 @@ import secrets
 from typing import Final
 
 from directpv_common import __version__
-from directpv_common.bus import Bus
-from directpv_common.errors import Unavailable
-from directpv_common.messages import (
+from directpv_common.bus.bus import Bus
+from directpv_common.calls.scopes import timeout
+from directpv_common.protocol.errors import Unavailable
+from directpv_common.protocol.messages import (
     DriveHealth,
     DriveStatus,
     Empty,
@@ -19,9 +20,8 @@ from directpv_common.messages import (
     NodeInfo,
     NodeState,
 )
-from directpv_common.scopes import timeout
-from directpv_common.wire import encode
-from directpv_nodeagent.drives.drives import Drives
+from directpv_common.protocol.wire import encode
+from directpv_nodeagent.drives.taken.drives import Drives
 from directpv_nodeagent.linux.quota import kernel_lacks_quota
 
 PAGE_BYTES: Final = 400_000

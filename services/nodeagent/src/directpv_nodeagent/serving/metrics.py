@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from directpv_common.messages import DriveStatus
+from directpv_common.protocol.messages import DriveStatus
 from directpv_nodeagent.serving.sampler import NO_HEALTH, DriveSample, Sample, VolumeSample
 
 _STATS = "directpv_stats"

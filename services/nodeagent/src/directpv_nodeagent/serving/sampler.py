@@ -10,18 +10,18 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from directpv_common.bus import Bus
-from directpv_common.clock import now_rfc3339
-from directpv_common.context import detached
-from directpv_common.errors import DirectPVError
-from directpv_common.messages import ConditionType, DriveMetrics, NodeMetrics, VolumeMetrics
-from directpv_common.names import TENANT
-from directpv_common.wire import encode
+from directpv_common.bus.bus import Bus
+from directpv_common.calls.context import detached
+from directpv_common.process.clock import now_rfc3339
+from directpv_common.protocol.errors import DirectPVError
+from directpv_common.protocol.messages import ConditionType, DriveMetrics, NodeMetrics, VolumeMetrics
+from directpv_common.protocol.names import TENANT
+from directpv_common.protocol.wire import encode
 from directpv_nodeagent.devices.core.io_stats import IoStats
 from directpv_nodeagent.devices.core.smart import Health
 from directpv_nodeagent.devices.sysfs import Roots, read_io_stats
 from directpv_nodeagent.drives.core.slowness import Pace, judged
-from directpv_nodeagent.drives.drives import Drives
+from directpv_nodeagent.drives.taken.drives import Drives
 from directpv_nodeagent.layout import usage
 from directpv_nodeagent.layout.core.held import Drive, DriveView
 from directpv_nodeagent.layout.usage import Measured

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Any, Final
 
-from directpv_common.events import Events
+from directpv_common.bus.events import Events
 
 _KEPT: Final = 1000
 

@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from directpv_common.errors import DriveFault, FailedPrecondition, InvalidRequest
-from directpv_common.messages import VolumeRecord, VolumeUse
+from directpv_common.protocol.errors import DriveFault, FailedPrecondition, InvalidRequest
+from directpv_common.protocol.messages import VolumeRecord, VolumeUse
 from directpv_nodeagent.layout import volume_dirs
 from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import TMP_DIR

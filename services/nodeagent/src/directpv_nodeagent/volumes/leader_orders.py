@@ -5,7 +5,8 @@ import logging
 from functools import partial
 from typing import Final
 
-from directpv_common.errors import (
+from directpv_common.calls.singleflight import SingleFlight
+from directpv_common.protocol.errors import (
     IS_MOUNTED,
     MOUNTED,
     NOT_MOUNTED,
@@ -13,11 +14,10 @@ from directpv_common.errors import (
     FailedPrecondition,
     Unavailable,
 )
-from directpv_common.messages import Prepared, PrepareVolumes, RemoveVolume, VolumeRecord, VolumeRemoved
-from directpv_common.singleflight import SingleFlight
+from directpv_common.protocol.messages import Prepared, PrepareVolumes, RemoveVolume, VolumeRecord, VolumeRemoved
 from directpv_nodeagent.drives.core.orders import Fences, by_drive, is_another, merged
-from directpv_nodeagent.drives.turns import Turn
-from directpv_nodeagent.drives.work import WORK_SECONDS
+from directpv_nodeagent.drives.taken.turns import Turn
+from directpv_nodeagent.drives.taken.work import WORK_SECONDS
 from directpv_nodeagent.layout import marks, volume_dirs
 from directpv_nodeagent.layout.core.held import Drive, DriveView
 from directpv_nodeagent.layout.core.layout import Mark, is_later

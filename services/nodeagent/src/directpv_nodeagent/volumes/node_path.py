@@ -12,9 +12,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from directpv_common.context import detached
-from directpv_common.errors import DirectPVError, DriveFault
-from directpv_common.messages import (
+from directpv_common.calls.context import detached
+from directpv_common.calls.singleflight import SingleFlight
+from directpv_common.protocol.errors import DirectPVError, DriveFault
+from directpv_common.protocol.messages import (
     Done,
     ExpandNodeVolume,
     Message,
@@ -25,10 +26,9 @@ from directpv_common.messages import (
     UnstageVolume,
     VolumeStats,
 )
-from directpv_common.singleflight import SingleFlight
 from directpv_nodeagent.drives.core.identity import mounted_at
-from directpv_nodeagent.drives.turns import Turn
-from directpv_nodeagent.drives.work import WORK_SECONDS
+from directpv_nodeagent.drives.taken.turns import Turn
+from directpv_nodeagent.drives.taken.work import WORK_SECONDS
 from directpv_nodeagent.layout import usage, volume_dirs
 from directpv_nodeagent.layout.core.held import Drive
 from directpv_nodeagent.layout.drive_dir import checked

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-from directpv_common.errors import DriveFault
+from directpv_common.protocol.errors import DriveFault
 from directpv_nodeagent.linux import files, quota
 from directpv_nodeagent.linux.core.quota import APPEND_ONLY, IMMUTABLE
 from directpv_nodeagent.linux.files import TEMPORARY_PREFIX

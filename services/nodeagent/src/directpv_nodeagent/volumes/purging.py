@@ -4,8 +4,8 @@ import asyncio
 import logging
 from typing import Final
 
-from directpv_common.context import detached
-from directpv_common.errors import DirectPVError
+from directpv_common.calls.context import detached
+from directpv_common.protocol.errors import DirectPVError
 from directpv_nodeagent.layout.core.held import Drive
 from directpv_nodeagent.layout.core.places import describe_paths
 from directpv_nodeagent.volumes import remains

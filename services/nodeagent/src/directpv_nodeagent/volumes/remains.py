@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from time import monotonic, sleep
 from typing import Final
 
-from directpv_common.errors import FailedPrecondition
-from directpv_common.units import format_bytes
+from directpv_common.protocol.errors import FailedPrecondition
+from directpv_common.protocol.units import format_bytes
 from directpv_nodeagent.layout import marks
 from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, Mark

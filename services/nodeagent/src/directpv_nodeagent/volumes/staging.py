@@ -4,13 +4,13 @@ import logging
 from functools import partial
 from typing import Final, NamedTuple
 
-from directpv_common.clock import now_rfc3339
-from directpv_common.errors import FailedPrecondition, NotFound, Unavailable
-from directpv_common.messages import Done, Message, StageVolume, VolumeRecord
-from directpv_common.singleflight import SingleFlight
+from directpv_common.calls.singleflight import SingleFlight
+from directpv_common.process.clock import now_rfc3339
+from directpv_common.protocol.errors import FailedPrecondition, NotFound, Unavailable
+from directpv_common.protocol.messages import Done, Message, StageVolume, VolumeRecord
 from directpv_nodeagent.drives.core.identity import doubt
 from directpv_nodeagent.drives.core.orders import is_another
-from directpv_nodeagent.drives.turns import Turn
+from directpv_nodeagent.drives.taken.turns import Turn
 from directpv_nodeagent.layout import volume_dirs
 from directpv_nodeagent.layout.core.held import Drive
 from directpv_nodeagent.layout.drive_dir import checked

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from directpv_common.errors import DriveFault, NotFound
-from directpv_nodeagent.drives.turns import Turn
-from directpv_nodeagent.drives.work import WORK_SECONDS, Work
+from directpv_common.protocol.errors import DriveFault, NotFound
+from directpv_nodeagent.drives.taken.turns import Turn
+from directpv_nodeagent.drives.taken.work import WORK_SECONDS, Work
 from directpv_nodeagent.layout.core.held import Drive
 from directpv_nodeagent.volumes import binding
 from directpv_nodeagent.volumes.binding import Outcome

@@ -20,8 +20,8 @@ from typing import Any, Final
 import orjson
 import yaml
 
-from directpv_common.command import output_of
-from directpv_common.errors import DirectPVError, InvalidRequest, Unavailable
+from directpv_common.process.command import output_of
+from directpv_common.protocol.errors import DirectPVError, InvalidRequest, Unavailable
 
 ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_SECONDS: Final = 60.0

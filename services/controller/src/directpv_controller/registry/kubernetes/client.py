@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 
 from directpv_common.crd import Object
-from directpv_common.errors import Unavailable
+from directpv_common.protocol.errors import Unavailable
 from directpv_controller.registry.kubernetes.access import Access
 from directpv_controller.registry.kubernetes.errors import Expired, Unclear, error_of, ours
 

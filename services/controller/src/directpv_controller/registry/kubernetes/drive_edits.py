@@ -7,8 +7,8 @@ import msgspec
 
 from directpv_common import crd
 from directpv_common.crd import Object
-from directpv_common.errors import InvalidRequest
-from directpv_common.messages import DriveRecord, DriveStatus
+from directpv_common.protocol.errors import InvalidRequest
+from directpv_common.protocol.messages import DriveRecord, DriveStatus
 from directpv_controller.core.edits import drive_with_edit
 from directpv_controller.core.model import Drive
 from directpv_controller.registry.kubernetes.informer import Kind, newer

@@ -9,8 +9,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from directpv_common import crd
-from directpv_common.lifecycle import background
-from directpv_common.messages import DriveRecord, VolumeRecord, VolumeUse
+from directpv_common.process.lifecycle import background
+from directpv_common.protocol.messages import DriveRecord, VolumeRecord, VolumeUse
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes
 from directpv_controller.registry.kubernetes.drive_edits import DriveEdits

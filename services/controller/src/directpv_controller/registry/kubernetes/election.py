@@ -15,11 +15,11 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from directpv_common.calls.scopes import timeout
 from directpv_common.crd import EPOCH, Object
 from directpv_common.crd.shape import OWN
-from directpv_common.epochs import epoch_in, may_be_followed, next_epoch
-from directpv_common.errors import DirectPVError, Fenced, Unavailable
-from directpv_common.scopes import timeout
+from directpv_common.protocol.epochs import epoch_in, may_be_followed, next_epoch
+from directpv_common.protocol.errors import DirectPVError, Fenced, Unavailable
 from directpv_controller.leading.port import RegistryLost
 from directpv_controller.registry.kubernetes.client import Client, Resource
 from directpv_controller.registry.kubernetes.errors import Exists, Missing, Stale

@@ -7,7 +7,7 @@ from typing import Final
 import aiohttp
 import orjson
 
-from directpv_common.errors import (
+from directpv_common.protocol.errors import (
     Conflict,
     FailedPrecondition,
     InvalidRequest,

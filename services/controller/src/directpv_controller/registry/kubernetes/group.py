@@ -4,8 +4,8 @@ import asyncio
 from typing import Protocol
 
 from directpv_common.crd import Reservation
-from directpv_common.errors import DirectPVError, Fenced, Unavailable
-from directpv_common.messages import DriveRecord, VolumeRecord, VolumeUse
+from directpv_common.protocol.errors import DirectPVError, Fenced, Unavailable
+from directpv_common.protocol.messages import DriveRecord, VolumeRecord, VolumeUse
 from directpv_controller.leading.port import OutcomeUnknown
 from directpv_controller.registry.kubernetes.election import KubernetesLease
 from directpv_controller.registry.kubernetes.shelf import HeldVolume

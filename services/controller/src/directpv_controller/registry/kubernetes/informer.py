@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
 from directpv_common.crd import Object
-from directpv_common.errors import DirectPVError, Unavailable
+from directpv_common.protocol.errors import DirectPVError, Unavailable
 from directpv_controller.registry.kubernetes.client import Client, Resource
 from directpv_controller.registry.kubernetes.errors import Expired
 

@@ -6,7 +6,7 @@ Source: Kubernetes, API concepts, "Metadata-only fetches"; the right to ``get`` 
 from typing import Final
 
 from directpv_common import crd
-from directpv_common.messages import VolumeRecord
+from directpv_common.protocol.messages import VolumeRecord
 from directpv_controller.nodes.pod_labels import ReadPod
 from directpv_controller.registry.kubernetes.client import Client, Resource
 from directpv_controller.registry.kubernetes.errors import Missing

@@ -12,11 +12,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from directpv_common import crd, names
-from directpv_common.clock import now_rfc3339
+from directpv_common import crd
+from directpv_common.bus.events import TYPE_PREFIX, CloudEvent
 from directpv_common.crd import Object
-from directpv_common.errors import DirectPVError
-from directpv_common.events import TYPE_PREFIX, CloudEvent
+from directpv_common.process.clock import now_rfc3339
+from directpv_common.protocol import names
+from directpv_common.protocol.errors import DirectPVError
 from directpv_controller.core.announcements import Announcement, announcement
 from directpv_controller.registry.kubernetes.client import Client, Resource
 from directpv_controller.registry.kubernetes.errors import Missing

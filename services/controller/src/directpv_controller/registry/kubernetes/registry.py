@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from directpv_common import crd
-from directpv_common.context import detached
+from directpv_common.calls.context import detached
 from directpv_common.crd import Object
-from directpv_common.errors import Fenced, Unavailable
-from directpv_common.messages import DriveRecord, VolumeRecord, VolumeUse
+from directpv_common.protocol.errors import Fenced, Unavailable
+from directpv_common.protocol.messages import DriveRecord, VolumeRecord, VolumeUse
 from directpv_controller.core.model import Snapshot, Writes
 from directpv_controller.leading.port import OutcomeUnknown
 from directpv_controller.registry.kubernetes.client import Client

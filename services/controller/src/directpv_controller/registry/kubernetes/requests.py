@@ -11,14 +11,14 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, NamedTuple
 
-import directpv_common.messages as m
+import directpv_common.protocol.messages as m
 from directpv_common import crd
-from directpv_common.api import Node
-from directpv_common.context import detached
+from directpv_common.bus.service import Unanswered
+from directpv_common.calls.context import detached
 from directpv_common.crd import Object, nodes
-from directpv_common.errors import Busy, DirectPVError, Unavailable
-from directpv_common.lifecycle import background
-from directpv_common.service import Unanswered
+from directpv_common.process.lifecycle import background
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.errors import Busy, DirectPVError, Unavailable
 from directpv_controller.leading.term import Term
 from directpv_controller.registry.kubernetes.client import Client, Resource
 from directpv_controller.registry.kubernetes.errors import Missing, Stale

@@ -7,10 +7,11 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from directpv_common import crd, names
+from directpv_common import crd
 from directpv_common.crd import Object, Reservation, Rest
-from directpv_common.errors import InvalidRequest
-from directpv_common.messages import DriveRecord, VolumeRecord
+from directpv_common.protocol import names
+from directpv_common.protocol.errors import InvalidRequest
+from directpv_common.protocol.messages import DriveRecord, VolumeRecord
 from directpv_controller.core.edits import drive_with_edit
 from directpv_controller.core.model import Unreadable
 from directpv_controller.leading.collector import without_collector

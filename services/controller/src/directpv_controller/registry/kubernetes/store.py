@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from directpv_common import crd, names
-from directpv_common.errors import InvalidRequest, Unavailable
-from directpv_common.lifecycle import background
+from directpv_common import crd
+from directpv_common.process.lifecycle import background
+from directpv_common.protocol import names
+from directpv_common.protocol.errors import InvalidRequest, Unavailable
 from directpv_controller.leading.port import RegistryLost
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes

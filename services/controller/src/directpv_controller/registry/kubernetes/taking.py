@@ -9,10 +9,10 @@ from typing import Final
 from msgspec import Struct
 
 from directpv_common import crd
-from directpv_common.context import detached
+from directpv_common.bus.service import Unanswered
+from directpv_common.calls.context import detached
 from directpv_common.crd import Object
-from directpv_common.errors import Busy, DirectPVError, InvalidRequest, Unavailable
-from directpv_common.service import Unanswered
+from directpv_common.protocol.errors import Busy, DirectPVError, InvalidRequest, Unavailable
 from directpv_controller.core.edits import not_taken
 from directpv_controller.core.model import Change
 from directpv_controller.leading.term import Term

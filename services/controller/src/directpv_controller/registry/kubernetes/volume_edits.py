@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from directpv_common import crd
 from directpv_common.crd import Object
-from directpv_common.errors import InvalidRequest, OutOfRange
-from directpv_common.messages import VolumeRecord
+from directpv_common.protocol.errors import InvalidRequest, OutOfRange
+from directpv_common.protocol.messages import VolumeRecord
 from directpv_controller.core.edits import volume_with_edit
 from directpv_controller.core.ledger import is_same
 from directpv_controller.core.model import Drive, Volume

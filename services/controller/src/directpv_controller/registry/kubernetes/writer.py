@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from directpv_common.crd import Object, epoch_of
-from directpv_common.errors import Conflict, Fenced, InvalidRequest, Unavailable
+from directpv_common.protocol.errors import Conflict, Fenced, InvalidRequest, Unavailable
 from directpv_controller.leading.port import OutcomeUnknown
 from directpv_controller.registry.kubernetes.client import CALL_SECONDS, Client, Resource
 from directpv_controller.registry.kubernetes.election import KubernetesLease

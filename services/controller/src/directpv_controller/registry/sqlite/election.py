@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from directpv_common.epochs import may_be_followed, next_epoch
-from directpv_common.errors import DirectPVError, Fenced
-from directpv_common.scopes import timeout
+from directpv_common.calls.scopes import timeout
+from directpv_common.protocol.epochs import may_be_followed, next_epoch
+from directpv_common.protocol.errors import DirectPVError, Fenced
 from directpv_controller.leading.port import RegistryDamaged, RegistryLost
 from directpv_controller.registry.sqlite.file import Job, SqliteFile
 from directpv_controller.registry.sqlite.life_lock import LifeLock

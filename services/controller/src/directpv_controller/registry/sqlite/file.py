@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from directpv_common.errors import DirectPVError, Unavailable
+from directpv_common.protocol.errors import DirectPVError, Unavailable
 from directpv_controller.leading.port import OutcomeUnknown, RegistryDamaged, RegistryLost
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from directpv_common.errors import Unavailable
-from directpv_common.messages import DriveRecord, VolumeRecord
-from directpv_common.wire import encode
+from directpv_common.protocol.errors import Unavailable
+from directpv_common.protocol.messages import DriveRecord, VolumeRecord
+from directpv_common.protocol.wire import encode
 from directpv_controller.core.model import Snapshot, Unreadable, Writes
 from directpv_controller.leading.collector import without_collector
 from directpv_controller.leading.port import RegistryDamaged

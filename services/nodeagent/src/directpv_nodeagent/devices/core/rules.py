@@ -7,8 +7,8 @@ and everything about signatures are ours.
 from collections.abc import Collection
 from typing import Final
 
-from directpv_common.messages import Device
-from directpv_common.units import MIB
+from directpv_common.protocol.messages import Device
+from directpv_common.protocol.units import MIB
 from directpv_nodeagent.devices.core.device_id import device_id
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.signatures import looks_like_drive, signatures_of, xfs_uuid

@@ -5,7 +5,7 @@ Source: XFS on-disk format (allocation groups begin with a copy of the super blo
 
 from typing import Final
 
-from directpv_common.units import MIB, TIB
+from directpv_common.protocol.units import MIB, TIB
 
 BLOCK: Final = 4096
 """Bytes of one sample: suits direct I/O on every sector size in use, and the usual block of a file system."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from directpv_common.names import FS_LABEL, FS_TYPE, LEGACY_FS_LABEL
+from directpv_common.protocol.names import FS_LABEL, FS_TYPE, LEGACY_FS_LABEL
 from directpv_nodeagent.devices.core import udev_data
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.superblock import Superblock

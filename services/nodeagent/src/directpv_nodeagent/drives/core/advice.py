@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from directpv_common.messages import ConditionType
+from directpv_common.protocol.messages import ConditionType
 from directpv_nodeagent.drives.core.states import Observation
 
 _COPY: Final = (

@@ -10,9 +10,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from directpv_common.errors import FailedPrecondition
-from directpv_common.messages import DriveRecord
-from directpv_common.units import KIB, MIB, format_bytes
+from directpv_common.protocol.errors import FailedPrecondition
+from directpv_common.protocol.messages import DriveRecord
+from directpv_common.protocol.units import KIB, MIB, format_bytes
 
 GEOMETRY_REQUEST: Final = 0x80705864
 """XFS_IOC_FSGEOMETRY_V1: every kernel has it."""

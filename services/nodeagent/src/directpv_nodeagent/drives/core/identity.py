@@ -13,8 +13,8 @@ the volume is elsewhere, perhaps on a disk that is away.
 
 from collections.abc import Sequence
 
-from directpv_common.errors import FailedPrecondition, Unavailable
-from directpv_common.messages import VolumeUse
+from directpv_common.protocol.errors import FailedPrecondition, Unavailable
+from directpv_common.protocol.messages import VolumeUse
 from directpv_nodeagent.layout.core.held import Drive
 
 _NO_USE = VolumeUse()

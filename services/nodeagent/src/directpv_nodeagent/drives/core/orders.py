@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from directpv_common.errors import Fenced
-from directpv_common.messages import DriveRecord, Fence, VolumeRecord
+from directpv_common.protocol.errors import Fenced
+from directpv_common.protocol.messages import DriveRecord, Fence, VolumeRecord
 
 
 class Fences:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from directpv_common.errors import Busy, FailedPrecondition
-from directpv_common.messages import ConditionType, DriveStatus, RepairDrive, RepairOutcome
-from directpv_common.names import FS_TYPE
-from directpv_common.units import TIB
+from directpv_common.protocol.errors import Busy, FailedPrecondition
+from directpv_common.protocol.messages import ConditionType, DriveStatus, RepairDrive, RepairOutcome
+from directpv_common.protocol.names import FS_TYPE
+from directpv_common.protocol.units import TIB
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.superblock import Superblock
 from directpv_nodeagent.drives.core.growth import check_fits

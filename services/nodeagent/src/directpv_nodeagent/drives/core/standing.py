@@ -6,10 +6,10 @@ from enum import Enum, auto
 
 from msgspec.structs import replace
 
-from directpv_common.inodes import set_aside
-from directpv_common.messages import DriveRecord, DriveStatus, Segments
-from directpv_common.names import FS_LABEL, LEGACY_FS_LABEL
-from directpv_common.units import format_bytes
+from directpv_common.protocol.inodes import set_aside
+from directpv_common.protocol.messages import DriveRecord, DriveStatus, Segments
+from directpv_common.protocol.names import FS_LABEL, LEGACY_FS_LABEL
+from directpv_common.protocol.units import format_bytes
 from directpv_nodeagent.devices.core.disk_identity import main_path
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.signatures import xfs_uuid

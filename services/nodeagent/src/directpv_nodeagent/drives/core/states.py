@@ -31,7 +31,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from directpv_common.messages import ConditionType, DriveStatus
+from directpv_common.protocol.messages import ConditionType, DriveStatus
 
 
 class Observation(StrEnum):

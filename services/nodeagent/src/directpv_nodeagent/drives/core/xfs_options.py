@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from directpv_common.names import FS_LABEL
+from directpv_common.protocol.names import FS_LABEL
 
 Version = tuple[int, int]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from directpv_common.errors import FailedPrecondition, OutOfRange
-from directpv_common.messages import (
+from directpv_common.protocol.errors import FailedPrecondition, OutOfRange
+from directpv_common.protocol.messages import (
     Condition,
     ConditionType,
     DriveRecord,
@@ -19,9 +19,9 @@ from directpv_common.messages import (
     VolumeRecord,
     VolumeUse,
 )
-from directpv_common.names import SUSPEND
-from directpv_common.units import format_bytes
-from directpv_common.wire import encode
+from directpv_common.protocol.names import SUSPEND
+from directpv_common.protocol.units import format_bytes
+from directpv_common.protocol.wire import encode
 from directpv_nodeagent.layout.core.layout import drive_path
 from directpv_nodeagent.layout.core.places import Place
 

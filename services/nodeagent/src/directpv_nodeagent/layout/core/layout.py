@@ -20,9 +20,9 @@ from collections.abc import Collection
 from enum import Enum
 from typing import Final
 
-from directpv_common.messages import is_volume_name
-from directpv_common.names import API_VERSION, fsuuid_link, project_id
-from directpv_common.units import KIB, MIB
+from directpv_common.protocol.messages import is_volume_name
+from directpv_common.protocol.names import API_VERSION, fsuuid_link, project_id
+from directpv_common.protocol.units import KIB, MIB
 
 META_DIR: Final = ".directpv"
 META_FILE: Final = "meta.info"

@@ -6,9 +6,9 @@ asks for more inodes pays for them with bytes of its own volume, so that no neig
 
 from typing import Final
 
-from directpv_common import inodes
-from directpv_common.errors import InvalidRequest
-from directpv_common.messages import VolumeRecord
+from directpv_common.protocol import inodes
+from directpv_common.protocol.errors import InvalidRequest
+from directpv_common.protocol.messages import VolumeRecord
 from directpv_nodeagent.linux.core.quota import Limits, Usage
 
 _NEW: Final = inodes.CHUNK

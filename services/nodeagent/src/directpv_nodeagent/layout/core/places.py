@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from directpv_common.messages import VolumeUse
+from directpv_common.protocol.messages import VolumeUse
 from directpv_nodeagent.linux.core.mountinfo import MOUNT_FLAGS, Mount, MountTable
 
 _KUBELETS: Final = re.compile(r"/(globalmount|volumes/kubernetes\.io~csi/[^/]+/mount)\Z")

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from directpv_common.errors import Conflict, FailedPrecondition, InvalidRequest, NotFound, OutOfRange
-from directpv_common.mount_options import POSSIBLE, flags_of, is_known
-from directpv_common.units import format_bytes
+from directpv_common.protocol.errors import Conflict, FailedPrecondition, InvalidRequest, NotFound, OutOfRange
+from directpv_common.protocol.mount_options import POSSIBLE, flags_of, is_known
+from directpv_common.protocol.units import format_bytes
 from directpv_nodeagent.drives.core.renewal import covered
 from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX
 from directpv_nodeagent.layout.core.places import Place, published

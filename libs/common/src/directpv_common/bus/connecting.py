@@ -1,0 +1,197 @@
+"""From URLs and a key to a :class:`~.bus.Bus`, and away again, within bounded times.
+
+Source: the settings answer what was measured for nats-py 2.16 under failure.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from directpv_common.bus.nats_client import NatsClient
+
+# isort: split
+import nats.errors
+
+from directpv_common.access.nkey import Nkey
+from directpv_common.bus.bus import Bus
+from directpv_common.calls.scopes import timeout
+from directpv_common.process.redact import redacted
+from directpv_common.protocol.errors import InvalidRequest, Refused, Unavailable
+from directpv_common.protocol.subjects import Subjects
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS: Final = 2
+PING_SECONDS: Final = 5
+COMPLAIN_SECONDS: Final = 5.0
+CANCEL_SECONDS: Final = 0.05
+INBOX: Final = "_INBOX"
+_FORBIDDEN: Final = re.compile(r'permissions violation for publish to "([^"]+)"', re.IGNORECASE)
+
+
+@contextlib.asynccontextmanager
+async def connect_bus(
+    urls: str, *, name: str, prefix: str, within: float | None = 30.0, nkey: Nkey | None = None
+) -> AsyncIterator[Bus]:
+    """Connect to the first of the comma-separated ``urls`` that answers; drain and close at the end.
+
+    Args:
+        urls: For instance ``nats://127.0.0.1:4222``.
+        name: Shown by ``nats server report connections``.
+        prefix: Subject prefix of the installation.
+        within: Seconds to wait for a server at the start; None: as long as it takes.
+        nkey: Who we are; None: nobody in particular.
+
+    Raises:
+        Refused: A server does not let this user in.
+        Unavailable: No server answered in time; names the URLs.
+        InvalidRequest: A URL cannot be understood.
+    """
+    servers = [_checked(url.strip()) for url in urls.split(",")]
+    client = NatsClient()
+    bus = Bus(client, Subjects(prefix))
+    refused = asyncio.Event()
+
+    async def disconnected() -> None:
+        if not client.is_draining and not client.is_closed:
+            log.warning("bus disconnected")
+
+    async def closed() -> None:
+        bus.ended.set()
+
+    async def failed(error: Exception) -> None:
+        # While the server is away this comes with every attempt to reconnect: too often for a log.
+        if _is_refusal(error):
+            refused.set()
+        if forbidden := _FORBIDDEN.search(str(error)):
+            bus.denied(forbidden[1])
+        level = logging.WARNING if client.is_connected else logging.DEBUG
+        log.log(level, "bus error", extra={"error": str(error) or type(error).__name__})
+
+    if nkey is not None:
+        client.identify(nkey)
+    connecting = client.connect(
+        servers,
+        signature_cb=nkey.answer if nkey is not None else None,
+        inbox_prefix=nkey.inbox if nkey is not None else INBOX,
+        name=name,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.1,  # type: ignore[arg-type]
+        connect_timeout=CONNECT_SECONDS,
+        ping_interval=PING_SECONDS,
+        max_outstanding_pings=2,
+        allow_reconnect=True,
+        error_cb=failed,
+        closed_cb=closed,
+        disconnected_cb=disconnected,
+        reconnected_cb=bus.reconnected,
+    )
+    try:
+        async with _impatient(urls):
+            await _ended_within(connecting, within, refused)
+        if refused.is_set():
+            raise nats.errors.AuthorizationError
+    except nats.errors.AuthorizationError as error:
+        await _close(client)
+        who = f"the user {nkey.public}" if nkey is not None else "users without a key"
+        raise Refused(
+            f"NATS at {redacted(urls)} does not let in {who}: give the file of a key that it knows (nats-nkey)"
+        ) from error
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        await _close(client)
+        waited = "" if within is None else f" within {within:g} s"
+        raise Unavailable(f"no NATS server answers at {redacted(urls)}{waited}") from error
+    except asyncio.CancelledError:
+        await _close(client)
+        raise
+    leaving = asyncio.create_task(_leave(client, refused))
+    try:
+        yield bus
+    finally:
+        leaving.cancel()
+        await _close(client)
+
+
+async def _leave(client: NatsClient, refused: asyncio.Event) -> None:
+    """End a connection whose user was taken out, instead of asking ten times a second to be let in again."""
+    await refused.wait()
+    log.error("NATS does not let us in any more")
+    await client.close()
+
+
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, nats.errors.AuthorizationError) or "authorization violation" in str(error).lower()
+
+
+def _checked(url: str) -> str:
+    """Return the URL of a server, if it is one.
+
+    Raises:
+        InvalidRequest: It names no host, or no port that could be one; what it says is not repeated.
+    """
+    try:
+        parts = urlsplit(url if "://" in url else f"nats://{url}")
+        understood = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        understood = False
+    if not understood:
+        raise InvalidRequest(
+            "nats-url: not understood; write nats://127.0.0.1:4222, and in a password %2F for a slash, %40 for an @",
+            field="nats-url",
+        )
+    return url
+
+
+async def _ended_within(work: Coroutine[Any, Any, None], within: float | None, refused: asyncio.Event) -> None:
+    """Wait for ``work``, which would go on for ever; see that it ends when the time is over, or we are refused.
+
+    One cancellation is not enough: asyncio.wait_for of Python 3.11 loses one that comes as its own work fails, and the
+    client (nats-py 2.16) then tries the next server.
+
+    Raises:
+        TimeoutError: It did not end in time.
+    """
+    task, giving_up = asyncio.ensure_future(work), asyncio.ensure_future(refused.wait())
+    try:
+        done, _ = await asyncio.wait({task, giving_up}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            raise TimeoutError
+        if task in done:
+            await task
+    finally:
+        giving_up.cancel()
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def _impatient(urls: str) -> AsyncIterator[None]:
+    """Say now and then that the block still waits for a server."""
+
+    async def complain() -> None:
+        while True:
+            await asyncio.sleep(COMPLAIN_SECONDS)
+            log.warning("no NATS server answers yet", extra={"urls": urls})
+
+    complaining = asyncio.create_task(complain())
+    try:
+        yield
+    finally:
+        complaining.cancel()
+
+
+async def _close(client: NatsClient) -> None:
+    """Send what is buffered and close, within a bounded time."""
+    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+        async with timeout(CONNECT_SECONDS):
+            await client.drain()
+    if not client.is_closed:
+        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+            async with timeout(CONNECT_SECONDS):
+                await client.close()
+    client.hang_up()

@@ -1,0 +1,81 @@
+"""nats-py's client without the faults that we found in it; each is shown by a test in ``tests/integration/common``."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+from directpv_common.bus import lean_nats  # noqa: F401
+
+# isort: split
+import nats.errors
+from nats.aio.client import Client
+
+from directpv_common.access.nkey import Nkey
+
+PING: Final = b"PING\r\n"
+_HEADERS_BEGIN: Final = len("NATS/1.0\r\n\r\n")
+_HEADER_FRAME: Final = len(": \r\n")
+
+
+class NatsClient(Client):
+    """The client, without four faults of it (nats-py 2.16).
+
+    It compares the payload alone with what the server takes. The server counts headers too, and closes the connection
+    for good.
+
+    A flush that is cancelled, or that ends without an answer in time, leaves its future behind. The server's answer
+    comes all the same, sets that future once more, and the error ends the task that reads: connected, but deaf until
+    the pings find out.
+
+    Its flush asks the server for an answer before it sends what waits to be sent, so that the answer says nothing.
+
+    An attempt to reconnect that fails halfway leaves its connection open; the next one replaces it, and only the
+    garbage collector closes it.
+    """
+
+    async def publish(
+        self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        """Publish, or raise MaxPayloadError if it does not fit with its headers."""
+        size = len(payload)
+        if headers:
+            size += _HEADERS_BEGIN + sum(len(k) + len(v.encode()) + _HEADER_FRAME for k, v in headers.items())
+        if size > self.max_payload:
+            raise nats.errors.MaxPayloadError
+        await super().publish(subject, payload, reply, headers)
+
+    def identify(self, nkey: Nkey) -> None:
+        """Show servers who we are; the library itself would need a package that has no wheels for this."""
+        self._auth_configured, self._public_nkey = True, nkey.public
+
+    def hang_up(self) -> None:
+        """Close the connection, if there is one."""
+        if self._transport:
+            self._transport.close()  # type: ignore[no-untyped-call]
+
+    async def _connect_to_server(self, s: Any) -> None:
+        self.hang_up()
+        await super()._connect_to_server(s)
+
+    async def _send_ping(self, future: "asyncio.Future[Any] | None" = None) -> None:
+        self._pongs.append(future or asyncio.get_running_loop().create_future())
+        await self._send_command(PING)
+        await self._flush_pending()
+
+    async def _process_pong(self) -> None:
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
+
+
+@contextlib.contextmanager
+def cancellation_heeded() -> Iterator[None]:
+    """Raise a cancellation again that the client swallowed: it does so while it connects and flushes (nats-py 2.16)."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError

@@ -1,6 +1,0 @@
-"""What goes over the wire and into records; data only, no I/O. Shapes, bounds and units stand at each field."""
-
-from directpv_common.messages.base import *  # noqa: F403
-from directpv_common.messages.drives import *  # noqa: F403
-from directpv_common.messages.nodes import *  # noqa: F403
-from directpv_common.messages.volumes import *  # noqa: F403

@@ -1,0 +1,6 @@
+"""What goes over the wire and into records; data only, no I/O. Shapes, bounds and units stand at each field."""
+
+from directpv_common.protocol.messages.base import *  # noqa: F403
+from directpv_common.protocol.messages.drives import *  # noqa: F403
+from directpv_common.protocol.messages.nodes import *  # noqa: F403
+from directpv_common.protocol.messages.volumes import *  # noqa: F403

@@ -1,0 +1,191 @@
+"""Drives: one XFS on one whole device, which DirectPV formatted."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from directpv_common.protocol.messages.base import (
+    Bytes,
+    Count,
+    Fence,
+    Filters,
+    FsUuid,
+    Message,
+    NodeName,
+    PageLimit,
+    Segments,
+    Timestamp,
+)
+from directpv_common.protocol.names import AccessTier
+from directpv_common.protocol.open_enum import OpenStrEnum
+
+
+class DriveStatus(OpenStrEnum):
+    """State of a drive; only ``Ready`` takes new volumes. Source: upstream's DirectPVDrive ``status.status``."""
+
+    READY = "Ready"
+    LOST = "Lost"
+    ERROR = "Error"
+    REMOVED = "Removed"
+    MOVING = "Moving"
+    REPAIRING = "Repairing"
+
+
+class ConditionType(OpenStrEnum):
+    """What is wrong with a drive. The first four are upstream's, and say why a drive is not Ready.
+
+    The others are warnings: a drive that has one keeps its status and serves its volumes.
+    """
+
+    MOUNT_ERROR = "MountError"
+    MULTIPLE_MATCHES = "MultipleMatches"
+    IO_ERROR = "IOError"
+    RELABEL_ERROR = "RelabelError"
+    FAILURE_PREDICTED = "FailurePredicted"
+    """The disk itself expects to fail (SMART), or has worn out."""
+    SLOW = "Slow"
+    """Requests take seconds."""
+    DUPLICATE = "Duplicate"
+    """Another device carries a copy of its file system, or it is mounted through one of several paths."""
+    FULL = "Full"
+    """The file system has less free space than was promised to volumes, or none: it takes no new ones."""
+
+
+class Condition(Message, frozen=True, kw_only=True):
+    """One thing that is wrong, in words; a drive that is well has none."""
+
+    type: ConditionType
+    message: str
+    since: Timestamp
+
+
+class DriveRecord(Message, frozen=True, kw_only=True):
+    """What is known of a drive, in the registry and on the drive itself (``.directpv/drive.json``).
+
+    The node agent owns what it observes (``device`` to ``conditions``); the registry owns what people
+    decide (``unschedulable``, ``access_tier``, ``labels``).
+    """
+
+    fsuuid: FsUuid
+    node: NodeName
+    total: Bytes
+    """Data blocks times block size of the XFS."""
+    overhead: Bytes
+    """Bytes that the file system keeps for itself; ``total - overhead`` can be given to volumes."""
+    device: str = ""
+    """Kernel name without ``/dev/``, for instance ``nvme0n1``; empty when no device carries the FSUUID."""
+    make: str = ""
+    """Device-mapper name, vendor, model, partition, for people."""
+    topology: Segments = {}
+    status: DriveStatus = DriveStatus.READY
+    conditions: tuple[Condition, ...] = ()
+
+    unschedulable: bool = False
+    """Cordoned: no new volumes."""
+    access_tier: AccessTier = AccessTier.DEFAULT
+    labels: dict[str, str] = {}
+    """User labels with their full keys, and ``directpv.min.io/suspend``."""
+    created: Timestamp = ""
+
+
+class DriveInfo(Message, frozen=True, kw_only=True):
+    """A drive as the controller shows it."""
+
+    record: DriveRecord
+    free: Bytes
+    allocated: Bytes
+    """``record.overhead`` plus the sum of the volumes' capacities; ``free + allocated == record.total``."""
+    volumes: Count
+    online: bool = True
+    """Whether its node is there; what is shown of the drive is what was last heard."""
+
+
+class ListDrives(Filters, frozen=True, kw_only=True):
+    """Ask for drives."""
+
+    ids: tuple[str, ...] = ()
+    statuses: tuple[DriveStatus, ...] = ()
+    labels: dict[str, str] = {}
+    token: str = ""
+    limit: PageLimit = 0
+
+
+class DrivePage(Message, frozen=True, kw_only=True):
+    """Some drives, ordered by id; ``next`` is empty on the last page."""
+
+    drives: tuple[DriveInfo, ...]
+    next: str = ""
+
+
+class DriveId(Message, frozen=True, kw_only=True):
+    """Names one drive; base of what is asked for one."""
+
+    fsuuid: FsUuid
+
+
+class ChangeDrive(DriveId, frozen=True, kw_only=True):
+    """Change what people decide about one drive; None and empty mean: leave as it is."""
+
+    unschedulable: bool | None = None
+    suspended: bool | None = None
+    """Its volumes show an empty read-only directory from their next stage and publish on."""
+    set_labels: dict[str, str] = {}
+    remove_labels: tuple[str, ...] = ()
+
+
+# ---- repair ---------------------------------------------------------------------------------------------------
+
+
+class RepairDrive(DriveId, frozen=True, kw_only=True):
+    """CLI -> controller: check, and unless ``dry_run`` repair, the file system of a drive that nothing uses.
+
+    Source: upstream's ``repair`` and its flags, which are those of xfs_repair.
+    """
+
+    id: Annotated[str, Meta(min_length=1, max_length=64)]
+    """Chosen by the caller. A repeat with the same id never begins a second run: it finds the first one's outcome."""
+    force: bool = False
+    """Throw a log away that cannot be replayed (``xfs_repair -L``): loses what was written last."""
+    disable_prefetch: bool = False
+    """``xfs_repair -P``."""
+    dry_run: bool = False
+    """``xfs_repair -n``: look, and change nothing."""
+
+
+class OrderRepair(RepairDrive, frozen=True, kw_only=True):
+    """Leader -> node: the same."""
+
+    fence: Fence
+
+
+class RepairOutcome(OpenStrEnum):
+    """What came of a repair."""
+
+    RUNNING = "Running"
+    CLEAN = "Clean"
+    """Nothing was wrong."""
+    REPAIRED = "Repaired"
+    DAMAGED = "Damaged"
+    """A dry run found damage; it is still there."""
+    FAILED = "Failed"
+    """xfs_repair could not do its work, was not begun, or the drive cannot be mounted after it."""
+
+
+class RepairStatus(Message, frozen=True, kw_only=True):
+    """Where the repair of a drive stands; the node remembers the last one of each drive until its agent restarts."""
+
+    fsuuid: FsUuid
+    id: str
+    """That of the request that began it."""
+    outcome: RepairOutcome
+    dry_run: bool = False
+    message: str = ""
+    """In words, with what to do next."""
+    output: str = ""
+    """The end of what xfs_repair said."""
+    exit_status: int | None = None
+    """Of xfs_repair; negative: the signal that ended it. None: it did not run, or has not ended."""
+    status: DriveStatus = DriveStatus.REPAIRING
+    """The drive's state, after it was mounted again."""
+    started: Timestamp = ""
+    ended: Timestamp = ""

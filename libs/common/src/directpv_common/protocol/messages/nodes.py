@@ -1,0 +1,249 @@
+"""Nodes: their block devices, what their agents report, and what they are asked to format."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from directpv_common.protocol.messages.base import (
+    Bytes,
+    Count,
+    Fence,
+    FsUuid,
+    Message,
+    NodeName,
+    PageLimit,
+    Segments,
+    Timestamp,
+    VolumeName,
+)
+from directpv_common.protocol.messages.drives import Condition, DriveRecord, DriveStatus
+from directpv_common.protocol.messages.volumes import VolumeRecord, VolumeUse
+
+
+class Empty(Message, frozen=True, kw_only=True):
+    """A request without arguments."""
+
+
+class NodeInfo(Message, frozen=True, kw_only=True):
+    """A node agent's own description."""
+
+    name: NodeName
+    topology: Segments
+    """The five topology keys; becomes NodeGetInfo's ``accessible_topology``."""
+    version: str = ""
+    quota_enforced: bool = True
+    """False under ``--quota=best-effort`` on a kernel without XFS project quota."""
+
+
+class NodeSummary(Message, frozen=True, kw_only=True):
+    """A node as the controller sees it."""
+
+    info: NodeInfo
+    online: bool
+    """Whether its agent was heard lately."""
+    last_seen: Timestamp = ""
+    drives: Count = 0
+    total: Bytes = 0
+    allocated: Bytes = 0
+    volumes: Count = 0
+
+
+class ListNodes(Message, frozen=True, kw_only=True):
+    """Ask for nodes."""
+
+    token: str = ""
+    limit: PageLimit = 0
+    paged: bool = False
+    """The caller understands ``next``; without it all nodes come at once, if they fit into one message."""
+
+
+class NodePage(Message, frozen=True, kw_only=True):
+    """Some nodes, ordered by name; ``next`` is empty on the last page."""
+
+    nodes: tuple[NodeSummary, ...]
+    next: str = ""
+
+
+class Device(Message, frozen=True, kw_only=True):
+    """A block device of a node, whether or not it may be initialised."""
+
+    name: str
+    """Kernel name without ``/dev/``."""
+    id: str
+    """``<major:minor>$<base64 of SHA-256>`` over all that was seen; changes when anything about the device does."""
+    major_minor: str
+    size: Bytes
+    make: str = ""
+    fs_type: str = ""
+    """File system, RAID, LVM or other signature that the device carries."""
+    fsuuid: str = ""
+    denied: tuple[str, ...] = ()
+    """Why the device may not be initialised; empty if it may."""
+    needs_force: bool = False
+    """It carries a signature: only ``force`` formats it."""
+
+
+class DeviceList(Message, frozen=True, kw_only=True):
+    """All block devices of a node that its agent may touch."""
+
+    node: NodeName
+    devices: tuple[Device, ...]
+
+
+class FormatDevice(Message, frozen=True, kw_only=True):
+    """One device to format, exactly as it was when discovered."""
+
+    id: str
+    name: str
+    force: bool = False
+
+
+class FormatDevices(Message, frozen=True, kw_only=True):
+    """Leader -> node: format, mount and lay out each device whose id still holds."""
+
+    devices: tuple[FormatDevice, ...]
+    registered: tuple[str, ...] = ()
+    """FSUUIDs among the devices' file systems that the registry knows as drives, of any node: refused."""
+    fence: Fence
+
+
+class InitDevices(Message, frozen=True, kw_only=True):
+    """CLI -> controller: format these devices of one node and register them as drives."""
+
+    node: NodeName
+    devices: tuple[FormatDevice, ...]
+
+
+class FormatResult(Message, frozen=True, kw_only=True):
+    """Outcome for one device: the drive that it became, or why not."""
+
+    name: str
+    drive: DriveRecord | None = None
+    error: str = ""
+
+
+class FormatResults(Message, frozen=True, kw_only=True):
+    """One result per device asked, in the same order."""
+
+    node: NodeName
+    results: tuple[FormatResult, ...]
+
+
+class UpdateDrive(Message, frozen=True, kw_only=True):
+    """Leader -> node: keep these decisions of people on the drive itself."""
+
+    record: DriveRecord
+    fence: Fence
+
+
+class HeldVolume(Message, frozen=True, kw_only=True):
+    """A volume as found on a drive."""
+
+    record: VolumeRecord
+    use: VolumeUse = VolumeUse()
+    contested: bool = False
+    """Another drive of the node has a volume of that name too, and the node does not know which one is meant."""
+    stray_of: str = ""
+    """FSUUID of the drive that has the volume, as a leader said: this is a copy, and is not served."""
+
+
+class HeldDrive(Message, frozen=True, kw_only=True):
+    """A drive as its agent sees it: facts, and all volumes on it.
+
+    ``readable`` False: the drive is lost or broken, and ``volumes`` is what was last seen, possibly nothing;
+    nothing may be concluded from a volume's absence.
+    """
+
+    record: DriveRecord
+    generation: Count
+    """Grows with each change; a report with a smaller one than the last is stale."""
+    readable: bool = True
+    volumes: tuple[HeldVolume, ...] = ()
+    purging: tuple[VolumeName, ...] = ()
+    """Removed volumes whose data is still being deleted."""
+    more: str = ""
+    """The last volume told, if there are more, in the order of their names: ask for those after it."""
+
+
+class GetInventory(Message, frozen=True, kw_only=True):
+    """Leader -> node: report these drives (empty: all)."""
+
+    drives: tuple[FsUuid, ...] = ()
+    after: str = ""
+    """Of the first drive, report only volumes whose names come after this one."""
+    paged: bool = False
+    """The leader understands ``more`` and ``left``."""
+
+
+class Inventory(Message, frozen=True, kw_only=True):
+    """What is on the drives of a node."""
+
+    info: NodeInfo
+    boot: str
+    """Identifies this run of the agent; generations of different runs cannot be compared."""
+    drives: tuple[HeldDrive, ...]
+    left: tuple[FsUuid, ...] = ()
+    """Drives that were asked for and did not fit in: ask again."""
+
+
+class DriveHealth(Message, frozen=True, kw_only=True):
+    """How one drive is, however long the list of its volumes."""
+
+    status: DriveStatus
+    conditions: tuple[Condition, ...] = ()
+
+
+class NodeState(Message, frozen=True, kw_only=True):
+    """Heartbeat of a node agent, sent every few seconds and after each change.
+
+    The controller compares ``drives`` with what it took in, and asks for an inventory of those that differ.
+    """
+
+    info: NodeInfo
+    boot: str
+    sequence: Count
+    drives: dict[str, int] = {}
+    """FSUUID to generation."""
+    unwell: dict[str, DriveHealth] | None = None
+    """Drives that are not Ready; None: the agent is of a version that does not tell."""
+
+
+class DriveMetrics(Message, frozen=True, kw_only=True):
+    """One sample of a drive; counters since boot. What its disk does not tell about its health is None."""
+
+    fsuuid: FsUuid
+    ready: bool
+    read_bytes: Count = 0
+    write_bytes: Count = 0
+    read_seconds: float = 0.0
+    write_seconds: float = 0.0
+    wait_seconds: float = 0.0
+    temperature_celsius: int | None = None
+    media_errors: Count | None = None
+    wear_percent: Count | None = None
+    """Of the rated endurance; may exceed 100."""
+    spare_percent: Count | None = None
+    power_on_hours: Count | None = None
+    failure_predicted: bool | None = None
+
+
+class VolumeMetrics(Message, frozen=True, kw_only=True):
+    """One sample of a volume."""
+
+    name: VolumeName
+    fsuuid: FsUuid
+    total: Bytes
+    used: Bytes
+
+
+class NodeMetrics(Message, frozen=True, kw_only=True):
+    """What a node agent samples, for the live tap; in several parts if it does not fit into one message."""
+
+    node: NodeName
+    time: Timestamp
+    """Of the sample; the same in all of its parts."""
+    part: Annotated[int, Meta(ge=1)] = 1
+    """Which part this is, of :attr:`parts`; each drive and each volume is in one of them."""
+    parts: Annotated[int, Meta(ge=1)] = 1
+    drives: tuple[DriveMetrics, ...] = ()
+    volumes: tuple[VolumeMetrics, ...] = ()

@@ -1,0 +1,64 @@
+"""A flush, or a connection in the making, that is given up, on a real nats-server."""
+
+import asyncio
+from pathlib import Path
+
+import directpv_common.protocol.messages as m
+from directpv_common.bus.connecting import connect_bus
+from directpv_common.bus.service import serve
+from directpv_common.protocol.api import Controller
+from support.nats import nats_server
+
+
+async def test_a_bus_goes_on_listening_when_a_flush_was_given_up(tmp_path: Path) -> None:
+    async def found(_: object) -> m.Done:
+        return m.Done()
+
+    with nats_server(tmp_path / "store") as server:
+        async with connect_bus(server.url, name="test", prefix="directpv.v1") as bus:
+            flush = asyncio.create_task(bus.client.flush())
+            async with asyncio.timeout(5):
+                while not bus.client._pongs:  # to be cancelled only when the server has been asked
+                    await asyncio.sleep(0)
+            flush.cancel()
+            await bus.client.flush(timeout=2)
+            serving = serve(
+                bus, name="one", description="test", handlers={Controller.VOLUME_DELETE: found}, queue="one"
+            )
+            async with serving:
+                assert await bus.call(Controller.VOLUME_DELETE, m.VolumeId(name="pvc-1"), within=2) == m.Done()
+
+
+async def test_a_connection_in_the_making_is_given_up_when_it_is_told_so(tmp_path: Path) -> None:
+    """At whatever moment: the cancellations fall on one after the other of the steps in which it is made."""
+    with nats_server(tmp_path / "store") as server:
+
+        async def connected() -> None:
+            async with connect_bus(server.url, name="test", prefix="directpv.v1"):
+                await asyncio.Event().wait()
+
+        for steps in range(600):
+            connecting = asyncio.create_task(connected())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            connecting.cancel()
+            done, _ = await asyncio.wait({connecting}, timeout=10)
+            assert done, f"cancelled after {steps} steps, it goes on"
+
+
+async def test_what_was_said_before_a_flush_is_with_its_hearer_when_the_hearer_has_flushed_too(tmp_path: Path) -> None:
+    with nats_server(tmp_path / "store") as server:
+        async with (
+            connect_bus(server.url, name="says", prefix="directpv.v1") as says,
+            connect_bus(server.url, name="hears", prefix="directpv.v1") as hears,
+        ):
+            subscription = await hears.client.subscribe("test.flush")
+            await hears.client.flush()
+            for _ in range(20):
+                for _ in range(500):
+                    await says.client.publish("test.flush", bytes(1024))
+                await says.client.flush()
+                await hears.client.flush()
+                assert subscription.pending_msgs == 500
+                for _ in range(500):
+                    await subscription.next_msg(timeout=5)
