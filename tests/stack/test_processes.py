@@ -17,6 +17,9 @@ from support.ports import free_port
 ROUNDS = 40
 """Of a server with several threads, half lose their first thread before the last one gives the port back."""
 
+STARTS = 200
+"""One look in 60 that comes at once finds a process in the middle of its ``execve``."""
+
 
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
@@ -47,6 +50,14 @@ def test_a_server_that_was_killed_counts_as_ended_only_when_its_port_is_free(tmp
             pass
         assert _can_be_taken(port)
         processes.kill(process)  # reaps it
+
+
+def test_a_process_is_found_by_its_stack_from_the_moment_that_it_was_started(tmp_path: Path) -> None:
+    for _ in range(STARTS):
+        process = processes.start("sleep", ["/bin/sleep", "60"], env={MARK: str(tmp_path)}, log=tmp_path / "log")
+        found = processes.marked(tmp_path)
+        processes.kill(process)
+        assert process.pid in [each.pid for each in found]
 
 
 class Running:

@@ -13,6 +13,7 @@ import msgspec
 STOP_SECONDS: Final = 10.0
 KILL_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.02
+EXEC_SECONDS: Final = 5.0
 MARK: Final = "DIRECTPV_STACK"
 """Environment variable that every process of a stack carries; its value is the stack's directory."""
 
@@ -47,7 +48,7 @@ def start_time(pid: int) -> int | None:
 
 
 def start(name: str, argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> Process:
-    """Start ``argv`` in the background, its output appended to ``log``.
+    """Start ``argv`` in the background, its output appended to ``log``; from then on :func:`by_stack` finds it.
 
     Raises:
         OSError: The program cannot be started.
@@ -63,7 +64,16 @@ def start(name: str, argv: Sequence[str], *, env: Mapping[str, str], log: Path) 
         )
     started = start_time(child.pid)
     _children[child.pid] = child
+    wait_until(lambda: child.poll() is not None or _has_environment(child.pid), EXEC_SECONDS)
     return Process(name=name, pid=child.pid, started=-1 if started is None else started)
+
+
+def _has_environment(pid: int) -> bool:
+    """Tell whether ``execve`` is over: in its middle a process has a name, and no environment yet."""
+    try:
+        return bool(Path(f"/proc/{pid}/environ").read_bytes())
+    except OSError:
+        return False
 
 
 _children: Final[dict[int, "subprocess.Popen[bytes]"]] = {}
