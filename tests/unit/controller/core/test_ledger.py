@@ -14,22 +14,11 @@ from directpv_common.protocol.errors import (
     NoCapacity,
     NotFound,
     OutOfRange,
-    Unavailable,
 )
 from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.model import Snapshot, Unreadable
-from directpv_controller.core.reconcile import change_of, take_in
-from directpv_controller.core.wanted import wanted_from
-from unit.controller.builders import CLAIM, GIB, NOW, committed, drive_record, held, home, ledger_of, on, place, request
-
-
-def create(ledger: Ledger, name: str = "v1", required: int = GIB, **asked: Any) -> Any:
-    return ledger.place(wanted_from(request(name, required, **asked)), now=NOW)
-
-
-def free(ledger: Ledger) -> int:
-    return sum(drive.free for drive in ledger.drives.values())
-
+from directpv_controller.core.model import Snapshot
+from unit.controller.builders import CLAIM, GIB, NOW, committed, drive_record, home, ledger_of, on, place
+from unit.controller.creating import create, free
 
 # ---- create
 
@@ -350,55 +339,3 @@ def test_the_invariants_notice_a_drive_that_promises_more_than_it_has() -> None:
     assert ledger.drives[drive.fsuuid].free == 0
     with pytest.raises(NoCapacity, match="1 overcommitted"):
         create(ledger, "v2", required=0)
-
-
-def with_unreadable_volume(drive: m.DriveRecord, capacity: int = 6 * GIB) -> Ledger:
-    bad = Unreadable("volume", "bad", "nonsense", drive.fsuuid, capacity)
-    return Ledger.load(Snapshot([drive], [], unreadable=[bad]), random.Random(2).random)
-
-
-def test_a_volume_whose_record_cannot_be_read_is_neither_made_anew_nor_taken_to_be_gone() -> None:
-    ledger = with_unreadable_volume(drive_record())
-
-    for refused in (
-        lambda: create(ledger, "bad"),
-        lambda: ledger.volume("bad"),
-        lambda: ledger.require_readable("bad"),
-        lambda: ledger.expand(m.ExpandVolume(name="bad", required=GIB)),
-    ):
-        with pytest.raises(Unavailable, match="nonsense"):
-            refused()
-
-
-def test_its_room_is_kept_until_its_drive_tells_of_it_and_then_all_is_well() -> None:
-    record = drive_record(10 * GIB)
-    ledger = with_unreadable_volume(record)
-    drive = ledger.drives[record.fsuuid]
-    assert drive.free == 4 * GIB
-
-    found = m.VolumeRecord(name="bad", fsuuid=record.fsuuid, capacity=5 * GIB)
-    outcome = take_in(ledger, record.node, "boot", held(drive, found))
-    committed(change_of(ledger, [outcome]))
-
-    assert (drive.free, ledger.volume("bad").record, ledger.unreadable) == (5 * GIB, found, {})
-    assert ledger.check() == []
-
-
-def test_a_commit_that_fails_leaves_it_as_it_was() -> None:
-    record = drive_record()
-    ledger = with_unreadable_volume(record)
-    ledger.adopt(ledger.drives[record.fsuuid], m.VolumeRecord(name="bad", fsuuid=record.fsuuid, capacity=GIB)).undo()
-
-    with pytest.raises(Unavailable):
-        create(ledger, "bad")
-
-
-def test_a_drive_whose_record_cannot_be_read_is_registered_when_its_node_reports_it() -> None:
-    record = drive_record()
-    snapshot = Snapshot([], [], unreadable=[Unreadable("drive", record.fsuuid, "nonsense")])
-    ledger = Ledger.load(snapshot, random.Random(2).random)
-    change = ledger.register(record)
-    assert ledger.unreadable
-
-    change.done()
-    assert ledger.unreadable == {}

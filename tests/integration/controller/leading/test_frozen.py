@@ -1,0 +1,111 @@
+"""Leaders that freeze: they answer nothing, allocate nothing twice, and forget what they had not committed."""
+
+import asyncio
+import contextlib
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol.api import Controller as Api
+from directpv_common.protocol.errors import DeadlineExceeded, Unavailable
+from integration.controller.harness import LEASE_SECONDS, read_registry, until, violations
+from integration.controller.leading.asking import Start, create, listed
+from integration.controller.node import GIB, PlayedNode
+
+
+async def test_a_frozen_leader_that_resumes_answers_nothing_and_allocates_nothing_twice(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    first = controllers("c1")
+    node = PlayedNode("n1")
+    node.add_drive(total=11 * GIB)
+    async with node.running(bus):
+        await create(bus, "before")
+        first.send(signal.SIGSTOP)
+        second = controllers("c2")
+        await create(bus, "after", size=8 * GIB)
+        await until(lambda: bool(node.epochs), "the new leader has given an order")
+        old_epoch = max(node.epochs.values())
+
+        first.send(signal.SIGCONT)
+        outcomes = await asyncio.gather(*(create(bus, f"late{i}", within=5) for i in range(5)), return_exceptions=True)
+
+        assert sum(isinstance(outcome, m.VolumeInfo) for outcome in outcomes) == 1
+        assert violations(tmp_path / "registry.db") == []
+        assert sum(v.capacity for v in read_registry(tmp_path / "registry.db").volumes) == 10 * GIB
+        await until(lambda: first.said("leading no longer"), "the old leader steps down")
+        assert max(node.epochs.values()) >= old_epoch
+        assert not second.said("leading no longer")
+
+
+async def test_a_frozen_leader_that_resumes_does_not_even_answer_questions(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    first = controllers("c1")
+    node = PlayedNode("n1")
+    node.add_drive()
+    async with node.running(bus):
+        await create(bus, "before")
+        first.send(signal.SIGSTOP)
+        asked = [
+            asyncio.create_task(bus.call(Api.VOLUME_LIST, m.ListVolumes(), within=LEASE_SECONDS + 4, attempt=60))
+            for _ in range(20)
+        ]
+        await asyncio.sleep(LEASE_SECONDS)  # the lease must expire: that is what is tested
+        with closing(sqlite3.connect(tmp_path / "registry.db", isolation_level=None)) as registry:
+            registry.execute(
+                "UPDATE lease SET holder = 'another', locked = 0, epoch = epoch + 1, expires = expires + 60000000000"
+            )
+        first.send(signal.SIGCONT)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+
+        assert {type(answer) for answer in answers} == {DeadlineExceeded}
+
+
+async def test_commits_of_a_frozen_leader_are_fenced(bus: Bus, controllers: Start, tmp_path: Path) -> None:
+    """The lease row is taken over while the leader thinks that it leads: the commit itself must fail."""
+    first = controllers("c1", lease_seconds=60)
+    node = PlayedNode("n1")
+    node.add_drive()
+    async with node.running(bus):
+        await create(bus, "before")
+        with closing(sqlite3.connect(tmp_path / "registry.db", isolation_level=None)) as registry:
+            registry.execute("UPDATE lease SET holder = 'another', locked = 0, epoch = epoch + 1")
+
+        with pytest.raises((Unavailable, DeadlineExceeded)):
+            await create(bus, "after", within=3)
+        assert [v.name for v in read_registry(tmp_path / "registry.db").volumes] == ["before"]
+        assert first.said("is over; the lease is")
+
+
+async def test_a_leader_that_is_paused_past_its_lease_forgets_what_it_had_not_committed(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    controller = controllers("c1", rebuild_seconds=0.2)
+    node = PlayedNode("n1")
+    node.add_drive(total=100 * GIB)
+    async with node.running(bus):
+        await create(bus, "first")
+        for round_ in range(4):
+            names = [f"v{round_}-{number}" for number in range(300)]
+            burst = [asyncio.create_task(_attempt(bus, name)) for name in names]
+            await asyncio.sleep(0.02 * round_)  # wherever the pause meets it, the rule holds
+            controller.send(signal.SIGSTOP)
+            await asyncio.sleep(1.2 * LEASE_SECONDS)
+            controller.send(signal.SIGCONT)
+            await asyncio.gather(*burst)
+        in_memory = await listed(bus)
+        assert in_memory.keys() == {v.name for v in read_registry(tmp_path / "registry.db").volumes}
+        assert controller.said("leading no longer")
+        for name in ("v0-0", "v3-299"):  # no name stays busy
+            await create(bus, name, size=1 << 20)
+
+
+async def _attempt(bus: Bus, name: str) -> None:
+    with contextlib.suppress(Unavailable, DeadlineExceeded):
+        await create(bus, name, size=1 << 20, within=0.8)
