@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from directpv_common.protocol.errors import InvalidRequest
-from directpv_nodeagent.linux import files, mounts, quota, syscalls
+from directpv_nodeagent.linux import files, mount_points, mounts, quota, syscalls
 from integration.nodeagent.harness import Loops, mounts_below, run
 
 
@@ -110,7 +110,7 @@ def test_unmounting_what_is_not_mounted_or_not_there_is_fine(base: Path) -> None
 @pytest.mark.parametrize("path", ["relative", "/a/../b", "/", "//", "/.", "/a\0b", ""])
 def test_paths_that_cannot_be_mount_points_are_refused_by_name(path: str) -> None:
     with pytest.raises(InvalidRequest, match="target_path"):
-        mounts.canonical(path, "target_path")
+        mount_points.canonical(path, "target_path")
 
 
 def test_a_file_that_replaces_another_has_its_mode_and_leaves_nothing_behind(base: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.errors import NoCapacity
 from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.reconcile import Outcome, change_of, take_in
+from directpv_controller.core.outcome import Outcome
+from directpv_controller.core.reconcile import change_of, take_in
 from unit.controller.builders import NOW, committed, drive_record, held, ledger_of, place
 
 replace = msgspec.structs.replace

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from directpv_controller.core.reconcile import Event
+from directpv_controller.core.outcome import Event
 from directpv_controller.core.told import Told
 
 DRIVE = "drive-1"

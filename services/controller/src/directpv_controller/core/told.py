@@ -3,7 +3,7 @@
 from collections.abc import Container
 from typing import Any, Final
 
-from directpv_controller.core.reconcile import Event
+from directpv_controller.core.outcome import Event
 
 _STANDS: Final = frozenset(
     {

@@ -15,7 +15,8 @@ from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import DeadlineExceeded, DirectPVError, Unavailable
 from directpv_controller.core.doubt import doubt, doubtful_volumes
 from directpv_controller.core.model import UNKNOWN, Drive
-from directpv_controller.core.reconcile import Outcome, Pages, change_of, lost, noticed, take_in
+from directpv_controller.core.outcome import Outcome
+from directpv_controller.core.reconcile import Pages, change_of, lost, noticed, take_in
 from directpv_controller.core.told import Told
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.orders import NodeOrders, Spawn

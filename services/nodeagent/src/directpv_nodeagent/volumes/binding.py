@@ -16,7 +16,7 @@ from directpv_nodeagent.layout import volume_dirs
 from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import TMP_DIR
 from directpv_nodeagent.layout.core.places import Place, use_with, use_without
-from directpv_nodeagent.linux import glance, mounts
+from directpv_nodeagent.linux import glance, mount_points, mounts
 from directpv_nodeagent.linux.core.mountinfo import MOUNT_FLAGS, Mount, MountTable
 from directpv_nodeagent.linux.glance import Shown
 from directpv_nodeagent.volumes.core import decisions
@@ -86,7 +86,7 @@ def stage(
             raise NeedsTagging
         project = volume_dirs.secure(view, directory, record, known, whole_tree=whole_tree)
         with about(STAGING):
-            mounts.ensure_directory(path, STAGING)
+            mount_points.ensure_directory(path, STAGING)
             if shows_stand_in(path, stand_in):
                 mounts.unmount(path)
         changed = _stage(view, place, directory, path, flags)
@@ -155,8 +155,8 @@ def publish(view: DriveView, name: str, wanted: Publication, stand_in: str) -> O
     changed = decisions.must_publish(table, place, staging, target, wanted.flags, single_writer=wanted.single_writer)
     if changed:
         with about(TARGET):
-            mounts.ensure_directory(target, TARGET)
-            with mounts.directory(staging) as source:
+            mount_points.ensure_directory(target, TARGET)
+            with mount_points.directory(staging) as source:
                 mounts.bind(source, target, wanted.flags)
         table = glance.mounts_at({target: shown}, place.root, view.device)
         _check_published(table.at(target), place, target, wanted.flags)
@@ -208,8 +208,8 @@ def show_stand_in(view: DriveView, name: str, target: str, stand_in: str, field:
     if not stand_in:
         raise FailedPrecondition(f"{name} is suspended, and {view.root}/{TMP_DIR} could not be mounted; see the log")
     with about(field):
-        mounts.ensure_directory(target, field)
-        with mounts.directory(f"{view.root}/{TMP_DIR}") as source:
+        mount_points.ensure_directory(target, field)
+        with mount_points.directory(f"{view.root}/{TMP_DIR}") as source:
             mounts.bind(source, target, frozenset({"ro"}))
     return Outcome(True, target, mounted=False)
 
@@ -252,7 +252,7 @@ def take_away(leaving: Leaving) -> Outcome:
         if not glance.is_bare(path):
             more = mounts.unmount_all(path, lambda mount: decisions.is_mount_of(mount, name, leaving.stand_in), field)
             was_mounted = was_mounted or more
-        left = mounts.remove_directory(path, field) if leaving.remove else ()
+        left = mount_points.remove_directory(path, field) if leaving.remove else ()
     return Outcome(was_mounted, path, mounted=False, left=left)
 
 
@@ -287,7 +287,7 @@ def safe_path(root: str, path: str, field: str) -> str:
     Raises:
         InvalidRequest: It is no absolute path, or inside of the agent's own directory, where drives are mounted.
     """
-    clean = mounts.canonical(path, field)
+    clean = mount_points.canonical(path, field)
     own = os.path.realpath(root)
     if clean == own or clean.startswith(f"{own}/"):
         raise InvalidRequest(f"{field}: {path} is inside of {root}, where drives are mounted", field=field)

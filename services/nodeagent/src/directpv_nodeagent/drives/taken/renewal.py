@@ -26,7 +26,7 @@ from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import PROBE_DIR, drive_path
 from directpv_nodeagent.layout.drive_dir import DriveDir
 from directpv_nodeagent.layout.volume_dirs import drive_of
-from directpv_nodeagent.linux import files, mounts, syscalls
+from directpv_nodeagent.linux import files, mount_points, mounts, syscalls
 from directpv_nodeagent.linux.core.mountinfo import Mount, MountTable
 from directpv_nodeagent.linux.executor import DriveExecutors
 
@@ -159,7 +159,7 @@ def _shown(drive: DriveDir, stale: Stale) -> Iterator[int]:
         for number, name in enumerate(below, start=1):
             if name in ("", ".", ".."):
                 raise OSError(errno.EINVAL, "not a plain path", stale.root)
-            way = mounts.place if number == len(below) else files.opened  # kubelet's subPath may be a file
+            way = mount_points.place if number == len(below) else files.opened  # kubelet's subPath may be a file
             opened = stack.enter_context(way(name, opened))
         yield opened
 
@@ -197,7 +197,7 @@ def _cover(root: str, stale: Stale, fsuuid: str) -> Iterator[int]:
 
     A directory for a directory, a file for a file. A crash leaves it to the agent's next start, which cleans up.
     """
-    is_directory = mounts.is_directory(stale.path)
+    is_directory = mount_points.is_directory(stale.path)
     made = tempfile.mkdtemp(prefix="cover-", dir=f"{root}/{PROBE_DIR}")
     flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
     try:
@@ -207,7 +207,7 @@ def _cover(root: str, stale: Stale, fsuuid: str) -> Iterator[int]:
             if not is_directory:
                 os.close(os.open(empty, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o444))
             syscalls.mount(None, made, None, syscalls.MS_REMOUNT | syscalls.MS_RDONLY | flags)
-            with mounts.place(empty) as opened:
+            with mount_points.place(empty) as opened:
                 yield opened
         finally:
             mounts.unmount(made)
