@@ -19,7 +19,7 @@ from directpv_common.protocol.errors import Busy, Conflict, NoCapacity, OutOfRan
 from directpv_common.protocol.names import AccessTier
 from directpv_controller.core.ledger import Ledger
 from directpv_controller.core.model import Change, Snapshot, Writes
-from directpv_controller.core.reconcile import change_of, lost, take_in
+from directpv_controller.core.reconcile import NOT_REPORTED, change_of, lost, take_in
 from directpv_controller.core.wanted import wanted_from
 from unit.controller.builders import CLAIM, NOW, drive_record, on
 
@@ -159,8 +159,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def a_drive_is_reported_no_more(self, data: st.DataObject, commit: bool) -> None:
         drive = self.draw_drive(data)
         before = drive.record
-        change = change_of(self.ledger, [lost(self.ledger, self.ledger.drives[before.fsuuid])])
-        drive.record = msgspec.structs.replace(before, status=m.DriveStatus.LOST, device="")
+        change = change_of(self.ledger, [lost(self.ledger, self.ledger.drives[before.fsuuid], NOW)])
+        cause = m.Condition(type=m.ConditionType.LOST, message=NOT_REPORTED, since=NOW)
+        drive.record = msgspec.structs.replace(before, status=m.DriveStatus.LOST, device="", conditions=(cause,))
         self.settle(change, commit, lambda: setattr(drive, "record", before))
 
     # ---- volumes

@@ -6,7 +6,7 @@ import directpv_common.protocol.messages as m
 from directpv_common.protocol.errors import NoCapacity
 from directpv_common.protocol.names import AccessTier
 from directpv_controller.core.reconcile import change_of, lost, take_in
-from unit.controller.builders import GIB, committed, drive_record, held, ledger_of, place, volume_record
+from unit.controller.builders import GIB, NOW, committed, drive_record, held, ledger_of, place, volume_record
 from unit.controller.reports import BOOT, replace, report, told
 
 
@@ -244,14 +244,17 @@ def test_a_volume_whose_change_is_not_committed_is_looked_at_later() -> None:
 def test_a_drive_that_its_node_does_not_report_is_lost_until_it_is_reported_again() -> None:
     drive = drive_record()
     ledger = ledger_of(drive)
-    outcome = lost(ledger, ledger.drives[drive.fsuuid])
+    outcome = lost(ledger, ledger.drives[drive.fsuuid], NOW)
     committed(change_of(ledger, [outcome]))
     assert told(outcome) == ["drive.lost"]
+    (condition,) = ledger.drives[drive.fsuuid].record.conditions
+    assert (condition.type, condition.since) == (m.ConditionType.LOST, NOW)
     with pytest.raises(NoCapacity, match="1 lost"):
         place(ledger)
 
     report(ledger, held(drive))
     place(ledger)
+    assert ledger.drives[drive.fsuuid].record.conditions == ()
 
 
 def test_a_record_that_was_taken_back_is_written_again() -> None:

@@ -31,6 +31,7 @@ CONDITION_REASONS: Final = {
     m.ConditionType.MULTIPLE_MATCHES: "DriveHasMultipleMatches",
     m.ConditionType.IO_ERROR: "DriveHasIOError",
     m.ConditionType.RELABEL_ERROR: "DriveHasRelabelError",
+    m.ConditionType.LOST: "DriveLost",
     m.ConditionType.FAILURE_PREDICTED: "DriveExpectsToFail",
     m.ConditionType.SLOW: "DriveIsSlow",
     m.ConditionType.FULL: "DriveIsFull",

@@ -5,11 +5,13 @@ is the truth about what was promised: what the drive lacks is ordered. Nothing i
 that cannot be read, and nothing is destroyed except volumes whose deletion was acknowledged.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from directpv_common.protocol.messages import (
+    Condition,
+    ConditionType,
     DriveHealth,
     DriveRecord,
     DriveStatus,
@@ -22,6 +24,8 @@ from directpv_controller.core.outcome import Outcome
 from directpv_controller.core.reconcile_volumes import missing, take_in_pods, take_in_uses, take_in_volume
 
 replace = msgspec.structs.replace
+
+NOT_REPORTED: Final = "its node finds no device with its file system"
 
 
 class Pages:
@@ -104,10 +108,18 @@ def noticed(ledger: Ledger, drive: Drive, health: DriveHealth) -> Outcome:
     return outcome
 
 
-def lost(ledger: Ledger, drive: Drive) -> Outcome:
-    """Note that the node of ``drive`` is online and does not report it any more."""
+def lost(ledger: Ledger, drive: Drive, now: str) -> Outcome:
+    """Note that the node of ``drive`` is online and does not report it any more.
+
+    Args:
+        ledger: The ledger.
+        drive: A drive of it.
+        now: RFC 3339.
+    """
     outcome = Outcome()
-    outcome.changes.append(ledger.set_drive(drive, replace(drive.record, status=DriveStatus.LOST, device="")))
+    cause = Condition(type=ConditionType.LOST, message=NOT_REPORTED, since=now)
+    record = replace(drive.record, status=DriveStatus.LOST, device="", conditions=(cause,))
+    outcome.changes.append(ledger.set_drive(drive, record))
     outcome.tell("drive", "lost", drive.fsuuid, node=drive.record.node)
     return outcome
 

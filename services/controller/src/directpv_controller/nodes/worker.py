@@ -11,6 +11,7 @@ import msgspec
 
 import directpv_common.protocol.messages as m
 from directpv_common.bus.service import Unanswered
+from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import DeadlineExceeded, DirectPVError, Unavailable
 from directpv_controller.core.doubt import doubt, doubtful_volumes
@@ -124,7 +125,7 @@ class NodeWorker(NodeOrders):
             lives = drive.known and not drive.pending and drive.record.status is not m.DriveStatus.LOST
             if drive.missed >= MISSED_AT_MOST and lives:
                 with contextlib.suppress(Unanswered):
-                    self._spawn(self._applied(self._commit(drive.fsuuid, lost(self._ledger, drive))))
+                    self._spawn(self._applied(self._commit(drive.fsuuid, lost(self._ledger, drive, now_rfc3339()))))
 
     def _differs(self, fsuuid: str, generation: int) -> bool:
         drive = self._ledger.drives.get(fsuuid)

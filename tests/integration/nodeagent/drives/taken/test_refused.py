@@ -125,6 +125,29 @@ async def test_a_drive_that_the_kernel_refuses_is_shown_with_its_reason_and_the_
     await client.drive_when(drive, _is_whole, "it is mounted when the cause is gone")
 
 
+async def test_a_drive_whose_super_block_is_gone_is_shown_as_what_it_was_after_a_restart(
+    agent: AgentProcess, device: str, drive: str, client: Client
+) -> None:
+    await client.make_volume(drive, "pvc-1")
+    agent.kill(signal.SIGKILL)
+    unmount(agent.root / "mnt" / drive)
+    disk = Path(f"/dev/{device}")
+    with disk.open("r+b", buffering=0) as raw:
+        before = raw.read(512)
+        os.pwrite(raw.fileno(), bytes(512), 0)
+        os.fsync(raw.fileno())
+    agent.start(device)
+
+    held = await client.drive_when(drive, lambda held: held.record.status is DriveStatus.ERROR, "it is in Error")
+
+    assert "super block" in held.record.conditions[0].message
+    assert (held.record.device, held.readable, held.record.node) == (device, False, "n1")
+    with disk.open("r+b", buffering=0) as raw:
+        os.pwrite(raw.fileno(), before, 0)
+        os.fsync(raw.fileno())
+    await client.drive_when(drive, _is_whole, "it is mounted when its super block is back")
+
+
 def _is_whole(held: HeldDrive) -> bool:
     return is_ready(held) and [volume.record.name for volume in held.volumes] == ["pvc-1"]
 

@@ -1,6 +1,7 @@
 """Which devices are drives of this node, whose they are, and how much of them can be given away."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,47 @@ def test_a_known_drive_that_cannot_be_read_is_broken_and_not_gone() -> None:
 
     assert standing.candidates([broken], {FSUUID: ""}) == {FSUUID: [broken]}
     assert standing.candidates([broken], {}) == {}
+
+
+DISK = "serial:S1 1073741824"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param({"unreadable": "Input/output error", "identity": DISK}, id="unreadable, by its disk"),
+        pytest.param(
+            {"unreadable": "hung", "udev": {"E:ID_FS_TYPE": "xfs", "E:ID_FS_UUID": FSUUID}}, id="unreadable, by udev"
+        ),
+        pytest.param({"identity": DISK}, id="without super block"),
+    ],
+)
+def test_a_broken_disk_that_carried_a_drive_before_a_restart_is_that_drive(broken: dict[str, Any]) -> None:
+    facts = DeviceFacts(name="sdb", major_minor="8:16", size=1 << 30, **broken)
+
+    assert standing.candidates([facts], {}, {FSUUID: DISK}) == {FSUUID: [facts]}
+    assert standing.candidates([facts], {}, {}) == {}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"identity": "serial:S2 1073741824"}, id="another disk"),
+        pytest.param({}, id="a disk that does not say which it is"),
+        pytest.param({"identity": DISK, "signatures": ("ext4",)}, id="given to something else"),
+    ],
+)
+def test_a_disk_that_is_another_one_now_is_not_taken_for_what_was_there(other: dict[str, Any]) -> None:
+    facts = DeviceFacts(name="sdb", major_minor="8:16", size=1 << 30, **other)
+
+    assert standing.candidates([facts], {}, {FSUUID: DISK, OTHER: ""}) == {}
+
+
+def test_a_drive_that_was_copied_to_a_whole_disk_is_there() -> None:
+    broken = DeviceFacts(name="sdb", major_minor="8:16", size=1 << 30, identity=DISK)
+    whole = device("sdc")
+
+    assert standing.candidates([broken, whole], {}, {FSUUID: DISK}) == {FSUUID: [whole]}
 
 
 @pytest.mark.parametrize("label", ["DIRECTPV", "DIRECTCSI"])

@@ -108,15 +108,19 @@ async def test_a_cancelled_waiter_leaves_no_trace(turns: Turns) -> None:
 
 
 async def test_a_volume_whose_thread_hangs_is_worked_on_by_nobody_until_the_thread_is_back(turns: Turns) -> None:
-    hang, back = threading.Event(), threading.Event()
+    begun, hang, back = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
+        begun.set()
         hang.wait(30)
         back.set()
 
-    with pytest.raises(DriveFault):
-        async with turns.take("v", kind="stage") as turn:
-            await turn.run("drive", work, 0.05, "staging")
+    limit = 0.05
+    while not begun.is_set():  # a thread that had no turn yet is no thread that hangs
+        with pytest.raises(DriveFault):
+            async with turns.take("v", kind="stage") as turn:
+                await turn.run("drive", work, limit, "staging")
+        limit *= 2
     with pytest.raises(Busy):
         async with turns.take("v", kind="unstage"):
             pass

@@ -32,7 +32,7 @@ class DriveStatus(OpenStrEnum):
 
 
 class ConditionType(OpenStrEnum):
-    """What is wrong with a drive. The first four are upstream's, and say why a drive is not Ready.
+    """What is wrong with a drive. The first five say why it is not Ready; upstream has them, Lost for volumes.
 
     The others are warnings: a drive that has one keeps its status and serves its volumes.
     """
@@ -41,6 +41,8 @@ class ConditionType(OpenStrEnum):
     MULTIPLE_MATCHES = "MultipleMatches"
     IO_ERROR = "IOError"
     RELABEL_ERROR = "RelabelError"
+    LOST = "Lost"
+    """No device of its node carries its file system."""
     FAILURE_PREDICTED = "FailurePredicted"
     """The disk itself expects to fail (SMART), or has worn out."""
     SLOW = "Slow"

@@ -1,8 +1,9 @@
 """Which devices are drives of this node, and how large they are. Decides, and does nothing."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum, auto
+from types import MappingProxyType
 
 from msgspec.structs import replace
 
@@ -44,7 +45,9 @@ class Standing(Enum):
     """Something alive that is not the drive's device."""
 
 
-def candidates(found: Iterable[DeviceFacts], known: Mapping[str, str]) -> dict[str, list[DeviceFacts]]:
+def candidates(
+    found: Iterable[DeviceFacts], known: Mapping[str, str], disks: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, list[DeviceFacts]]:
     """Return the devices that may be drives, by FSUUID: labelled by DirectPV, or known already.
 
     A known drive is broken, not gone, if its device cannot be read any more (then udev remembers whose it is), or can
@@ -54,7 +57,10 @@ def candidates(found: Iterable[DeviceFacts], known: Mapping[str, str]) -> dict[s
         found: All devices.
         known: Drives that the agent has, by FSUUID: ``major:minor`` of the device that carried each when last seen;
             empty for one that is lost.
+        disks: Identities of the disks that drives were on before the agent started, by FSUUID: broken disks are told
+            by them, whole ones tell themselves whose they are.
     """
+    found = tuple(found)
     by_fsuuid: dict[str, list[DeviceFacts]] = {}
     by_device = {device: fsuuid for fsuuid, device in known.items() if device}
     for facts in map(_shown, found):
@@ -65,9 +71,23 @@ def candidates(found: Iterable[DeviceFacts], known: Mapping[str, str]) -> dict[s
             by_fsuuid.setdefault(xfs_uuid(facts), []).append(facts)
         elif facts.major_minor in by_device and (facts.pending or is_damaged(facts)):
             by_fsuuid.setdefault(by_device[facts.major_minor], []).append(facts)
+    for fsuuid, facts in _broken(found, {fsuuid: disk for fsuuid, disk in disks.items() if fsuuid not in known}):
+        by_fsuuid.setdefault(fsuuid, [facts])
     return {
         fsuuid: _one_per_disk(_without_parts(devices), known.get(fsuuid, "")) for fsuuid, devices in by_fsuuid.items()
     }
+
+
+def _broken(found: Iterable[DeviceFacts], disks: Mapping[str, str]) -> Iterator[tuple[str, DeviceFacts]]:
+    """Find disks that cannot be read, or have lost their super block, and carried a drive when last seen."""
+    by_disk = {disk: fsuuid for fsuuid, disk in disks.items() if disk}
+    for facts in found:
+        if not (facts.unreadable and not facts.shadow) and not is_damaged(facts):
+            continue
+        if facts.identity in by_disk:
+            yield by_disk[facts.identity], facts
+        elif facts.unreadable and xfs_uuid(facts) in disks:
+            yield xfs_uuid(facts), facts
 
 
 def _shown(facts: DeviceFacts) -> DeviceFacts:

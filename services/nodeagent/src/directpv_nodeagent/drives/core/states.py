@@ -92,6 +92,7 @@ MOUNT_ERROR: Final = ConditionType.MOUNT_ERROR
 MULTIPLE_MATCHES: Final = ConditionType.MULTIPLE_MATCHES
 IO_ERROR: Final = ConditionType.IO_ERROR
 RELABEL_ERROR: Final = ConditionType.RELABEL_ERROR
+NO_DEVICE: Final = ConditionType.LOST
 
 _O = Observation
 _MOUNT: Final = Action.MOUNT
@@ -101,7 +102,7 @@ TABLE: Final[Mapping[DriveStatus, Mapping[Observation, Step]]] = MappingProxyTyp
     {
         READY: {
             _O.OPERATION_ENDED: Step(READY),
-            _O.ABSENT: Step(LOST, None, "lost"),
+            _O.ABSENT: Step(LOST, NO_DEVICE, "lost"),
             _O.DUPLICATE: Step(ERROR, MULTIPLE_MATCHES, "error"),
             _O.STALE_MOUNT: Step(ERROR, MOUNT_ERROR, "error", _REMOUNT),
             _O.PRESENT_UNMOUNTED: Step(READY, None, None, _MOUNT),
@@ -113,7 +114,7 @@ TABLE: Final[Mapping[DriveStatus, Mapping[Observation, Step]]] = MappingProxyTyp
         },
         LOST: {
             _O.OPERATION_ENDED: Step(LOST),
-            _O.ABSENT: Step(LOST),
+            _O.ABSENT: Step(LOST, NO_DEVICE),
             _O.DUPLICATE: Step(ERROR, MULTIPLE_MATCHES, "error"),
             _O.STALE_MOUNT: Step(ERROR, MOUNT_ERROR, "error", _REMOUNT),
             _O.PRESENT_UNMOUNTED: Step(LOST, None, None, _MOUNT),
@@ -125,7 +126,7 @@ TABLE: Final[Mapping[DriveStatus, Mapping[Observation, Step]]] = MappingProxyTyp
         },
         ERROR: {
             _O.OPERATION_ENDED: Step(ERROR),
-            _O.ABSENT: Step(LOST, None, "lost"),
+            _O.ABSENT: Step(LOST, NO_DEVICE, "lost"),
             _O.DUPLICATE: Step(ERROR, MULTIPLE_MATCHES),
             _O.STALE_MOUNT: Step(ERROR, MOUNT_ERROR, None, _REMOUNT),
             _O.PRESENT_UNMOUNTED: Step(ERROR, None, None, _MOUNT),
@@ -141,7 +142,7 @@ TABLE: Final[Mapping[DriveStatus, Mapping[Observation, Step]]] = MappingProxyTyp
         },
         MOVING: {
             _O.OPERATION_ENDED: Step(READY, None, "move-ended", _MOUNT),
-            _O.ABSENT: Step(MOVING),
+            _O.ABSENT: Step(MOVING, NO_DEVICE),
             _O.DUPLICATE: Step(MOVING, MULTIPLE_MATCHES),
             _O.STALE_MOUNT: Step(MOVING, MOUNT_ERROR, None, _REMOUNT),
             _O.PRESENT_UNMOUNTED: Step(MOVING, None, None, _MOUNT),

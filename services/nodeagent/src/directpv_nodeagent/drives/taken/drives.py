@@ -11,14 +11,21 @@ from typing import Final, TypeVar
 
 from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.errors import NotFound
-from directpv_common.protocol.messages import Condition, ConditionType, DriveStatus, VolumeRecord, VolumeUse
+from directpv_common.protocol.messages import (
+    Condition,
+    ConditionType,
+    DriveRecord,
+    DriveStatus,
+    VolumeRecord,
+    VolumeUse,
+)
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.devices.sysfs import requests_done
 from directpv_nodeagent.drives.core.advice import advice_for
 from directpv_nodeagent.drives.core.identity import chosen, contested, doubt, mounted_at
 from directpv_nodeagent.drives.core.states import Observation, Step, step
-from directpv_nodeagent.drives.taken.failures import StillMounted, TakeOverFailed
+from directpv_nodeagent.drives.taken.failures import StillMounted
 from directpv_nodeagent.drives.taken.inspection import Host, NotOurs
 from directpv_nodeagent.drives.taken.renewal import Renewal
 from directpv_nodeagent.drives.taken.takeover import take_over
@@ -209,10 +216,8 @@ class Drives:
             log.warning("volume is on several drives", extra={"volume": name, "error": cause})
             self.emit("volume", "conflict", name, drives=[each.fsuuid for each in holders], cause=cause)
 
-    def add_unusable(self, facts: DeviceFacts, error: TakeOverFailed) -> Drive:
-        """Take in a drive that is ours but could not be mounted, so that people see it and why."""
-        record = error.record
-        assert record is not None
+    def add_unusable(self, facts: DeviceFacts, record: DriveRecord) -> Drive:
+        """Take in a drive that is ours but cannot be read or mounted, so that people see it and why."""
         view = DriveView(self.host.root, record.fsuuid, facts.major_minor, facts.name, enforced=False)
         drive = self.by_id[record.fsuuid] = Drive(Contents(view, record, {}, {}, {}, {}))
         drive.readable = False

@@ -1,7 +1,7 @@
-"""What was last known of each drive of this node, kept on the node. Blocks.
+"""What was last known of each drive of this node, and on which disk it was, kept on the node. Blocks.
 
-A drive that cannot be mounted cannot say whose it is. If it was this node's when it was last seen, people are told that
-it is here and why it cannot be used; nothing else is concluded from what stands here.
+A drive that cannot be read or mounted cannot say whose it is. If it was this node's when it was last seen, people are
+told that it is here and why it cannot be used; nothing else is concluded from what stands here.
 """
 
 import contextlib
@@ -9,6 +9,8 @@ import logging
 import os
 import secrets
 from pathlib import Path
+
+import msgspec
 
 from directpv_common.protocol.errors import InvalidRequest
 from directpv_common.protocol.messages import DriveRecord
@@ -18,14 +20,23 @@ from directpv_nodeagent.layout.core.layout import KNOWN_DIR, RECORD_SUFFIX
 log = logging.getLogger(__name__)
 
 
-def note(root: str, record: DriveRecord) -> None:
+class Remembered(DriveRecord, frozen=True, kw_only=True):
+    """A drive as it was last seen."""
+
+    disk: str = ""
+    """Identity of its disk, see :mod:`directpv_nodeagent.devices.core.disk_identity`; empty: the disk tells none."""
+
+
+def note(root: str, record: DriveRecord, disk: str) -> None:
     """Keep a drive's record; a failure is logged: it costs words after a restart.
 
     Args:
         root: The agent's directory.
         record: As it stands on the drive.
+        disk: Identity of its disk; may be empty.
     """
-    path, data = _path(root, record.fsuuid), encode_pretty(record)
+    path = _path(root, record.fsuuid)
+    data = encode_pretty(Remembered(**msgspec.structs.asdict(record), disk=disk))
     new = path.with_name(f"new-{secrets.token_hex(4)}")
     try:
         if path.exists() and path.read_bytes() == data:
@@ -41,8 +52,24 @@ def note(root: str, record: DriveRecord) -> None:
 
 def recall(root: str, fsuuid: str) -> DriveRecord | None:
     """Return what was last known of a drive; None if nothing was kept."""
+    kept = _recall(_path(root, fsuuid))
+    if kept is None:
+        return None
+    return DriveRecord(**{name: getattr(kept, name) for name in DriveRecord.__struct_fields__})
+
+
+def disks(root: str) -> dict[str, str]:
+    """Return the drives that something is kept of, by FSUUID, with the identities of the disks that they were on."""
     try:
-        return decode(_path(root, fsuuid).read_bytes(), DriveRecord)
+        paths = sorted(Path(root, KNOWN_DIR).glob(f"*{RECORD_SUFFIX}"))
+    except OSError:
+        return {}
+    return {kept.fsuuid: kept.disk for kept in map(_recall, paths) if kept is not None}
+
+
+def _recall(path: Path) -> Remembered | None:
+    try:
+        return decode(path.read_bytes(), Remembered)
     except (OSError, InvalidRequest):
         return None
 

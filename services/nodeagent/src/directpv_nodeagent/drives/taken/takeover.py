@@ -79,7 +79,7 @@ def take_over(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, st
         raise refused(error, facts, seen or remembered.recall(host.root, fsuuid)) from error
     try:
         contents = _take(host, fsuuid, facts, staging or {}, newly=not mounted)
-        remembered.note(host.root, contents.record)
+        remembered.note(host.root, contents.record, facts.identity)
         return contents
     except BaseException:
         if not mounted:

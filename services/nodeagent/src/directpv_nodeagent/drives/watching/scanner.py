@@ -16,6 +16,7 @@ from directpv_nodeagent.drives.core.growth import check_fits
 from directpv_nodeagent.drives.core.standing import candidates, fullness, is_mounted
 from directpv_nodeagent.drives.core.states import Observation
 from directpv_nodeagent.drives.filesystem.checkup import Checkup
+from directpv_nodeagent.drives.taken import remembered
 from directpv_nodeagent.drives.taken.drives import Drives
 from directpv_nodeagent.drives.taken.failures import TakeOverFailed
 from directpv_nodeagent.drives.taken.inspection import NotOurs
@@ -112,7 +113,8 @@ class Scanner:
                 known_at = {fsuuid: drive.changes for fsuuid, drive in self._drives.by_id.items()}
                 table = await run("devices", own_mounts, LOOK_SECONDS, "reading the mount table")
                 self._tell_devices(present(found))
-                by_fsuuid = candidates(found, known)
+                disks = await run("devices", lambda: remembered.disks(self._drives.host.root), LOOK_SECONDS, "reading")
+                by_fsuuid = candidates(found, known, disks)
                 await self._look_at_all(
                     {fsuuid: by_fsuuid.get(fsuuid, []) for fsuuid in known.keys() | by_fsuuid.keys()},
                     _Seen(table, known_at),
@@ -179,6 +181,8 @@ class Scanner:
     async def _look_at(self, fsuuid: str, facts: DeviceFacts, drive: Drive | None, seen: _Seen) -> None:
         if self._drives.busy_devices[facts.name] or facts.pending:
             return
+        if drive is None and (facts.unreadable or facts.superblock is None):
+            drive = await self._recalled(fsuuid, facts)
         if facts.unreadable:
             self._drives.observe(fsuuid, drive, Observation.IO_ERROR, facts.unreadable)
             return
@@ -195,6 +199,12 @@ class Scanner:
             return
         async with self._drives.device(facts.name):
             await self._take_over(fsuuid, facts)
+
+    async def _recalled(self, fsuuid: str, facts: DeviceFacts) -> Drive | None:
+        """Return a drive whose disk cannot say any more what it is, as it was when last seen here; None: never was."""
+        recall = functools.partial(remembered.recall, self._drives.host.root, fsuuid)
+        record = await self._drives.executors.run("devices", recall, LOOK_SECONDS, "reading what was known of it")
+        return None if record is None else self._drives.add_unusable(facts, record)
 
     async def _still_well(self, drive: Drive, facts: DeviceFacts, seen: _Seen) -> bool:
         """Tell whether a drive that was well still is, and note where its volumes are mounted."""
@@ -261,7 +271,7 @@ class Scanner:
                 log.error("drive cannot be taken over now", extra={"drive": fsuuid, "error": str(error)})
                 return
             if known is None and error.record is not None:
-                known = self._drives.add_unusable(facts, error)
+                known = self._drives.add_unusable(facts, error.record)
             self._drives.observe(fsuuid, known, error.observation, str(error), error.advice)
         except (DirectPVError, OSError) as error:
             if is_own(error):
