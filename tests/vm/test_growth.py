@@ -1,12 +1,12 @@
 """A disk that grows gives its drive more room, under quota and with volumes in use; repair leaves nothing behind."""
 
-from directpv_common.protocol import api
-from directpv_common.protocol.messages import DriveId, DriveStatus, OrderRepair, RepairOutcome, RepairStatus
+from directpv_common.protocol.messages import DriveStatus, RepairOutcome
 from support.guest.disks import Disk
 from support.guest.lab import Lab, Tap
-from support.guest.node import ROOT, Node, Pod
+from support.guest.node import ROOT, Pod
 from support.guest.uml import make_disk
-from support.node_client import FENCE, MIB, eventually
+from support.node_client import MIB
+from vm.repairing import repair
 
 SECTORS = 2048
 """In a MiB."""
@@ -35,18 +35,6 @@ async def test_a_disk_that_grows_under_a_pod_gives_its_drive_more_room(lab: Lab,
     done = await node.hand.attempt("dd", "if=/dev/zero", f"of={pod.target}/fill", "bs=1M", "count=101")
     assert "No space left" in done.err
     await node.client.make_volume(drive, "pvc-2", 900)
-
-
-async def repair(node: Node, drive: str, **flags: bool) -> RepairStatus:
-    """Repair a drive, and wait for the outcome."""
-    order = OrderRepair(fsuuid=drive, id="r1", fence=FENCE, **flags)
-    await node.client.ask(api.Node.DRIVE_REPAIR, order)
-
-    async def ended() -> RepairStatus | None:
-        status: RepairStatus = await node.client.ask(api.Node.DRIVE_REPAIR_STATUS, DriveId(fsuuid=drive))
-        return status if status.outcome is not RepairOutcome.RUNNING else None
-
-    return await eventually(ended, "the repair ended", 60)  # type: ignore[no-any-return]
 
 
 async def test_a_drive_that_was_damaged_is_repaired_with_its_volumes_and_quota(lab: Lab, tap: Tap) -> None:

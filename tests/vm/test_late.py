@@ -4,9 +4,10 @@ import sys
 
 import pytest
 
-from directpv_common.protocol.messages import DriveStatus
-from support.guest.lab import Lab
-from support.guest.node import AGENT, ROOT
+from directpv_common.protocol.messages import DriveStatus, RepairOutcome
+from support.guest.lab import Lab, Tap
+from support.guest.node import AGENT, ROOT, Pod
+from vm.repairing import repair
 
 LOOK = """
 import sys
@@ -27,6 +28,37 @@ async def test_a_disk_that_needs_longer_to_be_read_than_a_scan_waits_comes_back_
     await disk.delay(delay)
     await disk.put_back()
 
+    await node.client.drive_when(drive, lambda held: held.record.status is DriveStatus.READY, "ready again")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+async def test_a_mounted_disk_whose_requests_take_seconds_is_no_failed_one(lab: Lab, tap: Tap) -> None:
+    node, (disk,), (drive,) = await lab.node_with_drives(drives=1)
+    await node.client.make_volume(drive, "pvc-1")
+    pod = Pod(node, "pvc-1")
+    await pod.start()
+    await disk.delay(8000)
+
+    for number in range(2):
+        assert (await pod.write(f"f{number}", "slow")).code == 0
+    await tap.one("drive.warning", drive, within=200)
+
+    await disk.heal()
+    await node.client.drive_when(drive, lambda held: not held.record.conditions, "it is well again")
+    assert tap.of("drive.error", drive) == []
+    assert [(await pod.read(f"f{number}")).out for number in range(2)] == ["slow"] * 2
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+async def test_a_repair_on_a_slow_disk_ends_as_the_file_system_is(lab: Lab) -> None:
+    node, (disk,), (drive,) = await lab.node_with_drives(drives=1)
+    await disk.delay(600)
+
+    status = await repair(node, drive, within=800)
+
+    assert status.outcome is RepairOutcome.CLEAN, status
     await node.client.drive_when(drive, lambda held: held.record.status is DriveStatus.READY, "ready again")
 
 
