@@ -6,6 +6,7 @@ from sortedcontainers import SortedList
 
 from directpv_common.protocol import names
 from directpv_common.protocol.messages import DriveRecord, DriveStatus
+from directpv_controller.core import spread
 from directpv_controller.core.model import Drive, Node, Totals, Volume
 from directpv_controller.core.placement import Chance, Index
 
@@ -101,6 +102,8 @@ class Books:
         if drive.projects is not None:
             project = names.project_id(record.name)
             drive.projects[project] = drive.projects.get(project, 0) + 1
+        if drive.groups is not None:
+            spread.note(drive.groups, record.name, spread.groups_of(record.pvc_name, record.pvc_namespace))
         if record.claim_id or over or drive.overcommitted:
             self.index.changed(drive)
         else:
@@ -117,6 +120,8 @@ class Books:
         _less(self.index.claims, record.claim_id)
         if drive.projects is not None:
             _less(drive.projects, names.project_id(record.name))
+        if drive.groups is not None:
+            spread.forget(drive.groups, record.name, spread.groups_of(record.pvc_name, record.pvc_namespace))
         self.reserve(drive, -record.capacity, -1)
         if record.claim_id:
             self.index.changed(drive)

@@ -8,8 +8,9 @@ from typing import Final
 from directpv_common.protocol import names
 from directpv_common.protocol.messages import DriveStatus
 from directpv_common.protocol.units import format_bytes
+from directpv_controller.core.company import shares_project
 from directpv_controller.core.model import Drive, in_reach, is_full, is_suspended, label_of
-from directpv_controller.core.placement import Index, shares_project
+from directpv_controller.core.placement import Index
 from directpv_controller.core.wanted import Pairs, Wanted, describe, describe_size
 
 LOOK_AT_MOST: Final = 500

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from directpv_controller.core import spread
 from directpv_controller.core.books import Books
 from directpv_controller.core.model import Drive
 from directpv_controller.core.placement import meets
@@ -23,6 +24,7 @@ def _drives(books: Books) -> Iterator[str]:
         if drive.strays:
             yield f"drive {fsuuid}: carries {drive.strays} bytes of volumes that belong to another drive"
         yield from _claims(drive)
+        yield from _groups(drive)
         if books.nodes[drive.record.node].drives.get(fsuuid) is not drive:
             yield f"drive {fsuuid}: missing from node {drive.record.node}"
 
@@ -42,6 +44,16 @@ def _claims(drive: Drive) -> Iterator[str]:
     for claim, count in counts.items():
         if count > 1:
             yield f"drive {drive.fsuuid}: {count} volumes of claim {claim}"
+
+
+def _groups(drive: Drive) -> Iterator[str]:
+    if drive.groups is None:
+        return
+    known: dict[str, set[str]] = {}
+    for name, volume in drive.volumes.items():
+        spread.note(known, name, spread.groups_of(volume.record.pvc_name, volume.record.pvc_namespace))
+    if known != drive.groups:
+        yield f"drive {drive.fsuuid}: what its volumes belong to is noted wrongly"
 
 
 def _volumes(books: Books) -> Iterator[str]:

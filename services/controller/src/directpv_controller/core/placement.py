@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from directpv_common.protocol import names
+from directpv_controller.core.company import Choice, company, shares_project
 from directpv_controller.core.model import Drive, Node, in_reach, label_of, pairs_of
 from directpv_controller.core.views import Key, View
 from directpv_controller.core.wanted import Need, Pairs, Wanted
@@ -133,7 +134,11 @@ class Index:
             if certain:
                 return found
         competing = (self._best(wanted, term) for term in wanted.requisite)
-        return min((drive for drive in competing if drive is not None), key=_by_key, default=None)
+        return min(
+            (drive for drive in competing if drive is not None),
+            key=lambda drive: (company(drive, wanted.groups), drive.key),
+            default=None,
+        )
 
     def capacity(self, need: Need) -> tuple[int, int]:
         """Return the sum of free bytes on drives that meet ``need``, and the most on one of them."""
@@ -167,12 +172,13 @@ class Index:
         name = _node_in(term)
         if not name:
             return self._first(wanted, self._need(wanted, term))
+        choice = Choice(wanted.groups)
         for drive in self._on(name):
             if drive.free < wanted.at_least:
-                return None
-            if _takes(drive, wanted) and meets(drive, need):
-                return drive
-        return None
+                break
+            if _takes(drive, wanted) and meets(drive, need) and choice.ends_with(drive):
+                break
+        return choice.best
 
     def _on(self, node: str) -> Iterator[Drive]:
         """Return the open drives of a node, most free bytes first."""
@@ -182,12 +188,15 @@ class Index:
     def _first(self, wanted: Wanted, need: Need, also: Callable[[Drive], bool] = lambda _: True) -> Drive | None:
         """Go down one view to the first drive that takes ``wanted``."""
 
+        choice = Choice(wanted.groups)
+
         def fits(key: Key) -> bool:
             drive = self._drives[key[2]]
-            return wanted.need.claim not in drive.claims and also(drive) and _takes(drive, wanted)
+            takes = wanted.need.claim not in drive.claims and also(drive) and _takes(drive, wanted)
+            return takes and choice.ends_with(drive)
 
-        key = self._view(need).first(self._drives, fits, wanted.at_least)
-        return self._drives[key[2]] if key else None
+        self._view(need).first(self._drives, fits, wanted.at_least)
+        return choice.best
 
     def _anywhere_of(self, wanted: Wanted) -> tuple[Drive | None, bool]:
         """Return the best drive of many nodes, and whether that is certain: few drives elsewhere had to be skipped."""
@@ -305,22 +314,8 @@ def meets(drive: Drive, need: Need) -> bool:
     )
 
 
-def shares_project(drive: Drive, project: int) -> bool:
-    """Tell whether a volume of the drive has this XFS project id: two volumes must never share one quota."""
-    if drive.projects is None:
-        drive.projects = {}
-        for name in drive.volumes:
-            other = names.project_id(name)
-            drive.projects[other] = drive.projects.get(other, 0) + 1
-    return project in drive.projects
-
-
 def _takes(drive: Drive, wanted: Wanted) -> bool:
     return drive.free >= wanted.at_least and not shares_project(drive, wanted.project)
-
-
-def _by_key(drive: Drive) -> Key:
-    return drive.key
 
 
 def _node_in(term: Pairs) -> str:

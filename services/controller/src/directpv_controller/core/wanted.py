@@ -11,6 +11,7 @@ from directpv_common.protocol.inodes import bytes_per_inode
 from directpv_common.protocol.messages import MAX_INT64, CreateVolume, is_volume_name
 from directpv_common.protocol.names import AccessTier
 from directpv_common.protocol.units import format_bytes
+from directpv_controller.core.spread import groups_of
 
 Pairs = frozenset[tuple[str, str]]
 
@@ -45,6 +46,8 @@ class Wanted(Struct, frozen=True, gc=False):
     """Topology terms that are tried in this order."""
     requisite: tuple[Pairs, ...]
     """Topology terms of which any will do, after the preferred ones."""
+    groups: tuple[str, ...] = ()
+    """What its claim belongs to; see :mod:`.spread`."""
 
     @property
     def at_least(self) -> int:
@@ -78,6 +81,7 @@ def wanted_from(request: CreateVolume) -> Wanted:
         need=need_from(request.parameters),
         preferred=preferred,
         requisite=tuple(term for term in _terms(request.requisite) if term not in preferred),
+        groups=groups_of(request.parameters.get(names.PVC_NAME, ""), request.parameters.get(names.PVC_NAMESPACE, "")),
     )
 
 
