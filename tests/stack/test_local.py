@@ -292,6 +292,30 @@ def test_labels_are_set_shown_and_removed_and_reserved_ones_refused(initialised)
     assert "directpv.min.io/node" in reserved.stderr
 
 
+async def test_volumes_are_labeled_by_what_selects_them_and_a_dry_run_changes_nothing(shared, initialised):
+    url, path = shared
+    async with connect(str(path / "nodes" / "node-1" / "csi.sock")) as client:
+        for name in ("pvc-a", "pvc-b"):
+            await client.controller.CreateVolume(creation(name, 32 * MIB))
+
+        async def command(*words: str) -> tuple[int, str, str]:
+            done = await asyncio.to_thread(run, "kubectl-directpv", *words, url=url)
+            return done.returncode, done.stdout, done.stderr
+
+        dry = await command("label", "volumes", "team=red", "--ids", "pvc-a", "--dry-run")
+        assert (dry[0], "pvc-a labeled (dry run)" in dry[2]) == (0, True), dry
+        assert "team=red" not in (await command("list", "volumes", "--all", "--show-labels"))[1]
+        assert (await command("label", "volumes", "team=red", "--ids", "pvc-a"))[0] == 0
+        shown = (await command("list", "volumes", "--labels", "team=red", "--show-labels", "--no-headers"))[1]
+        assert (shown.count("pvc-"), "pvc-a" in shown, "team=red" in shown) == (1, True, True), shown
+        assert (await command("label", "volumes", "team-", "--all"))[0] == 0
+        assert "team=red" not in (await command("list", "volumes", "--all", "--show-labels"))[1]
+        nobodys = await command("label", "volumes", "team=red", "--pod-names", "nobody")
+        assert (nobodys[0], "no volumes match" in nobodys[2]) == (1, True)
+        for name in ("pvc-a", "pvc-b"):
+            await client.controller.DeleteVolume(csi.DeleteVolumeRequest(volume_id=name))
+
+
 async def test_a_volume_in_use_is_listed_with_its_size_place_pod_and_claim(shared, initialised):
     url, path = shared
     request = creation("pvc-listed", 32 * MIB)

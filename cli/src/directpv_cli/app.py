@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import typer
 
 from directpv_cli.reading.settings import settings
-from directpv_cli.verbs.changing import cordon, label_drives, uncordon
+from directpv_cli.verbs.changing import cordon, label_drives, label_volumes, uncordon
 from directpv_cli.verbs.devices import discover, init
 from directpv_cli.verbs.flags import Kubeconfig, NatsNkey, NatsUrl, Prefix, Quiet
 from directpv_cli.verbs.installing import install, uninstall
@@ -28,7 +28,7 @@ VERBS: Mapping[str, Verb] = {
 }
 GROUPS: Mapping[str, tuple[str, Mapping[str, Verb]]] = {
     "list": ("List drives or volumes.", {"drives": list_drives, "volumes": list_volumes}),
-    "label": ("Set or remove labels.", {"drives": label_drives}),
+    "label": ("Set or remove labels.", {"drives": label_drives, "volumes": label_volumes}),
     "suspend": (
         "Let volumes show an empty read-only directory, so that their pods run without them.",
         {"drives": suspend_drives, "volumes": suspend_volumes},

@@ -17,6 +17,8 @@ from directpv_cli.app import app
         (["uncordon", "sda"], "sda"),
         (["label", "drives", "tier=hot"], "--all"),
         (["label", "drives", "directpv.min.io/node=n1", "--all"], "cannot be changed"),
+        (["label", "volumes", "tier=hot"], "--all"),
+        (["label", "volumes", "directpv.min.io/node=n1", "--all"], "cannot be changed"),
         (["suspend", "drives", "--dangerous"], "--drives"),
         (["suspend", "volumes", "--dangerous"], "--pod-names"),
         (["resume", "drives"], "--drives"),

@@ -1,40 +1,70 @@
-"""``cordon``, ``uncordon`` and ``label drives``."""
+"""``cordon``, ``uncordon`` and ``label``: decisions about drives and volumes, one change each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands.listing import all_drives
+from directpv_cli.commands.listing import all_drives, all_volumes
 from directpv_cli.reaching.session import run
+from directpv_cli.reading.selection import Pods
 from directpv_cli.reading.words import label_key, label_pair
-from directpv_cli.showing.lines import checked, fail, say, trouble
+from directpv_cli.showing.lines import checked, fail, plain, say, trouble
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller
 from directpv_common.protocol.errors import DirectPVError
 
-Change = Callable[[m.DriveInfo], m.ChangeDrive | None]
-"""What to ask for a drive, or None if it is as it should be."""
+
+class _Item(NamedTuple):
+    """One drive or volume that was selected."""
+
+    title: str
+    """What people call it."""
+    request: m.ChangeDrive | m.ChangeVolume | None
+    """What to ask for it; None: it is as it should be."""
+
+
+_Find = Callable[[Bus], Awaitable[list[_Item]]]
 
 
 def set_schedulable(selection: m.ListDrives, *, unschedulable: bool, dry_run: bool) -> None:
     """Cordon or uncordon the drives; those that already are so are left alone."""
 
-    def change(drive: m.DriveInfo) -> m.ChangeDrive | None:
-        if drive.record.unschedulable == unschedulable:
+    def change(record: m.DriveRecord) -> m.ChangeDrive | None:
+        if record.unschedulable == unschedulable:
             return None
-        return m.ChangeDrive(fsuuid=drive.record.fsuuid, unschedulable=unschedulable)
+        return m.ChangeDrive(fsuuid=record.fsuuid, unschedulable=unschedulable)
 
-    _apply(selection, change, "cordoned" if unschedulable else "uncordoned", dry_run=dry_run)
+    _apply("drive", _drives(selection, change), "cordoned" if unschedulable else "uncordoned", dry_run=dry_run)
 
 
-def set_labels(selection: m.ListDrives, words: Sequence[str], *, dry_run: bool) -> None:
+def label_drives(selection: m.ListDrives, words: Sequence[str], *, dry_run: bool) -> None:
     """Set ``KEY=VALUE`` and remove ``KEY-`` on the drives, all labels of a drive in one change."""
     sets, removals = checked(lambda: _parse(words))
 
-    def change(drive: m.DriveInfo) -> m.ChangeDrive | None:
-        return m.ChangeDrive(fsuuid=drive.record.fsuuid, set_labels=sets, remove_labels=removals)
+    def change(record: m.DriveRecord) -> m.ChangeDrive:
+        return m.ChangeDrive(fsuuid=record.fsuuid, set_labels=sets, remove_labels=removals)
 
-    _apply(selection, change, "labelled", dry_run=dry_run)
+    _apply("drive", _drives(selection, change), "labeled", dry_run=dry_run)
+
+
+def label_volumes(selection: m.ListVolumes, pods: Pods, words: Sequence[str], *, dry_run: bool) -> None:
+    """Set ``KEY=VALUE`` and remove ``KEY-`` on the volumes of ``pods``, all labels of a volume in one change."""
+    sets, removals = checked(lambda: _parse(words))
+
+    async def find(bus: Bus) -> list[_Item]:
+        found = [volume.record.name for volume in await all_volumes(bus, selection) if pods.match(volume)]
+        return [_Item(name, m.ChangeVolume(name=name, set_labels=sets, remove_labels=removals)) for name in found]
+
+    _apply("volume", find, "labeled", dry_run=dry_run)
+
+
+def _drives(selection: m.ListDrives, change: Callable[[m.DriveRecord], m.ChangeDrive | None]) -> _Find:
+    async def find(bus: Bus) -> list[_Item]:
+        found = [drive.record for drive in await all_drives(bus, selection)]
+        return [_Item(f"{record.node}/{record.device or record.fsuuid}", change(record)) for record in found]
+
+    return find
 
 
 def _parse(words: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -46,30 +76,34 @@ def _parse(words: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
     return sets, removals
 
 
-def _apply(selection: m.ListDrives, change: Change, done: str, *, dry_run: bool) -> None:
-    """Change each drive by itself; one that fails does not stop the others, but the exit status tells."""
-    drives, failures = run(lambda bus: _change_all(bus, selection, change, done, dry_run=dry_run))
-    if not drives:
-        fail("no drives match")
+def _apply(noun: str, find: _Find, done: str, *, dry_run: bool) -> None:
+    """Change each by itself; one that fails does not stop the others, but the exit status tells."""
+    selected, failures = run(lambda bus: _change_all(bus, noun, find, done, dry_run=dry_run))
+    if not selected:
+        fail(f"no {noun}s match")
     if failures:
-        fail(f"{failures} of {drives} drives were not {done}")
+        fail(f"{failures} of {selected} {noun}s were not {done}")
 
 
-async def _change_all(
-    bus: Bus, selection: m.ListDrives, change: Change, done: str, *, dry_run: bool
-) -> tuple[int, int]:
-    drives = await all_drives(bus, selection)
+async def _change_all(bus: Bus, noun: str, find: _Find, done: str, *, dry_run: bool) -> tuple[int, int]:
+    items = await find(bus)
     failures = 0
-    for drive in drives:
-        request = change(drive)
+    for title, request in items:
         if request is None:
             continue
         try:
             if not dry_run:
-                await bus.call(Controller.DRIVE_CHANGE, request)
+                await _change(bus, request)
         except DirectPVError as error:
             failures += 1
-            trouble(f"{drive.record.node}/{drive.record.device}: {error.message}")
+            trouble(f"{title}: {error.message}")
         else:
-            say(f"Drive {drive.record.node}/{drive.record.device} {done}{' (dry run)' * dry_run}")
-    return len(drives), failures
+            say(f"{noun.capitalize()} {plain(title)} {done}{' (dry run)' * dry_run}")
+    return len(items), failures
+
+
+async def _change(bus: Bus, request: m.ChangeDrive | m.ChangeVolume) -> None:
+    if isinstance(request, m.ChangeDrive):
+        await bus.call(Controller.DRIVE_CHANGE, request)
+    else:
+        await bus.call(Controller.VOLUME_CHANGE, request)

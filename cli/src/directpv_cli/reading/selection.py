@@ -37,9 +37,21 @@ def drive_selection(
 
 
 def volume_selection(
-    nodes: Words, devices: Words, drives: Words, statuses: Words, labels: Words, ids: Words, *, everything: bool
+    nodes: Words,
+    devices: Words,
+    drives: Words,
+    statuses: Words,
+    labels: Words,
+    ids: Words,
+    *,
+    everything: bool,
+    required: bool | None = None,
 ) -> m.ListVolumes:
-    """Return the filters; no selector means all volumes that are staged or published."""
+    """Return the filters.
+
+    No selector is an error if one is ``required``, all volumes if that is False (something else selects then), and
+    those that are staged or published if it is None.
+    """
     if everything:
         return m.ListVolumes()
     selection = m.ListVolumes(
@@ -52,7 +64,9 @@ def volume_selection(
     )
     if selection != m.ListVolumes():
         return selection
-    return m.ListVolumes(statuses=(m.VolumeStatus.READY, m.VolumeStatus.BOUND))
+    if required:
+        raise ValueError("select volumes: give --ids, --nodes, --drives, --drive-id, --pod-names, --status, or --all")
+    return m.ListVolumes(statuses=(m.VolumeStatus.READY, m.VolumeStatus.BOUND) if required is None else ())
 
 
 def some_drives(nodes: Words, devices: Words, ids: Words) -> m.ListDrives:

@@ -1,9 +1,23 @@
-"""``cordon``, ``uncordon`` and ``label drives``: what people decide about drives."""
+"""``cordon``, ``uncordon`` and ``label``: what people decide about drives and volumes."""
 
 from collections.abc import Callable
 
 from directpv_cli.showing.lines import checked
-from directpv_cli.verbs.flags import All, DriveIds, Drives, DryRun, Ids, LabelChanges, Labels, Nodes, Statuses
+from directpv_cli.verbs.flags import (
+    All,
+    DriveIds,
+    Drives,
+    DryRun,
+    Ids,
+    LabelChanges,
+    Labels,
+    Nodes,
+    OnDrives,
+    PodNames,
+    PodNamespaces,
+    Statuses,
+    VolumeIds,
+)
 
 
 def _scheduling(help_text: str, *, unschedulable: bool) -> Callable[..., None]:
@@ -50,4 +64,30 @@ def label_drives(
     selection = checked(
         lambda: drive_selection(nodes, drives, status, labels, ids, everything=all_drives, required=True)
     )
-    change.set_labels(selection, changes, dry_run=dry_run)
+    change.label_drives(selection, changes, dry_run=dry_run)
+
+
+def label_volumes(
+    changes: LabelChanges,
+    nodes: Nodes = None,
+    drives: Drives = None,
+    drive_id: OnDrives = None,
+    pod_names: PodNames = None,
+    pod_namespaces: PodNamespaces = None,
+    status: Statuses = None,
+    ids: VolumeIds = None,
+    labels: Labels = None,
+    all_volumes: All = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Label volumes; a label of the volume's pod with the same key takes its place when the pod starts."""
+    from directpv_cli.commands import change
+    from directpv_cli.reading.selection import Pods, volume_selection
+
+    pods = checked(lambda: Pods.of(pod_names, pod_namespaces))
+    selection = checked(
+        lambda: volume_selection(
+            nodes, drives, drive_id, status, labels, ids, everything=all_volumes, required=pods == Pods.of(None, None)
+        )
+    )
+    change.label_volumes(selection, pods, changes, dry_run=dry_run)

@@ -37,6 +37,7 @@ DriveIds = Annotated[list[str] | None, typer.Argument(metavar="[DRIVE]...", help
 DriveIdsNeeded = Annotated[list[str] | None, typer.Argument(metavar="DRIVE", help="Drive ids.")]
 VolumeNames = Annotated[list[str] | None, typer.Argument(metavar="[VOLUME]...", help="Volume names.")]
 Ids = Annotated[list[str] | None, typer.Option("--ids", help="Only these drives.")]
+VolumeIds = Annotated[list[str] | None, typer.Option("--ids", help="Only these volumes.")]
 OnDrives = Annotated[list[str] | None, typer.Option("--drive-id", help="Only volumes on these drives.")]
 Nodes = Annotated[list[str] | None, typer.Option("--nodes", "-n", help="Only these nodes; ranges such as n{1...4}.")]
 Drives = Annotated[

@@ -1,4 +1,4 @@
-"""Who owns which field of a drive's record: the node what it observes, people what they decide."""
+"""Who owns which field of a drive's record: the node what it observes, people what they decide; what is a label."""
 
 import re
 from typing import Final
@@ -7,7 +7,7 @@ import msgspec
 
 from directpv_common.protocol import names
 from directpv_common.protocol.errors import InvalidRequest
-from directpv_common.protocol.messages import ChangeDrive, DriveRecord
+from directpv_common.protocol.messages import ChangeDrive, ChangeVolume, DriveRecord
 
 OBSERVED: Final = ("total", "overhead", "device", "make", "topology", "status", "conditions")
 DECIDED: Final = ("unschedulable", "access_tier", "labels")
@@ -26,7 +26,7 @@ def decided_alike(record: DriveRecord, seen: DriveRecord) -> bool:
     return all(getattr(record, name) == getattr(seen, name) for name in DECIDED)
 
 
-def check(request: ChangeDrive) -> None:
+def check(request: ChangeDrive | ChangeVolume) -> None:
     """Refuse labels that are reserved, or that Kubernetes would not take.
 
     Raises:
@@ -54,8 +54,12 @@ def check(request: ChangeDrive) -> None:
 
 
 def applied(record: DriveRecord, request: ChangeDrive) -> DriveRecord:
-    """Return ``record`` as ``request`` wants it; a label that is both set and removed is set."""
-    kept = {key: value for key, value in record.labels.items() if key not in request.remove_labels}
-    labels = names.with_suspended({**kept, **request.set_labels}, request.suspended)
+    """Return ``record`` as ``request`` wants it."""
     unschedulable = record.unschedulable if request.unschedulable is None else request.unschedulable
-    return msgspec.structs.replace(record, unschedulable=unschedulable, labels=labels)
+    return msgspec.structs.replace(record, unschedulable=unschedulable, labels=changed(record.labels, request))
+
+
+def changed(labels: dict[str, str], request: ChangeDrive | ChangeVolume) -> dict[str, str]:
+    """Return ``labels`` as ``request`` wants them; one that is both set and removed is set."""
+    kept = {key: value for key, value in labels.items() if key not in request.remove_labels}
+    return names.with_suspended({**kept, **request.set_labels}, request.suspended)

@@ -13,7 +13,7 @@ from directpv_common.protocol import names
 from directpv_common.protocol.errors import Busy, Conflict, NoCapacity, NotFound, OutOfRange, Unavailable
 from directpv_common.protocol.messages import ChangeVolume, ExpandVolume, VolumeRecord
 from directpv_common.protocol.units import format_bytes
-from directpv_controller.core import invariants
+from directpv_controller.core import invariants, labels
 from directpv_controller.core.drives import DriveBooks
 from directpv_controller.core.explain import explain
 from directpv_controller.core.model import UNKNOWN, Change, Drive, Snapshot, Unreadable, Volume, Writes, in_reach
@@ -219,15 +219,17 @@ class Ledger(DriveBooks):
         return self._amend(volume, **fields if labels is None else {**fields, "labels": labels})
 
     def change_volume(self, request: ChangeVolume) -> tuple[Volume, Change | None]:
-        """Suspend or resume a volume; a request that changes nothing needs no commit.
+        """Suspend, resume or label a volume; a request that changes nothing needs no commit.
 
         Raises:
             NotFound: No such volume.
             Busy: The volume is being changed.
+            InvalidRequest: A label is reserved or not a valid label; ``field`` names it.
         """
+        labels.check(request)
         self.require_idle(request.name)
         volume = self.volume(request.name)
-        wanted = names.with_suspended(volume.record.labels, request.suspended)
+        wanted = labels.changed(volume.record.labels, request)
         return volume, None if wanted == volume.record.labels else self.relabel(volume, wanted, deleting=False)
 
     def relabel(self, volume: Volume, labels: dict[str, str], *, deleting: bool) -> Change:

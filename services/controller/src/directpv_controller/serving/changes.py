@@ -43,7 +43,7 @@ class Changes:
         return listing.drive_info(drive)
 
     async def volume(self, request: m.ChangeVolume) -> m.VolumeInfo:
-        """Suspend or resume one volume."""
+        """Suspend, resume or label one volume."""
         info: m.VolumeInfo = await self._flights.run(f"volume {request.name}", request, lambda: self._volume(request))
         return info
 

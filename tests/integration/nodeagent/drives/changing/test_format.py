@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import os
+import shutil
 import subprocess
 import tempfile
 import uuid
@@ -14,9 +15,10 @@ from directpv_common.protocol.messages import FormatDevice
 from directpv_nodeagent.devices.core.device_id import device_id
 from directpv_nodeagent.devices.core.rules import describe
 from directpv_nodeagent.devices.probe import Prober
-from directpv_nodeagent.drives.filesystem.mkfs import exclusive_open, format_device, make_xfs
+from directpv_nodeagent.drives.filesystem.mkfs import HELD_SECONDS, exclusive_open, format_device, make_xfs
 from directpv_nodeagent.drives.taken import inspection
 from integration.nodeagent.faults import shut_down
+from support.node_client import eventually
 
 NODE = "n1"
 MIB = 1024 * 1024
@@ -245,6 +247,53 @@ async def test_a_device_that_another_program_holds_is_refused(loop, prober):
     finally:
         os.close(holder)
     assert device.fingerprint() == before
+
+
+@pytest.mark.parametrize("content", [None, "ext4"], ids=["blank", "forced"])
+async def test_a_device_that_is_held_for_a_moment_is_formatted_all_the_same(loop, leave, prober, content):
+    device = loop()
+    if content:
+        leave(content, device)
+    mine = prober(device)
+    request = await discover(mine, device, force=content is not None)
+    holder = os.open(device.path, os.O_RDONLY | os.O_EXCL)
+    asyncio.get_running_loop().call_later(HELD_SECONDS / 3, os.close, holder)
+
+    assert (await format_it(mine, request)).fsuuid
+
+
+async def test_what_others_make_of_a_device_while_they_hold_it_is_not_overwritten(loop, leave, tmp_path, monkeypatch):
+    device, other = loop(), loop()
+    leave("ext4", other)
+    holder = os.open(device.path, os.O_RDONLY | os.O_EXCL)
+    ended = told_when_mkfs_ends(tmp_path, monkeypatch)
+    making = asyncio.create_task(make_xfs(device.path, FSUUID, force=True))
+
+    async def was_tried():
+        return "failed" in ended.read_text()
+
+    try:
+        await eventually(was_tried, "it was tried while others hold the device")
+        copy = ["dd", f"if={other.path}", f"of={device.path}", "bs=1M", "conv=fsync", "status=none"]
+        subprocess.run(copy, check=True)
+    finally:
+        os.close(holder)
+
+    with pytest.raises(DriveFault, match="existing filesystem"):
+        await making
+    assert device.fingerprint() == other.fingerprint()
+
+
+def told_when_mkfs_ends(tmp_path, monkeypatch):
+    """Let each end of the real mkfs.xfs be noted in a file."""
+    ended, program = tmp_path / "ended", tmp_path / "bin/mkfs.xfs"
+    program.parent.mkdir()
+    ended.touch()
+    real = shutil.which("mkfs.xfs")
+    program.write_text(f'#!/bin/sh\n{real} "$@" || {{ status=$?; echo failed >> {ended}; exit $status; }}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return ended
 
 
 def test_an_exclusive_open_is_refused_for_a_mounted_device_and_keeps_others_out(loop, leave, mounted):

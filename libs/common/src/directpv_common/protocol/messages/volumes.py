@@ -123,6 +123,8 @@ class ChangeVolume(VolumeId, frozen=True, kw_only=True):
 
     suspended: bool | None = None
     """It shows an empty read-only directory from its next stage and publish on."""
+    set_labels: dict[str, str] = {}
+    remove_labels: tuple[str, ...] = ()
 
 
 class ListVolumes(Filters, frozen=True, kw_only=True):

@@ -9,14 +9,16 @@ of these leaves a device that carries no super block, or a whole XFS that no reg
 Source: upstream's flow and error words.
 """
 
+import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from io import FileIO
 from typing import Final
 
-from directpv_common.process.command import output_of
+from directpv_common.process.command import CommandFailed, output_of
 from directpv_common.protocol.errors import Busy, DriveFault, FailedPrecondition, InvalidRequest, NotFound
 from directpv_common.protocol.messages import FormatDevice
 from directpv_common.protocol.names import FS_LABEL
@@ -32,6 +34,9 @@ from directpv_nodeagent.layout.core.places import describe_paths
 
 MKFS_SECONDS: Final = 15 * 60.0
 """Discarding a large drive takes minutes on some."""
+HELD_SECONDS: Final = 3.0
+"""How long a device may be held by somebody until it counts as in use."""
+_HELD_PAUSE: Final = 0.05
 _WIPE_SECONDS: Final = 60.0
 _VERSION_SECONDS: Final = 10.0
 _PROBE_SECONDS: Final = 3 * READ_SECONDS
@@ -59,8 +64,12 @@ async def make_xfs(path: str, fsuuid: str, *, force: bool) -> None:
     """
     mkfs = parse_version(await output_of("mkfs.xfs", "-V", within=_VERSION_SECONDS))
     kernel = parse_version(os.uname().release)
-    arguments = mkfs_arguments(fsuuid, force=force, kernel=kernel, mkfs=mkfs)
-    await output_of("mkfs.xfs", *arguments, path, within=MKFS_SECONDS)
+
+    async def make(force: bool) -> None:
+        arguments = mkfs_arguments(fsuuid, force=force, kernel=kernel, mkfs=mkfs)
+        await output_of("mkfs.xfs", *arguments, path, within=MKFS_SECONDS)
+
+    await _when_let_go(lambda: make(force), lambda: make(force=False))
 
 
 async def wipe(path: str) -> None:
@@ -73,6 +82,24 @@ async def wipe(path: str) -> None:
         DriveFault: wipefs failed, is missing, or did not end within a minute.
     """
     await output_of("wipefs", "--all", "--quiet", path, within=_WIPE_SECONDS)
+
+
+async def _when_let_go(first: Callable[[], Awaitable[None]], again: Callable[[], Awaitable[None]]) -> None:
+    """Do what opens a device exclusively, and ``again`` while it is held, which may be for a moment only.
+
+    Programs that are being started have copies of all our descriptors until they are executed, and udev's programs look
+    at each device that was written to. Who held it may have written to it: ``again`` destroys nothing that is new.
+    """
+    end, work = asyncio.get_running_loop().time() + HELD_SECONDS, first
+    while True:
+        try:
+            await work()
+            return
+        except CommandFailed as error:
+            if os.strerror(errno.EBUSY) not in str(error) or asyncio.get_running_loop().time() > end:
+                raise
+        work = again
+        await asyncio.sleep(_HELD_PAUSE)
 
 
 @contextlib.contextmanager
@@ -90,15 +117,20 @@ def exclusive_open(path: str, number: str = "") -> Iterator[int]:
         DriveFault: It cannot be opened, or is another device.
     """
     with contextlib.ExitStack() as stack:
-        try:
-            device = stack.enter_context(open_device(path, number, os.O_EXCL))
-        except DriveFault as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EBUSY:
-                raise FailedPrecondition(
-                    f"device init not permitted; {path} is in use by the kernel although nothing shows by what: "
-                    "a file system mounted out of sight, ZFS, RAID, LVM or another program that holds it"
-                ) from error
-            raise
+        end = time.monotonic() + HELD_SECONDS
+        while True:
+            try:
+                device = stack.enter_context(open_device(path, number, os.O_EXCL))
+                break
+            except DriveFault as error:
+                if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EBUSY:
+                    raise
+                if time.monotonic() > end:
+                    raise FailedPrecondition(
+                        f"device init not permitted; {path} is in use by the kernel although nothing shows by what: "
+                        "a file system mounted out of sight, ZFS, RAID, LVM or another program that holds it"
+                    ) from error
+            time.sleep(_HELD_PAUSE)
         yield device
 
 
@@ -204,9 +236,18 @@ async def _format(prober: Prober, facts: DeviceFacts, fsuuid: str) -> Superblock
     path = prober.path_of(facts)
     run = prober.executors.run
     with await run(facts.name, lambda: _pin(path, facts.major_minor), prober.within, "opening it") as pinned:
-        await run(facts.name, lambda: _check_unused(prober, facts), 2 * prober.within, "opening it exclusively")
-        if needs_force(facts):
+
+        async def check_unused() -> None:
+            within = 2 * prober.within + HELD_SECONDS
+            await run(facts.name, lambda: _check_unused(prober, facts), within, "opening it exclusively")
+
+        async def wipe_again() -> None:
+            await check_unused()
             await wipe(path)
+
+        await check_unused()
+        if needs_force(facts):
+            await _when_let_go(lambda: wipe(path), wipe_again)
         # -f only where there is something to overwrite: mkfs.xfs looks for itself too, and refuses without.
         await make_xfs(path, fsuuid, force=needs_force(facts))
         made = await run(facts.name, lambda: read_superblock(pinned.fileno(), path), prober.within, "reading it back")
