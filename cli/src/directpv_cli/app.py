@@ -1,13 +1,14 @@
 """``kubectl directpv``, put together: the flags of every verb, the verbs in the order of ``--help``, and the groups."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import typer
 
 from directpv_cli.reading.settings import settings
 from directpv_cli.verbs.changing import cordon, label_drives, label_volumes, uncordon
 from directpv_cli.verbs.devices import discover, init
-from directpv_cli.verbs.flags import Kubeconfig, NatsNkey, NatsUrl, Prefix, Quiet
+from directpv_cli.verbs.flags import Kubeconfig, NatsNkey, NatsUrl, Prefix, Quiet, Version
 from directpv_cli.verbs.installing import install, uninstall
 from directpv_cli.verbs.looking import events, info, list_drives, list_volumes
 from directpv_cli.verbs.repairing import repair
@@ -38,7 +39,10 @@ GROUPS: Mapping[str, tuple[str, Mapping[str, Verb]]] = {
 SHORT: Mapping[str, tuple[str, ...]] = {"drives": ("drive", "dr"), "volumes": ("volume", "vol")}
 """Upstream's other words, in the groups that it has them in."""
 
+HELP: Mapping[str, Any] = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
+    context_settings=dict(HELP),
     help="Manage the drives and volumes of DirectPV.",
     no_args_is_help=True,
     add_completion=False,
@@ -54,6 +58,7 @@ def flags(
     kubeconfig: Kubeconfig = "",
     prefix: Prefix = settings.prefix,
     quiet: Quiet = False,
+    version: Version = False,
 ) -> None:
     """Take the flags that every verb has."""
     settings.nats_url, settings.nats_nkey, settings.kubeconfig = nats_url, nats_nkey, kubeconfig
@@ -61,7 +66,7 @@ def flags(
 
 
 def _group(name: str, help_text: str, verbs: Mapping[str, Verb]) -> typer.Typer:
-    group = typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None)
+    group = typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None, context_settings=dict(HELP))
     for noun, verb in verbs.items():
         group.command(noun)(verb)
         for short in SHORT[noun] if name in {"list", "label"} else ():

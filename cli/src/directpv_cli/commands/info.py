@@ -3,18 +3,20 @@
 import msgspec
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands.listing import all_nodes
+from directpv_cli.commands.listing import all_nodes, unwell_drives, warn
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.settings import settings
 from directpv_cli.showing import tables
 from directpv_cli.showing.documents import output_format
 from directpv_cli.showing.lines import fail, say
+from directpv_cli.showing.unwell import causes
+from directpv_common.bus.bus import Bus
 
 
 def info(output: str) -> None:
     """Print a row per node and a line of totals; exits with 1 if DirectPV runs on no node."""
     printer = output_format(output, wide=False)
-    nodes = run(all_nodes)
+    nodes, unwell = run(lambda bus: _nodes_and_unwell(bus, ask=printer is None))
     if printer:
         printer(msgspec.to_builtins(nodes))
         return
@@ -30,6 +32,11 @@ def info(output: str) -> None:
     for node in nodes:
         if not node.info.quota_enforced:
             say(f"[yellow]{node.info.name}: volume sizes are not enforced (quota best-effort)[/yellow]")
+    warn(causes(unwell))
+
+
+async def _nodes_and_unwell(bus: Bus, *, ask: bool) -> tuple[list[m.NodeSummary], list[m.DriveInfo]]:
+    return await all_nodes(bus), await unwell_drives(bus) if ask else []
 
 
 def _row(node: m.NodeSummary) -> list[str]:

@@ -1,7 +1,7 @@
 """``list drives`` and ``list volumes``; everything that is listed page by page."""
 
-from collections.abc import AsyncIterator
-from typing import TypeVar
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -10,12 +10,15 @@ from directpv_cli.reaching.session import run
 from directpv_cli.reading.selection import Pods, pod_of
 from directpv_cli.showing import tables
 from directpv_cli.showing.documents import object_list, output_format
-from directpv_cli.showing.lines import fail
+from directpv_cli.showing.lines import fail, plain, say
+from directpv_cli.showing.unwell import causes, hidden
 from directpv_common import crd
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller, Endpoint
 from directpv_common.protocol.errors import NotFound
+
+UNWELL: Final = tuple(status for status in m.DriveStatus if status is not m.DriveStatus.READY)
 
 Q = TypeVar("Q", m.ListDrives, m.ListVolumes, m.ListNodes)
 P = TypeVar("P", m.DrivePage, m.VolumePage, m.NodePage)
@@ -61,15 +64,37 @@ async def _pages(bus: Bus, endpoint: Endpoint[Q, P], selection: Q) -> AsyncItera
 def drives(selection: m.ListDrives, *, output: str, headers: bool, show_labels: bool) -> None:
     """Print the drives; sorted by node, status, size, free space and name."""
     printer = output_format(output)
-    found = run(lambda bus: all_drives(bus, selection))
+    found, unwell = run(lambda bus: _drives_and_unwell(bus, selection, ask=printer is None))
     found.sort(key=lambda d: (d.record.node, d.record.status, d.record.total, d.free, d.record.device))
     if printer:
         printer(object_list(map(crd.drive_object, found)))
         return
+    left = hidden(unwell, found)
     if not found:
-        fail("no drives match; `--all` lists drives in every state")
+        fail("; ".join(["no drives match", *(left or ["`--all` lists drives in every state"])]))
     columns = ["DRIVE ID", "NODE", "NAME", "MAKE", "SIZE", "FREE", "VOLUMES", "STATUS", *["LABELS"] * show_labels]
     tables.show(columns, [_drive_row(drive, labels=show_labels) for drive in found], headers=headers)
+    warn([*causes(found), *left])
+
+
+def warn(lines: Sequence[str]) -> None:
+    """Print what is not well below a table, on standard error."""
+    for line in lines:
+        say(f"[yellow]{plain(line)}[/yellow]")
+
+
+async def unwell_drives(bus: Bus) -> list[m.DriveInfo]:
+    """Return the drives that are in any state but Ready."""
+    return await all_drives(bus, m.ListDrives(statuses=UNWELL))
+
+
+async def _drives_and_unwell(
+    bus: Bus, selection: m.ListDrives, *, ask: bool
+) -> tuple[list[m.DriveInfo], list[m.DriveInfo]]:
+    """Return the selected drives; beside the Ready ones, which people see unasked, also those that are not."""
+    found = await all_drives(bus, selection)
+    unasked = selection == m.ListDrives(statuses=(m.DriveStatus.READY,))
+    return found, await unwell_drives(bus) if ask and unasked else []
 
 
 def _drive_row(drive: m.DriveInfo, *, labels: bool) -> list[str]:

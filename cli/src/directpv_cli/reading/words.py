@@ -15,8 +15,9 @@ Words = Sequence[str] | None
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _LABEL_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?\Z")
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?\Z")
-_AGE: Final = re.compile(r"(\d+)([smhd])\Z")
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_PART: Final = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ms|[smhd])")
+_NUMBER: Final = re.compile(r"\d{1,12}(?:\.\d{1,9})?\Z")
+_SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def expanded(words: Words) -> tuple[str, ...]:
@@ -87,12 +88,32 @@ def label_key(key: str) -> str:
 
 
 def age(text: str) -> timedelta:
-    """Read ``15m`` and the like.
+    """Read how long ago something is, ``15m`` and the like.
 
     Raises:
-        ValueError: Not a number with s, m, h or d.
+        ValueError: Not a duration.
     """
-    match = _AGE.match(text)
-    if match is None:
+    seconds = _in_seconds(text)
+    if seconds is None or seconds > _SECONDS["d"] * 10_000:
         raise ValueError(f"--since: {text!r} is not an age; write for instance 30s, 15m, 2h or 7d")
-    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+    return timedelta(seconds=seconds)
+
+
+def duration(text: str) -> float:
+    """Read seconds, written as a number or as Go writes them: ``90``, ``2m0s``, ``1h30m``.
+
+    Raises:
+        ValueError: Not a duration; says how to write one.
+    """
+    seconds = float(text) if _NUMBER.match(text) else _in_seconds(text)
+    if seconds is None:
+        raise ValueError(f"{text!r} is not a duration; write for instance 90s, 2m0s or 1h")
+    return seconds
+
+
+def _in_seconds(text: str) -> float | None:
+    """Return the sum of the parts of a duration; None if it is none. Source: Go, ``time.ParseDuration``; and days."""
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)

@@ -1,9 +1,36 @@
 """Every flag of the plugin, once, but for those of ``install``; names are upstream's."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
+from typer.models import OptionInfo
+
+from directpv_cli.reading.words import duration
+from directpv_common import __version__
+
+
+def show_version(wanted: bool) -> None:
+    """Print what was asked for, and end."""
+    if wanted:
+        typer.echo(f"kubectl-directpv version {__version__}")
+        raise typer.Exit
+
+
+def waiting(flag: str, help_text: str, least: float = 1.0) -> OptionInfo:
+    """Return a flag that takes a duration, as Go writes it or in seconds, of at least so many seconds."""
+
+    def read(text: object) -> float:
+        try:
+            seconds = duration(str(text))
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+        if seconds < least:
+            raise typer.BadParameter(f"{text} is less than {least:g} s")
+        return seconds
+
+    return cast(OptionInfo, typer.Option(flag, help=help_text, parser=read, metavar="DURATION"))
+
 
 # ---- of every verb --------------------------------------------------------------------------------------------
 
@@ -28,6 +55,9 @@ Kubeconfig = Annotated[
 ]
 Prefix = Annotated[
     str, typer.Option("--subject-prefix", envvar="DIRECTPV_PREFIX", help="Subject prefix of the installation.")
+]
+Version = Annotated[
+    bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=show_version)
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No messages, no progress.")]
 
@@ -80,7 +110,5 @@ NoPrefetch = Annotated[
 ]
 OnlyLook = Annotated[bool, typer.Option("--dry-run", help="Look for damage and repair nothing (xfs_repair -n).")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outcome.")]
-NodesTimeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait for all nodes.", min=1)]
-OutcomeTimeout = Annotated[
-    float, typer.Option("--timeout", help="Seconds to wait for the outcome; the repair itself goes on.", min=1)
-]
+NodesTimeout = Annotated[float, waiting("--timeout", "How long to wait for all nodes.")]
+OutcomeTimeout = Annotated[float, waiting("--timeout", "How long to wait for the outcome; the repair itself goes on.")]

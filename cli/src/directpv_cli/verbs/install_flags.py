@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from directpv_cli.verbs.flags import waiting
+
 # ---- which images, and where ----------------------------------------------------------------------------------
 
 NodeSelector = Annotated[
@@ -58,8 +60,8 @@ InitRequests = Annotated[
 # ---- how it is done -------------------------------------------------------------------------------------------
 
 Printed = Annotated[str, typer.Option("--output", "-o", help="yaml or json: print objects, use no cluster.")]
-UntilRunning = Annotated[float, typer.Option("--wait", help="Seconds to wait until everything runs.", min=0)]
+UntilRunning = Annotated[float, waiting("--wait", "How long to wait until everything runs; 0: not at all.", least=0)]
 DropRecords = Annotated[
     bool, typer.Option("--dangerous", help="Delete the records of all drives and volumes, too.", hidden=True)
 ]
-UntilGone = Annotated[float, typer.Option("--timeout", help="Seconds to wait until all is gone.", min=1)]
+UntilGone = Annotated[float, waiting("--timeout", "How long to wait until all is gone.")]

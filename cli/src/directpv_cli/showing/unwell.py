@@ -1,0 +1,36 @@
+"""What is not well with drives, in words: tables end with it, so that nobody overlooks what they do not show. Pure."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import directpv_common.protocol.messages as m
+
+NAMED: Final = 10
+"""Drives that are named one by one; of more there is a count."""
+
+
+def hidden(unwell: Sequence[m.DriveInfo], shown: Sequence[m.DriveInfo]) -> list[str]:
+    """Return a line that counts the drives that are ``unwell`` and not ``shown``; none if there are none."""
+    ids = {drive.record.fsuuid for drive in shown}
+    counts = Counter(
+        (str(drive.record.status), drive.record.node) for drive in unwell if drive.record.fsuuid not in ids
+    )
+    total = sum(counts.values())
+    if not total:
+        return []
+    groups = [f"{count} {status} on {node}" for (status, node), count in sorted(counts.items())]
+    more = [f"{len(groups) - NAMED} more groups"] if len(groups) > NAMED else []
+    noun = "drive" if total == 1 else "drives"
+    return [f"{total} {noun} not shown: {', '.join([*groups[:NAMED], *more])}; --all shows every drive"]
+
+
+def causes(drives: Sequence[m.DriveInfo]) -> list[str]:
+    """Return a line per condition of ``drives``, at most so many and a count of the rest; none if all are well."""
+    lines = [
+        f"{drive.record.node}/{drive.record.device or drive.record.fsuuid}: {condition.type}: {condition.message}"
+        for drive in drives
+        for condition in drive.record.conditions
+    ]
+    rest = len(lines) - NAMED
+    return [*lines[:NAMED], *([f"and {rest} more; -o json shows all conditions"] if rest > 0 else [])]

@@ -1,0 +1,47 @@
+"""What is not well is said below a table: in one line per cause, and never in hundreds."""
+
+import uuid
+
+import directpv_common.protocol.messages as m
+from directpv_cli.showing.unwell import NAMED, causes, hidden
+
+
+def drive(number: int, node: str, status: m.DriveStatus, *causes: str, device: str = "") -> m.DriveInfo:
+    record = m.DriveRecord(
+        fsuuid=str(uuid.UUID(int=number)),
+        node=node,
+        total=1 << 30,
+        overhead=0,
+        device=device,
+        status=status,
+        conditions=tuple(m.Condition(type=m.ConditionType.LOST, message=cause, since="") for cause in causes),
+    )
+    return m.DriveInfo(record=record, free=1 << 30, allocated=0, volumes=0)
+
+
+def test_drives_that_are_not_shown_are_counted_by_state_and_node() -> None:
+    ready = drive(1, "n1", m.DriveStatus.READY)
+    unwell = [
+        drive(2, "n2", m.DriveStatus.LOST),
+        drive(3, "n2", m.DriveStatus.LOST),
+        drive(4, "n1", m.DriveStatus.ERROR),
+    ]
+
+    assert hidden(unwell, [ready]) == ["3 drives not shown: 1 Error on n1, 2 Lost on n2; --all shows every drive"]
+    assert hidden(unwell[:1], [ready]) == ["1 drive not shown: 1 Lost on n2; --all shows every drive"]
+    assert hidden(unwell, [ready, *unwell]) == []
+
+
+def test_each_cause_is_a_line_with_the_device_or_else_the_id() -> None:
+    lost, ill = drive(1, "n1", m.DriveStatus.LOST, "gone"), drive(2, "n2", m.DriveStatus.ERROR, "bad", device="sdb")
+
+    assert causes([lost, ill]) == [f"n1/{lost.record.fsuuid}: Lost: gone", "n2/sdb: Lost: bad"]
+    assert causes([drive(3, "n1", m.DriveStatus.READY)]) == []
+
+
+def test_many_are_counted_instead_of_named() -> None:
+    many = [drive(number, f"n{number}", m.DriveStatus.LOST, "gone") for number in range(300)]
+
+    assert len(causes(many)) == NAMED + 1
+    assert "and 290 more" in causes(many)[-1]
+    assert "290 more groups" in hidden(many, [])[0]
