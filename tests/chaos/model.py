@@ -157,6 +157,10 @@ class History:
         run = self._said.get(drive)
         return run.last - run.first if run is not None and run.well is well else 0.0
 
+    def faults(self, what: str) -> Iterable[Fault]:
+        """Return all that happened to it, in the order of its begin."""
+        return tuple(self._faults.get(what, []))
+
     def well(self, what: str, since: float, but: Iterable[Kind] = ()) -> bool:
         """Tell whether nothing, ``but`` such faults, happened to it from ``since`` until now."""
         return all(fault.until < since or fault.kind in but for fault in self._faults.get(what, []))

@@ -11,6 +11,7 @@ from chaos.kinds import FAULTS, Action, Kind
 from chaos.locks import Occupied
 from chaos.model import BUS, QUIET_SECONDS, History, Volume, agent_of, missing_files, wrong_content
 from chaos.operations import FAILED, Bug, NotAnswered, Operations
+from chaos.scene import scene
 from chaos.watch import Watch
 from chaos.world import World
 from directpv_common.process.lifecycle import background
@@ -37,7 +38,7 @@ class Runner:
         self.judged = 0
         """Uses of volumes that had to succeed."""
         self._faults = Faults(world, self.history, self.operations, self.volumes)
-        self._watch = Watch(world, self.history, self.volumes, self._restart_pods, self.problem)
+        self._watch = Watch(world, self.history, self.volumes, self._restart_pods, self.explained)
         self._began = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -49,10 +50,18 @@ class Runner:
         self.problems.append(f"at {time.monotonic() - self._began:.2f} s: {text}")
         self.say(f"WRONG: {text}")
 
+    async def explained(self, text: str) -> None:
+        """Note that something is wrong, and how all drives are now."""
+        self.say(f"WRONG: {text}")
+        at = time.monotonic() - self._began
+        seen = await scene(self.world, self.history, self._began)
+        self.problems.append(f"at {at:.2f} s: {text}\n{seen}")
+        self.say(seen)
+
     async def run(self, actions: list[Action]) -> None:
         """Let everything happen at its time; returns when all has ended and is mended."""
         self._began = time.monotonic()
-        limit = asyncio.timeout(actions[-1].at + END_SECONDS)
+        limit = asyncio.timeout(max((action.at for action in actions), default=0.0) + END_SECONDS)
         async with background(self._watch.run()), limit, asyncio.TaskGroup() as tasks:
             for action in actions:
                 await asyncio.sleep(max(0.0, self._began + action.at - time.monotonic()))
@@ -67,15 +76,15 @@ class Runner:
             outcome, words = await self._outcome(action)
         except Bug as error:
             outcome, words = "bug", str(error)
-            self.problem(f"{action}: {error}")
+            await self.explained(f"{action}: {error}")
         except Occupied as error:
             outcome, words = "skipped", str(error)
         except (NotAnswered, *FAILED) as error:
             outcome, words = "failed", str(error) or repr(error)
             if action.kind in FAULTS:
-                self.problem(f"{action}: could not be done or mended: {error!r}")
+                await self.explained(f"{action}: could not be done or mended: {error!r}")
             elif isinstance(error, NotAnswered) and self._had_to_be_answered(action):
-                self.problem(f"{action}: not answered though its drive, its node and the bus were well: {error}")
+                await self.explained(f"{action}: not answered though drive, node and bus were well: {error}")
         self.counts[action.kind, outcome] += 1
         self.say(f"{action}: {outcome} after {time.monotonic() - began:.2f} s  {words[:400]}")
 
@@ -116,7 +125,7 @@ class Runner:
             done, found = await self.operations.write(volume, action.file, action.amount), None
         else:
             done, found = await self.operations.read(volume)
-        self._judge(action, volume, done, found)
+        await self._judge(action, volume, done, found)
         if done.code and volume.served:
             await self._restart_pods(volume.drive)
         return "done" if done.code == 0 else "failed", f"{done.code} {done.err}" if done.code else ""
@@ -136,16 +145,16 @@ class Runner:
             await asyncio.gather(*(self.operations.end_container(volume) for volume in held))
             restart.end(time.monotonic())
 
-    def _judge(self, action: Action, volume: Volume, done: Done, found: dict[str, str] | None) -> None:
+    async def _judge(self, action: Action, volume: Volume, done: Done, found: dict[str, str] | None) -> None:
         """Note what may not be: other content at any time, and any failure where nothing was broken for a while."""
         quiet = self.history.said_for(volume.drive, well=True) >= QUIET_SECONDS
         for text in wrong_content(volume, found or {}):
-            self.problem(f"{action}: {text}")
+            await self.explained(f"{action}: {text}")
         if not quiet or not volume.started or not volume.served:
             return
         self.judged += 1
         if done.code:
-            self.problem(f"{action} on {volume.drive}: failed though its drive was well: {done}")
+            await self.explained(f"{action} on {volume.drive}: failed though its drive was well: {done}")
         elif found is not None:
             for text in missing_files(volume, found):
-                self.problem(f"{action}: {text}")
+                await self.explained(f"{action}: {text}")

@@ -50,7 +50,7 @@ class Verdict:
             try:
                 await step()
             except (AssertionError, NotAnswered, Bug, *FAILED) as error:
-                self._runner.problem(f"not so: {what}: {str(error) or repr(error)}")
+                await self._runner.explained(f"not so: {what}: {str(error) or repr(error)}")
             if len(self._runner.problems) == before:
                 self._runner.say(f"holds: {what}")
 
@@ -153,7 +153,7 @@ class Verdict:
                 try:
                     await self._use(volume)
                 except (AssertionError, NotAnswered, Bug, *FAILED) as error:
-                    self._runner.problem(f"{volume.name} on {volume.drive} cannot be used: {error!r}")
+                    await self._runner.explained(f"{volume.name} on {volume.drive} cannot be used: {error!r}")
 
         await asyncio.gather(*(use(volume) for volume in self._runner.volumes.values() if volume.exists))
 
@@ -205,7 +205,8 @@ async def _directories(host: Host, without: set[str]) -> dict[str, list[str]]:
     for drive in host.drives:
         path = f"{ROOT}/mnt/{drive}"
         names = (await host.node.hand.run("ls", f"{path}/.FSUUID.{drive}/")).split()
-        records = (await host.node.hand.run("ls", f"{path}/.directpv/volumes")).split()
+        kept = f"{path}/.directpv/volumes"  # made with the drive's first volume
+        records = (await host.node.hand.sh(f"[ ! -e {kept} ] || ls {kept}")).split()
         assert sorted(records) == sorted(f"{name}.json" for name in names), f"{drive}: {names} but records {records}"
         found[drive] = sorted(set(names) - without)
     return found

@@ -30,7 +30,7 @@ class Watch:
         history: History,
         volumes: Mapping[str, Volume],
         restart_pods: Callable[[str], Awaitable[None]],
-        problem: Callable[[str], None],
+        problem: Callable[[str], Awaitable[None]],
     ) -> None:
         """Take what it works with.
 
@@ -77,4 +77,4 @@ class Watch:
             await self._restart_pods(drive)
         if not well and broken >= STUCK_SECONDS and drive not in self._stuck:
             self._stuck.add(drive)
-            self._problem(f"{drive} is {held.record.status} for {broken:.0f} s with all its faults over: {why}")
+            await self._problem(f"{drive} is {held.record.status} for {broken:.0f} s with all its faults over: {why}")

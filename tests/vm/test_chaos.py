@@ -13,6 +13,7 @@ from chaos.schedule import schedule
 
 SEED = 1336
 SHAPE = Shape(seconds=75)
+NOTHING = Shape(seconds=0, nodes=1, drives=1)
 PEOPLE = {Kind.SUSPEND, Kind.SUSPEND_DRIVE, Kind.REPAIR}
 
 pytestmark = pytest.mark.timeout(420)
@@ -25,6 +26,11 @@ def test_the_minute_has_faults_of_drives_nodes_and_what_there_is_once_and_what_p
     assert all(len(kinds & faults.keys()) >= 3 for faults in (DRIVE_FAULTS, NODE_FAULTS, CENTRAL_FAULTS))
 
 
+async def test_drives_that_never_had_a_volume_are_in_order(directory: Path) -> None:
+    assert await run(SEED, NOTHING, directory, print) == []
+
+
 async def test_after_chaos_everything_comes_to_order_and_nothing_acknowledged_is_lost(directory: Path) -> None:
     problems = await run(SEED, SHAPE, directory, print)
-    assert problems == [], f"seed {SEED}, {SHAPE.seconds:.0f} s"
+    if problems:
+        pytest.fail("\n".join((f"seed {SEED}, {SHAPE.seconds:.0f} s", *problems)), pytrace=False)
