@@ -10,33 +10,64 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Final
 
-from chaos.kinds import Shape
+from chaos.kinds import Action, Shape
 from chaos.runner import Runner
 from chaos.schedule import schedule
 from chaos.verdict import Verdict
 from chaos.world import world
 from support.guest import network
+from support.guest.pulse import TimerLost
+
+RUNS: Final = 2
+"""How often a run is begun whose guests die by a fault of the testbed."""
 
 
 async def run(seed: int, shape: Shape, directory: Path, say: Callable[[str], None]) -> list[str]:
     """Let a schedule happen to a new world, and return what is wrong afterwards; empty when all is well.
 
-    The calling process must be in a network of its own (:func:`support.guest.network.enter`).
+    The calling process must be in a network of its own (:func:`support.guest.network.enter`). A run in which a guest
+    dies by a fault of the testbed shows nothing: it is told, and begins anew.
+
+    Raises:
+        TimerLost: That happened each time.
     """
+    for left in reversed(range(RUNS)):
+        place = directory / f"run-{RUNS - left}"
+        place.mkdir()
+        try:
+            return await _run(seed, shape, place, say)
+        except TimerLost as fault:
+            if not left:
+                raise
+            say(f"{fault}; the run begins anew")
+    raise AssertionError("not reached")
+
+
+async def _run(seed: int, shape: Shape, directory: Path, say: Callable[[str], None]) -> list[str]:
     actions = schedule(seed, shape)
     say(f"seed {seed}: {shape.seconds:.0f} s, {shape.nodes} nodes with {shape.drives} drives, {len(actions)} actions")
     async with world(directory, nodes=shape.nodes, drives=shape.drives) as made:
         for host in made.hosts:
             say(f"{host.name}: {', '.join(host.drives)}")
         runner = Runner(made, seed, say)
-        await runner.run(actions)
-        await Verdict(runner).judge()
-        for host in made.hosts if runner.problems else ():
-            for program, text in host.logs.items():
-                (directory / f"{host.name}-{program}.log").write_text(text)
+        await made.watched(_judged(runner, actions))
     _report(runner, say)
     return runner.problems
+
+
+async def _judged(runner: Runner, actions: list[Action]) -> None:
+    try:
+        await runner.run(actions)
+        await Verdict(runner).judge()
+    except BaseException:
+        await runner.world.write_logs()
+        raise
+    if runner.problems:
+        await runner.world.write_logs()
+        for host in runner.world.hosts:
+            await host.require_alive()
 
 
 def _report(runner: Runner, say: Callable[[str], None]) -> None:

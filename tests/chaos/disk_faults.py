@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
+from chaos.host import Host
 from chaos.kinds import Action, Kind
 from chaos.locks import Occupied
-from chaos.world import Host
 from directpv_common.protocol.messages import ConditionType, HeldDrive
 from support.guest.disks import Disk
 from support.guest.node import ROOT

@@ -7,11 +7,12 @@ from functools import partial
 from typing import Final
 
 from chaos.disk_faults import break_disk, check_copy, is_told, mend_disk, must_be_told
+from chaos.host import BROKEN, Host
 from chaos.kinds import DRIVE_FAULTS, MIB, Action, Kind
 from chaos.locks import Occupied, take
 from chaos.model import Fault, History, until_told
 from chaos.operations import Bug
-from chaos.world import BROKEN, LARGEST, SECTOR, Host, World
+from chaos.world import LARGEST, SECTOR, World
 
 MEND_SECONDS: Final = 90.0
 TOLD_SECONDS: Final = 120.0

@@ -12,8 +12,9 @@ from typing import Final
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
+from chaos.host import BROKEN, Host
 from chaos.model import History, Volume, Written, content, digest
-from chaos.world import BROKEN, Host, World
+from chaos.world import World
 from directpv_cli.local.csi_client import creation
 from directpv_common.protocol.messages import VolumeRecord
 from directpv_common.protocol.names import DRIVE

@@ -7,11 +7,12 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+from chaos.host import Host
 from chaos.kinds import Action, Kind
 from chaos.locks import taken
 from chaos.model import QUIET_SECONDS, History, Volume, agent_of
 from chaos.operations import FAILED, Bug, NotAnswered, Operations
-from chaos.world import Host, World
+from chaos.world import World
 from directpv_common.protocol.api import Controller
 from directpv_common.protocol.errors import Busy, DirectPVError, FailedPrecondition, NotFound
 from directpv_common.protocol.messages import DriveId, RepairDrive, RepairOutcome, RepairStatus

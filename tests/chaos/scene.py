@@ -6,8 +6,9 @@ import time
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import Final, TypeVar
 
+from chaos.host import BROKEN, Host
 from chaos.model import Fault, History, Told
-from chaos.world import BROKEN, Host, World
+from chaos.world import World
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import DirectPVError
 from directpv_common.protocol.messages import Condition, DriveInfo, GetInventory

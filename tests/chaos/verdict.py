@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from chaos.host import Host
 from chaos.machines import Machines
 from chaos.model import Volume, missing_files, wrong_content
 from chaos.operations import CONTAINER, FAILED, Bug, NotAnswered
 from chaos.runner import Runner
-from chaos.world import SECTOR, Host
+from chaos.world import SECTOR
 from directpv_common.protocol.api import Controller
 from directpv_common.protocol.messages import ChangeDrive, ChangeVolume, DriveInfo, DriveStatus, VolumeInfo
 from directpv_common.protocol.names import is_suspended

@@ -6,8 +6,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from chaos.host import Host
 from chaos.model import History, Told, Volume
-from chaos.world import Host, World
+from chaos.world import World
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import DirectPVError
 from directpv_common.protocol.messages import DriveStatus, GetInventory, HeldDrive

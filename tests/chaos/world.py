@@ -5,12 +5,11 @@ import contextlib
 import json
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
+from chaos.host import Host
 from directpv_cli.commands import discover
 from directpv_cli.local import processes
 from directpv_cli.local.csi_client import CsiClient, connect
@@ -20,12 +19,12 @@ from directpv_common.bus.connecting import connect_bus
 from support.cluster import eventually
 from support.guest import disks as guest_disks
 from support.guest import network
-from support.guest.client import GuestError
 from support.guest.disks import Disk
-from support.guest.node import AGENT, GATEWAY, Node
+from support.guest.node import Node
 from support.guest.uml import DISK_SIZE, Uml, make_disk
 from support.nats import NatsServer
 
+T = TypeVar("T")
 CONTROLLERS: Final = ("controller-1", "controller-2")
 REGISTRY: Final = "registry.db"
 FIRST_NUMBER: Final = 101
@@ -34,56 +33,9 @@ SECTOR: Final = 512
 LARGEST: Final = 2 * DISK_SIZE
 """Bytes to which a disk can grow."""
 INIT_SECONDS: Final = 120.0
-FETCH_SECONDS: Final = 20.0
+LOOK_SECONDS: Final = 5.0
+"""Between two looks whether a guest is dead."""
 MODULES: Final = {"controller": "directpv_controller", "gateway": "directpv_csi_gateway"}
-BROKEN: Final = (GuestError, AssertionError, OSError, ValueError, TimeoutError)
-"""What talking to a guest may raise while it is broken."""
-
-
-@dataclass
-class Host:
-    """One node with its disks, and all that its programs logged in former lives."""
-
-    node: Node
-    machine: Uml
-    disks: list[Disk]
-    spare: Disk
-    """Carries a copy of another disk while that is cloned."""
-    drives: list[str] = field(default_factory=list)
-    """FSUUIDs, in the order of the disks."""
-    programs: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by who kills or starts agent, gateway or machine."""
-    cable: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while it is out, while the machine has no power or boots, and by who must reach it to break something."""
-    bays: list[asyncio.Lock] = field(default_factory=list)
-    """One per disk: held while it is broken, or has no power."""
-    spare_bay: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while a copy is plugged in."""
-    logs: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """Name of the node."""
-        return self.node.name
-
-    async def reached(self) -> None:
-        """Wait until a machine whose cable is back can be reached: for a moment, this kernel takes it for away."""
-        deadline = time.monotonic() + FETCH_SECONDS
-        while True:
-            with contextlib.suppress(*BROKEN):
-                async with asyncio.timeout(FETCH_SECONDS):
-                    await self.machine.hand.run("true")
-                    return
-            if time.monotonic() > deadline:
-                return
-            await asyncio.sleep(0.2)
-
-    async def keep_logs(self) -> None:
-        """Take the logs out of the guest, which forgets them without power."""
-        for program in (AGENT, GATEWAY):
-            with contextlib.suppress(*BROKEN):
-                async with asyncio.timeout(FETCH_SECONDS):
-                    self.logs[program] = self.logs.get(program, "") + await self.node.log(program)
 
 
 class World:
@@ -195,6 +147,25 @@ class World:
                 assert drive is not None, results
                 host.drives.append(drive.fsuuid)
 
+    async def watched(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do ``work``; raises TimerLost if a guest dies meanwhile by a fault of the testbed: then it shows nothing."""
+        task = asyncio.create_task(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=LOOK_SECONDS))[0]:
+                for host in self.hosts:
+                    await host.require_alive()
+            return await task
+        finally:
+            if task.cancel():
+                await asyncio.wait({task})
+
+    async def write_logs(self) -> None:
+        """Write what programs in guests logged beside the logs of the others, as far as guests answer."""
+        await asyncio.gather(*(host.keep_logs() for host in self.hosts))
+        for host in self.hosts:
+            for program, text in host.logs.items():
+                (self.directory / f"{host.name}-{program}.log").write_text(text)
+
     async def close(self) -> None:
         """End everything; nothing of it is left."""
         for name, process in self._running.items():
@@ -220,7 +191,11 @@ async def world(directory: Path, *, nodes: int, drives: int, memory: int = 384) 
                 made.start(name)
             for index in range(nodes):
                 await made.add(f"n{index + 1}", drives, memory)
-            await made.initialise()
+            try:
+                await made.watched(made.initialise())
+            except BaseException:
+                await made.write_logs()
+                raise
             yield made
     finally:
         await made.close()

@@ -3,6 +3,7 @@
 ``python -m chaos`` runs for longer.
 """
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,15 @@ import pytest
 from chaos.__main__ import run
 from chaos.kinds import CENTRAL_FAULTS, DRIVE_FAULTS, NODE_FAULTS, Kind, Shape
 from chaos.schedule import schedule
+from support.guest import uml
+from vm.test_guests import FREEZE, SPIN
 
 SEED = 1336
 SHAPE = Shape(seconds=75)
 NOTHING = Shape(seconds=0, nodes=1, drives=1)
 PEOPLE = {Kind.SUSPEND, Kind.SUSPEND_DRIVE, Kind.REPAIR}
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_the_minute_has_faults_of_drives_nodes_and_what_there_is_once_and_what_people_do() -> None:
@@ -28,6 +31,25 @@ def test_the_minute_has_faults_of_drives_nodes_and_what_there_is_once_and_what_p
 
 async def test_drives_that_never_had_a_volume_are_in_order(directory: Path) -> None:
     assert await run(SEED, NOTHING, directory, print) == []
+
+
+async def test_a_run_in_which_a_guest_loses_its_timer_is_told_and_begins_anew(directory: Path) -> None:
+    said: list[str] = []
+    freezing: list[asyncio.Task[None]] = []
+
+    async def freeze() -> None:
+        (guest,) = uml.powered
+        await guest.hand.start("busy", "sh", "-c", SPIN)
+        await guest.hand.sh(FREEZE)
+
+    def say(text: str) -> None:
+        said.append(text)
+        if text.startswith("n1: ") and not freezing:
+            freezing.append(asyncio.create_task(freeze()))
+
+    assert await run(SEED, NOTHING, directory, say) == []
+    assert ["n1 lost its timer" in text for text in said if "begins anew" in text] == [True]
+    assert sum(text.startswith(f"seed {SEED}: ") for text in said) == 2
 
 
 async def test_after_chaos_everything_comes_to_order_and_nothing_acknowledged_is_lost(directory: Path) -> None:
