@@ -10,10 +10,8 @@ from chaos.host import Host
 from chaos.kinds import Action, Kind
 from chaos.locks import Occupied
 from directpv_common.protocol.messages import ConditionType, HeldDrive
-from support.guest.disks import Disk
 from support.guest.node import ROOT
 
-BAD_BLOCK: Final = 8 * 1024 * 1024
 FILLED: Final = ".filled"
 """What takes the space of a full drive."""
 _COPIED: Final = frozenset({ConditionType.MULTIPLE_MATCHES, ConditionType.DUPLICATE})
@@ -54,7 +52,7 @@ async def break_disk(host: Host, action: Action) -> None:
         Kind.PULL: disk.pull,
         Kind.FAIL: disk.fail,
         Kind.FAIL_WRITES: disk.fail_writes,
-        Kind.FAIL_READS: lambda: _fail_reads(disk),
+        Kind.FAIL_READS: disk.fail_reads,
         Kind.SLOW: lambda: disk.delay(action.amount),
         Kind.HANG: disk.hang,
         Kind.FULL: lambda: _fill(host, action),
@@ -91,17 +89,6 @@ async def _fill(host: Host, action: Action) -> None:
     if done.code in (_NOT_MOUNTED, _TOO_LATE):
         raise Occupied("the drive is not mounted, or too slow to be filled")
     assert done.code == 0, done
-
-
-async def _fail_reads(disk: Disk) -> None:
-    """As :meth:`Disk.fail_reads`, in larger pieces: adding thousands of bad blocks takes a busy guest minutes."""
-    sectors = await disk.sectors()
-    await disk.table(f"0 {sectors} dust {disk.machine.disk_device(disk.index)} 0 {BAD_BLOCK}")
-    blocks = -(-sectors * 512 // BAD_BLOCK)
-    await disk.hand.sh(
-        f"for block in $(seq 0 {blocks - 1}); do dmsetup message {disk.mapped} 0 addbadblock $block; done 2>/dev/null;"
-        f"dmsetup message {disk.mapped} 0 enable"
-    )
 
 
 async def _plug_copy(host: Host, action: Action) -> None:

@@ -115,6 +115,9 @@ class _Said:
 
 QUIET_SECONDS: Final = 30.0
 """After an agent has said for so long that a drive is well, volumes of it that were in use must work."""
+CALL_SECONDS: Final = 30.0
+"""How long a call is repeated during the chaos; kubelet would go on, and the settling does."""
+RECONNECT_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 0.5
 
 
@@ -164,6 +167,12 @@ class History:
     def well(self, what: str, since: float, but: Iterable[Kind] = ()) -> bool:
         """Tell whether nothing, ``but`` such faults, happened to it from ``since`` until now."""
         return all(fault.until < since or fault.kind in but for fault in self._faults.get(what, []))
+
+    def had_to_answer(self, volume: Volume, now: float) -> bool:
+        """Tell whether a call of kubelet's about it could have been answered all the time for which it was repeated."""
+        quiet = self.said_for(volume.drive, well=True) >= QUIET_SECONDS + CALL_SECONDS
+        since = now - CALL_SECONDS - RECONNECT_SECONDS
+        return quiet and all(self.well(what, since) for what in (agent_of(volume.node), BUS))
 
     def served(self, volume: Volume, since: float) -> bool:
         """Tell whether neither the volume nor its drive was suspended at any time from ``since`` until now."""

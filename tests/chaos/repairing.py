@@ -10,7 +10,7 @@ from typing import Final
 from chaos.host import Host
 from chaos.kinds import Action, Kind
 from chaos.locks import taken
-from chaos.model import QUIET_SECONDS, History, Volume, agent_of
+from chaos.model import CALL_SECONDS, QUIET_SECONDS, History, Volume, agent_of
 from chaos.operations import FAILED, Bug, NotAnswered, Operations
 from chaos.world import World
 from directpv_common.protocol.api import Controller
@@ -19,9 +19,8 @@ from directpv_common.protocol.messages import DriveId, RepairDrive, RepairOutcom
 
 ASK_SECONDS: Final = 60.0
 END_SECONDS: Final = 120.0
-CALL_SECONDS: Final = 20.0
+ORDER_SECONDS: Final = 20.0
 PAUSE_SECONDS: Final = 1.0
-POD_SECONDS: Final = 30.0
 _HELD: Final = "in another mount namespace"
 """Containers of other drives' volumes hold all mounts for a moment, while they begin."""
 
@@ -49,7 +48,7 @@ class Repairing:
                 finally:
                     for volume in used:
                         with contextlib.suppress(NotAnswered, Bug, *FAILED):
-                            await self._operations.start(volume, POD_SECONDS)
+                            await self._operations.start(volume, CALL_SECONDS)
 
     async def _as_it_is(self, host: Host, drive: str) -> str:
         since, quiet = time.monotonic(), self._history.said_for(drive, well=True) >= QUIET_SECONDS
@@ -65,8 +64,8 @@ class Repairing:
     async def _unused(self, host: Host, drive: str, volumes: list[Volume]) -> str:
         quiet = self._history.said_for(drive, well=True) >= QUIET_SECONDS
         for volume in volumes:
-            if volume.in_use and volume.exists:
-                await self._operations.stop(volume, POD_SECONDS)
+            if volume.in_use and volume.exists and (unanswered := await self._stopped(volume)):
+                return f"not begun: {volume.name} is in use still: {unanswered}"
             await self._operations.end_container(volume)  # one that could not be ended holds the drive still
         quiet = quiet and not any(volume.container for volume in volumes)
         since = time.monotonic()
@@ -82,6 +81,16 @@ class Repairing:
         if calm and status.outcome not in (RepairOutcome.CLEAN, RepairOutcome.REPAIRED):
             raise Bug(f"{drive} was well, but its repair ended with {status}")
         return f"{status.outcome}: {status.message}"
+
+    async def _stopped(self, volume: Volume) -> str:
+        """Stop a volume's pod; return what was said instead if nobody answered who could not."""
+        try:
+            await self._operations.stop(volume, CALL_SECONDS)
+        except NotAnswered as error:
+            if self._history.had_to_answer(volume, time.monotonic()):
+                raise Bug(f"{volume.name} was not stopped though drive, node and bus were well: {error}") from error
+            return str(error)
+        return ""
 
     def _certainly_used(self, drive: str) -> set[str]:
         return {v.name for v in self._volumes.values() if v.drive == drive and v.started and v.served and v.exists}
@@ -104,7 +113,7 @@ class Repairing:
         deadline, said = time.monotonic() + ASK_SECONDS, "nobody answered"
         while time.monotonic() < deadline:
             try:
-                await self._world.bus.call(Controller.DRIVE_REPAIR, request, within=CALL_SECONDS)
+                await self._world.bus.call(Controller.DRIVE_REPAIR, request, within=ORDER_SECONDS)
                 return ""
             except (FailedPrecondition, Busy) as error:
                 said = error.message
@@ -120,7 +129,7 @@ class Repairing:
         while time.monotonic() < deadline:
             try:
                 status = await self._world.bus.call(
-                    Controller.DRIVE_REPAIR_STATUS, DriveId(fsuuid=request.fsuuid), within=CALL_SECONDS
+                    Controller.DRIVE_REPAIR_STATUS, DriveId(fsuuid=request.fsuuid), within=ORDER_SECONDS
                 )
                 if status.id == request.id and status.outcome is not RepairOutcome.RUNNING:
                     return status, ""

@@ -9,7 +9,7 @@ from typing import Final
 from chaos.faults import Faults
 from chaos.kinds import FAULTS, Action, Kind
 from chaos.locks import Occupied
-from chaos.model import BUS, QUIET_SECONDS, History, Volume, agent_of, missing_files, wrong_content
+from chaos.model import CALL_SECONDS, QUIET_SECONDS, History, Volume, missing_files, wrong_content
 from chaos.operations import FAILED, Bug, NotAnswered, Operations
 from chaos.scene import scene
 from chaos.watch import Watch
@@ -17,9 +17,6 @@ from chaos.world import World
 from directpv_common.process.lifecycle import background
 from support.guest.client import Done
 
-CALL_SECONDS: Final = 30.0
-"""How long a call is repeated during the chaos; kubelet would go on, and the settling does."""
-RECONNECT_SECONDS: Final = 10.0
 CREATE_SECONDS: Final = 20.0
 END_SECONDS: Final = 300.0
 """What has begun ends within so many seconds after the schedule."""
@@ -132,10 +129,8 @@ class Runner:
 
     def _had_to_be_answered(self, action: Action) -> bool:
         """Tell whether kubelet's call could have been answered all the time for which it was repeated."""
-        volume, since = self.volumes[action.volume], time.monotonic() - CALL_SECONDS - RECONNECT_SECONDS
-        quiet = self.history.said_for(volume.drive, well=True) >= QUIET_SECONDS + CALL_SECONDS
-        others = all(self.history.well(what, since) for what in (agent_of(volume.node), BUS))
-        return action.kind in (Kind.START, Kind.STOP) and quiet and others
+        wanted = action.kind in (Kind.START, Kind.STOP)
+        return wanted and self.history.had_to_answer(self.volumes[action.volume], time.monotonic())
 
     async def _restart_pods(self, drive: str) -> None:
         """End the containers that hold a drive: people restart pods that get errors, as the drive's condition says."""

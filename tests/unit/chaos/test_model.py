@@ -3,7 +3,7 @@
 import pytest
 
 from chaos.kinds import Kind
-from chaos.model import History, Volume, suspension
+from chaos.model import BUS, CALL_SECONDS, QUIET_SECONDS, RECONNECT_SECONDS, History, Volume, agent_of, suspension
 from directpv_common.protocol.messages import DriveRecord, HeldDrive, HeldVolume, VolumeRecord
 
 DRIVE = "drive-1"
@@ -125,3 +125,20 @@ def test_a_pod_surely_finds_its_data_if_neither_its_volume_nor_its_drive_was_sus
         assert not history.served(volume, end - 1)
         assert history.served(volume, end + 1)
     assert history.well(DRIVE, 0)
+
+
+@pytest.mark.parametrize("what", [agent_of("n1"), BUS])
+def test_a_call_had_to_be_answered_if_drive_node_and_bus_were_well_while_it_was_repeated(
+    history: History, what: str
+) -> None:
+    volume = Volume("pvc-1", 16 * MIB, drive=DRIVE, node="n1")
+    say(history, 100, 100 + QUIET_SECONDS)
+    assert not history.had_to_answer(volume, 100 + QUIET_SECONDS)
+    now = 100 + QUIET_SECONDS + CALL_SECONDS
+    say(history, now)
+    assert history.had_to_answer(volume, now)
+    fault = history.begin(what, Kind.KILL_AGENT, now - CALL_SECONDS - 1)
+    assert not history.had_to_answer(volume, now)
+    fault.end(now - CALL_SECONDS)
+    assert not history.had_to_answer(volume, now)
+    assert history.had_to_answer(volume, now + RECONNECT_SECONDS + 1)
