@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+FULL: Final = 1.2
+"""Share of the processors that suites side by side may ask for: each of them waits at times, seldom all at once."""
 _ROUNDING: Final = 1e-6
 
 
@@ -25,10 +27,10 @@ def startable(waiting: Iterable[Load], running: Iterable[Load], ready: Iterable[
 
     In the order given; one that is too large for what is left lets smaller ones pass. Alone, everything may run.
     """
-    there = set(ready)
+    there, most = set(ready), FULL * cores + _ROUNDING
     busy, started = [load.cores for load in running], []
     for load in waiting:
-        if there.issuperset(load.needs) and (not busy or sum(busy) + load.cores <= cores + _ROUNDING):
+        if there.issuperset(load.needs) and (not busy or sum(busy) + load.cores <= most):
             busy.append(load.cores)
             started.append(load)
     return started

@@ -2,7 +2,7 @@
 
 import pytest
 
-from suites.plan import Load, startable, time_left
+from suites.plan import FULL, Load, startable, time_left
 
 
 def names(loads: list[Load]) -> list[str]:
@@ -10,13 +10,18 @@ def names(loads: list[Load]) -> list[str]:
 
 
 def test_suites_start_as_long_as_processors_are_left():
-    waiting = [Load("a", 10, cores=1.2), Load("b", 10, cores=0.8), Load("c", 10, cores=0.1)]
+    waiting = [Load("a", 10, cores=FULL), Load("b", 10, cores=FULL), Load("c", 10, cores=0.1)]
 
     assert names(startable(waiting, [], [], cores=2)) == ["a", "b"]
 
 
+def test_suites_side_by_side_may_ask_for_a_little_more_than_there_is_as_none_runs_without_waiting():
+    assert names(startable([Load("a", 10, cores=1.2), Load("b", 10, cores=0.9)], [], [], cores=2)) == ["a", "b"]
+    assert names(startable([Load("a", 10, cores=1.2), Load("b", 10, cores=2.0)], [], [], cores=2)) == ["a"]
+
+
 def test_a_small_suite_passes_one_that_is_too_large_for_what_is_left():
-    running, waiting = [Load("a", 10, cores=1.2)], [Load("b", 10, cores=1.0), Load("c", 10, cores=0.5)]
+    running, waiting = [Load("a", 10, cores=1.2)], [Load("b", 10, cores=1.5), Load("c", 10, cores=0.5)]
 
     assert names(startable(waiting, running, [], cores=2)) == ["c"]
 
