@@ -34,17 +34,19 @@ BLOCK = 4096
 SIZE, LARGER = 32 * MIB, 64 * MIB
 SLACK = 64 * 1024
 """Bytes that the directory itself may take of the limit."""
+ENDS = "trap exit TERM; tail -f /dev/null & wait"
+"""Without a handler, the first process of a container is not ended by SIGTERM, and its pod waits for the kill."""
 
 
 def stand_in(item: dict[str, Any]) -> dict[str, Any]:
-    """Let the pods of upstream's workloads do nothing, in place of what we do not have."""
+    """Let the pods of upstream's workloads do nothing until they are told to end, in place of what we do not have."""
     if item["kind"] not in ("DaemonSet", "Deployment"):
         return item
     item = json.loads(json.dumps(item))
     pods = item["spec"]["template"]["spec"]
     pods["volumes"][0]["hostPath"]["path"] = "/var/lib/direct-csi"
     for container in pods["containers"]:
-        container |= {"image": IMAGE, "imagePullPolicy": "Never", "command": ["tail", "-f", "/dev/null"]}
+        container |= {"image": IMAGE, "imagePullPolicy": "Never", "command": ["sh", "-c", ENDS]}
     return item
 
 
