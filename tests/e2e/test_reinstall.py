@@ -1,5 +1,6 @@
 """DirectPV is upgraded, uninstalled and installed again below pods that go on writing."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -27,12 +28,12 @@ def images(pod: Object) -> set[str]:
 async def test_an_upgrade_replaces_every_pod_while_pods_write_to_their_volumes_without_a_gap(
     machines: OwnCluster, driver: Driver, space: Space
 ) -> None:
-    for node in machines.nodes:
-        await node.tag_image(Images().driver, f"{Images().driver.rpartition(':')[0]}:{NEXT}")
+    tag = f"{Images().driver.rpartition(':')[0]}:{NEXT}"
+    await asyncio.gather(*(node.tag_image(Images().driver, tag) for node in machines.nodes))
     writers = [Writer(space, f"on-{node.name}") for node in machines.nodes]
-    began = [
-        (writer, await writer.start(**on(node.name))) for writer, node in zip(writers, machines.nodes, strict=True)
-    ]
+    began = await asyncio.gather(
+        *(writer.start(**on(node.name)) for writer, node in zip(writers, machines.nodes, strict=True))
+    )
     before = {pod["metadata"]["uid"] for pod in machines.api.objects("pods", "-n", NAMESPACE)}
 
     start = time.monotonic()
@@ -47,8 +48,7 @@ async def test_an_upgrade_replaces_every_pod_while_pods_write_to_their_volumes_w
         }
 
     await machines.eventually(are_replaced, "only pods of the next version are there")
-    for writer, pod in began:
-        await writer.check_undisturbed(pod)
+    await asyncio.gather(*(writer.check_undisturbed(pod) for writer, pod in zip(writers, began, strict=True)))
     await Writer(space, "new").start()
     await machines.eventually(lambda: len(driver.drives("Ready")) == len(driver.drives()), "all drives are Ready")
 

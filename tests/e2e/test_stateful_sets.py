@@ -63,14 +63,13 @@ async def test_a_set_of_four_by_four_is_spread_and_keeps_its_files_when_all_pods
     _require_emptiest_chosen(driver, volumes.values(), 16 * MIB)
 
     names = [str(pod["metadata"]["name"]) for pod in pods]
-    for name in names:
-        await space.sh(name, WRITE)
-    sums = {name: await space.sh(name, SUMS) for name in names}
+    await space.sh_in_all(names, WRITE)
+    sums = await space.sh_in_all(names, SUMS)
     assert len({line.split()[0] for each in sums.values() for line in each.splitlines()}) == 16
     await space.kubectl("delete", "pod", *names, "--grace-period=0", "--force")
     again = await space.ready("app=minio", 4)
     assert not {pod["metadata"]["uid"] for pod in pods} & {pod["metadata"]["uid"] for pod in again}
-    assert {name: await space.sh(name, SUMS) for name in names} == sums
+    assert await space.sh_in_all(names, SUMS) == sums
     assert {name: drive_of(each) for name, each in (await space.volumes()).items()} == {
         name: drive_of(each) for name, each in volumes.items()
     }

@@ -34,7 +34,7 @@ BLOCK = 4096
 SIZE, LARGER = 32 * MIB, 64 * MIB
 SLACK = 64 * 1024
 """Bytes that the directory itself may take of the limit."""
-ENDS = "trap exit TERM; tail -f /dev/null & wait"
+ENDS = "trap exit TERM; sleep 86400 & wait"
 """Without a handler, the first process of a container is not ended by SIGTERM, and its pod waits for the kill."""
 
 

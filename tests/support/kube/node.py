@@ -117,7 +117,7 @@ class KubeNode:
             "hostnameOverride": self.name,
             "clientConnection": {"kubeconfig": "/run/proxy.kubeconfig"},
             "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
-            # What changes is written at once. To write everything anew each half minute is a sixth of an idle guest's time.
+            # What changes is written at once; to write all of it anew each half minute takes much of a guest's time.
             "iptables": {"minSyncPeriod": "1s", "syncPeriod": "1h"},
         }
         await self.hand.write("/run/proxy.yaml", yaml.safe_dump(settings).encode())

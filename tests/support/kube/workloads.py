@@ -11,7 +11,7 @@ IMAGE: Final = "docker.io/library/busybox:stable"
 CLASS: Final = "directpv-min-io"
 DRIVER: Final = "directpv-min-io"
 KEY: Final = "directpv.min.io"
-IDLE: Final = "exec tail -f /dev/null"
+IDLE: Final = "exec sleep 86400"
 _SPACE: Final = "space"
 """Label of the storage classes that one test made."""
 Object = dict[str, Any]
@@ -158,6 +158,10 @@ class Space:
     async def sh(self, pod: str, script: str, within: float = 60.0) -> str:
         """Run a shell script in a pod; return what it says."""
         return (await self.kubectl("exec", pod, "--", "sh", "-ec", script, within=within)).strip()
+
+    async def sh_in_all(self, pods: Sequence[str], script: str) -> dict[str, str]:
+        """Run a shell script in all of these pods at once; return what it says in each."""
+        return dict(zip(pods, await asyncio.gather(*(self.sh(pod, script) for pod in pods)), strict=True))
 
     async def attempt(self, pod: str, script: str) -> "subprocess.CompletedProcess[str]":
         """Run a shell script in a pod, whatever comes of it."""

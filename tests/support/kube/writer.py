@@ -9,15 +9,20 @@ MARK: Final = "numbers for {name} without end"
 _SCRIPT: Final = """
 set -e
 : {mark}
+[ -p /tmp/pause ] || mkfifo /tmp/pause
+exec 3<>/tmp/pause
 n=$(tail -n 1 {log} 2>/dev/null || echo 0)
 while :; do
     n=$((n + 1))
     echo $n >> {log}
-    sync {log}
-    [ "$(tail -n 1 {log})" = $n ]
-    sleep 0.2
+    echo $n > {last}
+    sync {log} {last}
+    read -r seen < {last}
+    [ "$seen" = $n ]
+    read -r -t 0.2 _ <&3 || :
 done
 """
+"""One process is started in a round: with four, three pods take a quarter of the machine. Nobody feeds the pipe."""
 
 
 class Writer:
@@ -25,7 +30,7 @@ class Writer:
 
     def __init__(self, space: Space, name: str) -> None:
         self.space, self.name = space, name
-        self.log = f"/{name}/log"
+        self.log, self.last = f"/{name}/log", f"/{name}/last"
 
     async def start(self, within: float = 180.0, **more: Any) -> Object:
         """Make claim and pod, and wait until it writes; ``more`` is for the pod's ``spec``."""
@@ -41,7 +46,7 @@ class Writer:
 
     def manifest(self, **more: Any) -> Object:
         """Return the pod as it is made."""
-        script = _SCRIPT.format(mark=MARK.format(name=self.name), log=self.log)
+        script = _SCRIPT.format(mark=MARK.format(name=self.name), log=self.log, last=self.last)
         return pod(self.name, [self.name], script, **more)
 
     async def pod(self) -> Object:
