@@ -39,12 +39,16 @@ ENDS = "trap exit TERM; sleep 86400 & wait"
 
 
 def stand_in(item: dict[str, Any]) -> dict[str, Any]:
-    """Let the pods of upstream's workloads do nothing until they are told to end, in place of what we do not have."""
+    """Let the pods of upstream's workloads do nothing until they are told to end, in place of what we do not have.
+
+    One container stands for those of a pod: they would be started for no more than to be ended.
+    """
     if item["kind"] not in ("DaemonSet", "Deployment"):
         return item
     item = json.loads(json.dumps(item))
     pods = item["spec"]["template"]["spec"]
     pods["volumes"][0]["hostPath"]["path"] = "/var/lib/direct-csi"
+    pods["containers"] = pods["containers"][:1]
     for container in pods["containers"]:
         container |= {"image": IMAGE, "imagePullPolicy": "Never", "command": ["sh", "-c", ENDS]}
     return item
