@@ -1,14 +1,16 @@
 """Volumes of one pod, and of a set's replicas, go to different drives while there are any; no class asks for it."""
 
+import random
 from collections import Counter
 
 import pytest
 
 from directpv_common.protocol import names
-from directpv_controller.core.company import SHARED_AT_MOST
+from directpv_controller.core.company import COUNTED_AT_MOST, SHARED_AT_MOST
 from directpv_controller.core.invariants import check
 from directpv_controller.core.ledger import Ledger
-from unit.controller.builders import GIB, committed, drive_record, home, ledger_of, on, place
+from directpv_controller.core.model import Snapshot
+from unit.controller.builders import GIB, committed, drive_record, home, ledger_of, on, place, volume_record
 
 SIZES = (10, 40, 90, 200)
 ANYWHERE: tuple[dict[str, str], ...] = ()
@@ -109,3 +111,42 @@ def test_a_set_of_more_replicas_than_are_looked_at_is_placed() -> None:
 
     assert set(homes.values()) == {1}
     assert claimed(ledger, "data-db-9999") in homes
+
+
+@pytest.mark.parametrize("limit", [0, 30 * GIB])
+def test_a_volume_that_takes_what_it_gets_gets_the_drive_with_most_space_whoever_is_there(limit: int) -> None:
+    large, small = drive_record(90 * GIB), drive_record(1)
+    ledger = ledger_of(large, small)
+    claimed(ledger, "data0-db-0", on("n1"))
+
+    asked = {names.PVC_NAME: "data1-db-0", names.PVC_NAMESPACE: "store"}
+    volume = place(ledger, "pvc-any", required=0, limit=limit, parameters=asked, requisite=on("n1"))
+
+    assert volume.record.fsuuid == large.fsuuid
+
+
+@pytest.mark.parametrize("bound", [pytest.param(True, id="to nodes"), pytest.param(False, id="anywhere")])
+def test_a_placement_looks_at_few_volumes_however_many_belong_together(bound: bool) -> None:
+    each = COUNTED_AT_MOST // 10
+    drives = [drive_record(900 * GIB, node=f"n{number // 10}") for number in range(40)]
+    volumes = [
+        volume_record(f"pvc-{at}-{number}", drive, 1, pvc_name=f"data-db-{at * each + number}", pvc_namespace="store")
+        for at, drive in enumerate(drives)
+        for number in range(each)
+    ]
+    ledger = Ledger.load(Snapshot(drives=drives, volumes=volumes), random.Random(1).random)
+
+    claimed(ledger, "data-db-99999", on("n0", "n1", "n2", "n3") if bound else ANYWHERE)
+
+    looked_at = [drive for drive in ledger.drives.values() if drive.groups is not None]
+    assert 0 < sum(len(drive.volumes) for drive in looked_at) <= COUNTED_AT_MOST + 2 * each
+    assert check(ledger) == []
+
+
+def test_a_volume_whose_deletion_is_taken_back_is_company_again() -> None:
+    ledger = ledger_of(*(drive_record(size * GIB) for size in SIZES))
+    homes = [claimed(ledger, f"data{number}-db-0", on("n1")) for number in range(3)]
+    ledger.mark(ledger.volumes["pvc-store-data0-db-0"], deleting=True).undo()
+
+    assert check(ledger) == []
+    assert claimed(ledger, "data3-db-0", on("n1")) not in homes

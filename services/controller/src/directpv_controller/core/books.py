@@ -5,7 +5,7 @@ from typing import Any, Final
 from sortedcontainers import SortedList
 
 from directpv_common.protocol import names
-from directpv_common.protocol.messages import DriveRecord, DriveStatus
+from directpv_common.protocol.messages import DriveRecord, DriveStatus, VolumeRecord
 from directpv_controller.core import spread
 from directpv_controller.core.model import Drive, Node, Totals, Volume
 from directpv_controller.core.placement import Chance, Index
@@ -103,7 +103,7 @@ class Books:
             project = names.project_id(record.name)
             drive.projects[project] = drive.projects.get(project, 0) + 1
         if drive.groups is not None:
-            spread.note(drive.groups, record.name, spread.groups_of(record.pvc_name, record.pvc_namespace))
+            spread.count(drive.groups, record, +1)
         if record.claim_id or over or drive.overcommitted:
             self.index.changed(drive)
         else:
@@ -121,11 +121,21 @@ class Books:
         if drive.projects is not None:
             _less(drive.projects, names.project_id(record.name))
         if drive.groups is not None:
-            spread.forget(drive.groups, record.name, spread.groups_of(record.pvc_name, record.pvc_namespace))
+            spread.count(drive.groups, record, -1)
         self.reserve(drive, -record.capacity, -1)
         if record.claim_id:
             self.index.changed(drive)
         return drive
+
+    def amend(self, volume: Volume, record: VolumeRecord) -> None:
+        """Replace the record of a volume whose size and drive stay as they are."""
+        before, volume.record = volume.record, record
+        drive = self.drives.get(record.fsuuid)
+        if drive is None or drive.groups is None or before.deleting is record.deleting:
+            return
+        if drive.volumes.get(record.name) is volume:
+            spread.count(drive.groups, before, -1)
+            spread.count(drive.groups, record, +1)
 
     def set_record(self, drive: Drive, record: DriveRecord) -> None:
         """Replace the record of a drive that stays on its node."""

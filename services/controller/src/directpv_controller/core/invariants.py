@@ -49,11 +49,11 @@ def _claims(drive: Drive) -> Iterator[str]:
 def _groups(drive: Drive) -> Iterator[str]:
     if drive.groups is None:
         return
-    known: dict[str, set[str]] = {}
-    for name, volume in drive.volumes.items():
-        spread.note(known, name, spread.groups_of(volume.record.pvc_name, volume.record.pvc_namespace))
+    known: dict[str, int] = {}
+    for volume in drive.volumes.values():
+        spread.count(known, volume.record, +1)
     if known != drive.groups:
-        yield f"drive {drive.fsuuid}: what its volumes belong to is noted wrongly"
+        yield f"drive {drive.fsuuid}: what its volumes belong to is counted wrongly"
 
 
 def _volumes(books: Books) -> Iterator[str]:

@@ -243,10 +243,10 @@ class Ledger(DriveBooks):
     def _amend(self, volume: Volume, **fields: Any) -> Change:
         """Set fields that no sum depends on; undo takes back these fields, and no others."""
         before = volume.record
-        volume.record = replace(before, **fields)
+        self.amend(volume, replace(before, **fields))
 
         def undo() -> None:
-            volume.record = replace(volume.record, **{name: getattr(before, name) for name in fields})
+            self.amend(volume, replace(volume.record, **{name: getattr(before, name) for name in fields}))
 
         return self.change(Writes(volumes=(volume.record,)), undo, before.name)
 

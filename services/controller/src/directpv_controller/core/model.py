@@ -43,8 +43,8 @@ class Drive(Struct, gc=False, eq=False):
     """Per view the best key that its heap has of the drive."""
     projects: dict[int, int] | None = None
     """Project id to number of volumes; None until a placement looks at the drive."""
-    groups: dict[str, set[str]] | None = None
-    """Volumes by what they belong to, see :mod:`.spread`; None until a placement asks."""
+    groups: dict[str, int] | None = None
+    """Number of volumes by what they belong to, see :mod:`.spread`; None until a placement asks."""
     strays: int = 0
     """Bytes of volumes found here that the registry says live on another drive."""
     boot: str = ""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from directpv_common.protocol import names
-from directpv_controller.core.company import Choice, company, shares_project
+from directpv_controller.core.company import Choice, Chooser, shares_project
 from directpv_controller.core.model import Drive, Node, in_reach, label_of, pairs_of
 from directpv_controller.core.views import Key, View
 from directpv_controller.core.wanted import Need, Pairs, Wanted
@@ -121,22 +121,23 @@ class Index:
 
         Source: CSI CreateVolume, TopologyRequirement: terms are alternatives.
         """
+        chooser = Chooser(wanted.groups)
         if not wanted.preferred and not wanted.requisite:
-            return self._best(wanted, frozenset())
+            return self._best(wanted, frozenset(), chooser)
         if self._hopeless(wanted):
             return None
         for term in wanted.preferred:
-            drive = self._best(wanted, term)
+            drive = self._best(wanted, term, chooser)
             if drive is not None:
                 return drive
         if len(wanted.requisite) > FEW_TERMS and all(map(_node_in, wanted.requisite)):
-            found, certain = self._anywhere_of(wanted)
+            found, certain = self._anywhere_of(wanted, chooser)
             if certain:
                 return found
-        competing = (self._best(wanted, term) for term in wanted.requisite)
+        competing = (self._best(wanted, term, chooser) for term in wanted.requisite)
         return min(
             (drive for drive in competing if drive is not None),
-            key=lambda drive: (company(drive, wanted.groups), drive.key),
+            key=lambda drive: (chooser.company(drive), drive.key),
             default=None,
         )
 
@@ -167,12 +168,12 @@ class Index:
         top = self._view(self._need(wanted, frozenset())).top(self._drives)
         return top is None or -top[0] < wanted.at_least
 
-    def _best(self, wanted: Wanted, term: Pairs) -> Drive | None:
+    def _best(self, wanted: Wanted, term: Pairs, chooser: Chooser) -> Drive | None:
         need = Need(wanted.need.tier, wanted.need.labels, wanted.need.claim, term)
         name = _node_in(term)
         if not name:
-            return self._first(wanted, self._need(wanted, term))
-        choice = Choice(wanted.groups)
+            return self._first(wanted, self._need(wanted, term), chooser)
+        choice = Choice(chooser)
         for drive in self._on(name):
             if drive.free < wanted.at_least:
                 break
@@ -185,10 +186,11 @@ class Index:
         held = self._nodes.get(node)
         return (self._drives[key[2]] for key in held.order) if held is not None else iter(())
 
-    def _first(self, wanted: Wanted, need: Need, also: Callable[[Drive], bool] = lambda _: True) -> Drive | None:
-        """Go down one view to the first drive that takes ``wanted``."""
-
-        choice = Choice(wanted.groups)
+    def _first(
+        self, wanted: Wanted, need: Need, chooser: Chooser, also: Callable[[Drive], bool] = lambda _: True
+    ) -> Drive | None:
+        """Go down one view to a drive that takes ``wanted``: the first one, or one that shares less."""
+        choice = Choice(chooser)
 
         def fits(key: Key) -> bool:
             drive = self._drives[key[2]]
@@ -198,7 +200,7 @@ class Index:
         self._view(need).first(self._drives, fits, wanted.at_least)
         return choice.best
 
-    def _anywhere_of(self, wanted: Wanted) -> tuple[Drive | None, bool]:
+    def _anywhere_of(self, wanted: Wanted, chooser: Chooser) -> tuple[Drive | None, bool]:
         """Return the best drive of many nodes, and whether that is certain: few drives elsewhere had to be skipped."""
         terms = {_node_in(term): term for term in wanted.requisite}
         skipped = 0
@@ -211,7 +213,7 @@ class Index:
             skipped += 1
             return skipped > ELSEWHERE_AT_MOST
 
-        found = self._first(wanted, self._need(wanted, frozenset()), fits)
+        found = self._first(wanted, self._need(wanted, frozenset()), chooser, fits)
         return found, skipped <= ELSEWHERE_AT_MOST and len(terms) == len(wanted.requisite)
 
     # ---- views

@@ -10,6 +10,8 @@ Source: Kubernetes, StatefulSet, ``volumeClaimTemplates``; external-provisioner,
 import re
 from typing import Final
 
+from directpv_common.protocol.messages import VolumeRecord
+
 _CLAIM: Final = re.compile(r".+-(?P<set>[^-]+)-(?P<ordinal>[0-9]+)\Z")
 
 
@@ -28,16 +30,11 @@ def groups_of(claim: str, namespace: str) -> tuple[str, ...]:
     return f"{replicas}-{found['ordinal']}", replicas
 
 
-def note(known: dict[str, set[str]], name: str, groups: tuple[str, ...]) -> None:
-    """Enter a volume into its groups."""
-    for group in groups:
-        known.setdefault(group, set()).add(name)
-
-
-def forget(known: dict[str, set[str]], name: str, groups: tuple[str, ...]) -> None:
-    """Take a volume out of its groups."""
-    for group in groups:
-        names = known.get(group, set())
-        names.discard(name)
-        if not names:
-            known.pop(group, None)
+def count(known: dict[str, int], record: VolumeRecord, sign: int) -> None:
+    """Add a volume to the numbers of its groups, or take it away; one that is being deleted counts in none."""
+    if record.deleting:
+        return
+    for group in groups_of(record.pvc_name, record.pvc_namespace):
+        known[group] = known.get(group, 0) + sign
+        if not known[group]:
+            del known[group]

@@ -81,8 +81,14 @@ def wanted_from(request: CreateVolume) -> Wanted:
         need=need_from(request.parameters),
         preferred=preferred,
         requisite=tuple(term for term in _terms(request.requisite) if term not in preferred),
-        groups=groups_of(request.parameters.get(names.PVC_NAME, ""), request.parameters.get(names.PVC_NAMESPACE, "")),
+        groups=_groups(request),
     )
+
+
+def _groups(request: CreateVolume) -> tuple[str, ...]:
+    """Return what its claim belongs to; nothing if it takes what it gets: few bytes are no better place."""
+    asked = request.parameters
+    return groups_of(asked.get(names.PVC_NAME, ""), asked.get(names.PVC_NAMESPACE, "")) if request.required else ()
 
 
 def check_sizes(required: int, limit: int) -> None:
