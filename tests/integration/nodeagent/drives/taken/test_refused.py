@@ -148,6 +148,29 @@ async def test_a_drive_whose_super_block_is_gone_is_shown_as_what_it_was_after_a
     await client.drive_when(drive, _is_whole, "it is mounted when its super block is back")
 
 
+async def test_a_disk_that_somebody_mounted_as_something_else_meanwhile_is_no_drive_after_a_restart(
+    agent: AgentProcess, loops: Loops, device: str, drive: str, client: Client, tmp_path: Path
+) -> None:
+    other = loops.make()
+    agent.kill(signal.SIGKILL)
+    agent.start(device, other)
+    await agent.answers(client)
+    beside = await client.make_drive(other)
+    agent.kill(signal.SIGKILL)
+    unmount(agent.root / "mnt" / drive)
+    run("mkfs.ext4", "-q", "-F", f"/dev/{device}")
+    place = tmp_path / "theirs"
+    place.mkdir()
+    run("mount", f"/dev/{device}", str(place))
+    try:
+        agent.start(device, other)
+        await client.drive_when(beside, is_ready, "all devices were looked at")
+
+        assert [held.record.fsuuid for held in (await client.inventory()).drives] == [beside]
+    finally:
+        unmount(place)
+
+
 def _is_whole(held: HeldDrive) -> bool:
     return is_ready(held) and [volume.record.name for volume in held.volumes] == ["pvc-1"]
 

@@ -56,12 +56,68 @@ def test_a_broken_disk_that_carried_a_drive_before_a_restart_is_that_drive(broke
         pytest.param({"identity": "serial:S2 1073741824"}, id="another disk"),
         pytest.param({}, id="a disk that does not say which it is"),
         pytest.param({"identity": DISK, "signatures": ("ext4",)}, id="given to something else"),
+        pytest.param({"identity": DISK, "mount_points": ("/data",)}, id="mounted as something else"),
+        pytest.param({"identity": DISK, "swap": True}, id="swap"),
+        pytest.param({"identity": DISK, "users": ("a raw block volume",)}, id="a raw block volume"),
+        pytest.param(
+            {"identity": DISK, "unreadable": "hung", "udev": {"E:ID_FS_TYPE": "ext4"}}, id="unreadable, was ext4"
+        ),
+        pytest.param(
+            {"identity": DISK, "unreadable": "hung", "udev": {"E:ID_FS_TYPE": "xfs", "E:ID_FS_UUID": OTHER[::-1]}},
+            id="unreadable, was another XFS",
+        ),
+        pytest.param({"identity": DISK, "unreadable": "hung", "holders": ("dm-0",)}, id="unreadable, part of another"),
     ],
 )
 def test_a_disk_that_is_another_one_now_is_not_taken_for_what_was_there(other: dict[str, Any]) -> None:
     facts = DeviceFacts(name="sdb", major_minor="8:16", size=1 << 30, **other)
 
     assert standing.candidates([facts], {}, {FSUUID: DISK, OTHER: ""}) == {}
+
+
+@pytest.mark.parametrize("broken", [{"unreadable": "Input/output error"}, {}], ids=["unreadable", "without super block"])
+def test_a_disk_that_two_drives_were_on_is_shown_as_neither(broken: dict[str, Any]) -> None:
+    facts = DeviceFacts(name="sdb", major_minor="8:16", size=1 << 30, identity=DISK, **broken)
+
+    assert standing.candidates([facts], {}, {FSUUID: DISK, OTHER: DISK}) == {}
+
+
+def test_the_disk_of_a_drive_that_is_known_is_not_shown_as_what_it_was_before_too() -> None:
+    facts = DeviceFacts(name="sdb", major_minor="8:16", size=1 << 30, identity=DISK)
+
+    assert standing.candidates([facts], {FSUUID: "8:16"}, {OTHER: DISK}) == {FSUUID: [facts]}
+
+
+def test_a_disk_that_one_of_its_paths_shows_whole_is_not_broken() -> None:
+    failed = DeviceFacts(name="sdb", major_minor="8:16", size=1 << 30, identity=DISK, unreadable="Input/output error")
+    whole = replace(device("sdc"), identity=DISK)
+
+    assert standing.candidates([failed, whole], {}, {OTHER: DISK}) == {FSUUID: [whole]}
+
+
+@pytest.mark.parametrize(
+    "used",
+    [
+        pytest.param({"mount_points": ("/data",), "udev": {"E:ID_FS_TYPE": "ext4"}}, id="mounted as something else"),
+        pytest.param({"swap": True}, id="swap"),
+    ],
+)
+def test_the_device_of_a_known_drive_that_is_used_as_something_else_is_its_no_more(used: dict[str, Any]) -> None:
+    facts = DeviceFacts(name="sdb", major_minor="8:16", size=1 << 30, **used)
+
+    assert standing.candidates([facts], {FSUUID: "8:16"}) == {}
+
+
+def test_a_known_drive_that_lost_its_super_block_while_it_is_mounted_is_broken_and_not_gone() -> None:
+    facts = DeviceFacts(
+        name="sdb", major_minor="8:16", size=1 << 30, mount_points=(f"/var/lib/directpv/mnt/{FSUUID}", "/pods/volume")
+    )
+
+    assert standing.candidates([facts], {FSUUID: "8:16"}) == {FSUUID: [facts]}
+    assert standing.candidates([facts], {}, {FSUUID: ""}) == {}
+    assert standing.candidates([replace(facts, identity=DISK)], {}, {FSUUID: DISK}) == {
+        FSUUID: [replace(facts, identity=DISK)]
+    }
 
 
 def test_a_drive_that_was_copied_to_a_whole_disk_is_there() -> None:

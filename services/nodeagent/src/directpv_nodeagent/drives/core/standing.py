@@ -1,7 +1,8 @@
 """Which devices are drives of this node, and how large they are. Decides, and does nothing."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum, auto
 from types import MappingProxyType
 
@@ -10,10 +11,12 @@ from msgspec.structs import replace
 from directpv_common.protocol.inodes import set_aside
 from directpv_common.protocol.messages import DriveRecord, DriveStatus, Segments
 from directpv_common.protocol.names import FS_LABEL, LEGACY_FS_LABEL
+from directpv_common.protocol.names import FS_TYPE as XFS
 from directpv_common.protocol.units import format_bytes
 from directpv_nodeagent.devices.core.disk_identity import main_path
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.signatures import xfs_uuid
+from directpv_nodeagent.devices.core.udev_data import FS_TYPE
 from directpv_nodeagent.layout.core.layout import LEAST_FREE, MNT_DIR
 from directpv_nodeagent.linux.core.mountinfo import MountTable
 
@@ -69,25 +72,52 @@ def candidates(
             by_fsuuid.setdefault(block.fsuuid, []).append(facts)
         elif facts.unreadable and not facts.shadow and xfs_uuid(facts) in known:
             by_fsuuid.setdefault(xfs_uuid(facts), []).append(facts)
-        elif facts.major_minor in by_device and (facts.pending or is_damaged(facts)):
+        elif facts.major_minor in by_device and (facts.pending or _is_still(by_device[facts.major_minor], facts)):
             by_fsuuid.setdefault(by_device[facts.major_minor], []).append(facts)
-    for fsuuid, facts in _broken(found, {fsuuid: disk for fsuuid, disk in disks.items() if fsuuid not in known}):
-        by_fsuuid.setdefault(fsuuid, [facts])
+    told = {facts.name for devices in by_fsuuid.values() for facts in devices}
+    for fsuuid, facts in _broken(found, disks):
+        if fsuuid not in known and facts.name not in told:
+            by_fsuuid.setdefault(fsuuid, [facts])
     return {
         fsuuid: _one_per_disk(_without_parts(devices), known.get(fsuuid, "")) for fsuuid, devices in by_fsuuid.items()
     }
 
 
-def _broken(found: Iterable[DeviceFacts], disks: Mapping[str, str]) -> Iterator[tuple[str, DeviceFacts]]:
-    """Find disks that cannot be read, or have lost their super block, and carried a drive when last seen."""
-    by_disk = {disk: fsuuid for fsuuid, disk in disks.items() if disk}
+def _is_still(fsuuid: str, facts: DeviceFacts) -> bool:
+    """Tell whether a device that carried a drive a moment ago has lost its super block, and is used as nothing else."""
+    other = facts.udev.get(FS_TYPE, "") not in ("", XFS)
+    used = facts.swap or (bool(facts.mount_points) and other and not is_mounted(facts, fsuuid))
+    return is_damaged(facts) and not used
+
+
+def _broken(found: Sequence[DeviceFacts], disks: Mapping[str, str]) -> Iterator[tuple[str, DeviceFacts]]:
+    """Find disks that cannot be read, or have lost their super block, and carried a drive when last seen.
+
+    A disk that another path shows whole is not broken, and one of which two drives are remembered tells neither.
+    """
+    times = Counter(disks.values())
+    by_disk = {disk: fsuuid for fsuuid, disk in disks.items() if disk and times[disk] == 1}
+    whole = {facts.identity for facts in found if not _is_broken(facts)}
     for facts in found:
-        if not (facts.unreadable and not facts.shadow) and not is_damaged(facts):
+        if not _is_broken(facts):
             continue
-        if facts.identity in by_disk:
-            yield by_disk[facts.identity], facts
-        elif facts.unreadable and xfs_uuid(facts) in disks:
-            yield xfs_uuid(facts), facts
+        fsuuid = by_disk.get(facts.identity, "") if facts.identity not in whole else ""
+        if not fsuuid and facts.unreadable and xfs_uuid(facts) in disks:
+            fsuuid = xfs_uuid(facts)
+        if fsuuid and not _is_given_away(facts, fsuuid):
+            yield fsuuid, facts
+
+
+def _is_broken(facts: DeviceFacts) -> bool:
+    return is_damaged(facts) or (bool(facts.unreadable) and facts.shadow is None)
+
+
+def _is_given_away(facts: DeviceFacts, fsuuid: str) -> bool:
+    """Tell whether a device that shows nothing is used as something else than the drive ``fsuuid``, or was."""
+    if facts.mount_points:  # neither is its content looked at, see Prober.read_content
+        return not is_mounted(facts, fsuuid)
+    other = facts.udev.get(FS_TYPE, "") not in ("", XFS) or xfs_uuid(facts) not in ("", fsuuid)
+    return other or facts.swap or facts.partitioned or bool(facts.holders or facts.users)
 
 
 def _shown(facts: DeviceFacts) -> DeviceFacts:

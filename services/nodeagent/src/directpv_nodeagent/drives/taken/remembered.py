@@ -30,17 +30,27 @@ class Remembered(DriveRecord, frozen=True, kw_only=True):
 def note(root: str, record: DriveRecord, disk: str) -> None:
     """Keep a drive's record; a failure is logged: it costs words after a restart.
 
+    What was on the disk before, if it carried another drive, is not on it any more.
+
     Args:
         root: The agent's directory.
         record: As it stands on the drive.
         disk: Identity of its disk; may be empty.
     """
-    path = _path(root, record.fsuuid)
-    data = encode_pretty(Remembered(**msgspec.structs.asdict(record), disk=disk))
+    if not _write(root, Remembered(**msgspec.structs.asdict(record), disk=disk)) or not disk:
+        return
+    for fsuuid in [fsuuid for fsuuid, other in disks(root).items() if other == disk and fsuuid != record.fsuuid]:
+        if (before := _recall(_path(root, fsuuid))) is not None:
+            _write(root, msgspec.structs.replace(before, disk=""))
+
+
+def _write(root: str, drive: Remembered) -> bool:
+    """Keep what is known of a drive; tell whether that was news, and was kept."""
+    path, data = _path(root, drive.fsuuid), encode_pretty(drive)
     new = path.with_name(f"new-{secrets.token_hex(4)}")
     try:
         if path.exists() and path.read_bytes() == data:
-            return
+            return False
         path.parent.mkdir(mode=0o755, exist_ok=True)
         new.write_bytes(data)
         os.replace(new, path)
@@ -48,6 +58,8 @@ def note(root: str, record: DriveRecord, disk: str) -> None:
         log.warning("record of a drive not kept", extra={"path": str(path), "error": str(error)})
         with contextlib.suppress(OSError):
             new.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def recall(root: str, fsuuid: str) -> DriveRecord | None:
