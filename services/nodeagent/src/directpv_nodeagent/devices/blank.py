@@ -5,6 +5,7 @@ overwritten has lost its own.
 """
 
 import errno
+import hashlib
 import mmap
 import os
 from typing import Final
@@ -49,6 +50,24 @@ def read_samples(descriptor: int, path: str) -> tuple[bool, Superblock | None]:
             ends = (0, max(0, size - ENDS) // BLOCK * BLOCK)  # the last byte too, of a size that is no multiple
             blank = blank and not any(any(reader.read(offset, ENDS + BLOCK)) for offset in ends)
             return blank and not any(any(reader.read(offset, BLOCK)) for offset in sample_offsets(size)), None
+    except OSError as error:
+        raise DriveFault(f"{path} cannot be read: {error.strerror}") from error
+
+
+def hash_samples(descriptor: int, path: str) -> str:
+    """Return a hash of the places that :func:`read_samples` reads: it changes when somebody writes there.
+
+    Raises:
+        DriveFault: The device cannot be read.
+    """
+    try:
+        with _Reader(descriptor) as reader:
+            size, found = os.lseek(descriptor, 0, os.SEEK_END), hashlib.sha256()
+            for offset in (0, max(0, size - ENDS) // BLOCK * BLOCK):
+                found.update(reader.read(offset, ENDS + BLOCK))
+            for offset in (*backup_offsets(size), *sample_offsets(size)):
+                found.update(reader.read(offset, BLOCK))
+            return found.hexdigest()
     except OSError as error:
         raise DriveFault(f"{path} cannot be read: {error.strerror}") from error
 

@@ -279,18 +279,56 @@ async def test_what_others_make_of_a_device_while_they_hold_it_is_not_overwritte
     finally:
         os.close(holder)
 
-    with pytest.raises(DriveFault, match="existing filesystem"):
+    with pytest.raises(DriveFault, match=r"existing filesystem|busy"):  # busy: it was held for too long
         await making
     assert device.fingerprint() == other.fingerprint()
 
 
-def told_when_mkfs_ends(tmp_path, monkeypatch):
-    """Let each end of the real mkfs.xfs be noted in a file."""
+@pytest.mark.parametrize("content", [None, "ext4"], ids=["blank", "forced"])
+async def test_what_others_write_that_has_no_signature_is_not_overwritten_either(
+    loop, leave, prober, tmp_path, monkeypatch, content
+):
+    device = loop()
+    if content:
+        leave(content, device)
+    mine = prober(device)
+    request = await discover(mine, device, force=content is not None)
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    ended = told_when_mkfs_ends(tmp_path, monkeypatch, f"touch {begun}; while [ ! -e {go} ]; do sleep 0.01; done")
+    making = asyncio.create_task(format_it(mine, request))
+
+    async def was_begun():
+        return begun.exists()
+
+    async def was_tried():
+        return "failed" in ended.read_text()
+
+    await eventually(was_begun, "mkfs.xfs is called, and has not opened the device")
+    holder = os.open(device.path, os.O_RDWR | os.O_EXCL)
+    try:
+        go.touch()
+        await eventually(was_tried, "it was tried while others hold the device")
+        os.pwrite(holder, os.urandom(4 * MIB), 0)
+        os.fsync(holder)
+    finally:
+        os.close(holder)
+    before = device.fingerprint()
+
+    with pytest.raises(
+        (FailedPrecondition, DriveFault), match=r"something was written|busy"
+    ):  # busy: held for too long
+        await making
+    assert device.fingerprint() == before
+
+
+def told_when_mkfs_ends(tmp_path, monkeypatch, first=":"):
+    """Let each end of the real mkfs.xfs be noted in a file; ``first`` is done before it makes anything."""
     ended, program = tmp_path / "ended", tmp_path / "bin/mkfs.xfs"
     program.parent.mkdir()
     ended.touch()
     real = shutil.which("mkfs.xfs")
-    program.write_text(f'#!/bin/sh\n{real} "$@" || {{ status=$?; echo failed >> {ended}; exit $status; }}\n')
+    waits = f'[ "$1" = -V ] || {{ {first}; }}'
+    program.write_text(f'#!/bin/sh\n{waits}\n{real} "$@" || {{ status=$?; echo failed >> {ended}; exit $status; }}\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     return ended

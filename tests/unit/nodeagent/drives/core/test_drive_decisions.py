@@ -75,7 +75,9 @@ def test_a_disk_that_is_another_one_now_is_not_taken_for_what_was_there(other: d
     assert standing.candidates([facts], {}, {FSUUID: DISK, OTHER: ""}) == {}
 
 
-@pytest.mark.parametrize("broken", [{"unreadable": "Input/output error"}, {}], ids=["unreadable", "without super block"])
+@pytest.mark.parametrize(
+    "broken", [{"unreadable": "Input/output error"}, {}], ids=["unreadable", "without super block"]
+)
 def test_a_disk_that_two_drives_were_on_is_shown_as_neither(broken: dict[str, Any]) -> None:
     facts = DeviceFacts(name="sdb", major_minor="8:16", size=1 << 30, identity=DISK, **broken)
 

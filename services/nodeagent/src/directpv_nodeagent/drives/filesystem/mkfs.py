@@ -16,12 +16,13 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from io import FileIO
-from typing import Final
+from typing import Final, TypeVar
 
 from directpv_common.process.command import CommandFailed, output_of
 from directpv_common.protocol.errors import Busy, DriveFault, FailedPrecondition, InvalidRequest, NotFound
 from directpv_common.protocol.messages import FormatDevice
 from directpv_common.protocol.names import FS_LABEL
+from directpv_nodeagent.devices.blank import hash_samples
 from directpv_nodeagent.devices.core.device_id import device_id, number_of
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.rules import carries, denials, needs_force
@@ -31,6 +32,8 @@ from directpv_nodeagent.devices.probe import READ_SECONDS, Prober
 from directpv_nodeagent.devices.signatures import open_device, read_superblock
 from directpv_nodeagent.drives.core.xfs_options import mkfs_arguments, parse_version
 from directpv_nodeagent.layout.core.places import describe_paths
+
+T = TypeVar("T")
 
 MKFS_SECONDS: Final = 15 * 60.0
 """Discarding a large drive takes minutes on some."""
@@ -49,7 +52,13 @@ _formatting: set[str] = set()
 """Numbers of the devices that are being formatted by this process."""
 
 
-async def make_xfs(path: str, fsuuid: str, *, force: bool) -> None:
+async def _as_before() -> None:
+    """Nobody looks whether the device is what it was."""
+
+
+async def make_xfs(
+    path: str, fsuuid: str, *, force: bool, unchanged: Callable[[], Awaitable[None]] = _as_before
+) -> None:
     """Make an XFS for DirectPV on ``path``.
 
     Cancelling kills mkfs.xfs in the middle: run it in a task of its own.
@@ -58,6 +67,8 @@ async def make_xfs(path: str, fsuuid: str, *, force: bool) -> None:
         path: A block device.
         fsuuid: UUID of the new file system.
         force: Overwrite an existing file system or partition table; without, mkfs.xfs refuses.
+        unchanged: Raises if the device, which somebody held meanwhile, is not what it was: mkfs.xfs sees what has a
+            signature only.
 
     Raises:
         DriveFault: mkfs.xfs failed, is missing, or did not end within 15 minutes.
@@ -69,7 +80,11 @@ async def make_xfs(path: str, fsuuid: str, *, force: bool) -> None:
         arguments = mkfs_arguments(fsuuid, force=force, kernel=kernel, mkfs=mkfs)
         await output_of("mkfs.xfs", *arguments, path, within=MKFS_SECONDS)
 
-    await _when_let_go(lambda: make(force), lambda: make(force=False))
+    async def make_again() -> None:
+        await unchanged()
+        await make(force=False)
+
+    await _when_let_go(lambda: make(force), make_again)
 
 
 async def wipe(path: str) -> None:
@@ -237,19 +252,24 @@ async def _format(prober: Prober, facts: DeviceFacts, fsuuid: str) -> Superblock
     run = prober.executors.run
     with await run(facts.name, lambda: _pin(path, facts.major_minor), prober.within, "opening it") as pinned:
 
-        async def check_unused() -> None:
-            within = 2 * prober.within + HELD_SECONDS
-            await run(facts.name, lambda: _check_unused(prober, facts), within, "opening it exclusively")
+        async def alone(work: Callable[[], T]) -> T:
+            return await run(facts.name, work, 2 * prober.within + HELD_SECONDS, "opening it exclusively")
 
         async def wipe_again() -> None:
-            await check_unused()
+            await alone(lambda: _check_unused(prober, facts))
             await wipe(path)
 
-        await check_unused()
+        samples = await alone(lambda: _check_unused(prober, facts))
         if needs_force(facts):
             await _when_let_go(lambda: wipe(path), wipe_again)
+            samples = await run(facts.name, lambda: hash_samples(pinned.fileno(), path), prober.within, "reading it")
         # -f only where there is something to overwrite: mkfs.xfs looks for itself too, and refuses without.
-        await make_xfs(path, fsuuid, force=needs_force(facts))
+        await make_xfs(
+            path,
+            fsuuid,
+            force=needs_force(facts),
+            unchanged=lambda: alone(lambda: _check_unchanged(prober, facts, samples)),
+        )
         made = await run(facts.name, lambda: read_superblock(pinned.fileno(), path), prober.within, "reading it back")
     if made is None or made.fsuuid != fsuuid or made.label != FS_LABEL:
         raise DriveFault(f"{path}: mkfs.xfs succeeded, but the device shows {made}: it does not keep what is written")
@@ -262,10 +282,23 @@ def _pin(path: str, number: str) -> FileIO:
         return FileIO(os.dup(device))
 
 
-def _check_unused(prober: Prober, facts: DeviceFacts) -> None:
-    """Raise if the kernel uses the device, or it does not show what it showed when it was probed."""
+def _check_unused(prober: Prober, facts: DeviceFacts) -> str:
+    """Raise if the kernel uses the device, or it does not show what it showed when it was probed; else hash samples."""
     path = prober.path_of(facts)
-    with exclusive_open(path, facts.major_minor):
+    with exclusive_open(path, facts.major_minor) as device:
         shown = (facts.superblock or facts.shadow, facts.signatures, facts.remnant)
         if prober.read_content(facts, thorough=True) != shown:
-            raise FailedPrecondition(f"{CHANGED}: something was written to {facts.name} just now; {_AGAIN}")
+            raise _changed(facts)
+        return hash_samples(device, path)
+
+
+def _check_unchanged(prober: Prober, facts: DeviceFacts, samples: str) -> None:
+    """Raise if the kernel uses the device, or somebody has written to it."""
+    path = prober.path_of(facts)
+    with exclusive_open(path, facts.major_minor) as device:
+        if hash_samples(device, path) != samples:
+            raise _changed(facts)
+
+
+def _changed(facts: DeviceFacts) -> FailedPrecondition:
+    return FailedPrecondition(f"{CHANGED}: something was written to {facts.name} just now; {_AGAIN}")
