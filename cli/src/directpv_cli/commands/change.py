@@ -12,7 +12,7 @@ from directpv_cli.showing.lines import checked, fail, plain, say, trouble
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller
-from directpv_common.protocol.errors import DirectPVError
+from directpv_common.protocol.errors import DirectPVError, FailedPrecondition
 
 
 class _Item(NamedTuple):
@@ -106,4 +106,15 @@ async def _change(bus: Bus, request: m.ChangeDrive | m.ChangeVolume) -> None:
     if isinstance(request, m.ChangeDrive):
         await bus.call(Controller.DRIVE_CHANGE, request)
     else:
-        await bus.call(Controller.VOLUME_CHANGE, request)
+        taken_over(request, (await bus.call(Controller.VOLUME_CHANGE, request)).record)
+
+
+def taken_over(request: m.ChangeVolume, record: m.VolumeRecord) -> None:
+    """Raise if the controller did not label a volume: an earlier one answers, and overlooks what it does not know.
+
+    Raises:
+        FailedPrecondition: It must be upgraded first.
+    """
+    left = {*request.remove_labels} - request.set_labels.keys()
+    if not request.set_labels.items() <= record.labels.items() or not record.labels.keys().isdisjoint(left):
+        raise FailedPrecondition("the controller is of a version that cannot label volumes; upgrade it, then repeat")
