@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from directpv_common.protocol.errors import DriveFault
+from directpv_nodeagent.devices.core.samples import backup_offsets
 from directpv_nodeagent.devices.core.superblock import LENGTH, Superblock, parse_superblock
 
 _WIPEFS: Final = ("wipefs", "--no-act", "--json", "--")
@@ -123,6 +124,27 @@ def read_superblock(descriptor: int, path: str) -> Superblock | None:
         return parse_superblock(_read_start(descriptor))
     except OSError as error:
         raise DriveFault(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_backups(path: str, number: str, total: int) -> tuple[Superblock, ...]:
+    """Return the backup super blocks that are found where they are likely; blocking.
+
+    Args:
+        path: The device's file.
+        number: ``<major>:<minor>`` that it must have.
+        total: Bytes of the file system.
+
+    Raises:
+        DriveFault: The device cannot be opened or read.
+    """
+    found = []
+    with open_device(path, number) as device:
+        for offset in backup_offsets(total):
+            try:
+                found.append(parse_superblock(os.pread(device, LENGTH, offset)))
+            except OSError as error:
+                raise DriveFault(f"{path} cannot be read at {offset}: {error.strerror}") from error
+    return tuple(block for block in found if block is not None)
 
 
 def _read_start(descriptor: int) -> bytes:

@@ -314,9 +314,7 @@ async def test_what_others_write_that_has_no_signature_is_not_overwritten_either
         os.close(holder)
     before = device.fingerprint()
 
-    with pytest.raises(
-        (FailedPrecondition, DriveFault), match=r"something was written|busy"
-    ):  # busy: held for too long
+    with pytest.raises((FailedPrecondition, DriveFault), match=r"something was written|busy"):  # busy: it took too long
         await making
     assert device.fingerprint() == before
 

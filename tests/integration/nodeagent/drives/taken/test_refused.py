@@ -148,27 +148,32 @@ async def test_a_drive_whose_super_block_is_gone_is_shown_as_what_it_was_after_a
     await client.drive_when(drive, _is_whole, "it is mounted when its super block is back")
 
 
-async def test_a_disk_that_somebody_mounted_as_something_else_meanwhile_is_no_drive_after_a_restart(
-    agent: AgentProcess, loops: Loops, device: str, drive: str, client: Client, tmp_path: Path
+@pytest.mark.parametrize("becomes", ["mounted as something else", "blank"])
+async def test_a_disk_that_became_something_else_meanwhile_is_no_drive_after_a_restart(
+    agent: AgentProcess, loops: Loops, device: str, drive: str, client: Client, tmp_path: Path, becomes: str
 ) -> None:
-    other = loops.make()
+    other, place = loops.make(), tmp_path / "theirs"
     agent.kill(signal.SIGKILL)
     agent.start(device, other)
     await agent.answers(client)
     beside = await client.make_drive(other)
     agent.kill(signal.SIGKILL)
     unmount(agent.root / "mnt" / drive)
-    run("mkfs.ext4", "-q", "-F", f"/dev/{device}")
-    place = tmp_path / "theirs"
-    place.mkdir()
-    run("mount", f"/dev/{device}", str(place))
+    if becomes == "blank":
+        run("blkdiscard", "--zeroout", f"/dev/{device}")
+    else:
+        run("mkfs.ext4", "-q", "-F", f"/dev/{device}")
+        place.mkdir()
+        run("mount", f"/dev/{device}", str(place))
     try:
         agent.start(device, other)
         await client.drive_when(beside, is_ready, "all devices were looked at")
 
         assert [held.record.fsuuid for held in (await client.inventory()).drives] == [beside]
+        assert "drive cannot be used" not in agent.log_text()
     finally:
-        unmount(place)
+        if becomes != "blank":
+            unmount(place)
 
 
 def _is_whole(held: HeldDrive) -> bool:

@@ -127,7 +127,8 @@ class Repairs:
         if drive is None:
             raise NotFound(
                 f"node {self._drives.host.node} has no drive {fsuuid}. A drive whose damage is so large that it cannot "
-                "be recognised is forgotten when the agent restarts: run xfs_repair on its device by hand then"
+                "be recognised is known after a restart of the agent only if its disk says which it is, and its backup "
+                "super blocks are there: run xfs_repair on its device by hand"
             )
         return drive
 

@@ -5,7 +5,6 @@ import errno
 import functools
 import logging
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from io import FileIO
 from typing import Final
@@ -13,10 +12,9 @@ from typing import Final
 from directpv_common.protocol.errors import DirectPVError, DriveFault, FailedPrecondition
 from directpv_common.protocol.messages import RepairDrive
 from directpv_nodeagent.devices.core.facts import DeviceFacts
-from directpv_nodeagent.devices.core.samples import backup_offsets
-from directpv_nodeagent.devices.core.superblock import LENGTH, Superblock, parse_superblock
+from directpv_nodeagent.devices.core.superblock import Superblock
 from directpv_nodeagent.devices.probe import Prober
-from directpv_nodeagent.devices.signatures import open_device
+from directpv_nodeagent.devices.signatures import open_device, read_backups
 from directpv_nodeagent.drives.core import repair
 from directpv_nodeagent.drives.core.standing import candidates
 from directpv_nodeagent.drives.filesystem import xfs
@@ -60,20 +58,9 @@ def find(prober: Prober, drive: Drive) -> Found:
     facts = next(iter(showing or last), None)
     if facts is None:
         raise FailedPrecondition(f"no device carries {drive.describe()}; plug it in first")
-    backups = () if showing else tuple(_backups(prober.path_of(facts), facts, drive.record.total))
+    path = prober.path_of(facts)
+    backups = () if showing else read_backups(path, facts.major_minor, drive.record.total)
     return Found(facts, backups, mounts.all_mounts())
-
-
-def _backups(path: str, facts: DeviceFacts, total: int) -> Iterator[Superblock]:
-    """Read backup super blocks where they are likely."""
-    with open_device(path, facts.major_minor) as device:
-        for offset in backup_offsets(total):
-            try:
-                found = parse_superblock(os.pread(device, LENGTH, offset))
-            except OSError as error:
-                raise DriveFault(f"{path} cannot be read at {offset}: {error.strerror}") from error
-            if found is not None:
-                yield found
 
 
 async def work_on(drives: Drives, request: RepairDrive, drive: Drive, found: Found, seconds: float) -> Ended:

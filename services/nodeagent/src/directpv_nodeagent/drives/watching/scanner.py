@@ -8,10 +8,11 @@ from typing import Final, NamedTuple
 
 from directpv_common.calls.context import detached
 from directpv_common.calls.scopes import timeout
-from directpv_common.protocol.errors import DirectPVError, FailedPrecondition
-from directpv_common.protocol.messages import ConditionType, DriveStatus
+from directpv_common.protocol.errors import DirectPVError, DriveFault, FailedPrecondition
+from directpv_common.protocol.messages import ConditionType, DriveRecord, DriveStatus
 from directpv_nodeagent.devices.core.changes import changes, present
 from directpv_nodeagent.devices.core.facts import DeviceFacts
+from directpv_nodeagent.devices.signatures import read_backups
 from directpv_nodeagent.drives.core.growth import check_fits
 from directpv_nodeagent.drives.core.standing import candidates, fullness, is_mounted
 from directpv_nodeagent.drives.core.states import Observation
@@ -183,6 +184,8 @@ class Scanner:
             return
         if drive is None and (facts.unreadable or facts.superblock is None):
             drive = await self._recalled(fsuuid, facts)
+            if drive is None and not facts.unreadable:
+                return
         if facts.unreadable:
             self._drives.observe(fsuuid, drive, Observation.IO_ERROR, facts.unreadable)
             return
@@ -204,7 +207,22 @@ class Scanner:
         """Return a drive whose disk cannot say any more what it is, as it was when last seen here; None: never was."""
         recall = functools.partial(remembered.recall, self._drives.host.root, fsuuid)
         record = await self._drives.executors.run("devices", recall, LOOK_SECONDS, "reading what was known of it")
-        return None if record is None else self._drives.add_unusable(facts, record)
+        if record is None or not (facts.unreadable or await self._has_backups(record, facts)):
+            return None
+        return self._drives.add_unusable(facts, record)
+
+    async def _has_backups(self, record: DriveRecord, facts: DeviceFacts) -> bool:
+        """Tell whether a disk that shows nothing still has the drive's backup super blocks, or cannot be asked.
+
+        Else it was wiped, or is another one behind the same adapter, which is all that tells its name then.
+        """
+        prober = self._drives.prober
+        look = functools.partial(read_backups, prober.path_of(facts), facts.major_minor, record.total)
+        try:
+            found = await self._drives.executors.run(facts.name, look, prober.within, "looking for backup super blocks")
+        except DriveFault:
+            return True
+        return any(block.fsuuid == record.fsuuid for block in found)
 
     async def _still_well(self, drive: Drive, facts: DeviceFacts, seen: _Seen) -> bool:
         """Tell whether a drive that was well still is, and note where its volumes are mounted."""
