@@ -162,7 +162,7 @@ async def test_a_disk_that_became_something_else_meanwhile_is_no_drive_after_a_r
     if becomes == "blank":
         run("blkdiscard", "--zeroout", f"/dev/{device}")
     else:
-        run("mkfs.ext4", "-q", "-F", f"/dev/{device}")
+        run("mkfs.ext4", "-q", "-F", "-E", "nodiscard,lazy_itable_init=1", f"/dev/{device}")
         place.mkdir()
         run("mount", f"/dev/{device}", str(place))
     try:
