@@ -20,6 +20,7 @@ TABLE = f"""\
 40 22 8:16 / /var/lib/directpv/mnt/{DRIVE} rw,noatime - xfs /dev/sdb rw,prjquota
 41 22 8:16 /pvc-0001 /var/lib/kubelet/pods/pvc-0001/mount rw,noatime - xfs /dev/sdb rw,prjquota
 42 22 8:32 / /var/lib/directpv/mnt/another rw,noatime - xfs /dev/sdc rw,prjquota
+43 22 0:50 / /var/lib/directpv/mnt/{DRIVE} ro - tmpfs cover ro
 """
 LOST = DriveRecord(
     fsuuid=DRIVE,
@@ -44,6 +45,7 @@ def test_the_registry_and_the_agent_say_status_device_volumes_and_conditions_or_
 def test_mounts_of_a_drive_are_told_with_those_of_its_volumes_and_without_others() -> None:
     said = mounts(TABLE, DRIVE, "sdb")
     assert said.count("(xfs of /dev/sdb)") == 2
+    assert "(tmpfs of cover)" in said
     assert "/pods/pvc-0001/mount" in said
     assert "another" not in said
     assert mounts(TABLE, "no such drive", "sdz") == "none"
