@@ -17,7 +17,11 @@ FILLED: Final = ".filled"
 _COPIED: Final = frozenset({ConditionType.MULTIPLE_MATCHES, ConditionType.DUPLICATE})
 """An error, or a warning of a drive that is mounted and stays in use."""
 _NOT_MOUNTED: Final = 9
+_NOT_FILLED: Final = 10
+"""A file system that has shut down is mounted still, but takes nothing."""
 _TOO_LATE: Final = -1
+LEFT: Final = 1 << 20
+"""A drive that is filled has fewer bytes than so many left."""
 FILL_SECONDS: Final = 60.0
 _FILL: Final = f"""
 cd {{path}} && [ "$(stat -f -c %T .)" = xfs ] || exit {_NOT_MOUNTED}
@@ -26,6 +30,7 @@ while [ $size -ge 65536 ]; do
     if fallocate -o $have -l $size {FILLED} 2>/dev/null; then have=$((have + size)); else size=$((size / 2)); fi
 done
 dd if=/dev/zero of={FILLED} bs=4k oflag=append conv=notrunc,fsync status=none 2>/dev/null || true
+[ $(($(stat -f -c '%a * %S' .))) -lt {LEFT} ] || exit {_NOT_FILLED}
 """
 _EMPTY: Final = f'[ "$(stat -f -c %T {{path}})" = xfs ] && rm -f {{path}}/{FILLED} && sync -f {{path}}'
 
@@ -86,8 +91,8 @@ def _place(host: Host, action: Action) -> str:
 
 async def _fill(host: Host, action: Action) -> None:
     done = await host.machine.hand.attempt("sh", "-ec", _FILL.format(path=_place(host, action)), within=FILL_SECONDS)
-    if done.code in (_NOT_MOUNTED, _TOO_LATE):
-        raise Occupied("the drive is not mounted, or too slow to be filled")
+    if done.code in (_NOT_MOUNTED, _NOT_FILLED, _TOO_LATE):
+        raise Occupied("the drive is not mounted, has not come back yet, or is too slow to be filled")
     assert done.code == 0, done
 
 

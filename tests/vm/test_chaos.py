@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from chaos.__main__ import run
-from chaos.kinds import CENTRAL_FAULTS, DRIVE_FAULTS, NODE_FAULTS, Kind, Shape
+from chaos.disk_faults import break_disk
+from chaos.kinds import CENTRAL_FAULTS, DRIVE_FAULTS, NODE_FAULTS, Action, Kind, Shape
+from chaos.locks import Occupied
 from chaos.schedule import schedule
+from chaos.world import world
 from support.guest import uml
+from support.guest.node import AGENT
 from vm.test_guests import FREEZE, SPIN
 
 SEED = 1336
@@ -31,6 +35,17 @@ def test_the_minute_has_faults_of_drives_nodes_and_what_there_is_once_and_what_p
 
 async def test_drives_that_never_had_a_volume_are_in_order(directory: Path) -> None:
     assert await run(SEED, NOTHING, directory, print) == []
+
+
+async def test_a_drive_that_has_not_come_back_since_it_was_pulled_cannot_be_filled(directory: Path) -> None:
+    """Its dead mount is there until the agent takes it away, and takes nothing."""
+    async with world(directory, nodes=1, drives=1) as made:
+        (host,) = made.hosts
+        await host.node.end(AGENT)
+        await host.disks[0].pull()
+        await host.disks[0].put_back()
+        with pytest.raises(Occupied, match="has not come back"):
+            await break_disk(host, Action(0, Kind.FULL, node=0, drive=0))
 
 
 async def test_a_run_in_which_a_guest_loses_its_timer_is_told_and_begins_anew(directory: Path) -> None:
