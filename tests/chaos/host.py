@@ -37,6 +37,9 @@ class Host:
     spare_bay: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a copy is plugged in."""
     logs: dict[str, str] = field(default_factory=dict)
+    """By program, as far as they were taken out of the guest."""
+    former: dict[str, str] = field(default_factory=dict)
+    """What of them is from before the last boot."""
 
     @property
     def name(self) -> str:
@@ -73,4 +76,4 @@ class Host:
         with contextlib.suppress(*BROKEN):
             async with asyncio.timeout(FETCH_SECONDS):
                 text = await self.node.log(program)
-            self.logs[program] = self.logs.get(program, "") + text
+            self.logs[program] = self.former.get(program, "") + text

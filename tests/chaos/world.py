@@ -122,6 +122,7 @@ class World:
 
     async def boot(self, host: Host) -> None:
         """Give a guest power, and start what runs on it."""
+        host.former = dict(host.logs)
         await host.machine.start()
         await guest_disks.prepare(host.machine.hand)
         for disk in host.disks:
