@@ -23,6 +23,13 @@ def running_with(mark: str) -> list[int]:
     return [pid for pid in found if pid != os.getpid()]
 
 
+async def test_a_program_speaks_so_that_its_words_can_be_read_whatever_the_language_of_the_machine(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setenv("LANG", "de_DE.UTF-8")
+
+    assert (await output_of("sh", "-c", "echo $LC_ALL", within=10)).strip() == "C"
+
+
 async def test_the_output_of_a_program_comes_back():
     assert await output_of("cat", within=10, input=b"hello") == "hello"
 

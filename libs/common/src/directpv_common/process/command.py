@@ -19,7 +19,7 @@ class CommandFailed(DriveFault):
 
 
 async def output_of(*argv: str, within: float, input: bytes | None = None, ok: Sequence[int] = (0,)) -> str:
-    """Run ``argv`` and return its standard output.
+    """Run ``argv`` and return its standard output, in the words of the C locale: callers read them.
 
     Args:
         argv: Program and arguments; no shell.
@@ -54,9 +54,9 @@ async def _start(argv: Sequence[str], stdin: int) -> asyncio.subprocess.Process:
 
     Cancelled itself, asyncio kills the program alone and waits until its pipes are closed, which its children hold.
     """
-    pipe = asyncio.subprocess.PIPE
+    pipe, env = asyncio.subprocess.PIPE, {**os.environ, "LC_ALL": "C"}
     starting = asyncio.ensure_future(
-        asyncio.create_subprocess_exec(*argv, stdin=stdin, stdout=pipe, stderr=pipe, start_new_session=True)
+        asyncio.create_subprocess_exec(*argv, stdin=stdin, stdout=pipe, stderr=pipe, start_new_session=True, env=env)
     )
     try:
         return await asyncio.shield(starting)
