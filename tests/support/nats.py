@@ -20,7 +20,14 @@ class NatsServer:
     """Can be killed and started again on the same port, with or without its store."""
 
     def __init__(
-        self, store: Path, port: int = 0, host: str = "127.0.0.1", *, leafs: bool = False, settings: str = ""
+        self,
+        store: Path,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        *,
+        leafs: bool = False,
+        settings: str = "",
+        streams: bool = True,
     ) -> None:
         """Describe a server that is not started yet.
 
@@ -30,8 +37,9 @@ class NatsServer:
             host: Address to listen on.
             leafs: Whether it takes in leaf servers, at ``leaf_url``.
             settings: More of its configuration.
+            streams: Whether it has JetStream.
         """
-        self.settings = settings
+        self.settings, self._streams = settings, streams
         self.store = store
         self.host = host
         self.port = port or free_port()
@@ -42,7 +50,8 @@ class NatsServer:
 
     def start(self) -> None:
         program = Path(sys.executable).with_name("nats-server")
-        arguments = ["-a", self.host, "-p", str(self.port), "-js", "-sd", str(self.store)]
+        arguments = ["-a", self.host, "-p", str(self.port)]
+        arguments += ["-js", "-sd", str(self.store)] if self._streams else []
         if self.leaf_port or self.settings:
             arguments += ["-c", str(self._configured())]
         self._process = subprocess.Popen([program, *arguments], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -95,10 +104,16 @@ class NatsServer:
 
 @contextlib.contextmanager
 def nats_server(
-    store: Path, port: int = 0, host: str = "127.0.0.1", *, leafs: bool = False, settings: str = ""
+    store: Path,
+    port: int = 0,
+    host: str = "127.0.0.1",
+    *,
+    leafs: bool = False,
+    settings: str = "",
+    streams: bool = True,
 ) -> Iterator[NatsServer]:
     """Run a server while the block runs; port 0 takes a free one."""
-    server = NatsServer(store, port, host, leafs=leafs, settings=settings)
+    server = NatsServer(store, port, host, leafs=leafs, settings=settings, streams=streams)
     server.start()
     try:
         yield server

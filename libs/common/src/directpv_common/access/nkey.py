@@ -7,22 +7,34 @@ two bytes, in which the kind of key stands across the border.
 
 import base64
 import binascii
+import contextlib
 import os
+from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
 from directpv_common.protocol.errors import FailedPrecondition, InvalidRequest
 
 _SEED: Final = 18 << 3
-_USER: Final = 20 << 3
+
+
+class Kind(IntEnum):
+    """What a key stands for: the first letter of its text form."""
+
+    ACCOUNT = 0
+    """``A``: who signs the permissions of users."""
+    USER = 20 << 3
+    """``U``"""
+
+
 _LENGTH: Final = 32
 _CRC: Final = 2
 
 
 class Nkey:
-    """One user's key. ``public`` begins with ``U``."""
+    """One key: a user's, unless ``kind`` says otherwise. ``public`` begins with the kind's letter."""
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, kind: Kind = Kind.USER) -> None:
         """``secret``: 32 bytes.
 
         Raises:
@@ -36,18 +48,22 @@ class Nkey:
                 "nats-nkey: a key needs the Python package cryptography, which is not installed here"
             ) from error
 
-        self._secret = secret
+        self._secret, self._kind = secret, kind
         self._key = Ed25519PrivateKey.from_private_bytes(secret)
-        self.public = _encoded(bytes((_USER,)), self._key.public_key().public_bytes_raw())
+        self.public = _encoded(bytes((kind,)), self._key.public_key().public_bytes_raw())
 
     @property
     def seed(self) -> str:
-        """The secret in text form; begins with ``SU``."""
-        return _encoded(bytes((_SEED | _USER >> 5, (_USER & 31) << 3)), self._secret)
+        """The secret in text form; a user's begins with ``SU``."""
+        return _encoded(_seed_prefix(self._kind), self._secret)
 
     def answer(self, nonce: str) -> bytes:
         """Return the signature by which a server knows us, in base64. Source: NATS protocol, CONNECT, ``sig``."""
-        return base64.urlsafe_b64encode(self._key.sign(nonce.encode())).rstrip(b"=")
+        return self.sign(nonce.encode())
+
+    def sign(self, text: bytes) -> bytes:
+        """Return the signature of ``text``, in base64 for URLs without padding."""
+        return base64.urlsafe_b64encode(self._key.sign(text)).rstrip(b"=")
 
     @property
     def inbox(self) -> str:
@@ -70,13 +86,28 @@ def parse_seed(text: str) -> Nkey:
         raw = base64.b32decode(text + "=" * (-len(text) % 8))
     except ValueError:
         raw = b""
-    body, crc = raw[:-_CRC], raw[-_CRC:]
-    whole = len(body) == 2 + _LENGTH and binascii.crc_hqx(body, 0).to_bytes(_CRC, "little") == crc
-    if not whole or body[:2] != bytes((_SEED | _USER >> 5, (_USER & 31) << 3)):
+    body = _body(raw)
+    if len(body) != 2 + _LENGTH or body[:2] != _seed_prefix(Kind.USER):
         raise InvalidRequest(
             "nats-nkey: the file holds no seed of a user; it is one line that begins with SU", field="nats-nkey"
         )
     return Nkey(body[2:])
+
+
+def signed(public: str, signature: str, text: bytes) -> bool:
+    """Tell whether the user ``public`` made ``signature`` (base64 for URLs) of ``text``; never raises for bad input."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        key = _body(base64.b32decode(public + "=" * (-len(public) % 8)))
+        if len(key) != 1 + _LENGTH or key[0] != Kind.USER:
+            return False
+        padded = signature.rstrip("=") + "=" * (-len(signature.rstrip("=")) % 4)
+        Ed25519PublicKey.from_public_bytes(key[1:]).verify(base64.urlsafe_b64decode(padded), text)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def read_seed(path: Path) -> Nkey:
@@ -106,6 +137,42 @@ def write_seed(path: Path, nkey: Nkey) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(descriptor, "w") as file:
         file.write(f"{nkey.seed}\n")
+
+
+def kept_key(path: Path) -> Nkey:
+    """Return the key of a file, which is made if it is missing, or holds no key (any more); its folder is closed.
+
+    One process at a time may call this; it may be killed at any point.
+
+    Raises:
+        OSError: The file cannot be read or made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.chmod(0o700)
+    with contextlib.suppress(InvalidRequest):
+        return read_seed(path)
+    fresh, key = path.with_name(f"{path.name}.new"), new_nkey()
+    fresh.unlink(missing_ok=True)
+    write_seed(fresh, key)
+    for place in (fresh, path.parent):
+        descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+            if place == fresh:
+                fresh.replace(path)
+        finally:
+            os.close(descriptor)
+    return key
+
+
+def _seed_prefix(kind: Kind) -> bytes:
+    return bytes((_SEED | kind >> 5, (kind & 31) << 3))
+
+
+def _body(raw: bytes) -> bytes:
+    """Return what stands before the check sum; nothing if that is wrong."""
+    body, crc = raw[:-_CRC], raw[-_CRC:]
+    return body if binascii.crc_hqx(body, 0).to_bytes(_CRC, "little") == crc else b""
 
 
 def _encoded(prefix: bytes, key: bytes) -> str:

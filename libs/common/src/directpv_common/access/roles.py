@@ -3,6 +3,9 @@
 Replies need no rows: who answers may answer what was asked of it, once, and everybody hears replies to itself alone.
 Nobody but administrators may make a consumer of the event stream: its maker chooses where the server sends what it
 finds, without being asked whether he may (NATS 2.15), so that a consumer speaks with the server's voice.
+
+Of a node's server NATS does not remember what it was asked: it may speak on inboxes. What comes after an inbox's
+prefix is chance (:mod:`directpv_common.bus.nats_client`), so that nobody can answer what others were asked.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,6 +26,12 @@ class Role(StrEnum):
     NODE_GATEWAY = "node-gateway"
     """CSI's node service, of one node."""
     ADMINISTRATOR = "administrator"
+    CALLOUT = "callout"
+    """Tells NATS in a cluster who may come in, and with which role."""
+    LEAF = "leaf"
+    """The NATS server of one node in a cluster: what programs of this node may say to others, and hear from them."""
+    STRANGER = "stranger"
+    """Who has a key that is not known, and wants to be."""
     OBSERVER = "observer"
     """Hears events and metrics, and commands nothing."""
 
@@ -99,22 +108,33 @@ TABLE: Final[Mapping[Role, _Row]] = {
         ),
         subscribe=_TELLS,
     ),
+    Role.CALLOUT: _Row(publish=(), subscribe=("$SYS.REQ.USER.AUTH", "{p}.door.*")),
+    Role.LEAF: _Row(
+        # A server is told of interest in more than it may say (as the stream has in all events) only if what it may
+        # say is a subject without wildcards, or ends with > (NATS 2.15).
+        publish=("{p}.evt.{node}.>", "{p}.metrics.{node}", "{p}.state.{node}", "_INBOX.>"),
+        subscribe=("{p}.node.{node}.*.*", "{p}.rollcall", "{p}.leader", _MONITORING, "_INBOX.{node}.>"),
+    ),
+    Role.STRANGER: _Row(publish=("{p}.door.{key}",), subscribe=("_INBOX.{key}.>",)),
     Role.OBSERVER: _Row(publish=(_MONITORING,), subscribe=_TELLS),
 }
 
 
-def access(roles: Iterable[Role], subjects: Subjects, *, node: str = "") -> Access:
+def access(roles: Iterable[Role], subjects: Subjects, *, node: str = "", key: str = "") -> Access:
     """Return what a user with all of ``roles`` may say and hear.
 
     Args:
         roles: Of the user.
         subjects: Of the installation.
         node: The user's node, for the roles that have one.
+        key: The user's public key, for the roles that have one.
     """
-    values = {"p": subjects.prefix, "stream": subjects.stream, "node": node_token(node)}
+    values = {"p": subjects.prefix, "stream": subjects.stream, "node": node_token(node), "key": key}
     rows = [TABLE[role] for role in roles]
-    if not node and any("{node}" in pattern for row in rows for part in row for pattern in part):
-        raise ValueError("a role of a node needs the node's name")
+    patterns = [pattern for row in rows for part in row for pattern in part]
+    for name, value in (("node", node), ("key", key)):
+        if not value and any(f"{{{name}}}" in pattern for pattern in patterns):
+            raise ValueError(f"a role of a {name} needs the {name}'s name")
     publish = dict.fromkeys(pattern.format_map(values) for row in rows for pattern in row.publish)
     subscribe = dict.fromkeys(pattern.format_map(values) for row in rows for pattern in row.subscribe)
     return Access(tuple(publish), tuple(subscribe))

@@ -21,7 +21,7 @@ from directpv_common.bus.bus import Bus
 from directpv_common.calls.scopes import timeout
 from directpv_common.process.redact import redacted
 from directpv_common.protocol.errors import InvalidRequest, Refused, Unavailable
-from directpv_common.protocol.subjects import Subjects
+from directpv_common.protocol.subjects import Subjects, node_token
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +33,21 @@ INBOX: Final = "_INBOX"
 _FORBIDDEN: Final = re.compile(r'permissions violation for publish to "([^"]+)"', re.IGNORECASE)
 
 
+def node_inbox(node: str) -> str:
+    """Return the prefix of the subjects on which programs of a node hear replies; other nodes hear none of them."""
+    return f"{INBOX}.{node_token(node)}"
+
+
 @contextlib.asynccontextmanager
 async def connect_bus(
-    urls: str, *, name: str, prefix: str, within: float | None = 30.0, nkey: Nkey | None = None
+    urls: str,
+    *,
+    name: str,
+    prefix: str,
+    within: float | None = 30.0,
+    nkey: Nkey | None = None,
+    token: str = "",
+    inbox: str = INBOX,
 ) -> AsyncIterator[Bus]:
     """Connect to the first of the comma-separated ``urls`` that answers; drain and close at the end.
 
@@ -45,6 +57,8 @@ async def connect_bus(
         prefix: Subject prefix of the installation.
         within: Seconds to wait for a server at the start; None: as long as it takes.
         nkey: Who we are; None: nobody in particular.
+        token: What shows who we are, where that is no key.
+        inbox: Prefix of the subjects on which replies come, where that is not the key's.
 
     Raises:
         Refused: A server does not let this user in.
@@ -77,7 +91,8 @@ async def connect_bus(
     connecting = client.connect(
         servers,
         signature_cb=nkey.answer if nkey is not None else None,
-        inbox_prefix=nkey.inbox if nkey is not None else INBOX,
+        inbox_prefix=nkey.inbox if nkey is not None else inbox,
+        token=token or None,
         name=name,
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.1,  # type: ignore[arg-type]
@@ -97,10 +112,7 @@ async def connect_bus(
             raise nats.errors.AuthorizationError
     except nats.errors.AuthorizationError as error:
         await _close(client)
-        who = f"the user {nkey.public}" if nkey is not None else "users without a key"
-        raise Refused(
-            f"NATS at {redacted(urls)} does not let in {who}: give the file of a key that it knows (nats-nkey)"
-        ) from error
+        raise Refused(f"NATS at {redacted(urls)} does not let in {_who(nkey, token)}") from error
     except (nats.errors.Error, OSError, TimeoutError) as error:
         await _close(client)
         waited = "" if within is None else f" within {within:g} s"
@@ -114,6 +126,14 @@ async def connect_bus(
     finally:
         leaving.cancel()
         await _close(client)
+
+
+def _who(nkey: Nkey | None, token: str) -> str:
+    """Return who was not let in, and what to do."""
+    if token and nkey is None:
+        return "this token; the logs of the controllers say why"
+    who = f"the user {nkey.public}" if nkey is not None else "users without a key"
+    return f"{who}: give the file of a key that it knows (nats-nkey)"
 
 
 async def _leave(client: NatsClient, refused: asyncio.Event) -> None:

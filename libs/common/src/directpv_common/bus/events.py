@@ -19,7 +19,7 @@ from directpv_common.bus import lean_nats  # noqa: F401
 
 # isort: split
 import nats.errors
-from nats.js.api import RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import APIError
 
 from directpv_common.bus.bus import Bus
@@ -158,24 +158,27 @@ class Events:
             return b""
 
 
-async def ensure_stream(bus: Bus) -> None:
-    """Make the event stream if there is none; an operator's own settings are left alone.
+async def ensure_stream(bus: Bus) -> StreamInfo | None:
+    """Make the event stream if there is none; return what is there, None if that cannot be known now.
+
+    An operator's own settings are left alone.
 
     A cluster of servers keeps it three times, so that it outlives one of them; a server by itself keeps it once.
     """
     try:
         with cancellation_heeded():
             try:
-                await _add_stream(bus, REPLICAS)
+                return await _add_stream(bus, REPLICAS)
             except APIError as error:
                 if error.err_code != NO_CLUSTER:
                     raise
-                await _add_stream(bus, 1)
+                return await _add_stream(bus, 1)
     except (nats.errors.Error, APIError, OSError) as error:
         log.debug("event stream not made", extra={"error": str(error) or type(error).__name__})
+        return None
 
 
-async def _add_stream(bus: Bus, replicas: int) -> None:
+async def _add_stream(bus: Bus, replicas: int) -> StreamInfo:
     config = StreamConfig(
         name=bus.subjects.stream,
         description="DirectPV events (CloudEvents 1.0); deleting it loses history only",
@@ -186,4 +189,4 @@ async def _add_stream(bus: Bus, replicas: int) -> None:
         max_bytes=MAX_BYTES,
         num_replicas=replicas,
     )
-    await bus.client.jetstream(timeout=ACK_SECONDS).add_stream(config)
+    return await bus.client.jetstream(timeout=ACK_SECONDS).add_stream(config)

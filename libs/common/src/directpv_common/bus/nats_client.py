@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ _HEADER_FRAME: Final = len(": \r\n")
 
 
 class NatsClient(Client):
-    """The client, without four faults of it (nats-py 2.16).
+    """The client, without six faults of it (nats-py 2.16).
 
     It compares the payload alone with what the server takes. The server counts headers too, and closes the connection
     for good.
@@ -30,9 +31,19 @@ class NatsClient(Client):
 
     Its flush asks the server for an answer before it sends what waits to be sent, so that the answer says nothing.
 
+    A server that hangs up instead of welcoming it has welcomed it, it thinks: NATS does so while it waits for those who
+    decide on who may come in.
+
+    Its inboxes can be guessed by who has seen one; ours are chance, for who can guess one could answer for others.
+
     An attempt to reconnect that fails halfway leaves its connection open; the next one replaces it, and only the
     garbage collector closes it.
     """
+
+    def __init__(self) -> None:
+        """See :meth:`Client.connect`."""
+        super().__init__()
+        self._nuid: Any = _Chance()
 
     async def publish(
         self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, str] | None = None
@@ -58,6 +69,14 @@ class NatsClient(Client):
         self.hang_up()
         await super()._connect_to_server(s)
 
+    async def _process_connect_init(self) -> None:
+        await super()._process_connect_init()
+        if not self.is_connected:
+            for task in (self._reading_task, self._ping_interval_task, self._flusher_task):
+                if task is not None:
+                    task.cancel()
+            raise nats.errors.Error("the server hung up before it let us in")
+
     async def _send_ping(self, future: "asyncio.Future[Any] | None" = None) -> None:
         self._pongs.append(future or asyncio.get_running_loop().create_future())
         await self._send_command(PING)
@@ -67,6 +86,14 @@ class NatsClient(Client):
         if self._pongs and self._pongs[0].done():
             self._pongs[0] = asyncio.get_running_loop().create_future()
         await super()._process_pong()
+
+
+class _Chance:
+    """Makes names as long as the client's own."""
+
+    @staticmethod
+    def next() -> bytearray:
+        return bytearray(secrets.token_hex(11), "ascii")
 
 
 @contextlib.contextmanager

@@ -60,3 +60,9 @@ class Node:
     VOLUME_UNSTAGE = Endpoint("volume", "unstage", m.UnstageVolume, m.Done)
     VOLUME_EXPAND = Endpoint("volume", "expand", m.ExpandNodeVolume, m.NodeVolumeExpanded)
     VOLUME_STATS = Endpoint("volume", "stats", m.StatVolume, m.VolumeStats)
+
+
+class Door:
+    """Answered by any controller in a cluster, on ``<prefix>.door.<key>``, to those who are not known yet."""
+
+    REGISTER = Endpoint("key", "register", m.RegisterKey, m.KeyRegistered)

@@ -126,3 +126,18 @@ def project_id(volume: str) -> int:
 def fsuuid_link(fsuuid: str) -> str:
     """Return the name of the link in a drive's root whose absence proves that the drive is not mounted."""
     return f".FSUUID.{fsuuid}"
+
+
+BUS_AUDIENCE: Final = f"{GROUP}/bus"
+"""Of tokens that show NATS who somebody is; Kubernetes' own API takes none of them."""
+BUS_VOLUME: Final = "bus"
+"""Of pods that show the bus who they are: what they show. Those of former versions have none."""
+NODE_ACCOUNT: Final = "directpv-node"
+"""ServiceAccount of the nodes' pods."""
+ADMINISTRATOR_ACCOUNT: Final = "directpv-administrator"
+"""Who may have a token of it (``create serviceaccounts/token``) administers; no pod runs as it."""
+OBSERVER_ACCOUNT: Final = "directpv-observer"
+NODE_POD: Final = f"{DRIVER_NAME}-node-server"
+"""Value of the label ``selector.directpv.min.io`` of the nodes' pods."""
+CONTROLLER_POD: Final = "controller-controller"
+SELECTOR: Final = f"selector.{GROUP}"

@@ -9,6 +9,7 @@
 | ``<prefix>.state.<node>``            | heartbeat of a node agent                   |
 | ``<prefix>.leader``                  | a new leader says that it answers now       |
 | ``<prefix>.rollcall``                | a new leader's call to all nodes: each sends its heartbeat at once |
+| ``<prefix>.door.<key>``              | request/reply: of who is not known yet and has this key |
 """
 
 import re
@@ -70,6 +71,10 @@ class Subjects:
     def roll_call(self) -> str:
         """The subject on which a leader calls all nodes."""
         return f"{self.prefix}.rollcall"
+
+    def door(self, key: str) -> str:
+        """Return the subject on which the owner of a public key asks to be registered."""
+        return f"{self.prefix}.door.{key}"
 
     @property
     def all_events(self) -> str:

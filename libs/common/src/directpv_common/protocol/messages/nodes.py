@@ -24,6 +24,19 @@ class Empty(Message, frozen=True, kw_only=True):
     """A request without arguments."""
 
 
+class RegisterKey(Message, frozen=True, kw_only=True):
+    """Make the key by which the asker came in known as that of its node."""
+
+    token: Annotated[str, Meta(min_length=1, max_length=16_384)]
+    """Of the node's own pod, issued by Kubernetes for :data:`directpv_common.protocol.names.BUS_AUDIENCE`."""
+
+
+class KeyRegistered(Message, frozen=True, kw_only=True):
+    """From now on the key is that of ``node``."""
+
+    node: NodeName
+
+
 class NodeInfo(Message, frozen=True, kw_only=True):
     """A node agent's own description."""
 
