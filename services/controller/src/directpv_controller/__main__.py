@@ -1,6 +1,7 @@
 """Composition root of the controller: everything is built here, once."""
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
@@ -8,9 +9,12 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+from directpv_common.access.installation import Keys, read_keys
 from directpv_common.access.nkey import key_of
+from directpv_common.bus.bus import Bus
 from directpv_common.bus.connecting import connect_bus
 from directpv_common.bus.events import Events
 from directpv_common.process.config import load
@@ -61,12 +65,30 @@ def store_of(config: Config, holder: str, figures: Figures) -> OpenStore:
     )
 
 
+@contextlib.asynccontextmanager
+async def guarding(config: Config, bus: Bus, keys: Keys | None, figures: Figures) -> AsyncIterator[None]:
+    """Tell NATS who may come in, if this installation's keys are ours."""
+    if keys is None:
+        yield
+        return
+    from directpv_controller.admission import guard
+    from directpv_controller.registry.kubernetes.access import access_of
+    from directpv_controller.registry.kubernetes.client import connect
+
+    async with (
+        connect(access_of(config.kubeconfig), figures.observe_call) as client,
+        guard.guarding(bus, client, keys.issuer, config.namespace, figures.count_admission) as figures.guarding,
+    ):
+        yield
+
+
 async def serve(config: Config) -> None:
     """Build the controller from ``config`` and run it until a signal or a fault."""
     holder = holder_name()
     figures = Figures()
     monitor = Monitor(figures.not_ready)
     open_store = store_of(config, holder, figures)
+    keys = read_keys(config.bus_secret)
     async with (
         serve_http(monitor, figures.registry, config.metrics_port, host=config.http_host),
         background(monitor.run(), stop_on_signal(signal.SIGTERM, signal.SIGINT)),
@@ -75,14 +97,14 @@ async def serve(config: Config) -> None:
             name="directpv-controller",
             prefix=config.subject_prefix,
             within=None,
-            nkey=key_of(config.nats_nkey),
+            nkey=keys.controller if keys is not None else key_of(config.nats_nkey),
         ) as bus,
     ):
         events = Events(bus, "controller")
         figures.bus, figures.events = bus, events
         candidate = Candidate(config, holder=holder, bus=bus, events=events, figures=figures, open_store=open_store)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, candidate.report)
-        async with background(events.run(), bus.require()):
+        async with guarding(config, bus, keys, figures), background(events.run(), bus.require()):
             await candidate.run()
 
 

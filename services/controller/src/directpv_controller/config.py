@@ -17,6 +17,11 @@ class Config:
 
     nats_url: str = option("nats://127.0.0.1:4222", "NATS servers, comma-separated")
     nats_nkey: str = option("", "file with the seed of the key by which NATS knows us; empty: none")
+    bus_secret: str = option(
+        "",
+        "file with the secret of this installation's bus: NATS knows us by a key that is made of it, and asks us about "
+        "everybody else (registry kubernetes only); empty: none",
+    )
     subject_prefix: str = option(DEFAULT_PREFIX, "prefix of all subjects of this installation")
     registry: str = option(f"{ROOT_DIR}/registry.db", "file of the registry, made if it is missing; or kubernetes")
     kubeconfig: str = option("", "file that says where the API server is; none: the pod's service account")
@@ -43,6 +48,8 @@ class Config:
     http_host: str = option("", "address to serve metrics and probes on; empty: every address, IPv4 and IPv6")
 
     def __post_init__(self) -> None:
+        if self.bus_secret and self.registry != KUBERNETES:
+            raise ValueError("bus-secret needs the registry kubernetes: nobody else could say who somebody is")
         if not 0.5 <= self.lease_seconds <= 300:
             raise ValueError("lease-seconds must be between 0.5 and 300")
         if self.rebuild_seconds < 0 or self.online_seconds < 0:

@@ -1,5 +1,6 @@
 """Prometheus metrics of the controller, and what its probes say."""
 
+import asyncio
 import logging
 import time
 from typing import Final
@@ -47,6 +48,12 @@ class Figures:
             ("resource",),
             registry=self.registry,
         )
+        self._admissions = Counter(
+            f"{PREFIX}_bus_admissions",
+            "Connections to NATS that were decided on, by outcome: admitted, refused or undecided",
+            ("outcome",),
+            registry=self.registry,
+        )
         self.term: Term | None = None
         self.nodes: Nodes | None = None
         self.election: Election | None = None
@@ -54,6 +61,8 @@ class Figures:
         self.terms = 0
         self.resyncs = 0
         self.bus: Bus | None = None
+        self.guarding: asyncio.Event | None = None
+        """Set once this process tells NATS who may come in; None if that is not asked of it."""
         self.events: Events | None = None
         self.registry.register(_Collector(self))
 
@@ -70,6 +79,10 @@ class Figures:
         """Count one write that was made on an older version of an object."""
         self._conflicts.labels(resource).inc()
 
+    def count_admission(self, outcome: str) -> None:
+        """Count one connection to NATS that was decided on."""
+        self._admissions.labels(outcome).inc()
+
     @property
     def dropped(self) -> int:
         """Events that nobody will see."""
@@ -79,6 +92,8 @@ class Figures:
         """Return why this controller neither leads nor could take over, or an empty string."""
         if self.bus is None or not self.bus.connected:
             return "not connected to NATS"
+        if self.guarding is not None and not self.guarding.is_set():
+            return "cannot tell NATS yet who may come in: the keys of nodes are not read"
         if self.term is not None:
             return ""
         if self.election is not None and self.election.reachable:

@@ -127,6 +127,11 @@ def from_kubeconfig(path: Path) -> Access:
         raise InvalidRequest(f"kubeconfig {path}: {why}", field="kubeconfig") from error
 
 
+def access_of(kubeconfig: str) -> Access:
+    """Return the access that a kubeconfig file gives, or, if none is named, the pod's account; raises as these."""
+    return from_kubeconfig(Path(kubeconfig)) if kubeconfig else in_cluster()
+
+
 def _named(entries: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return next(entry for entry in [*entries, {"name": name}] if entry["name"] == name)
 

@@ -161,7 +161,10 @@ class Client:
                         continue
                     if reply.status != 200:
                         raise error_of(reply, await reply.read(), what)
-                    yield _events(reply.content)
+                    try:
+                        yield _events(reply.content)
+                    finally:
+                        _hang_up(reply)
                     return
 
     # ---- one request
@@ -214,6 +217,12 @@ class Client:
     async def _headers(self, *, refused: bool = False) -> dict[str, str]:
         token = await self._access.token(refused)
         return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _hang_up(reply: aiohttp.ClientResponse) -> None:
+    """End the connection of a watch at once: to take leave by TLS may take a server as long as it likes."""
+    if reply.connection is not None and reply.connection.transport is not None:
+        reply.connection.transport.abort()
 
 
 def _object(body: bytes, what: str) -> Object:

@@ -4,7 +4,6 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from directpv_common import crd
@@ -14,7 +13,7 @@ from directpv_common.protocol.errors import InvalidRequest, Unavailable
 from directpv_controller.leading.port import RegistryLost
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes
-from directpv_controller.registry.kubernetes.access import Access, from_kubeconfig, in_cluster
+from directpv_controller.registry.kubernetes.access import access_of
 from directpv_controller.registry.kubernetes.client import CALL_SECONDS, Client, Observe, Resource, connect
 from directpv_controller.registry.kubernetes.edits import Edits
 from directpv_controller.registry.kubernetes.election import KubernetesElection
@@ -96,7 +95,7 @@ async def open_store(
         Unavailable: The API server does not answer, or lacks our definitions.
         InvalidRequest: The kubeconfig cannot be understood, or there is no service account.
     """
-    access = _access(options)
+    access = access_of(options.kubeconfig)
     # The lease has a connection of its own: no burst of other writes may delay its renewal.
     async with connect(access, observe_call) as client, connect(access, observe_call) as aside:
         registry_id = await _registry_id(client)
@@ -107,10 +106,6 @@ async def open_store(
             yield KubernetesStore(registry, election, holder=options.holder, init_requests=options.init_requests)
         finally:
             await registry.close()
-
-
-def _access(options: KubernetesOptions) -> Access:
-    return from_kubeconfig(Path(options.kubeconfig)) if options.kubeconfig else in_cluster()
 
 
 async def _registry_id(client: Client) -> str:

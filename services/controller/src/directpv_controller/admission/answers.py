@@ -1,0 +1,120 @@
+"""What Kubernetes is asked about who wants to come in: tokens, pods, and the objects that keep the nodes' keys."""
+
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import quote
+
+from directpv_common import crd
+from directpv_common.protocol.errors import Unavailable
+from directpv_common.protocol.names import BUS_AUDIENCE, GROUP
+from directpv_controller.admission.core.tokens import Pod
+from directpv_controller.registry.kubernetes.client import Client, Resource
+from directpv_controller.registry.kubernetes.errors import Exists, Missing, Stale
+from directpv_controller.registry.kubernetes.informer import Informer, Kind
+
+REVIEWS: Final = Resource("/apis/authentication.k8s.io/v1/tokenreviews", "tokenreviews")
+NODES: Final = Resource("/api/v1/nodes", "nodes")
+LABEL: Final = f"{GROUP}/bus-key"
+"""Of the ConfigMaps in which the nodes' keys are."""
+TRIES: Final = 5
+
+Take = Callable[[str, str], None]
+"""Takes node and key; an empty key: it has none any more."""
+
+
+class Answers:
+    """One API server, and one installation on it."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self._client, self._home = client, f"/api/v1/namespaces/{namespace}"
+        self._keys = Resource(f"{self._home}/configmaps", "configmaps")
+
+    async def review(self, token: str) -> crd.Object:
+        """Return what Kubernetes knows about a token: the ``status`` of a TokenReview.
+
+        Raises:
+            Unavailable: No answer.
+            Refused: We may not ask.
+        """
+        asked = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "metadata": {},
+            "spec": {"token": token, "audiences": [BUS_AUDIENCE]},
+        }
+        status: crd.Object = (await self._client.create(REVIEWS, asked)).get("status") or {}
+        return status
+
+    async def pod(self, pod: Pod) -> crd.Object:
+        """Return a pod of the installation's; raises Missing if it is gone."""
+        return await self._client.get(Resource(f"{self._home}/pods", "pods"), quote(pod.name, safe=""))
+
+    async def pods_at(self, address: str) -> list[crd.Object]:
+        """Return the installation's pods that have an address."""
+        selected = Resource(f"{self._home}/pods?fieldSelector=status.podIP={quote(address, safe='')}", "pods")
+        return [pod async for page in self._client.pages(selected) for pod in page.items]
+
+    # ---- keys of nodes
+
+    async def keep(self, node: str, key: str) -> None:
+        """Keep a node's key, in place of its former one, until the node is deleted in Kubernetes.
+
+        Raises:
+            Missing: There is no such node.
+            Unavailable: No answer, or others write it at the same time.
+        """
+        owner = (await self._client.get(NODES, quote(node, safe="")))["metadata"]
+        wanted = _object(node, key, owner["uid"])
+        for _ in range(TRIES):
+            try:
+                await self._client.create(self._keys, wanted)
+            except Exists:
+                if await self._replaced(wanted):
+                    return
+            else:
+                return
+        raise Unavailable(f"the key of node {node} is being written by others; repeat")
+
+    async def _replaced(self, wanted: crd.Object) -> bool:
+        try:
+            found = await self._client.get(self._keys, wanted["metadata"]["name"])
+            if _content(found) != _content(wanted):
+                version = {"resourceVersion": found["metadata"]["resourceVersion"]}
+                await self._client.replace(self._keys, {**wanted, "metadata": {**wanted["metadata"], **version}})
+        except (Missing, Stale):
+            return False
+        return True
+
+    def follow(self, take: Take) -> Informer:
+        """Return what hands over all keys, and then each change."""
+        nodes: dict[str, str] = {}
+
+        def handle(kind: Kind, obj: crd.Object) -> None:
+            name = obj["metadata"]["name"]
+            if kind == "deleted":
+                take(nodes.pop(name, ""), "")
+                return
+            data = obj.get("data") or {}
+            if data.get("node") and data.get("key"):
+                nodes[name] = data["node"]
+                take(data["node"], data["key"])
+
+        selected = Resource(f"{self._keys.path}?labelSelector={quote(LABEL, safe='')}", "configmaps")
+        return Informer(self._client, selected, handle)
+
+
+def _content(obj: crd.Object) -> tuple[Any, ...]:
+    owners = [owner.get("uid") for owner in obj["metadata"].get("ownerReferences") or ()]
+    return obj.get("data"), (obj["metadata"].get("labels") or {}).get(LABEL), owners
+
+
+def _object(node: str, key: str, uid: str) -> crd.Object:
+    owner = {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid}
+    name = crd.object_name(f"bus-key.{node}")
+    labels = {LABEL: "node", f"{GROUP}/created-by": "directpv-controller"}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "labels": labels, "ownerReferences": [owner]},
+        "data": {"node": node, "key": key},
+    }

@@ -1,0 +1,60 @@
+"""A node's server that keeps to nothing: it says and asks for whatever it likes, over NATS' own protocol for leafs."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+
+from directpv_common.access.nkey import Nkey
+from support.nats import NatsServer
+
+
+class RawLeaf:
+    """A connection to a hub that was let in."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def subscribe(self, subject: str) -> None:
+        self._writer.write(f"LS+ {subject}\r\n".encode())
+        await self._writer.drain()
+
+    async def publish(self, subject: str, payload: bytes = b"{}") -> None:
+        self._writer.write(b"LMSG %s %d\r\n%s\r\n" % (subject.encode(), len(payload), payload))
+        await self._writer.drain()
+
+    async def heard(self, within: float = 5.0) -> set[str]:
+        """Return the subjects of all messages that came before the answer to a ping, or the end."""
+        self._writer.write(b"PING\r\n")
+        found = set()
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            async with asyncio.timeout(within):
+                while (line := await self._reader.readline()) not in (b"PONG\r\n", b""):
+                    if line.startswith(b"LMSG "):
+                        found.add(line.split()[1].decode())
+                        await self._reader.readexactly(int(line.split()[-1]) + 2)
+        return found
+
+
+@contextlib.asynccontextmanager
+async def raw_leaf(hub: NatsServer, key: Nkey, name: str) -> AsyncIterator[RawLeaf]:
+    """Join the hub as the server of a node."""
+    reader, writer = await asyncio.open_connection(hub.host, hub.leaf_port)
+    try:
+        info = json.loads((await reader.readline()).removeprefix(b"INFO "))
+        options = {
+            "nkey": key.public,
+            "sig": key.answer(info["nonce"]).decode(),
+            "name": name,
+            "server_id": key.public.replace("U", "N", 1),
+            "version": "2.15.1",
+            "headers": True,
+            "protocol": 1,
+        }
+        writer.write(f"CONNECT {json.dumps(options)}\r\nPING\r\n".encode())
+        async with asyncio.timeout(10):
+            while (line := await reader.readline()) != b"PONG\r\n":
+                assert line, "it was not let in"
+        yield RawLeaf(reader, writer)
+    finally:
+        writer.close()
