@@ -28,6 +28,9 @@ class Config:
     node_name: str = option("", "name of this node; needed unless the mode is controller")
     nats_url: str = option("nats://127.0.0.1:4222", "NATS servers, comma-separated")
     nats_nkey: str = option("", "file with the seed of the key by which NATS knows us; empty: none")
+    bus_secret: str = option(
+        "", "file with the secret of the cluster's bus, for the mode controller: our key is made of it; empty: none"
+    )
     subject_prefix: str = option(DEFAULT_PREFIX, "subject prefix of the installation")
     drain_seconds: float = option(20.0, "how long running calls may go on after SIGTERM")
     http_host: str = option("", "address to serve metrics and probes on; empty: every address, IPv4 and IPv6")

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from directpv_common.access.nkey import key_of
 from directpv_common.bus.bus import Bus
-from directpv_common.bus.connecting import connect_bus
+from directpv_common.bus.connecting import connect_bus, node_inbox
 from directpv_common.bus.events import Events
 from directpv_common.bus.service import Handlers, serve
 from directpv_common.process.lifecycle import background, leaves
@@ -36,6 +36,7 @@ from directpv_nodeagent.drives.watching.scanner import Scanner
 from directpv_nodeagent.linux.executor import DriveExecutors
 from directpv_nodeagent.linux.quota import NO_KERNEL_QUOTA, kernel_lacks_quota
 from directpv_nodeagent.serving.heartbeat import Heartbeat
+from directpv_nodeagent.serving.joining import Joining
 from directpv_nodeagent.serving.metrics import NodeCollector, registry_with
 from directpv_nodeagent.serving.sampler import Sampler
 from directpv_nodeagent.serving.tell import Teller
@@ -84,6 +85,7 @@ class Agent:
         self._sampler = Sampler(self.drives, self._health.of)
         self._scanner = Scanner(self.drives, Growth(self.drives, turns))
         self._repairs = Repairs(work, fences, self._scanner.settle, config.repair_timeout)
+        self._joining = Joining(config) if config.bus_key else None
         self.drives.on_doubt = self._scanner.trigger
         self.drives.on_change = self._heartbeat.poke
         self.drives.on_take_over = self._purges.purge_left
@@ -113,6 +115,8 @@ class Agent:
         """Return why the agent cannot do its work; empty if it can. A broken drive is no reason, the bus is none."""
         if self.drives.host.quota_required and kernel_lacks_quota():
             return NO_KERNEL_QUOTA
+        if self._joining is not None and self._joining.problem:
+            return self._joining.problem
         return self.drives.trouble or ("" if self.drives.scanned else "devices were not scanned yet")
 
     async def run(self) -> None:
@@ -135,6 +139,7 @@ class Agent:
                 self._health.run(config.health_interval),
                 self._evasion.run(),
                 self._serve_bus(),
+                *([self._joining.run()] if self._joining is not None else []),
             ),
         ):
             await asyncio.Event().wait()
@@ -194,6 +199,7 @@ class Agent:
                     prefix=config.subject_prefix,
                     within=CONNECT_SECONDS,
                     nkey=key_of(config.nats_nkey),
+                    inbox=node_inbox(config.node_name),
                 ) as bus:
                     await self._serve(bus)
             except* Unavailable as group:

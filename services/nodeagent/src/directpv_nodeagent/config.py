@@ -23,6 +23,10 @@ class Config:
     root: str = option(ROOT_DIR, "directory below which drives are mounted")
     nats_url: str = option("nats://127.0.0.1:4222", "comma-separated URLs of NATS servers")
     nats_nkey: str = option("", "file with the seed of the key by which NATS knows us; empty: none")
+    bus_key: str = option("", "file with the key of this node's own NATS server, in a cluster that asks for it")
+    bus_token: str = option("", "file with the token of Kubernetes by which that key is registered")
+    hub_url: str = option("", "comma-separated URLs of the cluster's NATS servers, where it is registered")
+    leaf_monitor_port: int = option(8222, "port of loopback on which this node's own NATS server tells of itself")
     subject_prefix: str = option(DEFAULT_PREFIX, "subject prefix of the installation")
     devices: tuple[str, ...] = option(
         ("*",), "kernel names that may be touched, as shell patterns, such as nvme*; loop devices only if named"
@@ -51,6 +55,8 @@ class Config:
             msgspec.convert(self.node_name, NodeName)
         except msgspec.ValidationError as error:
             raise ValueError(f"--node-name {self.node_name!r}: not a node name as Kubernetes has them") from error
+        if bool(self.bus_key) != bool(self.bus_token) or bool(self.bus_key) != bool(self.hub_url):
+            raise ValueError("--bus-key, --bus-token and --hub-url: give all of them, or none")
         if not os.path.isabs(self.root):
             raise ValueError(f"--root {self.root!r} must be an absolute path")
         for name in ("scan_interval", "heartbeat_interval", "metrics_interval", "repair_timeout"):
@@ -58,7 +64,7 @@ class Config:
                 raise ValueError(f"--{name.replace('_', '-')} must be more than 0 seconds")
         if not self.health_interval >= 0:
             raise ValueError("--health-interval must be 0 seconds or more")
-        for name in ("metrics_port", "readiness_port"):
+        for name in ("metrics_port", "readiness_port", "leaf_monitor_port"):
             if not 0 <= getattr(self, name) < 65536:
                 raise ValueError(f"--{name.replace('_', '-')} must be between 0 and 65535")
 
