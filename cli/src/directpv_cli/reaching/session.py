@@ -23,7 +23,8 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
     from directpv_cli.reaching.local_key import found_key
     from directpv_cli.reaching.way import reached
     from directpv_common.access.nkey import key_of
-    from directpv_common.bus.connecting import connect_bus
+    from directpv_common.access.tokens import inbox_of
+    from directpv_common.bus.connecting import INBOX, connect_bus
     from directpv_common.bus.nats_client import cancellation_heeded
     from directpv_common.protocol.errors import DirectPVError
 
@@ -35,7 +36,16 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
         async with contextlib.AsyncExitStack() as stack:
             url = await stack.enter_async_context(reached(settings.nats_url, settings.kubeconfig))
             nkey = key_of(settings.nats_nkey or found_key(url))
-            bus = connect_bus(url, name="kubectl-directpv", prefix=settings.prefix, within=CONNECT_SECONDS, nkey=nkey)
+            token = await _token(url) if nkey is None else ""
+            bus = connect_bus(
+                url,
+                name="kubectl-directpv",
+                prefix=settings.prefix,
+                within=CONNECT_SECONDS,
+                nkey=nkey,
+                token=token,
+                inbox=inbox_of(token) if token else INBOX,
+            )
             with cancellation_heeded():  # Ctrl-C just while the server greets
                 entered = await stack.enter_async_context(bus)
             return await work(entered)
@@ -46,3 +56,16 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
         fail(f"{error.message}")
     except (KeyboardInterrupt, asyncio.CancelledError):
         fail("interrupted")
+
+
+async def _token(url: str) -> str:
+    """Return what shows the NATS of a cluster who we are; empty if nobody asks."""
+    import os
+
+    from directpv_cli.reaching.credential import asks_who, token_from_cluster
+    from directpv_cli.reaching.way import Tunnel, way
+
+    chosen = way(settings.nats_url, settings.kubeconfig, os.environ, os.path.exists)
+    if not isinstance(chosen, Tunnel) or not await asks_who(url):
+        return ""
+    return await token_from_cluster(chosen.kubeconfig)

@@ -1,0 +1,64 @@
+"""What a person shows NATS in a cluster: a token that Kubernetes gives those who may have it, for the bus alone.
+
+Whatever a kubeconfig has (certificates, programs, tokens), it is shown to the API server only, which decides by its
+rules who may ``create serviceaccounts/token`` of the administrators' account, or of the observers'.
+"""
+
+import asyncio
+import json
+from typing import Final
+from urllib.parse import urlsplit
+
+from directpv_cli.install.objects.base import NAMESPACE
+from directpv_common.calls.scopes import timeout
+from directpv_common.process.command import output_of
+from directpv_common.protocol.errors import DirectPVError, FailedPrecondition
+from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, BUS_AUDIENCE, OBSERVER_ACCOUNT
+
+ASK_SECONDS: Final = 30.0
+GREET_SECONDS: Final = 5.0
+LASTS: Final = "1h"
+
+
+async def asks_who(url: str) -> bool:
+    """Tell whether the server at ``url`` asks who somebody is; not, if it says nothing: who connects learns why.
+
+    Source: NATS protocol, INFO.
+    """
+    parts, writer = urlsplit(url), None
+    try:
+        async with timeout(GREET_SECONDS):
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            line = await reader.readline()
+        return bool(json.loads(line.removeprefix(b"INFO ")).get("auth_required"))
+    except (OSError, TimeoutError, ValueError):
+        return False
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def command(kubeconfig: str, account: str) -> list[str]:
+    """Return kubectl's command line; an empty ``kubeconfig``: kubectl finds one itself."""
+    chosen = [f"--kubeconfig={kubeconfig}"] if kubeconfig else []
+    wanted = [f"--audience={BUS_AUDIENCE}", f"--duration={LASTS}"]
+    return ["kubectl", *chosen, "-n", NAMESPACE, "create", "token", account, *wanted]
+
+
+async def token_from_cluster(kubeconfig: str) -> str:
+    """Return a token of the administrators, or, for who may not have one, of the observers.
+
+    Raises:
+        FailedPrecondition: The kubeconfig's user may have neither; says what kubectl said.
+    """
+    first: DirectPVError | None = None
+    for account in (ADMINISTRATOR_ACCOUNT, OBSERVER_ACCOUNT):
+        try:
+            return (await output_of(*command(kubeconfig, account), within=ASK_SECONDS)).strip()
+        except DirectPVError as error:
+            first = first or error
+    assert first is not None
+    raise FailedPrecondition(
+        f"Kubernetes gives you no token for DirectPV's bus; who may is bound to the Role {ADMINISTRATOR_ACCOUNT} in "
+        f"namespace {NAMESPACE} (or {OBSERVER_ACCOUNT}, to look on): {first.message}"
+    )
