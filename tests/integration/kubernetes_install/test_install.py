@@ -103,7 +103,9 @@ def test_accounts_may_do_what_their_programs_call_and_no_more(apiserver: ApiServ
     assert plugin("install").returncode == 0
     for what in ("secrets", "configmaps", "pods", "customresourcedefinitions.apiextensions.k8s.io", "deployments.apps"):
         assert not may(apiserver, "directpv-controller", "list", what, "default"), what
-        assert not may(apiserver, "directpv-controller", "update", what), what
+        assert not may(apiserver, "directpv-controller", "update", what, "default"), what
+        if what != "configmaps":  # which keep the nodes' keys
+            assert not may(apiserver, "directpv-controller", "update", what), what
     for what in ("directpvdrives.directpv.min.io", "persistentvolumes"):
         assert may(apiserver, "directpv-controller", "create", what)
     assert may(apiserver, "directpv-controller", "get", "pods", "default"), "labels of pods go onto their volumes"

@@ -8,21 +8,31 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
-import nats
 import nats.errors
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from directpv_cli.install.objects import nats as installed
+from directpv_common.access.installation import keys_of
+from directpv_common.access.nkey import kept_key
 from directpv_common.bus.bus import Bus
+from directpv_common.bus.connecting import connect_bus, node_inbox
 from directpv_common.bus.events import Events, ensure_stream
 from directpv_common.bus.greeting import silent
 from directpv_common.protocol.subjects import Subjects
+from directpv_controller.admission.callout import Callout
+from directpv_controller.admission.core.keys import NodeKeys
 from support.ports import free_port
 
-SERVER = Path(sys.executable).with_name("nats-server")
+SERVER = Path(sys.executable).with_name("directpv-nats")
+SECRET = "of a test, " * 8
+NODE = "leaf"
+SUBJECTS = Subjects("directpv.v1")
+ASKED = SUBJECTS.node(NODE, "device", "list")
+TOLD = SUBJECTS.state(NODE)
 
 
 class Servers:
@@ -30,20 +40,25 @@ class Servers:
 
     def __init__(self, directory: Path, count: int) -> None:
         self.directory, self.count = directory, count
-        self.ports = {key: free_port() for key in self._keys()}
+        self.ports = {key: free_port() for key in [*self._keys(), "monitor"]}
+        self.secret, self.key = directory / "secret", directory / "keys" / "node.nkey"
+        self.secret.write_text(SECRET)
+        self.keys = keys_of(SECRET)
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     def _keys(self) -> list[str]:
         return ["leaf", *(f"{kind}-{index}" for index in range(self.count) for kind in ("client", "leaves", "route"))]
 
-    def start(self) -> None:
+    def start(self, *, former: bool = False) -> None:
         for index in range(self.count):
-            self.start_hub(index)
+            self.start_hub(index, former=former)
         urls = ", ".join(f'"nats-leaf://127.0.0.1:{self.ports[f"leaves-{index}"]}"' for index in range(self.count))
         config = installed.LEAF_CONFIG.replace("port: 4222", f"port: {self.ports['leaf']}")
-        self._run("leaf", config, {"LEAF_URLS": f"[{urls}]"})
+        joining = [f"--bus-key={self.key}", f"--monitor-port={self.ports['monitor']}"]
+        self._run("leaf", config, {"LEAF_URLS": f"[{urls}]"}, "--mode=leaf", *joining)
 
-    def start_hub(self, index: int) -> None:
+    def start_hub(self, index: int, *, former: bool = False) -> None:
+        """Start a server; ``former``: as the version before has it, which asks nobody who he is."""
         port = self.ports
         config = installed.server_config(self.count)
         config = config.replace("port: 4222", f"listen: 127.0.0.1:{port[f'client-{index}']}")
@@ -54,15 +69,20 @@ class Servers:
         for other in range(self.count):
             name = f"nats-{other}.nats-headless.directpv.svc:6222"
             config = config.replace(name, f"127.0.0.1:{port[f'route-{other}']}")
-        self._run(f"nats-{index}", config, {})
+        known = [] if former else [f"--bus-secret={self.secret}"]
+        self._run(f"nats-{index}", config, {}, "--mode=hub", *known)
 
-    def _run(self, name: str, config: str, env: dict[str, str]) -> None:
-        path = self.directory / f"{name}.conf"
+    def _run(self, name: str, config: str, env: dict[str, str], *arguments: str) -> None:
+        path, run_dir = self.directory / f"{name}.conf", self.directory / f"run-{name}"
         path.write_text(config)
+        run_dir.mkdir(exist_ok=True)
         log = (self.directory / f"{name}.log").open("ab")
         with log:
             self.running[name] = subprocess.Popen(
-                [SERVER, f"--config={path}", f"--name={name}"], env={**os.environ, **env}, stdout=log, stderr=log
+                [SERVER, f"--config={path}", f"--name={name}", f"--run-dir={run_dir}", *arguments],
+                env={**os.environ, **env},
+                stdout=log,
+                stderr=log,
             )
 
     def freeze(self, name: str) -> None:
@@ -83,13 +103,31 @@ class Servers:
         for name in list(self.running):
             self.kill(name)
 
-    async def client(self, key: str) -> Client:
-        url = f"nats://127.0.0.1:{self.ports[key]}"
+    @contextlib.asynccontextmanager
+    async def bus(self, key: str) -> AsyncIterator[Bus]:
+        """Connect as a program of the node, or as a controller, and guard the bus as one does."""
+        keys = [f"client-{index}" for index in range(self.count)] if key == "any" else [key]
+        url = ",".join(f"nats://127.0.0.1:{self.ports[each]}" for each in keys)
+        if key == "leaf":
+            async with connect_bus(url, name="node", prefix=SUBJECTS.prefix, inbox=node_inbox(NODE)) as bus:
+                yield bus
+            return
+        async with connect_bus(url, name="controller", prefix=SUBJECTS.prefix, nkey=self.keys.controller) as bus:
+            await guard(bus, self)
+            yield bus
 
-        async def quiet(error: Exception) -> None:
-            """Reconnects are expected."""
 
-        return await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.1, error_cb=quiet)
+async def guard(bus: Bus, servers: Servers) -> None:
+    """Let in the one node; nobody else comes, so that Kubernetes is not asked."""
+    known = NodeKeys()
+    async with asyncio.timeout(20):
+        while not servers.key.exists():
+            await asyncio.sleep(0.05)
+    known.put(NODE, kept_key(servers.key).public)
+    kubernetes: Any = None
+    callout = Callout(kubernetes, known, SUBJECTS, servers.keys.issuer, "directpv", lambda _: None)
+    await bus.client.subscribe("$SYS.REQ.USER.AUTH", queue="q", cb=callout.answer)
+    await bus.client.flush()
 
 
 @pytest.fixture(params=[1, 3])
@@ -104,23 +142,20 @@ def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Servers]
 
 @contextlib.asynccontextmanager
 async def connected(servers: Servers, *keys: str) -> AsyncIterator[list[Client]]:
-    clients: list[Client] = []
-    try:
-        for key in keys:
-            client = await _patiently(servers, key)
-            clients.append(client)
-        yield clients
-    finally:
-        for client in clients:
-            await client.close()
+    async with contextlib.AsyncExitStack() as stack:
+        yield [(await stack.enter_async_context(servers.bus(key))).client for key in keys]
 
 
-async def _patiently(servers: Servers, key: str) -> Client:
-    async with asyncio.timeout(20):
-        while True:
-            with contextlib.suppress(nats.errors.Error, OSError):
-                return await servers.client(key)
+async def _tell(client: Client, to: Client, within: float = 20.0) -> None:
+    """Say something until it is heard."""
+    listening = await to.subscribe(TOLD)
+    await to.flush()
+    async with asyncio.timeout(within):
+        while not listening.pending_msgs:
+            await client.publish(TOLD, b"{}")
+            await client.flush()
             await asyncio.sleep(0.1)
+    await listening.unsubscribe()
 
 
 async def _answer(client: Client, subject: str, within: float = 20.0) -> bytes:
@@ -142,26 +177,22 @@ async def _serve(client: Client, subject: str) -> None:
 
 async def test_node_and_controller_reach_each_other_through_the_nodes_own_server(servers: Servers) -> None:
     async with connected(servers, "leaf", f"client-{servers.count - 1}") as (node, controller):
-        await _serve(node, "t.node.n1")
-        await _serve(controller, "t.ctl.volume")
-        assert await _answer(controller, "t.node.n1") == b"here"
-        assert await _answer(node, "t.ctl.volume") == b"here"
+        await _serve(node, ASKED)
+        assert await _answer(controller, ASKED) == b"here"
+        await _tell(node, controller)
 
 
 async def test_events_of_a_node_are_kept_by_the_servers_behind(servers: Servers) -> None:
-    async with connected(servers, "leaf", "client-0") as (node, controller):
-        bus = Bus(node, Subjects("t.v1"))
-        events = Events(bus, "n1")
+    async with servers.bus("leaf") as node, servers.bus("client-0") as bus:
+        events = Events(node, NODE)
         running = asyncio.create_task(events.run())
         try:
             events.emit("drive", "ready", "d1")
             async with asyncio.timeout(30):
                 while True:
-                    await ensure_stream(bus)
-                    with contextlib.suppress(nats.errors.Error):
-                        info = await controller.jetstream(timeout=2).stream_info(bus.subjects.stream)
-                        if info.state.messages:
-                            break
+                    info = await ensure_stream(bus)
+                    if info is not None and info.state.messages:
+                        break
                     await asyncio.sleep(0.2)
         finally:
             running.cancel()
@@ -172,37 +203,37 @@ async def test_events_of_a_node_are_kept_by_the_servers_behind(servers: Servers)
 
 async def test_programs_of_a_node_find_each_other_while_all_servers_behind_are_gone(servers: Servers) -> None:
     async with connected(servers, "leaf", "leaf") as (agent, gateway):
-        await _serve(agent, "t.node.n1")
+        await _serve(agent, ASKED)
         for index in range(servers.count):
             servers.kill(f"nats-{index}")
-        assert await _answer(gateway, "t.node.n1") == b"here"
+        assert await _answer(gateway, ASKED) == b"here"
         with pytest.raises(nats.errors.NoRespondersError):
-            await gateway.request("t.ctl.volume", b"", timeout=5)
+            await gateway.request(SUBJECTS.node("other", "device", "list"), b"", timeout=5)
 
 
 async def test_a_node_joins_again_when_the_servers_come_back(servers: Servers) -> None:
     async with connected(servers, "leaf", "client-0") as (node, controller):
-        await _serve(node, "t.node.n1")
-        await _answer(controller, "t.node.n1")
+        await _serve(node, ASKED)
+        await _answer(controller, ASKED)
         for index in range(servers.count):
             servers.kill(f"nats-{index}")
         for index in range(servers.count):
             servers.start_hub(index)
-        assert await _answer(controller, "t.node.n1") == b"here"
+        assert await _answer(controller, ASKED) == b"here"
 
 
 @pytest.mark.parametrize("servers", [3], indirect=True)
 async def test_a_node_whose_server_fell_silent_goes_to_another_within_a_minute(servers: Servers) -> None:
     servers.kill("nats-2")
     async with connected(servers, "leaf", "client-0") as (node, controller):
-        await _serve(node, "t.node.n1")
-        await _answer(controller, "t.node.n1")  # through one of the two
+        await _serve(node, ASKED)
+        await _answer(controller, ASKED)  # through one of the two
         servers.start_hub(2)
         async with connected(servers, "client-2") as (other,):
-            await _answer(other, "t.node.n1")
+            await _answer(other, ASKED)
             servers.freeze("nats-0")
             servers.freeze("nats-1")
-            assert await _answer(other, "t.node.n1", within=60) == b"here"
+            assert await _answer(other, ASKED, within=60) == b"here"
 
 
 @pytest.mark.parametrize("servers", [1], indirect=True)
@@ -216,3 +247,35 @@ async def test_a_nodes_server_that_hangs_is_not_alive_and_one_that_has_lost_the_
         assert servers.leaf_is_alive()
         servers.kill("leaf")
         assert not servers.leaf_is_alive()
+
+
+@pytest.mark.parametrize("servers", [3], indirect=True)
+async def test_a_server_without_the_password_is_no_part_of_the_hub(servers: Servers) -> None:
+    async with servers.bus("client-0"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", servers.ports["route-0"])
+        writer.write(
+            b'CONNECT {"verbose":false,"pedantic":false,"name":"x","cluster":"directpv","headers":true}\r\nPING\r\n'
+        )
+        async with asyncio.timeout(20):
+            said = await reader.read()
+        writer.close()
+    assert b"Authorization" in said
+    assert b"PONG" not in said
+
+
+async def test_while_servers_are_replaced_one_by_one_by_those_that_ask_node_and_controller_find_each_other(
+    tmp_path: Path,
+) -> None:
+    servers = Servers(tmp_path, 3)
+    try:
+        servers.start(former=True)
+        async with connected(servers, "leaf", "any") as (node, controller):
+            await _serve(node, ASKED)
+            assert await _answer(controller, ASKED) == b"here"
+            for index in reversed(range(3)):
+                servers.kill(f"nats-{index}")
+                servers.start_hub(index)
+                assert await _answer(controller, ASKED, within=60) == b"here"
+                await _tell(node, controller, within=60)
+    finally:
+        servers.close()

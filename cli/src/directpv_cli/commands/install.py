@@ -16,6 +16,7 @@ from directpv_cli.install.applying.size import sized
 from directpv_cli.install.objects import manifest
 from directpv_cli.install.objects.base import NAMESPACE, Object
 from directpv_cli.install.objects.kube_version import NEWEST
+from directpv_cli.install.objects.nats import SECRET, own
 from directpv_cli.install.objects.options import KUBELET_DIR, Flags, Options
 from directpv_cli.install.objects.parse import parse
 from directpv_cli.install.objects.paths import Ref
@@ -23,6 +24,7 @@ from directpv_cli.reading.settings import settings
 from directpv_cli.showing.lines import checked, fail, plain, say, trouble
 from directpv_cli.showing.progress import bar
 from directpv_cli.showing.tables import show
+from directpv_common.access.installation import SHORTEST
 from directpv_common.protocol.errors import DirectPVError
 
 T = TypeVar("T")
@@ -53,6 +55,8 @@ def install(flags: Flags, how: How) -> None:
     options = checked(lambda: _parse(flags, how))
     if how.output:
         sys.stdout.write(checked(lambda: _printer(how.output))(manifest.objects(options)))
+        if own(options):
+            say(f"not among them, and needed once, with a secret of at least {SHORTEST} characters: Secret {SECRET}")
         return
     outcome = _run(how.kubeconfig, lambda cluster: _install(cluster, flags, options, how))
     _tell(outcome)

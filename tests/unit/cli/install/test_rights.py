@@ -2,6 +2,8 @@
 
 from unit.cli.install.builders import Object, containers, pods
 
+PEOPLE = {"directpv-administrator", "directpv-observer"}
+
 # ---- rights ----------------------------------------------------------------------------------------------------------
 
 
@@ -16,18 +18,41 @@ def test_definitions_of_resources_are_only_looked_at_and_only_one(items: list[Ob
     assert [(rule["verbs"], rule["resourceNames"]) for rule in rules] == [(["get"], ["directpvdrives.directpv.min.io"])]
 
 
-def test_nobody_may_escalate_through_rbac_pods_or_tokens(items: list[Object]) -> None:
-    for role in items:
-        for rule in role.get("rules", []):
+def for_pods(items: list[Object]) -> list[Object]:
+    """Return the roles that accounts of pods have; the others are for people."""
+    return [item for item in items if "rules" in item and item["metadata"]["name"] not in PEOPLE]
+
+
+def test_no_pod_may_escalate_through_rbac_pods_or_tokens(items: list[Object]) -> None:
+    for role in for_pods(items):
+        for rule in role["rules"]:
             assert "rbac.authorization.k8s.io" not in rule["apiGroups"]
             assert "serviceaccounts/token" not in rule["resources"]
             if "pods" in rule["resources"]:
-                assert rule["verbs"] == ["get"]
+                assert set(rule["verbs"]) <= {"get", "list"}
 
 
-def test_pods_that_use_volumes_are_read_in_every_namespace(items: list[Object]) -> None:
-    allowed = [role["kind"] for role in items for rule in role.get("rules", []) if "pods" in rule["resources"]]
-    assert allowed == ["ClusterRole"]
+def test_pods_that_use_volumes_are_read_in_every_namespace_and_listed_in_none_but_ours(items: list[Object]) -> None:
+    allowed = {
+        (role["kind"], *rule["verbs"])
+        for role in for_pods(items)
+        for rule in role["rules"]
+        if "pods" in rule["resources"]
+    }
+    guarded = {("Role", "list")} if "StatefulSet" in {item["kind"] for item in items} else set()
+    assert allowed == {("ClusterRole", "get")} | guarded
+
+
+def test_people_may_have_a_token_of_one_account_that_has_no_rights_and_no_pod(items: list[Object]) -> None:
+    roles = [item for item in items if "rules" in item and item["metadata"]["name"] in PEOPLE]
+    for role in roles:
+        tokens = [rule for rule in role["rules"] if "serviceaccounts/token" in rule["resources"]]
+        assert [rule["resourceNames"] for rule in tokens] == [[role["metadata"]["name"]]]
+        assert role["kind"] == "Role"
+    subjects = [subject["name"] for item in items for subject in item.get("subjects", ())]
+    used = [pod["spec"]["serviceAccountName"] for pod in pods(items).values()]
+    assert not PEOPLE & {*subjects, *used}
+    assert len(roles) == (2 if "StatefulSet" in {item["kind"] for item in items} else 0)
 
 
 def test_only_the_controllers_pod_has_a_token_and_only_its_account_has_rights(items: list[Object]) -> None:
@@ -45,7 +70,34 @@ def test_only_the_controllers_pod_has_a_token_and_only_its_account_has_rights(it
 def test_each_pod_has_an_account_of_its_own_that_exists(items: list[Object]) -> None:
     accounts = [pod["spec"]["serviceAccountName"] for pod in pods(items).values()]
     assert len(set(accounts)) == len(accounts)
-    assert set(accounts) == {item["metadata"]["name"] for item in items if item["kind"] == "ServiceAccount"}
+    made = {item["metadata"]["name"] for item in items if item["kind"] == "ServiceAccount"}
+    assert set(accounts) == made - PEOPLE
+
+
+def test_the_secret_of_the_bus_is_in_no_object_and_only_servers_and_controllers_mount_it(items: list[Object]) -> None:
+    assert "Secret" not in {item["kind"] for item in items}
+    mounting = {
+        (pod, name)
+        for pod, template in pods(items).items()
+        for volume in template["spec"]["volumes"]
+        for name, each in containers(template).items()
+        if "secret" in volume and volume["name"] in {m["name"] for m in each.get("volumeMounts", [])}
+    }
+    own = "StatefulSet" in {item["kind"] for item in items}
+    assert mounting == ({("nats", "nats"), ("controller", "controller"), ("controller", "gateway")} if own else set())
+
+
+def test_a_nodes_token_is_good_for_the_bus_alone_and_only_the_agent_has_it(items: list[Object]) -> None:
+    node = pods(items)["node-server"]
+    tokens = [
+        (volume["name"], source["serviceAccountToken"]["audience"])
+        for volume in node["spec"]["volumes"]
+        for source in volume.get("projected", {}).get("sources", ())
+    ]
+    own = "StatefulSet" in {item["kind"] for item in items}
+    assert tokens == ([("bus", "directpv.min.io/bus")] if own else [])
+    having = [name for name, each in containers(node).items() if "bus" in {m["name"] for m in each["volumeMounts"]}]
+    assert having == (["agent"] if own else [])
 
 
 # ---- containers ------------------------------------------------------------------------------------------------------

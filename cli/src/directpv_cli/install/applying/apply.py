@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from directpv_cli.install.applying import fit, takeover
+from directpv_cli.install.applying import bus_secret, fit, takeover
 from directpv_cli.install.applying.kube import JSON_PATCH, POLL_SECONDS, Cluster
 from directpv_cli.install.applying.replace import remove
 from directpv_cli.install.objects.base import Object
 from directpv_cli.install.objects.kube_version import NEWEST, OLDEST, KubeVersion, parse_kube_version
 from directpv_cli.install.objects.manifest import CRD
+from directpv_cli.install.objects.nats import NAME as NATS
 from directpv_cli.install.objects.paths import Ref
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.errors import Conflict, DirectPVError, FailedPrecondition, InvalidRequest, NotFound
@@ -72,6 +73,7 @@ async def install(cluster: Cluster, items: Sequence[Object], done: Note) -> Outc
     definition. Nothing is undone: a repeat goes on where this ended.
     """
     outcome = Outcome()
+    guarded = any(Ref.of(item) == Ref("StatefulSet", NATS) for item in items)
     for item in items:
         try:
             await _apply(cluster, item, outcome)
@@ -81,7 +83,16 @@ async def install(cluster: Cluster, items: Sequence[Object], done: Note) -> Outc
                 return outcome
         else:
             done(item)
+            if item["kind"] == "Namespace" and guarded:
+                await _secret(cluster, outcome)
     return outcome
+
+
+async def _secret(cluster: Cluster, outcome: Outcome) -> None:
+    try:
+        await bus_secret.ensure(cluster)
+    except DirectPVError as error:
+        outcome.failures.append(error.message)
 
 
 async def _apply(cluster: Cluster, item: Object, outcome: Outcome) -> None:

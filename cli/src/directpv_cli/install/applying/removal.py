@@ -12,7 +12,7 @@ from directpv_cli.install.objects import controller, nats, node, rbac
 from directpv_cli.install.objects.base import NAMESPACE, SELECTOR, Object
 from directpv_cli.install.objects.paths import Ref
 from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NotFound
-from directpv_common.protocol.names import CREATED_BY, DRIVER_NAME, GROUP
+from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, CREATED_BY, DRIVER_NAME, GROUP, OBSERVER_ACCOUNT
 
 GONE_SECONDS: Final = 120.0
 PARALLEL: Final = 16
@@ -41,8 +41,10 @@ IN_NAMESPACE: Final = (
     *(Ref("RoleBinding", f"{name}-scc") for name in (rbac.CONTROLLER, rbac.NODE, rbac.NATS)),
     Ref("RoleBinding", rbac.CONTROLLER),
     Ref("Role", rbac.CONTROLLER),
+    *(Ref("Role", name) for name in (ADMINISTRATOR_ACCOUNT, OBSERVER_ACCOUNT)),
     *(ref for ref in LEFTOVERS if not ref.kind.startswith("Cluster")),
     *(Ref("ServiceAccount", name) for name in (rbac.CONTROLLER, rbac.NODE, rbac.NATS)),
+    *(Ref("ServiceAccount", name) for name in (ADMINISTRATOR_ACCOUNT, OBSERVER_ACCOUNT)),
     Ref("PodDisruptionBudget", controller.NAME),
     Ref("PodDisruptionBudget", nats.NAME),
     Ref("NetworkPolicy", nats.NAME),
@@ -51,6 +53,9 @@ IN_NAMESPACE: Final = (
     Ref("ConfigMap", nats.NAME),
     Ref("ConfigMap", nats.LEAF),
 )
+
+MADE_BESIDE: Final = (Ref("Secret", nats.SECRET),)
+"""What is made once, and is none of the objects that an installation applies."""
 
 Done = Callable[[str], None]
 
@@ -77,7 +82,7 @@ async def uninstall(cluster: Cluster, done: Done, *, dangerous: bool = False, wi
         if not await _stopped(cluster, removal, within):
             return removal
         await _remove_records(cluster, removal, done)
-    for ref in (*CLUSTER_WIDE, *IN_NAMESPACE):
+    for ref in (*CLUSTER_WIDE, *IN_NAMESPACE, *MADE_BESIDE):
         await _delete(cluster, ref, removal)
     await _leave_namespace(cluster, removal)
     await _all_gone(cluster, removal, within)

@@ -13,11 +13,12 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
 
-from directpv_cli.install.chart.texts import CHECKS, HELPERS, NOTES, README
+from directpv_cli.install.chart.texts import BUS_HEAD, CHECKS, HELPERS, NOTES, README
 from directpv_cli.install.chart.values import schema, values_file
 from directpv_cli.install.objects import images, manifest
-from directpv_cli.install.objects.base import NAMESPACE, POD_SECURITY, UNHEALTHY_POLICY, Object
+from directpv_cli.install.objects.base import NAMESPACE, POD_SECURITY, UNHEALTHY_POLICY, Object, metadata
 from directpv_cli.install.objects.kube_version import NEWEST, OLDEST
+from directpv_cli.install.objects.nats import SECRET
 from directpv_cli.install.objects.options import Options
 from directpv_common import __version__
 
@@ -88,6 +89,7 @@ def files() -> dict[str, str]:
         "templates/NOTES.txt": _filled(NOTES, _NAMES),
         "templates/_helpers.tpl": _helpers(),
         "templates/directpv.yaml": _template(),
+        "templates/secret.yaml": _secret(),
         "crds/directpv.yaml": manifest.to_yaml(manifest.definitions()),
     }
 
@@ -114,6 +116,19 @@ def _helpers() -> str:
         "HOME": images.SIDECAR_HOME,
     }
     return _filled(HELPERS, words)
+
+
+def _secret() -> str:
+    """Return the template of the secret of the bus: what is in the cluster stays, also when the release goes."""
+    item = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata(SECRET, annotations={"helm.sh/resource-policy": "keep"}),
+        "type": "Opaque",
+        "data": {"secret": "zz-secret"},
+    }
+    text = manifest.to_yaml([item]).replace("zz-secret", "{{ $secret }}")
+    return BUS_HEAD.replace("SECRET", SECRET).replace("NAMESPACE", NAMESPACE) + text + "{{- end }}\n"
 
 
 def _template() -> str:

@@ -49,6 +49,14 @@ CHECKS: Final = """\
 """
 """Values that no schema can refuse."""
 
+BUS_HEAD: Final = """\
+{{- if and .Values.nats.createSecret (has (include "directpv.nats" .) (list "cluster" "single")) }}
+{{- $found := lookup "v1" "Secret" "NAMESPACE" "SECRET" }}
+{{- $secret := randAlphaNum 64 | b64enc }}
+{{- if $found }}{{ $secret = index $found.data "secret" }}{{ end }}
+"""
+"""What stands before the secret of the bus."""
+
 NOTES: Final = """\
 {{- if and .Release.IsInstall (eq .Release.Namespace "NAMESPACE") }}
 Pods of nodes mount folders of the host. Where Pod Security admission is strict by default, let it admit them:
@@ -81,5 +89,11 @@ Helm installs the definitions of the custom resources, and neither upgrades nor 
 `helm uninstall` leaves drives, volumes and their records; a later installation, by Helm or `kubectl directpv install`,
 finds them.
 
-NATS asks nobody who they are: only the NetworkPolicy `nats` keeps other pods from it, on a network that enforces it.
+NATS asks everybody who he is. All keys are made of the Secret `directpv-bus`, which the first installation makes up and
+later ones keep. Where charts are rendered without a cluster (`helm template`, Argo CD), make it yourself, once, and set
+`nats.createSecret=false`:
+
+    kubectl -n NAMESPACE create secret generic directpv-bus --from-literal=secret=$(openssl rand -hex 32)
+
+Who may use `kubectl directpv` is bound to the Role `directpv-administrator`; who may look on, to `directpv-observer`.
 """

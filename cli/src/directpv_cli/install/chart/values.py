@@ -24,7 +24,7 @@ def values() -> Object:
         "openshift": False,
         "kubeletDir": KUBELET_DIR,
         "subjectPrefix": DEFAULT_PREFIX,
-        "nats": {"url": "", "leafUrl": "", "replicas": 3},
+        "nats": {"url": "", "leafUrl": "", "replicas": 3, "createSecret": True},
         "controller": {"replicas": 3, "onPredictedFailure": "report", "initRequests": "on"},
     }
 
@@ -44,7 +44,8 @@ _COMMENTS: Final = {
     "openshift": "Red Hat's sidecars, and bindings to its security context constraints",
     "kubeletDir": "real path of kubelet's folder on the nodes",
     "subjectPrefix": "of all NATS subjects of this installation",
-    "nats": "url and leafUrl of a NATS of your own; replicas 3, or 1 on a cluster of one node",
+    "nats": "url and leafUrl of a NATS of your own; replicas 3, or 1 on a cluster of one node; createSecret false:\n"
+    "# the Secret directpv-bus is there already, or charts are rendered without a cluster",
     "controller": "onPredictedFailure: report or cordon; initRequests: on or off",
 }
 
@@ -57,7 +58,7 @@ def schema() -> Object:
 
     text, yes_no = {"type": "string"}, {"type": "boolean"}
     nested: dict[str, Object] = {
-        "nats": _table(url=text, leafUrl=text, replicas=choice(1, 3)),
+        "nats": _table(url=text, leafUrl=text, replicas=choice(1, 3), createSecret=yes_no),
         "controller": _table(
             replicas={"type": "integer", "minimum": 1, "maximum": 9},
             onPredictedFailure=choice("report", "cordon"),

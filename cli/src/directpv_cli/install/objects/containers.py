@@ -6,6 +6,7 @@ from typing import Any, Final
 from directpv_cli.install.objects.base import Object
 from directpv_cli.install.objects.kube_version import KubeVersion
 from directpv_cli.install.objects.options import Options
+from directpv_common.protocol.names import BUS_VOLUME
 
 USER: Final = 65532
 """``nonroot`` in the images of the sidecars; any id but 0 would do."""
@@ -137,13 +138,17 @@ def replicated(
     }
 
 
-def gateway(options: Options, mode: str, nats_url: str, *, security: Object, **more: Any) -> Object:
-    """Return the CSI gateway.
+def gateway(
+    options: Options, mode: str, nats_url: str, *, security: Object, bus_secret: str = "", **more: Any
+) -> Object:
+    """Return the CSI gateway; ``bus_secret`` is the file with the secret of the bus, if it needs a key.
 
     Liveness is the gateway's own event loop, never the state of the bus: a restart mends no bus, and would cut
     running calls.
     """
     node = ["--node-name=$(KUBE_NODE_NAME)"] if mode == "node" else []
+    secret = [f"--bus-secret={bus_secret}"] if bus_secret else []
+    mounts = [mount(BUS_VOLUME, bus_secret.rpartition("/")[0], readOnly=True)] if bus_secret else []
     return container(
         "gateway",
         options.images.driver,
@@ -155,11 +160,16 @@ def gateway(options: Options, mode: str, nats_url: str, *, security: Object, **m
             f"--nats-url={nats_url}",
             f"--subject-prefix={options.subject_prefix}",
             f"--metrics-port={GATEWAY_PORT}",
+            *secret,
         ],
         ports=[port("gateway", GATEWAY_PORT)],
         livenessProbe=http_probe("/healthz", "gateway"),
         startupProbe=http_probe("/healthz", "gateway", period=2, failures=60),
-        volumeMounts=[mount("socket-dir", SOCKET_DIR), mount("tmp", "/tmp")],  # noqa: S108 - a folder of the pod's own
+        volumeMounts=[
+            mount("socket-dir", SOCKET_DIR),
+            mount("tmp", "/tmp"),  # noqa: S108 - a folder of the pod's own
+            *mounts,
+        ],
         security=security,
         cpu="20m",
         memory="64Mi",

@@ -19,10 +19,10 @@ from directpv_cli.install.objects.containers import (
     port,
     replicated,
 )
-from directpv_cli.install.objects.nats import hub_url
+from directpv_cli.install.objects.nats import SECRET_DIR, SECRET_FILE, hub_url, own, secret_volume
 from directpv_cli.install.objects.options import Options
 from directpv_cli.install.objects.rbac import CONTROLLER
-from directpv_common.protocol.names import CREATED_BY, IMAGE_TAG
+from directpv_common.protocol.names import BUS_VOLUME, CREATED_BY, IMAGE_TAG
 
 NAME: Final = "controller"
 POD: Final = {SELECTOR: "controller-controller"}
@@ -50,7 +50,10 @@ def _controller(options: Options) -> Object:
         readinessProbe=http_probe("/ready", "metrics"),
         livenessProbe=http_probe("/healthz", "metrics"),
         startupProbe=http_probe("/healthz", "metrics", period=2, failures=60),
-        volumeMounts=[mount("tmp", "/tmp")],  # noqa: S108 - a folder of the pod's own
+        volumeMounts=[
+            mount("tmp", "/tmp"),  # noqa: S108 - a folder of the pod's own
+            *([mount(BUS_VOLUME, SECRET_DIR, readOnly=True)] if own(options) else []),
+        ],
         security=confined(),
         cpu="50m",
         memory="128Mi",
@@ -68,6 +71,7 @@ def controller_args(options: Options) -> list[str]:
         f"--init-requests={options.init_requests}",
         f"--metrics-port={METRICS_PORT}",
         f"--lease-seconds={LEASE_SECONDS}",
+        *([f"--bus-secret={SECRET_FILE}"] if own(options) else []),
     ]
 
 
@@ -107,13 +111,15 @@ def _sidecar(options: Options, name: str, flags: list[str], **more: Any) -> Obje
 
 def deployment(options: Options) -> Object:
     """Return the Deployment."""
+    secret = SECRET_FILE if own(options) else ""
     containers = [
-        gateway(options, "controller", hub_url(options), security=confined()),  # first, as on the nodes
+        gateway(options, "controller", hub_url(options), security=confined(), bus_secret=secret),  # first, as on nodes
         _controller(options),
         _provisioner(options),
         _resizer(options),
     ]
     volumes: list[Object] = [{"name": "socket-dir", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
+    volumes += [secret_volume()] if own(options) else []
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -23,7 +23,7 @@ from directpv_cli.install.objects.containers import (
 )
 from directpv_cli.install.objects.options import Options
 from directpv_cli.install.objects.rbac import NATS as ACCOUNT
-from directpv_common.protocol.names import CREATED_BY, GROUP
+from directpv_common.protocol.names import BUS_VOLUME, CREATED_BY, GROUP, ROOT_DIR
 
 NAME: Final = "nats"
 SERVERS: Final = 3
@@ -39,6 +39,7 @@ CONFIG_HASH: Final = f"{GROUP}/config-hash"
 STORE: Final = "1Gi"
 LOCAL_URL: Final = f"nats://127.0.0.1:{CLIENT_PORT}"
 
+# What shows who a server is, directpv-nats adds to these when it starts: pods of the version before read the same maps.
 PING: Final = """\
 # A server whose machine lost its power says nothing any more: noticed after 15 s, not after four minutes.
 ping_interval: 5s
@@ -55,6 +56,20 @@ leafnodes {{
 # A leaf keeps no streams; what is asked of JetStream goes to the servers that do.
 mappings {{ "$JS.API.>": "$JS.directpv.API.>" }}
 """
+LEAF_MONITOR_PORT: Final = 8222
+SECRET: Final = "directpv-bus"  # noqa: S105 - its name
+"""Of which all keys of the bus are made: whoever installs makes it up, once. Key ``secret``."""
+SECRET_DIR: Final = "/etc/directpv/bus"  # noqa: S105 - where it is mounted
+SECRET_FILE: Final = f"{SECRET_DIR}/secret"
+RUN_DIR: Final = "/run/nats"
+KEY_DIR: Final = f"{ROOT_DIR}/bus"
+KEY_FILE: Final = f"{KEY_DIR}/node.nkey"
+"""Of a node, on the node; made there."""
+
+
+def own(options: Options) -> bool:
+    """Tell whether NATS is installed, and asks everybody who he is."""
+    return not options.nats_url
 
 
 def hub_url(options: Options) -> str:
@@ -93,6 +108,16 @@ def server_config(replicas: int) -> str:
     ) + (cluster if replicas > 1 else "")
 
 
+def secret_volume() -> Object:
+    """Return the volume with the secret of the bus; a pod waits until somebody has made it."""
+    return {"name": BUS_VOLUME, "secret": {"secretName": SECRET, "defaultMode": 0o440}}
+
+
+def run_volume() -> Object:
+    """Return the volume with the configuration that a server has in the end, keys included."""
+    return {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
+
+
 def _config_map(name: str, text: str) -> Object:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(name), "data": {"nats.conf": text}}
 
@@ -115,8 +140,14 @@ def _server(options: Options) -> Object:
     return container(
         "nats",
         options.images.driver,
-        command=["nats-server"],
-        args=["--config=/etc/nats/nats.conf", "--name=$(POD_NAME)"],
+        command=["directpv-nats"],
+        args=[
+            "--mode=hub",
+            "--name=$(POD_NAME)",
+            f"--bus-secret={SECRET_FILE}",
+            f"--run-dir={RUN_DIR}",
+            f"--subject-prefix={options.subject_prefix}",
+        ],
         env=[field_env("POD_NAME", "metadata.name")],
         ports=[
             port("client", CLIENT_PORT),
@@ -127,7 +158,12 @@ def _server(options: Options) -> Object:
         readinessProbe=http_probe("/healthz?js-enabled-only=true", "monitor", timeout=5, failures=3),
         livenessProbe=http_probe("/healthz?js-enabled-only=true", "monitor", timeout=5, failures=6),
         startupProbe=http_probe("/healthz?js-enabled-only=true", "monitor", period=2, failures=90),
-        volumeMounts=[mount("config", "/etc/nats", readOnly=True), mount("data", "/data")],
+        volumeMounts=[
+            mount("config", "/etc/nats", readOnly=True),
+            mount("data", "/data"),
+            mount(BUS_VOLUME, SECRET_DIR, readOnly=True),
+            mount("run", RUN_DIR),
+        ],
         security=confined(),
         cpu="50m",
         memory="128Mi",
@@ -138,6 +174,8 @@ def _stateful_set(options: Options) -> Object:
     volumes: list[Object] = [
         {"name": "config", "configMap": {"name": NAME}},
         {"name": "data", "emptyDir": {"sizeLimit": STORE}},
+        secret_volume(),
+        run_volume(),
     ]
     return {
         "apiVersion": "apps/v1",
@@ -171,14 +209,16 @@ def leaf_container(options: Options, security: Object) -> Object:
     It listens on loopback, where kubelet cannot ask it: the gateway, in the same pod, tells whether it greets.
     """
     urls = ", ".join(f'"{url}"' for url in leaf_url(options).split(","))
+    keys = [mount("bus-key", KEY_DIR), mount("run", RUN_DIR)] if own(options) else []
+    joining = [f"--bus-key={KEY_FILE}", f"--run-dir={RUN_DIR}", f"--monitor-port={LEAF_MONITOR_PORT}"]
     return container(
         "nats",
         options.images.driver,
-        command=["nats-server"],
-        args=["--config=/etc/nats/nats.conf", "--name=$(KUBE_NODE_NAME)"],
+        command=["directpv-nats"],
+        args=["--mode=leaf", "--name=$(KUBE_NODE_NAME)", *(joining if own(options) else [])],
         env=[field_env("KUBE_NODE_NAME", "spec.nodeName"), {"name": "LEAF_URLS", "value": f"[{urls}]"}],
         livenessProbe=http_probe("/nats", GATEWAY_PORT, period=30, failures=4),
-        volumeMounts=[mount("nats-config", "/etc/nats", readOnly=True)],
+        volumeMounts=[mount("nats-config", "/etc/nats", readOnly=True), *keys],
         security=security,
         cpu="10m",
         memory="32Mi",
@@ -186,7 +226,7 @@ def leaf_container(options: Options, security: Object) -> Object:
 
 
 def _policy(node_pod: dict[str, str], controller_pod: dict[str, str]) -> Object:
-    """Let only our own pods speak to NATS: who can send there can ask for a format. Needs a network that obeys."""
+    """Let only our own pods speak to NATS, which lets in none but them anyway. Needs a network that obeys."""
 
     def rule(port_numbers: list[int], *pods: dict[str, str]) -> Object:
         return {

@@ -24,16 +24,22 @@ from directpv_cli.install.objects.containers import (
 )
 from directpv_cli.install.objects.nats import (
     CONFIG_HASH,
+    KEY_DIR,
+    KEY_FILE,
     LEAF,
     LEAF_CONFIG,
+    LEAF_MONITOR_PORT,
     config_hash,
+    hub_url,
     leaf_container,
     leaf_url,
     node_url,
+    own,
+    run_volume,
 )
 from directpv_cli.install.objects.options import Options
 from directpv_cli.install.objects.rbac import NODE as ACCOUNT
-from directpv_common.protocol.names import CREATED_BY, DRIVER_NAME, IMAGE_TAG, ROOT_DIR
+from directpv_common.protocol.names import BUS_AUDIENCE, BUS_VOLUME, CREATED_BY, DRIVER_NAME, IMAGE_TAG, ROOT_DIR
 
 NAME: Final = "node-server"
 POD: Final = {SELECTOR: f"{DRIVER_NAME}-node-server"}
@@ -47,6 +53,9 @@ LEGACY_DIR: Final = "/var/lib/direct-csi"
 METRICS_PORT: Final = 10443
 READINESS_PORT: Final = 30443
 PROBE_PORT: Final = 9898
+TOKEN_DIR: Final = "/var/run/secrets/directpv"  # noqa: S105 - a folder
+TOKEN_SECONDS: Final = 3600
+"""Kubelet renews it before."""
 SCAN_SECONDS: Final = 1800
 """The agent looks at all devices before it serves; a node with many slow ones is not restarted over that."""
 
@@ -93,6 +102,16 @@ def agent_args(options: Options) -> list[str]:
         f"--subject-prefix={options.subject_prefix}",
         f"--metrics-port={METRICS_PORT}",
         f"--readiness-port={READINESS_PORT}",
+        *(_joining(options) if own(options) else []),
+    ]
+
+
+def _joining(options: Options) -> list[str]:
+    return [
+        f"--bus-key={KEY_FILE}",
+        f"--bus-token={TOKEN_DIR}/token",
+        f"--hub-url={hub_url(options)}",
+        f"--leaf-monitor-port={LEAF_MONITOR_PORT}",
     ]
 
 
@@ -107,6 +126,7 @@ def _agent_mounts(options: Options) -> list[Object]:
         mount("devfs", "/dev", readOnly=True, **inwards),
         mount("run-udev-data-dir", "/run/udev/data", readOnly=True, **inwards),
         mount("tmp", "/tmp"),  # noqa: S108 - a folder of the pod's own
+        *([mount(BUS_VOLUME, TOKEN_DIR, readOnly=True)] if own(options) else []),
     ]
 
 
@@ -152,7 +172,8 @@ def _containers(options: Options) -> list[Object]:
         env=[_node_env()],
         readinessProbe=http_probe("/healthz", PROBE_PORT),
     )
-    leaf = [leaf_container(options, {**confined(), **armor})] if leaf_url(options) else []
+    keeper = on_socket if own(options) else {**confined(), **armor}  # its key is in a folder of the host
+    leaf = [leaf_container(options, keeper)] if leaf_url(options) else []
     return [
         server,  # first: the sidecars end when there is no socket for long
         *leaf,
@@ -181,7 +202,14 @@ def _volumes(options: Options) -> list[Object]:
         _host_path("run-udev-data-dir", "/run/udev/data"),
         {"name": "tmp", "emptyDir": {}},
         *config,
+        *([_host_path("bus-key", KEY_DIR), _token_volume(), run_volume()] if own(options) else []),
     ]
+
+
+def _token_volume() -> Object:
+    """Return the volume with the token by which a node shows who it is: bound to its pod, and good for NATS alone."""
+    token = {"path": "token", "audience": BUS_AUDIENCE, "expirationSeconds": TOKEN_SECONDS}
+    return {"name": BUS_VOLUME, "projected": {"defaultMode": 0o400, "sources": [{"serviceAccountToken": token}]}}
 
 
 def daemon_set(options: Options) -> Object:

@@ -31,6 +31,7 @@ PLACES: Final = MappingProxyType(
         "Pod": Place("/api/v1", "pods", True),
         "ServiceAccount": Place("/api/v1", "serviceaccounts", True),
         "ConfigMap": Place("/api/v1", "configmaps", True),
+        "Secret": Place("/api/v1", "secrets", True),
         "Service": Place("/api/v1", "services", True),
         "CustomResourceDefinition": Place("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions"),
         "ClusterRole": Place(_RBAC, "clusterroles"),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from directpv_cli.install.objects.base import NAMESPACE, Object, metadata
-from directpv_common.protocol.names import GROUP
+from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, GROUP, OBSERVER_ACCOUNT
 
 CONTROLLER: Final = "directpv-controller"
 NODE: Final = "directpv-node"
@@ -30,12 +30,15 @@ def _rule(group: str, resources: Sequence[str], verbs: Sequence[str]) -> Object:
     return {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)}
 
 
-def cluster_rules() -> list[Object]:
+def cluster_rules(*, guard: bool = True) -> list[Object]:
     """Return what the controller's pods may do in the whole cluster.
 
     Pods of any namespace use volumes, and their labels go onto these: the controller gets the metadata of one pod that
     a node names. It cannot list pods. csi-provisioner gets the pod that it runs in, to own its CSIStorageCapacities.
+
+    ``guard``: they guard the bus, and ask whose tokens they are that are shown there.
     """
+    review = [_rule("authentication.k8s.io", ["tokenreviews"], ["create"])] if guard else []
     return [
         _rule("", ["persistentvolumes"], [*_READ, "create", "patch", "delete"]),
         _rule("", ["persistentvolumeclaims"], [*_READ, "update"]),
@@ -50,15 +53,24 @@ def cluster_rules() -> list[Object]:
             [*_READ, "create", "update", "patch", "delete"],
         ),
         {**_rule("apiextensions.k8s.io", ["customresourcedefinitions"], ["get"]), "resourceNames": [DEFINITION]},
+        *review,
     ]
 
 
-def namespace_rules() -> list[Object]:
-    """Return what they may do in their own namespace: elect a leader, and tell the scheduler of free space."""
+def namespace_rules(*, guard: bool = True) -> list[Object]:
+    """Return what they may do in their own namespace: elect a leader, tell the scheduler of free space, guard the bus.
+
+    Who guards it keeps the nodes' public keys in ConfigMaps, and knows pods of the version before by their addresses.
+    """
+    guarding = [
+        _rule("", ["configmaps"], [*_READ, "create", "update"]),
+        _rule("", ["pods"], ["list"]),
+    ]
     return [
         _rule("coordination.k8s.io", ["leases"], [*_READ, "create", "update", "patch", "delete"]),
         _rule("storage.k8s.io", ["csistoragecapacities"], [*_READ, "create", "update", "patch", "delete"]),
         _rule("apps", ["replicasets"], ["get"]),
+        *(guarding if guard else []),
     ]
 
 
@@ -83,7 +95,25 @@ def _binding(kind: str, name: str, role: str, role_kind: str, account_name: str)
     }
 
 
-def controller_rights() -> list[Object]:
+def people() -> list[Object]:
+    """Return accounts and roles for people: who is bound to such a Role, or may more, may have a token of its account.
+
+    The token shows NATS what he may do; no pod runs as these accounts, and they have no rights in Kubernetes.
+    """
+    return [each for name in (ADMINISTRATOR_ACCOUNT, OBSERVER_ACCOUNT) for each in _person(name)]
+
+
+def _person(name: str) -> list[Object]:
+    rules = [
+        {**_rule("", ["serviceaccounts/token"], ["create"]), "resourceNames": [name]},
+        _rule("", ["services", "pods"], ["get", "list"]),
+        _rule("", ["pods/portforward"], ["create"]),
+    ]
+    role = {"apiVersion": f"{_API}/v1", "kind": "Role", "metadata": metadata(name), "rules": rules}
+    return [account(name), role]
+
+
+def controller_rights(*, guard: bool = True) -> list[Object]:
     """Return roles and bindings of the controller's account."""
     api = f"{_API}/v1"
     return [
@@ -91,10 +121,10 @@ def controller_rights() -> list[Object]:
             "apiVersion": api,
             "kind": "ClusterRole",
             "metadata": metadata(CONTROLLER, namespace=None),
-            "rules": cluster_rules(),
+            "rules": cluster_rules(guard=guard),
         },
         _binding("ClusterRoleBinding", CONTROLLER, CONTROLLER, "ClusterRole", CONTROLLER),
-        {"apiVersion": api, "kind": "Role", "metadata": metadata(CONTROLLER), "rules": namespace_rules()},
+        {"apiVersion": api, "kind": "Role", "metadata": metadata(CONTROLLER), "rules": namespace_rules(guard=guard)},
         _binding("RoleBinding", CONTROLLER, CONTROLLER, "Role", CONTROLLER),
     ]
 
