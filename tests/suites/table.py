@@ -125,7 +125,7 @@ SUITES: Final = (
     ),
     Suite(
         "kubernetes",
-        "registry, election, installer, Helm chart and krew against a real API server",
+        "registry, election, who may come in, installer, Helm chart and krew against a real API server",
         _pytest(
             "-n",
             "2",
@@ -133,11 +133,12 @@ SUITES: Final = (
             "loadgroup",
             "--timeout=300",
             "tests/integration/kubernetes_registry",
+            "tests/integration/kubernetes_admission",
             "tests/integration/kubernetes_install",
             "tests/helm",
         ),
-        seconds=330,
-        long_seconds=330,
+        seconds=400,
+        long_seconds=400,
         cores=0.9,
         needs=("devices", "apiserver", "tools"),
     ),

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from directpv_common.protocol.units import MIB, TIB
@@ -44,6 +44,7 @@ def test_a_disk_that_udev_has_finished_with_is_ready() -> None:
 
 
 @given(st.integers(512 * MIB, 40 * TIB))
+@example(TIB - 3584)
 def test_samples_lie_within_the_device_and_leave_no_large_stretch_unseen(size: int) -> None:
     size -= size % 512
     offsets = sample_offsets(size)

@@ -26,7 +26,7 @@ def backup_offsets(total: int) -> tuple[int, ...]:
     for groups in range(2, _MAX_GROUPS + 1):
         size = -(-(total // BLOCK) // groups) * BLOCK
         likely |= {size, size - BLOCK, size - size % (1024 * BLOCK)}
-    return tuple(sorted(offset for offset in likely if 0 < offset < min(total, _MAX_GROUP + 1)))
+    return tuple(sorted(offset for offset in likely if 0 < offset <= min(total - BLOCK, _MAX_GROUP)))
 
 
 def sample_offsets(size: int) -> tuple[int, ...]:
