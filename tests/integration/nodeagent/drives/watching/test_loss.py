@@ -173,7 +173,18 @@ class TestLoss:
         loops.clone(device, clone)
         agent.go_on()
 
-        held = await client.drive_when(fsuuid, lambda held: held.record.status == "Error", "noticed")
+        async def noticed() -> HeldDrive | None:
+            """A look that was under way when the agent was frozen knows of one device, and mounts it once more."""
+            held = await client.held(fsuuid)
+            if held.record.status == "Error":
+                return held
+            if mounts_below(agent.root / "mnt"):
+                agent.freeze()
+                unmount_below(agent.root / "mnt")
+                agent.go_on()
+            return None
+
+        held: HeldDrive = await eventually(noticed, "noticed")
         assert held.record.conditions[0].type == "MultipleMatches"
         assert mounts_below(agent.root / "mnt") == []
         loops.detach(clone)
