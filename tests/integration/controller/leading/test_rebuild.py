@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import directpv_common.protocol.messages as m
@@ -81,6 +82,26 @@ async def test_a_new_registry_waits_for_drives_that_take_long_to_tell_what_is_on
         assert (await create(bus, "old", size=5 * GIB)).record == held
         assert [v.fsuuid for v in read_registry(tmp_path / "registry.db").volumes] == [crowded]
         assert node.drives[empty].volumes == {}
+
+
+async def test_a_volume_of_a_drive_that_a_new_registry_could_not_read_yet_is_not_said_to_be_deleted(
+    bus: Bus, controllers: Start
+) -> None:
+    controllers()
+    node = PlayedNode("n1")
+    fsuuid, _ = node.add_drive(), node.add_drive()
+    held = node.drives[fsuuid]
+    held.volumes["v1"] = m.VolumeRecord(name="v1", fsuuid=fsuuid, capacity=GIB)
+    held.readable, held.record = False, msgspec.structs.replace(held.record, status=m.DriveStatus.ERROR)
+    async with node.running(bus):
+        with pytest.raises(Unavailable, match=fsuuid):
+            await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="v1"), within=4)
+
+        held.readable, held.record = True, msgspec.structs.replace(held.record, status=m.DriveStatus.READY)
+        held.generation += 1
+        await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="v1"), within=20)
+        assert node.volumes() == {}
+        await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="v2"), within=20)
 
 
 async def test_a_file_that_is_no_registry_ends_the_process_and_is_left_alone(

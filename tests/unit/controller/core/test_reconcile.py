@@ -1,10 +1,14 @@
 """What a drive's inventory means: the drive is the truth about itself, and absence proves little."""
 
+import random
+
 import pytest
 
 import directpv_common.protocol.messages as m
-from directpv_common.protocol.errors import NoCapacity
+from directpv_common.protocol.errors import NoCapacity, Unavailable
 from directpv_common.protocol.names import AccessTier
+from directpv_controller.core.ledger import Ledger
+from directpv_controller.core.model import Snapshot
 from directpv_controller.core.reconcile import change_of, lost, take_in
 from unit.controller.builders import GIB, NOW, committed, drive_record, held, ledger_of, place, volume_record
 from unit.controller.reports import BOOT, replace, report, told
@@ -255,6 +259,23 @@ def test_a_drive_that_its_node_does_not_report_is_lost_until_it_is_reported_agai
     report(ledger, held(drive))
     place(ledger)
     assert ledger.drives[drive.fsuuid].record.conditions == ()
+
+
+def test_a_drive_that_could_not_be_read_yet_may_have_any_volume_until_it_is_read() -> None:
+    drive = drive_record(status=m.DriveStatus.ERROR)
+    ledger = ledger_of()
+    report(ledger, held(drive, readable=False))
+    with pytest.raises(Unavailable, match=drive.fsuuid):
+        ledger.require_read("v1")
+    reloaded = Ledger.load(Snapshot([ledger.drives[drive.fsuuid].record], []), random.random)
+    with pytest.raises(Unavailable):
+        reloaded.require_read("v1")
+
+    well = replace(drive, status=m.DriveStatus.READY)
+    report(ledger, held(well, volume_record("v1", drive)))
+    ledger.require_read("v2")
+    report(ledger, held(replace(drive, status=m.DriveStatus.ERROR), readable=False))
+    ledger.require_read("v2")
 
 
 def test_a_record_that_was_taken_back_is_written_again() -> None:

@@ -66,6 +66,7 @@ def drive_to_object(
     extra |= {"created": record.created} if record.created else {}
     extra |= {"labels": misfits} if misfits else {}
     extra |= {"conditions": kinds} if kinds else {}
+    extra |= {"unread": True} if record.unread else {}
     return {
         "apiVersion": f"{names.GROUP}/{names.API_VERSION}",
         "kind": KIND,
@@ -149,6 +150,7 @@ def drive_from_object(obj: Object, *, sizes: int = 0) -> tuple[m.DriveRecord, Re
             **extra.get("labels", {}),
         },
         "created": extra.get("created", meta.get("creationTimestamp") or ""),
+        "unread": extra.get("unread") is True,
     }
     rest = rest_of(
         obj,

@@ -86,6 +86,20 @@ class Ledger(DriveBooks):
                 name=name,
             )
 
+    def require_read(self, name: str) -> None:
+        """Refuse to say that there is no volume while a drive may have it of which the registry has never heard that.
+
+        Raises:
+            Unavailable: Names the drive; repeat when it can be read, or is removed.
+        """
+        unread = next((drive.record for drive in self.drives.values() if drive.known and drive.record.unread), None)
+        if unread is not None:
+            raise Unavailable(
+                f"volume {name} is not known, and may be on drive {unread.fsuuid} ({unread.device or 'no device'}) of "
+                f"node {unread.node}, whose volumes this registry has not learnt, for it cannot be read; repair it",
+                name=name,
+            )
+
     def volume(self, name: str) -> Volume:
         """Return a volume that is not being deleted.
 

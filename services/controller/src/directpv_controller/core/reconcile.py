@@ -82,7 +82,7 @@ def take_in(
     over = drive is not None and drive.overcommitted
     seen = replace(held.record, node=node)
     policy = _Policy(cordon_predicted, same_run=drive is not None and drive.boot == boot)
-    drive = _take_in_record(ledger, seen, policy, outcome)
+    drive = _take_in_record(ledger, seen, policy, outcome, readable=held.readable)
     drive.boot, drive.generation, drive.missed = boot, pages.generation, 0
     if held.readable:
         _take_in_volumes(ledger, drive, held, pages, outcome)
@@ -140,17 +140,18 @@ class _Policy(NamedTuple):
         return ruled
 
 
-def _take_in_record(ledger: Ledger, seen: DriveRecord, policy: _Policy, outcome: Outcome) -> Drive:
+def _take_in_record(ledger: Ledger, seen: DriveRecord, policy: _Policy, outcome: Outcome, *, readable: bool) -> Drive:
     drive = ledger.drives.get(seen.fsuuid)
     if drive is None or not drive.known:
-        record = policy.applied(None, seen, outcome)
+        record = policy.applied(None, replace(seen, unread=not readable), outcome)
         outcome.changes.append(ledger.register(record))
         outcome.tell("drive", "registered", seen.fsuuid, node=seen.node, device=seen.device, total=seen.total)
-        if record != seen:
+        if not labels.decided_alike(record, seen):
             outcome.update.append(record)
         return ledger.drives[seen.fsuuid]
     before = drive.record
-    after = policy.applied(before, labels.observed(before, seen), outcome)
+    now = replace(labels.observed(before, seen), unread=before.unread and not readable)
+    after = policy.applied(before, now, outcome)
     if after != before:
         outcome.changes.append(ledger.set_drive(drive, after))
         outcome.tell(

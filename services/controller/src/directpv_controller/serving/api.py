@@ -133,6 +133,7 @@ class Api:
         volume = self._ledger.volumes.get(name)
         if volume is None:
             self._ledger.require_readable(name)
+            self._ledger.require_read(name)
             return m.Done()
         self._ledger.require_idle(name)
         if not volume.record.deleting:

@@ -88,6 +88,8 @@ class DriveRecord(Message, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     """User labels with their full keys, and ``directpv.min.io/suspend``."""
     created: Timestamp = ""
+    unread: bool = False
+    """Of the registry alone: it has never been told which volumes the drive has, for nobody could read it."""
 
 
 class DriveInfo(Message, frozen=True, kw_only=True):
