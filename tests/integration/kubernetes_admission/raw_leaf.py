@@ -57,4 +57,6 @@ async def raw_leaf(hub: NatsServer, key: Nkey, name: str) -> AsyncIterator[RawLe
                 assert line, "it was not let in"
         yield RawLeaf(reader, writer)
     finally:
-        writer.close()
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()

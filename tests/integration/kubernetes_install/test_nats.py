@@ -125,7 +125,9 @@ async def guard(bus: Bus, servers: Servers) -> None:
             await asyncio.sleep(0.05)
     known.put(NODE, kept_key(servers.key).public)
     kubernetes: Any = None
-    callout = Callout(kubernetes, known, SUBJECTS, servers.keys.issuer, "directpv", lambda _: None)
+    callout = Callout(
+        kubernetes, asyncio.Semaphore(16), known, SUBJECTS, servers.keys.issuer, "directpv", lambda _: None
+    )
     await bus.client.subscribe("$SYS.REQ.USER.AUTH", queue="q", cb=callout.answer)
     await bus.client.flush()
 

@@ -1,5 +1,6 @@
 """What each part of an installation may do."""
 
+from directpv_cli.install.objects import nats
 from unit.cli.install.builders import Object, containers, pods
 
 PEOPLE = {"directpv-administrator", "directpv-observer"}
@@ -48,6 +49,8 @@ def test_people_may_have_a_token_of_one_account_that_has_no_rights_and_no_pod(it
     for role in roles:
         tokens = [rule for rule in role["rules"] if "serviceaccounts/token" in rule["resources"]]
         assert [rule["resourceNames"] for rule in tokens] == [[role["metadata"]["name"]]]
+        forwarded = [rule["resourceNames"] for rule in role["rules"] if "pods/portforward" in rule["resources"]]
+        assert forwarded == [[f"{nats.NAME}-{index}" for index in range(nats.SERVERS)]], "no node's server, nor agent"
         assert role["kind"] == "Role"
     subjects = [subject["name"] for item in items for subject in item.get("subjects", ())]
     used = [pod["spec"]["serviceAccountName"] for pod in pods(items).values()]

@@ -17,6 +17,7 @@ from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, GROUP, OBSERVE
 CONTROLLER: Final = "directpv-controller"
 NODE: Final = "directpv-node"
 NATS: Final = "directpv-nats"
+SERVER_PODS: Final = ("nats-0", "nats-1", "nats-2")
 DEFINITION: Final = f"directpvdrives.{GROUP}"
 """The one definition that the controller looks at: its uid tells this registry from one that was deleted."""
 PRIVILEGED_SCC: Final = "system:openshift:scc:privileged"
@@ -104,10 +105,11 @@ def people() -> list[Object]:
 
 
 def _person(name: str) -> list[Object]:
+    """Return account and Role; ports are those of NATS' servers: behind a node's, nobody is asked who he is."""
     rules = [
         {**_rule("", ["serviceaccounts/token"], ["create"]), "resourceNames": [name]},
         _rule("", ["services", "pods"], ["get", "list"]),
-        _rule("", ["pods/portforward"], ["create"]),
+        {**_rule("", ["pods/portforward"], ["create"]), "resourceNames": list(SERVER_PODS)},
     ]
     role = {"apiVersion": f"{_API}/v1", "kind": "Role", "metadata": metadata(name), "rules": rules}
     return [account(name), role]

@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 
 ANSWER_SECONDS: Final = 4.0
 """Servers wait for five."""
-QUESTIONS: Final = 16
-"""Of Kubernetes at once: whoever knocks must not keep it busy."""
 TELL_AGAIN_SECONDS: Final = 60.0
 REMEMBERED: Final = 1_000
 
@@ -36,11 +34,17 @@ class Callout:
     """Lets in, or keeps out."""
 
     def __init__(
-        self, answers: Answers, keys: NodeKeys, subjects: Subjects, issuer: Nkey, namespace: str, count: Count
+        self,
+        answers: Answers,
+        asking: asyncio.Semaphore,
+        keys: NodeKeys,
+        subjects: Subjects,
+        issuer: Nkey,
+        namespace: str,
+        count: Count,
     ) -> None:
-        self._answers, self._keys, self._subjects = answers, keys, subjects
+        self._answers, self._asking, self._keys, self._subjects = answers, asking, keys, subjects
         self._issuer, self._namespace, self._count = issuer, namespace, count
-        self._asking = asyncio.Semaphore(QUESTIONS)
         self._told: dict[tuple[str, str], float] = {}
 
     async def answer(self, message: Msg) -> None:
@@ -88,7 +92,7 @@ class Callout:
 
     def _tell(self, request: claims.Request, why: str) -> None:
         """Log that somebody does not come in; not each time, for he may try once a second."""
-        about, now = (request.host, why), time.monotonic()
+        about, now = (request.host, " ".join(why.split()[:3])), time.monotonic()  # the rest may be of his own making
         if now - self._told.get(about, -TELL_AGAIN_SECONDS) < TELL_AGAIN_SECONDS:
             return
         if len(self._told) >= REMEMBERED:

@@ -1,5 +1,6 @@
 """The door: a node shows the token of its pod, once, and its key is known from then on."""
 
+import asyncio
 import logging
 
 from nats.aio.msg import Msg
@@ -20,15 +21,16 @@ log = logging.getLogger(__name__)
 class Door:
     """Registers keys."""
 
-    def __init__(self, answers: Answers, keys: NodeKeys, namespace: str) -> None:
-        self._answers, self._keys, self._namespace = answers, keys, namespace
+    def __init__(self, answers: Answers, asking: asyncio.Semaphore, keys: NodeKeys, namespace: str) -> None:
+        self._answers, self._asking, self._keys, self._namespace = answers, asking, keys, namespace
 
     async def answer(self, message: Msg) -> None:
         """Answer one request; NATS has seen to it that who sends it has the key that its subject names."""
         key = message.subject.rsplit(".", 1)[1]
         try:
             request = decode(message.data, m.RegisterKey)
-            reply, headers = encode(await self.register(key, request.token)), None
+            async with self._asking:
+                reply, headers = encode(await self.register(key, request.token)), None
         except Exception as error:
             known = isinstance(error, DirectPVError)
             log.log(

@@ -24,6 +24,8 @@ ASKED: Final = "$SYS.REQ.USER.AUTH"
 QUEUE: Final = "directpv-admission"
 """Any one of the controllers answers."""
 AT_ONCE: Final = 512
+QUESTIONS: Final = 16
+"""Of Kubernetes at once: whoever knocks must not keep it busy."""
 
 
 @contextlib.asynccontextmanager
@@ -49,8 +51,9 @@ async def guarding(
             log.error("a key that is kept twice", extra={"error": error.message})
 
     informer = answers.follow(take)
-    callout = Callout(answers, keys, bus.subjects, issuer, namespace, count)
-    door = Door(answers, keys, namespace)
+    asking = asyncio.Semaphore(QUESTIONS)
+    callout = Callout(answers, asking, keys, bus.subjects, issuer, namespace, count)
+    door = Door(answers, asking, keys, namespace)
 
     guarded = asyncio.Event()
 

@@ -1,7 +1,7 @@
 """Pods of the version before, which show nothing: known by their address, until each has been replaced.
 
-So an upgrade cuts nobody off, in whichever order its parts are replaced; and nothing has to be closed behind it, since
-there are no such pods any more.
+So an upgrade cuts nobody off for longer than until the first controller of this version runs, and nothing has to be
+closed behind it: there are no such pods any more then.
 """
 
 from collections.abc import Iterable, Mapping

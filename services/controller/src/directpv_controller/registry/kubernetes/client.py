@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import aiohttp
 import orjson
+from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 
 from directpv_common.crd import Object
 from directpv_common.protocol.errors import Unavailable
@@ -280,7 +281,8 @@ def _event(line: bytes) -> Object:
 @contextlib.asynccontextmanager
 async def connect(access: Access, observe: Observe) -> AsyncIterator[Client]:
     """Yield a client; its connections are closed at the end of the block."""
-    connector = aiohttp.TCPConnector(ssl=access.tls, limit=CONNECTIONS)
+    # A request that is cancelled leaves a connection that takes leave of its server; it ends with the others.
+    connector = aiohttp.TCPConnector(ssl=access.tls, limit=CONNECTIONS, enable_cleanup_closed=NEEDS_CLEANUP_CLOSED)
     headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
     async with aiohttp.ClientSession(
         connector=connector, headers=headers, read_bufsize=2**20, auto_decompress=True
