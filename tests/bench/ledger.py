@@ -13,9 +13,9 @@ from bench.measure import Samples, show, us
 from directpv_common.protocol import names
 from directpv_common.protocol.units import GIB
 from directpv_common.protocol.wire import encode
-from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.model import Drive, Snapshot, Writes
-from directpv_controller.core.wanted import wanted_from
+from directpv_controller.core.placing.model import Drive, Snapshot, Writes
+from directpv_controller.core.placing.wanted import wanted_from
+from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.registry.sqlite.registry import open_store
 
 ROUNDS = 2_000

@@ -15,8 +15,8 @@ from typing import Any
 
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.wire import decode
-from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.model import Snapshot
+from directpv_controller.core.placing.model import Snapshot
+from directpv_controller.core.reserving.ledger import Ledger
 from support.nats import NatsServer
 from support.ports import free_port
 

@@ -16,8 +16,8 @@ from directpv_common import crd
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller as Api
-from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.model import Snapshot
+from directpv_controller.core.placing.model import Snapshot
+from directpv_controller.core.reserving.ledger import Ledger
 from integration.controller.harness import LEASE_SECONDS, Controller, until
 from support.kube.apiserver import ApiServer
 from support.nats import NatsServer

@@ -7,9 +7,9 @@ from typing import Any
 
 import directpv_common.protocol.messages as m
 from directpv_common.protocol import names
-from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.model import Change, Drive, Volume
-from directpv_controller.core.wanted import wanted_from
+from directpv_controller.core.placing.model import Change, Drive, Volume
+from directpv_controller.core.placing.wanted import wanted_from
+from directpv_controller.core.reserving.ledger import Ledger
 
 GIB = 1024**3
 NOW = "2026-11-22T10:00:00Z"

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.wanted import wanted_from
+from directpv_controller.core.placing.wanted import wanted_from
+from directpv_controller.core.reserving.ledger import Ledger
 from unit.controller.builders import GIB, NOW, request
 
 

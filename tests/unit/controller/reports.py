@@ -3,9 +3,9 @@
 import msgspec
 
 import directpv_common.protocol.messages as m
-from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.outcome import Outcome
-from directpv_controller.core.reconcile import change_of, take_in
+from directpv_controller.core.reserving.ledger import Ledger
+from directpv_controller.core.taking_in.outcome import Outcome
+from directpv_controller.core.taking_in.reconcile import change_of, take_in
 
 BOOT = "boot-1"
 

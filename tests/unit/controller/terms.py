@@ -5,8 +5,8 @@ from typing import Any
 
 from directpv_common.protocol.errors import Unavailable
 from directpv_common.protocol.subjects import Subjects
-from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.model import Writes
+from directpv_controller.core.placing.model import Writes
+from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.leading.term import Term
 
 

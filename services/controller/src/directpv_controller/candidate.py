@@ -15,9 +15,9 @@ from directpv_common.bus.service import Unanswered, serve
 from directpv_common.calls.scopes import task_group, timeout
 from directpv_common.protocol.errors import DirectPVError, Unavailable
 from directpv_controller.config import Config
-from directpv_controller.core.invariants import promises
-from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.model import Snapshot, Unreadable
+from directpv_controller.core.placing.model import Snapshot, Unreadable
+from directpv_controller.core.reserving.invariants import promises
+from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.leading.collector import without_collector
 from directpv_controller.leading.port import Lease, RegistryDamaged
 from directpv_controller.leading.term import Resigned, Term

@@ -11,7 +11,7 @@ import pytest
 
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.errors import Fenced, Unavailable
-from directpv_controller.core.model import Snapshot, Writes
+from directpv_controller.core.placing.model import Snapshot, Writes
 from directpv_controller.leading.port import RegistryDamaged, RegistryLost
 from directpv_controller.registry.sqlite.life_lock import LifeLock
 from directpv_controller.registry.sqlite.registry import SqliteStore, open_store

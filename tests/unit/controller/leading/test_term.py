@@ -10,9 +10,9 @@ import pytest
 from directpv_common.bus.service import Unanswered
 from directpv_common.calls.context import call_context, remaining
 from directpv_common.protocol.messages import VolumeRecord
-from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.model import Snapshot, Writes
-from directpv_controller.core.wanted import wanted_from
+from directpv_controller.core.placing.model import Snapshot, Writes
+from directpv_controller.core.placing.wanted import wanted_from
+from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.leading.term import Resigned, Term
 from directpv_controller.nodes.nodes import Nodes
 from unit.controller.builders import NOW, drive_record, request

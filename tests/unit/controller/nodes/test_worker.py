@@ -8,9 +8,9 @@ import pytest
 
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.errors import Busy
-from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.model import Snapshot
-from directpv_controller.core.wanted import wanted_from
+from directpv_controller.core.placing.model import Snapshot
+from directpv_controller.core.placing.wanted import wanted_from
+from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.nodes.nodes import Nodes
 from directpv_controller.nodes.worker import NodeWorker
 from directpv_controller.serving.api import Api

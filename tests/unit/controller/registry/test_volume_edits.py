@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.model import Change
-from directpv_controller.core.wanted import wanted_from
+from directpv_controller.core.placing.model import Change
+from directpv_controller.core.placing.wanted import wanted_from
+from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.registry.kubernetes.shelf import Shelf
 from directpv_controller.registry.kubernetes.volume_edits import VolumeEdits
 from unit.controller.builders import committed, drive_record, ledger_of, request

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from directpv_common.protocol.errors import DirectPVError, Unavailable
 from directpv_common.protocol.messages import VolumeRecord
-from directpv_controller.core.model import Snapshot, Writes
+from directpv_controller.core.placing.model import Snapshot, Writes
 
 
 class RegistryDamaged(DirectPVError):

@@ -12,8 +12,8 @@ from directpv_common.bus.events import Events
 from directpv_common.bus.service import Unanswered
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.errors import DirectPVError, Fenced, Unavailable
-from directpv_controller.core.ledger import Ledger
-from directpv_controller.core.model import Change
+from directpv_controller.core.placing.model import Change
+from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.leading.port import Lease, OutcomeUnknown, Registry, RegistryDamaged, RegistryLost
 
 log = logging.getLogger(__name__)

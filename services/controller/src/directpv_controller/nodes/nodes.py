@@ -17,9 +17,9 @@ from directpv_common.calls.scopes import task_group, timeout
 from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.errors import DirectPVError, Unavailable
 from directpv_common.protocol.wire import decode
-from directpv_controller.core.books import UNKNOWN_NODE
-from directpv_controller.core.model import Node
-from directpv_controller.core.paging import after, page, token
+from directpv_controller.core.placing.model import Node
+from directpv_controller.core.reserving.books import UNKNOWN_NODE
+from directpv_controller.core.showing.paging import after, page, token
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.pod_labels import PodLabels, ReadPod
 from directpv_controller.nodes.roll_call import RollCall

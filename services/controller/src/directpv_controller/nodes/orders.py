@@ -16,7 +16,7 @@ from directpv_common.bus.service import Unanswered
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import DirectPVError, Unavailable
-from directpv_controller.core.ledger import is_same
+from directpv_controller.core.reserving.ledger import is_same
 from directpv_controller.leading.term import Term
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 from directpv_common.bus.service import Unanswered
 from directpv_common.protocol.errors import DirectPVError, Unavailable
 from directpv_common.protocol.messages import VolumeRecord
-from directpv_controller.core.model import Volume
-from directpv_controller.core.pods import Chosen, chosen, pod_of
+from directpv_controller.core.placing.model import Volume
+from directpv_controller.core.taking_in.pods import Chosen, chosen, pod_of
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.orders import NodeOrders, Spawn
 

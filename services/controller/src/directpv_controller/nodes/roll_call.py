@@ -9,7 +9,7 @@ from typing import Final
 
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.messages import Empty
-from directpv_controller.core.books import UNKNOWN_NODE
+from directpv_controller.core.reserving.books import UNKNOWN_NODE
 from directpv_controller.leading.term import Term
 
 log = logging.getLogger(__name__)

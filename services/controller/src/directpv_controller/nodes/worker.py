@@ -14,11 +14,11 @@ from directpv_common.bus.service import Unanswered
 from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import DeadlineExceeded, DirectPVError, Unavailable
-from directpv_controller.core.doubt import doubt, doubtful_volumes
-from directpv_controller.core.model import UNKNOWN, Drive
-from directpv_controller.core.outcome import Outcome
-from directpv_controller.core.reconcile import Pages, change_of, lost, noticed, take_in
-from directpv_controller.core.told import Told
+from directpv_controller.core.placing.model import UNKNOWN, Drive
+from directpv_controller.core.taking_in.doubt import doubt, doubtful_volumes
+from directpv_controller.core.taking_in.outcome import Outcome
+from directpv_controller.core.taking_in.reconcile import Pages, change_of, lost, noticed, take_in
+from directpv_controller.core.taking_in.told import Told
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.orders import NodeOrders, Spawn
 from directpv_controller.nodes.pod_labels import PodLabels

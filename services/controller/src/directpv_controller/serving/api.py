@@ -17,9 +17,9 @@ from directpv_common.calls.singleflight import SingleFlight
 from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.api import Controller, Endpoint
 from directpv_common.protocol.errors import MOUNTED, NOT_MOUNTED, DeadlineExceeded, DirectPVError, FailedPrecondition
-from directpv_controller.core import listing
-from directpv_controller.core.model import Volume
-from directpv_controller.core.wanted import Need, Wanted, wanted_from
+from directpv_controller.core.placing.model import Volume
+from directpv_controller.core.placing.wanted import Need, Wanted, wanted_from
+from directpv_controller.core.showing import listing
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes
 from directpv_controller.serving.changes import Changes

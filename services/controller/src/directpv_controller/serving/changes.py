@@ -7,7 +7,7 @@ from typing import Any
 
 import directpv_common.protocol.messages as m
 from directpv_common.calls.singleflight import SingleFlight
-from directpv_controller.core import listing
+from directpv_controller.core.showing import listing
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes
 

@@ -9,8 +9,8 @@ from directpv_common import crd
 from directpv_common.crd import Object
 from directpv_common.protocol.errors import InvalidRequest
 from directpv_common.protocol.messages import DriveRecord, DriveStatus
-from directpv_controller.core.edits import drive_with_edit
-from directpv_controller.core.model import Drive
+from directpv_controller.core.editing.edits import drive_with_edit
+from directpv_controller.core.placing.model import Drive
 from directpv_controller.registry.kubernetes.informer import Kind, newer
 from directpv_controller.registry.kubernetes.shelf import HeldDrive
 from directpv_controller.registry.kubernetes.taking import Taking

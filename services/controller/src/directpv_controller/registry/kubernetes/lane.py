@@ -15,7 +15,7 @@ from directpv_common import crd
 from directpv_common.crd import Object
 from directpv_common.protocol.errors import DirectPVError, InvalidRequest
 from directpv_common.protocol.messages import DriveRecord, VolumeRecord
-from directpv_controller.core.edits import drive_with_edit, volume_with_edit
+from directpv_controller.core.editing.edits import drive_with_edit, volume_with_edit
 from directpv_controller.leading.port import OutcomeUnknown
 from directpv_controller.registry.kubernetes.election import KubernetesLease
 from directpv_controller.registry.kubernetes.group import Entry, Group, Notice, Outcome, outcome_of

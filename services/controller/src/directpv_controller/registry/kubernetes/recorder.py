@@ -18,7 +18,7 @@ from directpv_common.crd import Object
 from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol import names
 from directpv_common.protocol.errors import DirectPVError
-from directpv_controller.core.announcements import Announcement, announcement
+from directpv_controller.core.editing.announcements import Announcement, announcement
 from directpv_controller.registry.kubernetes.client import Client, Resource
 from directpv_controller.registry.kubernetes.errors import Missing
 from directpv_controller.registry.kubernetes.shelf import DRIVES, VOLUMES

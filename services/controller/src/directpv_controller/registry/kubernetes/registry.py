@@ -15,7 +15,7 @@ from directpv_common.calls.context import detached
 from directpv_common.crd import Object
 from directpv_common.protocol.errors import Fenced, Unavailable
 from directpv_common.protocol.messages import DriveRecord, VolumeRecord, VolumeUse
-from directpv_controller.core.model import Snapshot, Writes
+from directpv_controller.core.placing.model import Snapshot, Writes
 from directpv_controller.leading.port import OutcomeUnknown
 from directpv_controller.registry.kubernetes.client import Client
 from directpv_controller.registry.kubernetes.election import REBUILT, KubernetesElection, KubernetesLease

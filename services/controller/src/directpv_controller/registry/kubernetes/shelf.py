@@ -12,8 +12,8 @@ from directpv_common.crd import Object, Reservation, Rest
 from directpv_common.protocol import names
 from directpv_common.protocol.errors import InvalidRequest
 from directpv_common.protocol.messages import DriveRecord, VolumeRecord
-from directpv_controller.core.edits import drive_with_edit
-from directpv_controller.core.model import Unreadable
+from directpv_controller.core.editing.edits import drive_with_edit
+from directpv_controller.core.placing.model import Unreadable
 from directpv_controller.leading.collector import without_collector
 from directpv_controller.registry.kubernetes.client import Client, Page, Resource
 

@@ -13,8 +13,8 @@ from directpv_common.bus.service import Unanswered
 from directpv_common.calls.context import detached
 from directpv_common.crd import Object
 from directpv_common.protocol.errors import Busy, DirectPVError, InvalidRequest, Unavailable
-from directpv_controller.core.edits import not_taken
-from directpv_controller.core.model import Change
+from directpv_controller.core.editing.edits import not_taken
+from directpv_controller.core.placing.model import Change
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes
 from directpv_controller.registry.kubernetes.registry import KubernetesRegistry

@@ -8,9 +8,9 @@ from directpv_common import crd
 from directpv_common.crd import Object
 from directpv_common.protocol.errors import InvalidRequest, OutOfRange
 from directpv_common.protocol.messages import VolumeRecord
-from directpv_controller.core.edits import volume_with_edit
-from directpv_controller.core.ledger import is_same
-from directpv_controller.core.model import Drive, Volume
+from directpv_controller.core.editing.edits import volume_with_edit
+from directpv_controller.core.placing.model import Drive, Volume
+from directpv_controller.core.reserving.ledger import is_same
 from directpv_controller.registry.kubernetes.informer import Kind, newer
 from directpv_controller.registry.kubernetes.shelf import HeldVolume
 from directpv_controller.registry.kubernetes.taking import Taking

@@ -15,7 +15,7 @@ import msgspec
 from directpv_common.protocol.errors import Unavailable
 from directpv_common.protocol.messages import DriveRecord, VolumeRecord
 from directpv_common.protocol.wire import encode
-from directpv_controller.core.model import Snapshot, Unreadable, Writes
+from directpv_controller.core.placing.model import Snapshot, Unreadable, Writes
 from directpv_controller.leading.collector import without_collector
 from directpv_controller.leading.port import RegistryDamaged
 from directpv_controller.leading.term import Term

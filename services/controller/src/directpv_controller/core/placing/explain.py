@@ -1,0 +1,110 @@
+"""Why no drive can hold a volume, in words, per group of candidates."""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from directpv_common.protocol import names
+from directpv_common.protocol.messages import DriveStatus
+from directpv_common.protocol.units import format_bytes
+from directpv_controller.core.placing.company import shares_project
+from directpv_controller.core.placing.model import Drive, in_reach, is_full, is_suspended, label_of
+from directpv_controller.core.placing.placement import Index
+from directpv_controller.core.placing.wanted import Pairs, Wanted, describe, describe_size
+
+LOOK_AT_MOST: Final = 500
+"""Drives that one refusal looks at, over all groups: half a millisecond, for refusals come in storms."""
+GROUPS_AT_MOST: Final = 8
+
+
+def explain(wanted: Wanted, index: Index) -> str:
+    """Say why :meth:`Index.select` found nothing.
+
+    For instance: ``no drive can hold volume pvc-1 (8 GiB): 4 drives on worker01: 2 cordoned, 1 has 3.2 GiB free of
+    8 GiB asked, 1 lost``. One group per topology term; some hundred drives are looked at, and it says when there
+    are more.
+    """
+    terms = (*wanted.preferred, *wanted.requisite) or (frozenset(),)
+    shown = terms[:GROUPS_AT_MOST]
+    groups = [_group(wanted, term, index, LOOK_AT_MOST // len(shown)) for term in shown]
+    more = f"; and {len(terms) - len(shown)} more places" if len(terms) > len(shown) else ""
+    asked = describe_size(wanted)
+    return f"no drive can hold volume {wanted.name} ({asked}): {'; '.join(groups)}{more}"
+
+
+def _group(wanted: Wanted, term: Pairs, index: Index, most: int) -> str:
+    place = f" on {describe(term)}" if term else ""
+    looked_at = list(islice(index.candidates(term), most + 1))
+    seen = [drive for drive in looked_at[:most] if in_reach(drive.record, term)]
+    if not seen:
+        return f"no drives{place}"
+    head = f"{len(seen)} {'drive' if len(seen) == 1 else 'drives'}{place}"
+    if len(looked_at) <= most:
+        return f"{head}: {', '.join(_reasons(wanted, seen))}"
+    return f"the first {head}: {', '.join(_reasons(wanted, seen))}; {_of_all(wanted, term, index)}"
+
+
+def _of_all(wanted: Wanted, term: Pairs, index: Index) -> str:
+    if any(key == names.NODE for key, _ in term):
+        return "there are more"
+    largest = index.largest(wanted, term)
+    return (
+        f"of all that are open and fit otherwise, none has more than {format_bytes(largest)} free"
+        if largest
+        else ("no other is open and fits")
+    )
+
+
+def _reasons(wanted: Wanted, drives: list[Drive]) -> Iterator[str]:
+    """Yield one clause per reason, the most frequent first; too small comes with the largest free space seen."""
+    counts: Counter[str] = Counter()
+    small: list[int] = []
+    for drive in drives:
+        reason = _reason(wanted, drive)
+        if reason:
+            counts[reason] += 1
+        else:
+            small.append(drive.free)
+    yield from (f"{count} {reason}" for reason, count in counts.most_common())
+    if small:
+        verb = "has" if len(small) == 1 else "have at most"
+        yield f"{len(small)} {verb} {format_bytes(max(small))} free of {describe_size(wanted)} asked"
+
+
+def _reason(wanted: Wanted, drive: Drive) -> str:
+    """Return why the drive is out, whatever its size; empty if it is only too small."""
+    record, need = drive.record, wanted.need
+    if record.status is not DriveStatus.READY:
+        return record.status.value.lower()
+    if drive.offline:
+        return "offline"
+    if record.unschedulable:
+        return "cordoned"
+    if is_suspended(record):
+        return "suspended"
+    if is_full(record):
+        return "full"
+    if drive.overcommitted:
+        return "overcommitted"
+    if not drive.open:
+        return "being registered"
+    return _mismatch(wanted, drive) if need.tier or need.labels or need.claim else _collision(wanted, drive)
+
+
+def _mismatch(wanted: Wanted, drive: Drive) -> str:
+    record, need = drive.record, wanted.need
+    if need.tier not in (None, record.access_tier):
+        return f"not of access tier {need.tier}"
+    for key, value in sorted(need.labels):
+        if label_of(record, key) != value:
+            return f"without label {key}={value}"
+    if need.claim in drive.claims:
+        return f"with a volume of claim {need.claim} already"
+    return _collision(wanted, drive)
+
+
+def _collision(wanted: Wanted, drive: Drive) -> str:
+    if drive.free >= wanted.at_least and shares_project(drive, wanted.project):
+        return "with a volume of the same XFS project id"
+    return ""

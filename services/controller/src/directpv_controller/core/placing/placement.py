@@ -1,0 +1,341 @@
+"""Which drive gets a volume: the best one is found without looking at the others, whatever the cluster's shape.
+
+A term that names a node goes down that node's drives, which are kept in order. Everything else is answered by a *view*:
+the drives that meet one :class:`Need`, ordered by free space. A view is made when it is first needed, in slices between
+which the caller may let others have their turn, and then kept in step with each reservation.
+"""
+
+from bisect import bisect_left, insort
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
+
+from directpv_common.protocol import names
+from directpv_controller.core.placing.company import Choice, Chooser, shares_project
+from directpv_controller.core.placing.model import Drive, Node, in_reach, label_of, pairs_of
+from directpv_controller.core.placing.views import Key, View
+from directpv_controller.core.placing.wanted import Need, Pairs, Wanted
+
+Chance = Callable[[], float]
+
+VIEWS_PER_DRIVE: Final = 64
+"""How many views a drive is in, on average: each costs it some bytes, and each reservation an addition."""
+FEW_DRIVES: Final = 1_000
+"""With fewer drives, views are kept as if there were so many."""
+SLICE: Final = 500
+"""Drives that are looked at before others get their turn: less than a millisecond."""
+SKIP_AT_MOST: Final = 64
+"""So many drives may hold a claim before the claim gets a view of its own."""
+FEW_TERMS: Final = 16
+"""Nodes that are tried one by one; with more, all drives are gone down and those elsewhere are skipped."""
+ELSEWHERE_AT_MOST: Final = 256
+
+
+class Index:
+    """Finds drives; shares the ledger's own dictionaries."""
+
+    def __init__(self, drives: Mapping[str, Drive], nodes: Mapping[str, Node], chance: Chance) -> None:
+        self._drives = drives
+        self._nodes = nodes
+        self._chance = chance
+        self._views: OrderedDict[Need, View] = OrderedDict()
+        self._filed: dict[tuple[str, str] | None, list[View]] = {}
+        """Views by the pair that a drive must have to be in them."""
+        self._places: dict[tuple[str, str], Counter[str]] = {}
+        """Per pair of a topology the nodes whose drives have it, each with how many."""
+        self.claims: Counter[str] = Counter()
+        """Volumes per claim id."""
+
+    # ---- kept in step by the ledger
+
+    def key_of(self, drive: Drive) -> Key:
+        """Return a new key; a fresh random number makes ties fair."""
+        return (-drive.free, self._chance(), drive.record.fsuuid)
+
+    def resized(self, drive: Drive) -> None:
+        """Follow a drive whose free space changed, and nothing else."""
+        old, new = drive.key, self.key_of(drive)
+        drive.key = new
+        self._reorder(drive, old, listed=True)
+        for at, view in enumerate(drive.views):
+            if view.alive:
+                drive.tops[at] = view.follow(old, new, drive.tops[at])
+                self._trim(view)
+
+    def changed(self, drive: Drive) -> None:
+        """Follow a drive of which anything else may have changed; its node is where it is now."""
+        old, drive.key = drive.key, self.key_of(drive)
+        self._reorder(drive, old, listed=drive.open)
+        self._place(drive, drive.record.node, drive.record.topology)
+        before = {id(view): (view, top) for view, top in zip(drive.views, drive.tops, strict=True) if view.alive}
+        drive.views, drive.tops = [], []
+        wanted = [view for view in self._views_of(drive) if meets(drive, view.need)] if drive.open else []
+        for view in wanted:
+            if (held := before.pop(id(view), None)) is None:
+                view.enter(drive)
+            else:
+                drive.views.append(view)
+                drive.tops.append(view.follow(old, drive.key, held[1]))
+        for view, _ in before.values():
+            view.leave(old)
+        for view in wanted:
+            self._trim(view)
+
+    def removed(self, drive: Drive) -> None:
+        """Forget a drive, or one that is about to change its node."""
+        self._reorder(drive, drive.key, listed=False)
+        self._place(drive, "", {})
+        for view in drive.views:
+            if view.alive:
+                view.leave(drive.key)
+        drive.views, drive.tops = [], []
+
+    def _reorder(self, drive: Drive, old: Key, *, listed: bool) -> None:
+        order = self._nodes[drive.record.node].order
+        at = bisect_left(order, old)
+        if at < len(order) and order[at] == old:
+            del order[at]
+        if listed and drive.open:
+            insort(order, drive.key)
+
+    def _place(self, drive: Drive, node: str, topology: dict[str, str]) -> None:
+        """Count the drive where it is; nowhere with an empty node."""
+        was_on, was_in = drive.place
+        if (was_on, was_in) == (node, topology):
+            return
+        for pair in was_in.items():
+            nodes = self._places[pair]
+            nodes[was_on] -= 1
+            if not nodes[was_on]:
+                del nodes[was_on]
+        for pair in topology.items():
+            self._places.setdefault(pair, Counter())[node] += 1
+        drive.place = (node, topology)
+
+    # ---- questions
+
+    def select(self, wanted: Wanted) -> Drive | None:
+        """Return the drive for a new volume, or None if no drive can hold it.
+
+        Preferred terms are tried in order; then all requisite terms compete, and the drive with most free space wins.
+
+        Source: CSI CreateVolume, TopologyRequirement: terms are alternatives.
+        """
+        chooser = Chooser(wanted.groups)
+        if not wanted.preferred and not wanted.requisite:
+            return self._best(wanted, frozenset(), chooser)
+        if self._hopeless(wanted):
+            return None
+        for term in wanted.preferred:
+            drive = self._best(wanted, term, chooser)
+            if drive is not None:
+                return drive
+        if len(wanted.requisite) > FEW_TERMS and all(map(_node_in, wanted.requisite)):
+            found, certain = self._anywhere_of(wanted, chooser)
+            if certain:
+                return found
+        competing = (self._best(wanted, term, chooser) for term in wanted.requisite)
+        return min(
+            (drive for drive in competing if drive is not None),
+            key=lambda drive: (chooser.company(drive), drive.key),
+            default=None,
+        )
+
+    def capacity(self, need: Need) -> tuple[int, int]:
+        """Return the sum of free bytes on drives that meet ``need``, and the most on one of them."""
+        name = _node_in(need.segments)
+        if not name:
+            view = self._view(need)
+            top = view.top(self._drives)
+            return view.free, -top[0] if top else 0
+        free = [drive.free for drive in self._on(name) if meets(drive, need)]
+        return sum(free), max(free, default=0)
+
+    def candidates(self, term: Pairs) -> Iterator[Drive]:
+        """Return drives that may lie in a topology term; all that do are among them."""
+        name = _node_in(term)
+        if name:
+            return iter(self._nodes[name].drives.values() if name in self._nodes else ())
+        if not term:
+            return iter(self._drives.values())
+        nodes = min((self._places.get(pair, Counter()) for pair in term), key=len)
+        return (drive for node in [*nodes] for drive in self._nodes[node].drives.values())
+
+    def _hopeless(self, wanted: Wanted) -> bool:
+        """Tell quickly that no drive anywhere is large enough: a long list of terms is not worth walking then."""
+        if len(wanted.preferred) + len(wanted.requisite) <= FEW_TERMS:
+            return False
+        top = self._view(self._need(wanted, frozenset())).top(self._drives)
+        return top is None or -top[0] < wanted.at_least
+
+    def _best(self, wanted: Wanted, term: Pairs, chooser: Chooser) -> Drive | None:
+        need = Need(wanted.need.tier, wanted.need.labels, wanted.need.claim, term)
+        name = _node_in(term)
+        if not name:
+            return self._first(wanted, self._need(wanted, term), chooser)
+        choice = Choice(chooser)
+        for drive in self._on(name):
+            if drive.free < wanted.at_least:
+                break
+            if _takes(drive, wanted) and meets(drive, need) and choice.ends_with(drive):
+                break
+        return choice.best
+
+    def _on(self, node: str) -> Iterator[Drive]:
+        """Return the open drives of a node, most free bytes first."""
+        held = self._nodes.get(node)
+        return (self._drives[key[2]] for key in held.order) if held is not None else iter(())
+
+    def _first(
+        self, wanted: Wanted, need: Need, chooser: Chooser, also: Callable[[Drive], bool] = lambda _: True
+    ) -> Drive | None:
+        """Go down one view to a drive that takes ``wanted``: the first one, or one that shares less."""
+        choice = Choice(chooser)
+
+        def fits(key: Key) -> bool:
+            drive = self._drives[key[2]]
+            takes = wanted.need.claim not in drive.claims and also(drive) and _takes(drive, wanted)
+            return takes and choice.ends_with(drive)
+
+        self._view(need).first(self._drives, fits, wanted.at_least)
+        return choice.best
+
+    def _anywhere_of(self, wanted: Wanted, chooser: Chooser) -> tuple[Drive | None, bool]:
+        """Return the best drive of many nodes, and whether that is certain: few drives elsewhere had to be skipped."""
+        terms = {_node_in(term): term for term in wanted.requisite}
+        skipped = 0
+
+        def fits(drive: Drive) -> bool:
+            nonlocal skipped
+            term = terms.get(drive.record.node)
+            if term is not None and in_reach(drive.record, term):
+                return True
+            skipped += 1
+            return skipped > ELSEWHERE_AT_MOST
+
+        found = self._first(wanted, self._need(wanted, frozenset()), chooser, fits)
+        return found, skipped <= ELSEWHERE_AT_MOST and len(terms) == len(wanted.requisite)
+
+    # ---- views
+
+    def unready(self, needs: Iterable[Need]) -> Iterator[None]:
+        """Make the views for ``needs`` that are missing, a slice at a time; nothing is left to do at its end."""
+        for need in needs:
+            if _node_in(need.segments):
+                continue
+            view = self._find(need)
+            while view.rest is not None:
+                _advance(view)
+                yield
+
+    def needs(self, wanted: Wanted) -> set[Need]:
+        """Return which views :meth:`select` will ask."""
+        terms = (*wanted.preferred, *wanted.requisite)
+        asked = {self._need(wanted, term) for term in terms if not _node_in(term)}
+        if not terms or len(terms) > FEW_TERMS:
+            asked.add(self._need(wanted, frozenset()))
+        return asked
+
+    def _need(self, wanted: Wanted, term: Pairs) -> Need:
+        """Return the need whose view is asked: drives with the claim are skipped, unless there are many."""
+        claim = wanted.need.claim
+        crowded = claim if self.claims[claim] > SKIP_AT_MOST else ""
+        return Need(wanted.need.tier, wanted.need.labels, crowded, term)
+
+    def _view(self, need: Need) -> View:
+        """Return a view that is complete."""
+        view = self._find(need)
+        while view.rest is not None:
+            _advance(view)
+        return view
+
+    def _find(self, need: Need) -> View:
+        view = self._views.get(need)
+        if view is not None:
+            self._views.move_to_end(need)
+            return view
+        view = self._views[need] = View(need)
+        self._filed.setdefault(_pair_of(need), []).append(view)
+        view.rest = self._fill(view, [drive.fsuuid for drive in self.candidates(need.segments)])
+        self._make_room()
+        return view
+
+    def _fill(self, view: View, drives: list[str]) -> Iterator[None]:
+        for count, fsuuid in enumerate(drives):
+            if count % SLICE == 0 and count:
+                yield
+            drive = self._drives.get(fsuuid)
+            if drive is not None and drive.open and meets(drive, view.need) and view not in drive.views:
+                _forget_dropped(drive)
+                view.enter(drive)
+
+    def _make_room(self) -> None:
+        """Drop views that were not asked for longest, so that drives are not in too many."""
+        most = VIEWS_PER_DRIVE * max(FEW_DRIVES, len(self._drives))
+        members = sum(view.members for view in self._views.values())
+        while len(self._views) > 1 and (members > most or len(self._views) > most // FEW_DRIVES):
+            oldest = next(iter(self._views.values()))
+            members -= oldest.members
+            self._drop(oldest)
+
+    def _drop(self, view: View) -> None:
+        del self._views[view.need]
+        self._filed[_pair_of(view.need)].remove(view)
+        view.drop()
+
+    def _trim(self, view: View) -> None:
+        if view.bloated:
+            self._drop(view)
+
+    def _views_of(self, drive: Drive) -> Iterator[View]:
+        """Return the views that a drive may be in."""
+        filed = self._filed
+        yield from filed.get(None, ())
+        if len(filed) > 1 or None not in filed:
+            for pair in pairs_of(drive.record):
+                yield from filed.get(pair, ())
+
+    def largest(self, wanted: Wanted, term: Pairs) -> int:
+        """Return the most free bytes on one drive of a term without node, whatever holds it."""
+        top = self._view(self._need(wanted, term)).top(self._drives)
+        return -top[0] if top else 0
+
+    def views(self) -> Iterator[View]:
+        """Return the views that are kept, for checks."""
+        return iter(self._views.values())
+
+
+def meets(drive: Drive, need: Need) -> bool:
+    """Tell whether ``drive`` is of the kind that ``need`` asks for; sizes and health are no part of it."""
+    record = drive.record
+    return (
+        need.tier in (None, record.access_tier)
+        and all(label_of(record, key) == value for key, value in need.labels)
+        and in_reach(record, need.segments)
+        and need.claim not in drive.claims
+    )
+
+
+def _takes(drive: Drive, wanted: Wanted) -> bool:
+    return drive.free >= wanted.at_least and not shares_project(drive, wanted.project)
+
+
+def _node_in(term: Pairs) -> str:
+    """Return the node that a term names; empty if it names none."""
+    return next((value for key, value in term if key == names.NODE), "")
+
+
+def _pair_of(need: Need) -> tuple[str, str] | None:
+    """Return a pair that every drive of the view has, labels first: they are the rarer ones."""
+    return min(need.labels or need.segments, default=None)
+
+
+def _advance(view: View) -> None:
+    if view.rest is not None and next(view.rest, view) is view:
+        view.rest = None
+
+
+def _forget_dropped(drive: Drive) -> None:
+    if not all(view.alive for view in drive.views):
+        kept = [(view, top) for view, top in zip(drive.views, drive.tops, strict=True) if view.alive]
+        drive.views, drive.tops = [view for view, _ in kept], [top for _, top in kept]

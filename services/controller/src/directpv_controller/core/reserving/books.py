@@ -1,0 +1,183 @@
+"""The books: which drives, volumes and nodes there are, with every sum kept in step by the method that changes it."""
+
+from typing import Any, Final
+
+from sortedcontainers import SortedList
+
+from directpv_common.protocol import names
+from directpv_common.protocol.messages import DriveRecord, DriveStatus, VolumeRecord
+from directpv_controller.core.placing import spread
+from directpv_controller.core.placing.model import Drive, Node, Totals, Volume
+from directpv_controller.core.placing.placement import Chance, Index
+
+UNKNOWN_NODE: Final = "unknown"
+"""Node of drives that the registry does not have, though it has volumes on them."""
+
+
+class Books:
+    """State and arithmetic only; what may be done, :class:`~.ledger.Ledger` decides."""
+
+    def __init__(self, chance: Chance) -> None:
+        self.drives: dict[str, Drive] = {}
+        self.volumes: dict[str, Volume] = {}
+        self.nodes: dict[str, Node] = {}
+        self.drive_ids: SortedList[str] = SortedList()
+        self.volume_names: SortedList[str] = SortedList()
+        self.totals = Totals({status.value: 0 for status in DriveStatus})
+        self.unreadable: dict[tuple[str, str], str] = {}
+        """Records of the registry that cannot be understood, by noun and name, with the reason; until a node tells."""
+        self.index = Index(self.drives, self.nodes, chance)
+
+    def enter(self, record: DriveRecord) -> Drive:
+        """Add a drive without volumes; the caller tells the index."""
+        key = (0, 0.0, record.fsuuid)
+        node = self.nodes.setdefault(record.node, Node({}))
+        drive = Drive(record, key, record.overhead, volumes={}, claims={}, views=[], tops=[], offline=node.offline)
+        self.drives[record.fsuuid] = drive
+        self.drive_ids.add(record.fsuuid)
+        node.drives[record.fsuuid] = drive
+        self._count(drive, +1)
+        return drive
+
+    def enter_placeholder(self, fsuuid: str) -> Drive:
+        """Add a stand-in for a drive of which only volumes are known."""
+        record = DriveRecord(fsuuid=fsuuid, node=UNKNOWN_NODE, total=0, overhead=0, status=DriveStatus.LOST)
+        drive = self.enter(record)
+        drive.known = False
+        return drive
+
+    def leave(self, drive: Drive) -> None:
+        """Take away a drive without volumes."""
+        self.index.removed(drive)
+        self._count(drive, -1)
+        del self.drives[drive.fsuuid]
+        self.drive_ids.remove(drive.fsuuid)
+        del self.nodes[drive.record.node].drives[drive.fsuuid]
+
+    def _count(self, drive: Drive, sign: int) -> None:
+        """Add the drive to the sums, or take it away."""
+        node, record = self.nodes[drive.record.node], drive.record
+        for sums in (node, self.totals):
+            sums.total += sign * record.total
+            sums.allocated += sign * drive.allocated
+            sums.volumes += sign * len(drive.volumes)
+        statuses = self.totals.drives
+        statuses[record.status.value] = statuses.get(record.status.value, 0) + sign
+
+    # ---- accounting
+
+    def reserve(self, drive: Drive, size: int, volumes: int = 0) -> None:
+        """Add ``size`` bytes (negative: give back) and so many volumes to the drive and the sums."""
+        over = drive.overcommitted
+        drive.allocated += size
+        self.sum_up(drive, size, volumes)
+        if over or drive.overcommitted:
+            self.index.changed(drive)
+        else:
+            self.index.resized(drive)
+
+    def attach(self, drive: Drive, volume: Volume) -> None:
+        """Enter a volume and reserve its space; the caller keeps sums, ordered names and the index in step."""
+        record = volume.record
+        self.volumes[record.name] = volume
+        drive.volumes[record.name] = volume
+        if record.claim_id:
+            drive.claims[record.claim_id] = drive.claims.get(record.claim_id, 0) + 1
+            self.index.claims[record.claim_id] += 1
+        drive.allocated += record.capacity
+
+    def sum_up(self, drive: Drive, size: int, volumes: int) -> None:
+        """Add bytes and volumes of the drive to the sums."""
+        for sums in (self.nodes[drive.record.node], self.totals):
+            sums.allocated += size
+            sums.volumes += volumes
+
+    def add(self, drive: Drive, volume: Volume) -> None:
+        """Enter a volume and reserve its space."""
+        record = volume.record
+        over = drive.overcommitted
+        self.attach(drive, volume)
+        self.sum_up(drive, record.capacity, 1)
+        self.volume_names.add(record.name)
+        if drive.projects is not None:
+            project = names.project_id(record.name)
+            drive.projects[project] = drive.projects.get(project, 0) + 1
+        if drive.groups is not None:
+            spread.count(drive.groups, record, +1)
+        if record.claim_id or over or drive.overcommitted:
+            self.index.changed(drive)
+        else:
+            self.index.resized(drive)
+
+    def drop(self, volume: Volume) -> Drive:
+        """Take a volume away, free its space, and return its drive."""
+        record = volume.record
+        drive = self.drives[record.fsuuid]
+        del self.volumes[record.name]
+        del drive.volumes[record.name]
+        self.volume_names.remove(record.name)
+        _less(drive.claims, record.claim_id)
+        _less(self.index.claims, record.claim_id)
+        if drive.projects is not None:
+            _less(drive.projects, names.project_id(record.name))
+        if drive.groups is not None:
+            spread.count(drive.groups, record, -1)
+        self.reserve(drive, -record.capacity, -1)
+        if record.claim_id:
+            self.index.changed(drive)
+        return drive
+
+    def amend(self, volume: Volume, record: VolumeRecord) -> None:
+        """Replace the record of a volume whose size and drive stay as they are."""
+        before, volume.record = volume.record, record
+        drive = self.drives.get(record.fsuuid)
+        if drive is None or drive.groups is None or before.deleting is record.deleting:
+            return
+        if drive.volumes.get(record.name) is volume:
+            spread.count(drive.groups, before, -1)
+            spread.count(drive.groups, record, +1)
+
+    def set_record(self, drive: Drive, record: DriveRecord) -> None:
+        """Replace the record of a drive that stays on its node."""
+        self._count(drive, -1)
+        drive.allocated += record.overhead - drive.record.overhead
+        drive.record = record
+        self._count(drive, +1)
+        self.index.changed(drive)
+
+    def set_offline(self, node: str, offline: bool) -> None:
+        """Note whether a node with drives is not there. Not recorded."""
+        held = self.nodes.get(node)
+        if held is None or held.offline is offline:
+            return
+        held.offline = offline
+        for drive in held.drives.values():
+            drive.offline = offline
+            self.index.changed(drive)
+
+    def set_strays(self, drive: Drive, size: int) -> None:
+        """Count ``size`` bytes as taken by volumes that the registry says live on another drive. Not recorded."""
+        if size != drive.strays:
+            difference, drive.strays = size - drive.strays, size
+            self.reserve(drive, difference)
+
+    def move(self, drive: Drive, record: DriveRecord) -> None:
+        """Replace the record of a drive, also when it names another node."""
+        self.index.removed(drive)
+        self._count(drive, -1)
+        del self.nodes[drive.record.node].drives[drive.fsuuid]
+        drive.allocated += record.overhead - drive.record.overhead
+        drive.record = record
+        node = self.nodes.setdefault(record.node, Node({}))
+        node.drives[record.fsuuid] = drive
+        drive.offline = node.offline
+        self._count(drive, +1)
+        self.index.changed(drive)
+
+
+def _less(table: dict[Any, int], key: object) -> None:
+    """Count one less of ``key``; nothing if it is not counted."""
+    if key in table:
+        table[key] -= 1
+        if not table[key]:
+            del table[key]

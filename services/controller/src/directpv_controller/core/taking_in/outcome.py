@@ -1,0 +1,36 @@
+"""What an inventory means for the ledger: what is committed, then ordered, then told."""
+
+from typing import Any, NamedTuple
+
+from directpv_common.protocol.messages import DriveRecord, VolumeRecord
+from directpv_controller.core.placing.model import Change
+
+
+class Event(NamedTuple):
+    """Something to tell the world: noun, kind, id of the object, data."""
+
+    noun: str
+    kind: str
+    subject: str
+    data: dict[str, Any]
+
+
+class Outcome:
+    """What to commit, then what to order and what to tell."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.prepare: list[VolumeRecord] = []
+        self.remove: list[VolumeRecord] = []
+        self.update: list[DriveRecord] = []
+        self.used: list[VolumeRecord] = []
+        """Volumes that are mounted elsewhere than when their drive was last looked at."""
+        self.pods: list[VolumeRecord] = []
+        """Volumes, as their node records them, whose pod is news; its labels are to be read first."""
+        self.events: list[Event] = []
+        self.unsettled = False
+        """Something is left to be done later, of which the node will not remind us: look at the drive again."""
+
+    def tell(self, noun: str, kind: str, subject: str, **data: Any) -> None:
+        """Add an event."""
+        self.events.append(Event(noun, kind, subject, data))

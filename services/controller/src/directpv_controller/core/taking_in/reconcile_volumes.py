@@ -1,0 +1,152 @@
+"""What a volume found on a drive, or missing there, means for the ledger.
+
+Names authorise nothing: a volume is the same if its incarnation is, and what nobody removed is left alone.
+"""
+
+import msgspec
+
+from directpv_common.protocol.messages import (
+    HeldDrive,
+    HeldVolume,
+    VolumeRecord,
+    is_volume_name,
+)
+from directpv_controller.core.placing.model import Drive, Volume
+from directpv_controller.core.reserving.ledger import Ledger, is_same
+from directpv_controller.core.taking_in.outcome import Outcome
+from directpv_controller.core.taking_in.pods import pod_of
+
+replace = msgspec.structs.replace
+
+
+def take_in_uses(ledger: Ledger, drive: Drive, held: HeldDrive, outcome: Outcome) -> None:
+    """Take in where volumes of a drive are mounted that cannot be read: its node knows that all the same."""
+    for found in held.volumes:
+        known = ledger.volumes.get(found.record.name)
+        if known is None or known.record.fsuuid != drive.fsuuid or not is_same(known.record, found.record):
+            continue
+        use = found.use if found.use.staged or found.use.published else None
+        if use != known.use:
+            known.use = use
+            outcome.used.append(known.record)
+
+
+def take_in_volume(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Outcome) -> int:
+    """Take in one volume that is on the drive; return the bytes to count as a stray."""
+    record = found.record
+    known = ledger.volumes.get(record.name)
+    if known is None:
+        if found.contested or found.stray_of or ledger.was_elsewhere(replace(record, fsuuid=drive.fsuuid)):
+            return _nobodys(drive, found, outcome)
+        _unknown(ledger, drive, found, outcome)
+        return 0
+    if known.record.fsuuid != drive.fsuuid:
+        if found.stray_of != known.record.fsuuid and _is_beside(ledger, drive, known):
+            outcome.prepare.append(known.record)  # so that the node knows which one is the volume
+        return _stray(drive, known, record, outcome)
+    if found.contested or found.stray_of:
+        outcome.prepare.append(known.record)
+    if not is_same(known.record, record):
+        return _earlier(ledger, drive, known, record, outcome)
+    use, before = (found.use if found.use.staged or found.use.published else None), known.use
+    known.use, known.seen = use, record.capacity
+    if use != before:
+        outcome.used.append(known.record)
+    if record.name in ledger.busy:
+        outcome.unsettled = True
+    elif known.record.deleting:
+        outcome.remove.append(known.record)
+    else:
+        _compare(ledger, drive, known, record, outcome)
+    return 0
+
+
+def _nobodys(drive: Drive, found: HeldVolume, outcome: Outcome) -> int:
+    """Neither registry nor node know which of several drives has the volume: whichever came first would be chance."""
+    record = found.record
+    outcome.tell("volume", "conflict", record.name, drive=drive.fsuuid, registered="", capacity=record.capacity)
+    return record.capacity
+
+
+def _is_beside(ledger: Ledger, drive: Drive, known: Volume) -> bool:
+    """Tell whether the registry has the volume on another drive of the same node."""
+    home = ledger.drives.get(known.record.fsuuid)
+    return home is not None and home.known and home.record.node == drive.record.node
+
+
+def _unknown(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Outcome) -> None:
+    """Take in a volume that the registry does not have: it was lost there, or it was deleted."""
+    record = replace(found.record, fsuuid=drive.record.fsuuid)
+    if ledger.is_buried(record):
+        outcome.remove.append(record)
+    elif is_volume_name(record.name):
+        outcome.changes.append(ledger.adopt(drive, record))
+        volume = ledger.volumes[record.name]
+        volume.use, volume.seen = found.use, record.capacity
+        outcome.tell("volume", "adopted", record.name, drive=drive.fsuuid, capacity=record.capacity)
+        if record.deleting:
+            outcome.remove.append(record)
+
+
+def _stray(drive: Drive, known: Volume, record: VolumeRecord, outcome: Outcome) -> int:
+    """The registry has the volume on another drive; both copies are left alone, for people to decide."""
+    home = known.record.fsuuid
+    outcome.tell("volume", "conflict", record.name, drive=drive.fsuuid, registered=home, capacity=record.capacity)
+    return record.capacity
+
+
+def _earlier(ledger: Ledger, drive: Drive, known: Volume, record: VolumeRecord, outcome: Outcome) -> int:
+    """The drive has another volume of this name, from before this one or after it; it goes if we removed it."""
+    record = replace(record, fsuuid=drive.fsuuid)
+    known.use, known.seen = None, 0
+    if ledger.may_destroy(record):
+        outcome.remove.append(record)
+        outcome.unsettled = True
+        return 0
+    return _stray(drive, known, record, outcome)
+
+
+def _compare(ledger: Ledger, drive: Drive, known: Volume, record: VolumeRecord, outcome: Outcome) -> None:
+    """Take over what only the node knows, and bring the sizes together: the larger one was promised to somebody."""
+    if pod_of(record) != pod_of(known.record):
+        outcome.pods.append(record)
+    if record.incarnation and not known.record.incarnation:
+        outcome.changes.append(ledger.identify(known, record.incarnation))
+    name, more = record.name, record.capacity - known.record.capacity
+    if 0 < more <= drive.free:
+        outcome.changes.append(ledger.resize(known, record.capacity))
+        outcome.tell("volume", "raised", name, drive=drive.fsuuid, capacity=record.capacity)
+    elif more > 0:
+        outcome.tell("volume", "oversized", name, drive=drive.fsuuid, capacity=record.capacity, free=drive.free)
+    elif more < 0 or _told(record) != _told(known.record):
+        outcome.prepare.append(known.record)
+
+
+def _told(record: VolumeRecord) -> tuple[object, ...]:
+    """Return what the drive's record has from the registry, beside the size."""
+    return record.labels, record.claim_id, record.incarnation
+
+
+def take_in_pods(ledger: Ledger, outcome: Outcome, read_pods: bool) -> None:
+    """Take over which pods use volumes; those whose labels are to be read first stay in the outcome."""
+    news, outcome.pods = outcome.pods, []
+    for seen in news:
+        if read_pods and seen.pod_name:
+            outcome.pods.append(seen)
+        else:
+            outcome.changes.append(ledger.note_pod(ledger.volumes[seen.name], seen))
+
+
+def missing(ledger: Ledger, known: Volume, outcome: Outcome) -> None:
+    """The registry has the volume on this drive, and the drive, which can be read, does not."""
+    if known.record.name in ledger.busy:
+        outcome.unsettled = True
+        return
+    if known.record.deleting:
+        outcome.remove.append(known.record)
+        return
+    if known.seen:
+        outcome.tell("volume", "missing", known.record.name, drive=known.record.fsuuid)
+        outcome.used.append(known.record)
+    known.use, known.seen = None, 0
+    outcome.prepare.append(known.record)
