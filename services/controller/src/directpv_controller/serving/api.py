@@ -43,6 +43,8 @@ class Api:
         self._nodes = nodes
         self._figures = figures
         self._flights: SingleFlight[Any] = SingleFlight()
+        self._slice = asyncio.Lock()
+        """One slice of one view in each turn of the loop, however many wait for views."""
         self._changes = Changes(term, nodes, self._flights)
         self._repairs = Repairs(term)
         self.init_devices = Formats(term, nodes, self._flights).init
@@ -205,9 +207,12 @@ class Api:
         return listing.capacity(self._ledger, request)
 
     async def _viewed(self, needs: Collection[Need]) -> None:
-        """Have the index make what it needs to answer; others get their turn meanwhile."""
-        for _ in self._ledger.index.unready(needs):
-            await asyncio.sleep(0)
+        """Have the index make what it needs to answer; others get their turn meanwhile, and likewise."""
+        index = self._ledger.index
+        for view in index.unready(needs):
+            async with self._slice:
+                index.advance(view)
+                await asyncio.sleep(0)
 
     # ---- drives and nodes
 

@@ -9,9 +9,9 @@ import pytest
 import directpv_common.protocol.messages as m
 from directpv_common.protocol import names
 from directpv_common.protocol.errors import NoCapacity
-from directpv_controller.core.placing import explain, placement
-from directpv_controller.core.placing.wanted import need_from
-from unit.controller.builders import CLAIM, GIB, committed, drive_record, home, ledger_of, on, place
+from directpv_controller.core.placing import explain, placement, views
+from directpv_controller.core.placing.wanted import need_from, wanted_from
+from unit.controller.builders import CLAIM, GIB, committed, drive_record, home, ledger_of, on, place, request
 
 
 def test_more_kinds_of_requests_than_views_are_kept_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,10 +134,10 @@ def test_a_refusal_that_did_not_look_at_all_drives_says_so_and_names_the_most_th
 
 
 def test_a_view_that_is_made_in_slices_misses_nothing_that_happens_meanwhile() -> None:
-    ledger = ledger_of(*many(3 * placement.SLICE, 10))
+    ledger = ledger_of(*many(21 * placement.SLICE, 10))
     need = need_from(CLASS)
     making = ledger.index.unready([need])
-    next(making)
+    ledger.index.advance(next(making))
     early = next(d for d in ledger.drives.values() if d.record.labels == CLASS)
     late = list(ledger.drives.values())[-1]
     committed(ledger.change_drive(m.ChangeDrive(fsuuid=early.fsuuid, unschedulable=True))[1])
@@ -145,9 +145,64 @@ def test_a_view_that_is_made_in_slices_misses_nothing_that_happens_meanwhile() -
     committed(ledger.register(drive_record(999 * GIB, fsuuid="new", labels=CLASS)))
     place(ledger, "v1", parameters={names.VOLUME_CLAIM_ID: CLAIM})
 
-    assert list(making)
+    slices = [ledger.index.advance(view) for view in making]
+    assert len(slices) > 1
     assert ledger.check() == []
     assert home(ledger, "v2", parameters=CLASS) == "new"
+
+
+@pytest.mark.parametrize(
+    "asked", [{"parameters": CLASS}, {"requisite": (RACK,)}, {"requisite": (RACK,), "parameters": CLASS}]
+)
+def test_the_first_request_of_a_kind_looks_at_those_drives_alone_that_share_its_rarest_trait(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = ledger_of(*many(2_000, 10))
+    traits = [
+        *asked.get("parameters", {}).items(),
+        *(pair for term in asked.get("requisite", ()) for pair in term.items()),
+    ]
+    records = [drive.record for drive in ledger.drives.values()]
+    having = [sum(pair in {*r.labels.items(), *r.topology.items()} for r in records) for pair in traits]
+    looked = _counted(monkeypatch, "meets")
+
+    place(ledger, **asked)
+    assert 0 < sum(counter["calls"] for counter in looked) <= min(having)
+
+
+def test_labels_that_drives_lose_or_get_change_which_are_found() -> None:
+    ledger = ledger_of(drive_record(fsuuid="old", labels=CLASS), drive_record(fsuuid="new"))
+    committed(ledger.change_drive(m.ChangeDrive(fsuuid="old", remove_labels=[*CLASS]))[1])
+    committed(ledger.change_drive(m.ChangeDrive(fsuuid="new", set_labels=CLASS))[1])
+
+    assert home(ledger, parameters=CLASS) == "new"
+
+
+def test_a_claim_whose_drives_are_not_in_the_way_costs_no_look_at_all_drives(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = ledger_of(*many(2_000, 10))
+    claim = {"parameters": {names.VOLUME_CLAIM_ID: CLAIM}}
+    for number in range(3 * placement.SKIP_AT_MOST):
+        place(ledger, f"v{number}", 100 * GIB // 2, **claim)
+    looked = _counted(monkeypatch, "meets") + _counted(monkeypatch, "_takes")
+
+    for view in ledger.index.unready(ledger.index.needs(wanted_from(request("one-more", GIB, **claim)))):
+        ledger.index.advance(view)
+    place(ledger, "one-more", GIB, **claim)
+    assert sum(counter["calls"] for counter in looked) < 40
+
+
+def test_a_claim_whose_drives_are_in_the_way_gets_a_view_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = ledger_of(*many(2_000, 10))
+    claim = {"parameters": {names.VOLUME_CLAIM_ID: CLAIM}}
+    for number in range(2 * placement.SKIP_AT_MOST):
+        place(ledger, f"v{number}", 1, **claim)
+    for view in ledger.index.unready(ledger.index.needs(wanted_from(request("one-more", 1, **claim)))):
+        ledger.index.advance(view)
+    looked = _counted(monkeypatch, "meets") + _counted(monkeypatch, "heappop", views)
+
+    place(ledger, "one-more", 1, **claim)
+    assert sum(counter["calls"] for counter in looked) < 40
+    assert ledger.check() == []
 
 
 def test_drives_that_change_a_thousand_times_leave_nothing_behind_in_the_views() -> None:

@@ -57,8 +57,8 @@ class Drive(Struct, gc=False, eq=False):
     """False: the registry has volumes of this drive, but not the drive."""
     offline: bool = False
     """Its node is not there: takes no volumes, for nobody knows when they could be used."""
-    place: tuple[str, dict[str, str]] = ("", {})
-    """Node and topology under which the index counts it."""
+    noted: DriveRecord | None = None
+    """The record by whose labels and topology the index finds it."""
 
     @property
     def fsuuid(self) -> str:
@@ -233,6 +233,11 @@ def _facts(record: DriveRecord) -> dict[str, str]:
         names.VERSION: names.API_VERSION,
         names.CREATED_BY: "directpv-driver",
     }
+
+
+def labels_of(record: DriveRecord) -> dict[str, str]:
+    """Return all that :func:`label_of` finds."""
+    return {**_facts(record), **record.labels}
 
 
 def pairs_of(record: DriveRecord) -> Iterator[tuple[str, str]]:

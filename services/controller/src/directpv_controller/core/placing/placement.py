@@ -10,11 +10,11 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from directpv_common.protocol import names
 from directpv_controller.core.placing.company import Choice, Chooser, shares_project
 from directpv_controller.core.placing.model import Drive, Node, in_reach, label_of, pairs_of
 from directpv_controller.core.placing.views import Key, View
 from directpv_controller.core.placing.wanted import Need, Pairs, Wanted
+from directpv_controller.core.placing.whereabouts import Whereabouts, node_in
 
 Chance = Callable[[], float]
 
@@ -25,7 +25,7 @@ FEW_DRIVES: Final = 1_000
 SLICE: Final = 500
 """Drives that are looked at before others get their turn: less than a millisecond."""
 SKIP_AT_MOST: Final = 64
-"""So many drives may hold a claim before the claim gets a view of its own."""
+"""So many drives may hold a claim before the claim gets a view of its own, if they stand in the way."""
 FEW_TERMS: Final = 16
 """Nodes that are tried one by one; with more, all drives are gone down and those elsewhere are skipped."""
 ELSEWHERE_AT_MOST: Final = 256
@@ -41,8 +41,7 @@ class Index:
         self._views: OrderedDict[Need, View] = OrderedDict()
         self._filed: dict[tuple[str, str] | None, list[View]] = {}
         """Views by the pair that a drive must have to be in them."""
-        self._places: dict[tuple[str, str], Counter[str]] = {}
-        """Per pair of a topology the nodes whose drives have it, each with how many."""
+        self._whereabouts = Whereabouts(drives, nodes)
         self.claims: Counter[str] = Counter()
         """Volumes per claim id."""
 
@@ -66,7 +65,7 @@ class Index:
         """Follow a drive of which anything else may have changed; its node is where it is now."""
         old, drive.key = drive.key, self.key_of(drive)
         self._reorder(drive, old, listed=drive.open)
-        self._place(drive, drive.record.node, drive.record.topology)
+        self._whereabouts.follow(drive)
         before = {id(view): (view, top) for view, top in zip(drive.views, drive.tops, strict=True) if view.alive}
         drive.views, drive.tops = [], []
         wanted = [view for view in self._views_of(drive) if meets(drive, view.need)] if drive.open else []
@@ -84,7 +83,7 @@ class Index:
     def removed(self, drive: Drive) -> None:
         """Forget a drive, or one that is about to change its node."""
         self._reorder(drive, drive.key, listed=False)
-        self._place(drive, "", {})
+        self._whereabouts.forget(drive)
         for view in drive.views:
             if view.alive:
                 view.leave(drive.key)
@@ -97,20 +96,6 @@ class Index:
             del order[at]
         if listed and drive.open:
             insort(order, drive.key)
-
-    def _place(self, drive: Drive, node: str, topology: dict[str, str]) -> None:
-        """Count the drive where it is; nowhere with an empty node."""
-        was_on, was_in = drive.place
-        if (was_on, was_in) == (node, topology):
-            return
-        for pair in was_in.items():
-            nodes = self._places[pair]
-            nodes[was_on] -= 1
-            if not nodes[was_on]:
-                del nodes[was_on]
-        for pair in topology.items():
-            self._places.setdefault(pair, Counter())[node] += 1
-        drive.place = (node, topology)
 
     # ---- questions
 
@@ -130,7 +115,7 @@ class Index:
             drive = self._best(wanted, term, chooser)
             if drive is not None:
                 return drive
-        if len(wanted.requisite) > FEW_TERMS and all(map(_node_in, wanted.requisite)):
+        if len(wanted.requisite) > FEW_TERMS and all(map(node_in, wanted.requisite)):
             found, certain = self._anywhere_of(wanted, chooser)
             if certain:
                 return found
@@ -143,7 +128,7 @@ class Index:
 
     def capacity(self, need: Need) -> tuple[int, int]:
         """Return the sum of free bytes on drives that meet ``need``, and the most on one of them."""
-        name = _node_in(need.segments)
+        name = node_in(need.segments)
         if not name:
             view = self._view(need)
             top = view.top(self._drives)
@@ -153,13 +138,7 @@ class Index:
 
     def candidates(self, term: Pairs) -> Iterator[Drive]:
         """Return drives that may lie in a topology term; all that do are among them."""
-        name = _node_in(term)
-        if name:
-            return iter(self._nodes[name].drives.values() if name in self._nodes else ())
-        if not term:
-            return iter(self._drives.values())
-        nodes = min((self._places.get(pair, Counter()) for pair in term), key=len)
-        return (drive for node in [*nodes] for drive in self._nodes[node].drives.values())
+        return self._whereabouts.candidates(Need(segments=term))
 
     def _hopeless(self, wanted: Wanted) -> bool:
         """Tell quickly that no drive anywhere is large enough: a long list of terms is not worth walking then."""
@@ -170,7 +149,7 @@ class Index:
 
     def _best(self, wanted: Wanted, term: Pairs, chooser: Chooser) -> Drive | None:
         need = Need(wanted.need.tier, wanted.need.labels, wanted.need.claim, term)
-        name = _node_in(term)
+        name = node_in(term)
         if not name:
             return self._first(wanted, self._need(wanted, term), chooser)
         choice = Choice(chooser)
@@ -202,7 +181,7 @@ class Index:
 
     def _anywhere_of(self, wanted: Wanted, chooser: Chooser) -> tuple[Drive | None, bool]:
         """Return the best drive of many nodes, and whether that is certain: few drives elsewhere had to be skipped."""
-        terms = {_node_in(term): term for term in wanted.requisite}
+        terms = {node_in(term): term for term in wanted.requisite}
         skipped = 0
 
         def fits(drive: Drive) -> bool:
@@ -218,35 +197,48 @@ class Index:
 
     # ---- views
 
-    def unready(self, needs: Iterable[Need]) -> Iterator[None]:
-        """Make the views for ``needs`` that are missing, a slice at a time; nothing is left to do at its end."""
+    def unready(self, needs: Iterable[Need]) -> Iterator[View]:
+        """Yield views for ``needs`` that are not complete, one again and again until :meth:`advance` made it so."""
         for need in needs:
-            if _node_in(need.segments):
+            if node_in(need.segments):
                 continue
             view = self._find(need)
             while view.rest is not None:
-                _advance(view)
-                yield
+                yield view
+
+    def advance(self, view: View) -> None:
+        """Look at one more slice of drives."""
+        if view.rest is not None and next(view.rest, view) is view:
+            view.rest = None
 
     def needs(self, wanted: Wanted) -> set[Need]:
         """Return which views :meth:`select` will ask."""
         terms = (*wanted.preferred, *wanted.requisite)
-        asked = {self._need(wanted, term) for term in terms if not _node_in(term)}
+        asked = [term for term in terms if not node_in(term)]
         if not terms or len(terms) > FEW_TERMS:
-            asked.add(self._need(wanted, frozenset()))
-        return asked
+            asked.append(frozenset())
+        return {self._best_need(wanted, term) for term in asked}
+
+    def _best_need(self, wanted: Wanted, term: Pairs) -> Need:
+        """Return the need that is asked; the claim gets a view of its own where its drives stand in the way."""
+        need, claim = self._need(wanted, term), wanted.need.claim
+        if need.claim == claim or self.claims[claim] <= SKIP_AT_MOST:
+            return need
+        view = self._views.get(need)
+        top = view.top(self._drives) if view is not None and view.rest is None else None
+        return _with_claim(need, claim) if top is not None and claim in self._drives[top[2]].claims else need
 
     def _need(self, wanted: Wanted, term: Pairs) -> Need:
-        """Return the need whose view is asked: drives with the claim are skipped, unless there are many."""
-        claim = wanted.need.claim
-        crowded = claim if self.claims[claim] > SKIP_AT_MOST else ""
-        return Need(wanted.need.tier, wanted.need.labels, crowded, term)
+        """Return the need whose view is asked: that of the claim, if there is one; else its drives are skipped."""
+        shared = Need(wanted.need.tier, wanted.need.labels, "", term)
+        own = _with_claim(shared, wanted.need.claim)
+        return own if own in self._views else shared
 
     def _view(self, need: Need) -> View:
         """Return a view that is complete."""
         view = self._find(need)
         while view.rest is not None:
-            _advance(view)
+            self.advance(view)
         return view
 
     def _find(self, need: Need) -> View:
@@ -256,16 +248,15 @@ class Index:
             return view
         view = self._views[need] = View(need)
         self._filed.setdefault(_pair_of(need), []).append(view)
-        view.rest = self._fill(view, [drive.fsuuid for drive in self.candidates(need.segments)])
+        view.rest = self._fill(view)
         self._make_room()
         return view
 
-    def _fill(self, view: View, drives: list[str]) -> Iterator[None]:
-        for count, fsuuid in enumerate(drives):
+    def _fill(self, view: View) -> Iterator[None]:
+        for count, drive in enumerate(self._whereabouts.candidates(view.need)):
             if count % SLICE == 0 and count:
                 yield
-            drive = self._drives.get(fsuuid)
-            if drive is not None and drive.open and meets(drive, view.need) and view not in drive.views:
+            if drive.open and meets(drive, view.need) and view not in drive.views:
                 _forget_dropped(drive)
                 view.enter(drive)
 
@@ -320,19 +311,13 @@ def _takes(drive: Drive, wanted: Wanted) -> bool:
     return drive.free >= wanted.at_least and not shares_project(drive, wanted.project)
 
 
-def _node_in(term: Pairs) -> str:
-    """Return the node that a term names; empty if it names none."""
-    return next((value for key, value in term if key == names.NODE), "")
-
-
 def _pair_of(need: Need) -> tuple[str, str] | None:
     """Return a pair that every drive of the view has, labels first: they are the rarer ones."""
     return min(need.labels or need.segments, default=None)
 
 
-def _advance(view: View) -> None:
-    if view.rest is not None and next(view.rest, view) is view:
-        view.rest = None
+def _with_claim(need: Need, claim: str) -> Need:
+    return Need(need.tier, need.labels, claim, need.segments)
 
 
 def _forget_dropped(drive: Drive) -> None:
