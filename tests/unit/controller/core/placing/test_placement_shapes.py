@@ -111,7 +111,7 @@ def test_kinds_of_requests_that_take_turns_are_answered_without_looking_at_all_d
 
 
 @pytest.mark.parametrize(("per_node", "asked"), SHAPES)
-def test_a_refusal_looks_at_some_hundred_drives_at_most(
+def test_a_refusal_looks_at_a_hundred_drives_at_most(
     per_node: int, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = ledger_of(*many(20_000, per_node))
@@ -129,7 +129,7 @@ def test_a_refusal_looks_at_some_hundred_drives_at_most(
 def test_a_refusal_that_did_not_look_at_all_drives_says_so_and_names_the_most_there_is() -> None:
     ledger = ledger_of(*(drive_record(GIB) for _ in range(explain.LOOK_AT_MOST)), drive_record(2 * GIB))
 
-    with pytest.raises(NoCapacity, match=r"the first 500 drives: .*; of all that are .*, none has more than 2 GiB"):
+    with pytest.raises(NoCapacity, match=r"the first 100 drives: .*; of all that are .*, none has more than 2 GiB"):
         place(ledger, required=3 * GIB)
 
 

@@ -253,7 +253,7 @@ class Index:
         return view
 
     def _fill(self, view: View) -> Iterator[None]:
-        for count, drive in enumerate(self._whereabouts.candidates(view.need)):
+        for count, drive in enumerate(self._whereabouts.slowly(view.need)):
             if count % SLICE == 0 and count:
                 yield
             if drive.open and meets(drive, view.need) and view not in drive.views:
@@ -287,8 +287,13 @@ class Index:
                 yield from filed.get(pair, ())
 
     def largest(self, wanted: Wanted, term: Pairs) -> int:
-        """Return the most free bytes on one drive of a term without node, whatever holds it."""
-        top = self._view(self._need(wanted, term)).top(self._drives)
+        """Return the most free bytes on one drive of a term without node that meets the need, project ids apart."""
+        claim = wanted.need.claim
+
+        def free_of_claim(key: Key) -> bool:
+            return claim not in self._drives[key[2]].claims
+
+        top = self._view(self._need(wanted, term)).first(self._drives, free_of_claim, 1)
         return -top[0] if top else 0
 
     def views(self) -> Iterator[View]:

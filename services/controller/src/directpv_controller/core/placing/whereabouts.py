@@ -1,7 +1,7 @@
 """Which drives have a label or lie in a place, so that a view of few drives is made without looking at all of them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from directpv_common.protocol import names
@@ -51,27 +51,28 @@ class Whereabouts:
             self._labelled.setdefault(pair, {})[drive.fsuuid] = None
 
     def candidates(self, need: Need) -> Iterator[Drive]:
-        """Return drives that may meet ``need``; all that do are among them. Drives may change between two steps.
+        """Return drives that may meet ``need``; all that do are among them. Nothing may change meanwhile."""
+        return (self._drives[fsuuid] for ids in self._held(need) for fsuuid in ids)
 
-        Who takes long over it sees none twice, and may miss one that comes meanwhile.
-        """
-        if node := node_in(need.segments):
-            return self._there([node])
+    def slowly(self, need: Need) -> Iterator[Drive]:
+        """Return the same for who lets others change drives meanwhile: none comes twice, late ones may miss."""
+        ids = [fsuuid for held in self._held(need) for fsuuid in held]
+        return (self._drives[fsuuid] for fsuuid in ids if fsuuid in self._drives)
+
+    def _held(self, need: Need) -> Iterator[Iterable[str]]:
+        node = node_in(need.segments)
+        if node:
+            return self._on([node])
         labelled = [self._labelled.get(pair, {}) for pair in need.labels if pair[0] not in _OF_ALL]
         few = min(labelled, key=len, default=None)
         places = [self._places.get(pair, Counter()) for pair in need.segments]
-        near = min(places, key=Counter.total, default=None)
+        near = min(places, key=len, default=None)
         if few is not None and (near is None or len(few) <= near.total()):
-            return self._known([*few])
-        return self._there([*near]) if near is not None else self._known([*self._drives])
+            return iter([few])
+        return self._on(near) if near is not None else iter([self._drives])
 
-    def _there(self, nodes: list[str]) -> Iterator[Drive]:
-        for node in nodes:
-            if node in self._nodes:
-                yield from self._known([*self._nodes[node].drives])
-
-    def _known(self, ids: list[str]) -> Iterator[Drive]:
-        return (self._drives[fsuuid] for fsuuid in ids if fsuuid in self._drives)
+    def _on(self, nodes: Iterable[str]) -> Iterator[Iterable[str]]:
+        return (self._nodes[node].drives for node in nodes if node in self._nodes)
 
 
 def node_in(term: Pairs) -> str:
