@@ -8,10 +8,9 @@ from typing import Final
 from directpv_common.protocol import names
 from directpv_common.protocol.messages import DriveStatus
 from directpv_common.protocol.units import format_bytes
-from directpv_controller.core.placing.company import shares_project
 from directpv_controller.core.placing.model import Drive, in_reach, is_full, is_suspended, label_of
 from directpv_controller.core.placing.placement import Index
-from directpv_controller.core.placing.wanted import Pairs, Wanted, describe, describe_size
+from directpv_controller.core.placing.wanted import Need, Pairs, Wanted, describe, describe_size
 
 LOOK_AT_MOST: Final = 100
 """Drives that one refusal looks at, over all groups: 0.1 ms, for refusals come in storms."""
@@ -36,7 +35,7 @@ def explain(wanted: Wanted, index: Index) -> str:
 def _group(wanted: Wanted, term: Pairs, index: Index, most: int) -> str:
     place = f" on {describe(term)}" if term else ""
     looked_at = list(islice(index.candidates(term), most + 1))
-    seen = [drive for drive in looked_at[:most] if in_reach(drive.record, term)]
+    seen = [drive for drive in looked_at[:most] if not term or in_reach(drive.record, term)]
     if not seen:
         return f"no drives{place}"
     head = f"{len(seen)} {'drive' if len(seen) == 1 else 'drives'}{place}"
@@ -60,24 +59,20 @@ def _reasons(wanted: Wanted, drives: list[Drive]) -> Iterator[str]:
     """Yield one clause per reason, the most frequent first; too small comes with the largest free space seen."""
     counts: Counter[str] = Counter()
     small: list[int] = []
+    need, at_least = wanted.need, wanted.at_least
+    picky = bool(need.tier or need.labels or need.claim)
     for drive in drives:
-        reason = _reason(wanted, drive)
-        if reason:
-            counts[reason] += 1
-        else:
-            small.append(drive.free)
+        reason = "" if drive.open else _closed(drive)
+        if not reason and picky:
+            reason = _mismatch(need, drive)
+        if not reason and (free := drive.free) < at_least:
+            small.append(free)
+        else:  # select() would have taken it, but for one thing
+            counts[reason or "with a volume of the same XFS project id"] += 1
     yield from (f"{count} {reason}" for reason, count in counts.most_common())
     if small:
         verb = "has" if len(small) == 1 else "have at most"
         yield f"{len(small)} {verb} {format_bytes(max(small))} free of {describe_size(wanted)} asked"
-
-
-def _reason(wanted: Wanted, drive: Drive) -> str:
-    """Return why the drive is out, whatever its size; empty if it is only too small."""
-    if not drive.open:
-        return _closed(drive)
-    need = wanted.need
-    return _mismatch(wanted, drive) if need.tier or need.labels or need.claim else _collision(wanted, drive)
 
 
 def _closed(drive: Drive) -> str:
@@ -95,19 +90,11 @@ def _closed(drive: Drive) -> str:
     return "overcommitted" if drive.overcommitted else "being registered"
 
 
-def _mismatch(wanted: Wanted, drive: Drive) -> str:
-    record, need = drive.record, wanted.need
+def _mismatch(need: Need, drive: Drive) -> str:
+    record = drive.record
     if need.tier not in (None, record.access_tier):
         return f"not of access tier {need.tier}"
     for key, value in sorted(need.labels):
         if label_of(record, key) != value:
             return f"without label {key}={value}"
-    if need.claim in drive.claims:
-        return f"with a volume of claim {need.claim} already"
-    return _collision(wanted, drive)
-
-
-def _collision(wanted: Wanted, drive: Drive) -> str:
-    if drive.free >= wanted.at_least and shares_project(drive, wanted.project):
-        return "with a volume of the same XFS project id"
-    return ""
+    return f"with a volume of claim {need.claim} already" if need.claim in drive.claims else ""

@@ -209,7 +209,7 @@ def merged(changes: list[Change], busy: set[str]) -> Change | None:
 
 def is_full(record: DriveRecord) -> bool:
     """Tell whether the drive's node says that its file system lacks space which it should have."""
-    return any(condition.type is ConditionType.FULL for condition in record.conditions)
+    return bool(record.conditions) and any(condition.type is ConditionType.FULL for condition in record.conditions)
 
 
 def is_suspended(record: DriveRecord) -> bool:
