@@ -16,14 +16,13 @@ from suites.table import Command
 
 END_SECONDS: Final = 60.0
 """What a job that is interrupted has for cleaning up, before it is killed."""
-_LOWEST: Final = "19"
 
 
 class Job:
     """Start it, and :meth:`look` from time to time until :attr:`status` is there."""
 
     def __init__(
-        self, name: str, commands: Sequence[Command], log: Path, limit: float, *, low: bool = False,
+        self, name: str, commands: Sequence[Command], log: Path, limit: float, *,
         grace: float = END_SECONDS,
     ) -> None:  # fmt: skip
         """Describe a job that is not started yet.
@@ -33,7 +32,6 @@ class Job:
             commands: Run one after the other, all of them; the job fails with the first that fails.
             log: For all output.
             limit: Seconds after which it is interrupted.
-            low: Leave the processors to whoever wants them.
             grace: Seconds from the interrupt until it is killed.
         """
         self.name, self.log, self.limit = name, log, limit
@@ -48,7 +46,7 @@ class Job:
         self.cpu = 0.0
         """Seconds, user and system, of all processes that were waited for."""
         self.late = False
-        self._commands, self._low, self._grace = list(commands), low, grace
+        self._commands, self._grace = list(commands), grace
         self._notes, self._read, self._tells = log.with_suffix(".progress"), 0, False
         self._worst = 0
         self._began = self._ended = self._interrupted = 0.0
@@ -77,8 +75,6 @@ class Job:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment, start_new_session=True
             )
-        if self._low:
-            _lower(self._process.pid)
 
     def look(self) -> None:
         """See how far it is."""
@@ -135,10 +131,3 @@ class Job:
         self.results[note["result"]] += 1
         if note["result"] == "failed":
             self.failures.append(note["test"])
-
-
-def _lower(pid: int) -> None:
-    """Give a session the lowest weight: between sessions, Linux looks at that of the session alone."""
-    os.setpriority(os.PRIO_PGRP, pid, int(_LOWEST))
-    with contextlib.suppress(OSError):  # a kernel without groups of sessions looks at the processes
-        Path(f"/proc/{pid}/autogroup").write_text(_LOWEST)

@@ -84,9 +84,7 @@ class Run:
             return
         for step in self._steps:
             if step.name not in self._jobs:
-                self._start(
-                    Job(step.name, step.commands, self._folder / f"{step.name}.log", _limit(step.seconds), low=True)
-                )
+                self._start(Job(step.name, step.commands, self._folder / f"{step.name}.log", _limit(step.seconds)))
                 return
 
     def _start_suite(self, suite: Suite) -> None:

@@ -116,16 +116,3 @@ time.sleep(300)
     runner.wait(WITHIN)
 
     assert wait_until(lambda: start_time(int(log.read_text())) is None, WITHIN)
-
-
-def test_a_job_in_the_background_leaves_the_processors_to_others(job):
-    begun = job(("sleep", "300"), low=True)
-    pid = begun._process.pid
-    try:
-        assert wait_until(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n", WITHIN)
-        assert os.getpriority(os.PRIO_PROCESS, pid) == 19
-        group = Path(f"/proc/{pid}/autogroup")
-        assert not group.exists() or group.read_text().endswith("nice 19\n")
-    finally:
-        begun.interrupt()
-        ended(begun)
