@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from support.guest.pulse import TimerLost
-from support.guest.uml import make_disk
+from support.guest.uml import DISK_SIZE, make_disk
 from support.kube.api import Api, KubectlError
 from support.kube.controlplane import ControlPlane
 from support.kube.images import Store
@@ -17,6 +17,8 @@ from support.kube.node import KubeNode, is_ready
 
 NODE_SECONDS: Final = 180.0
 STARTS: Final = 3
+LARGER: Final = 64 * 1024 * 1024
+"""Bytes that each disk of a node has more than the one before."""
 """How often a node whose guest loses its timer before the tests begin is started."""
 _LOOK_SECONDS: Final = 15.0
 
@@ -81,10 +83,13 @@ class OwnCluster(Cluster):
         self.nodes: list[KubeNode] = []
 
     async def start(self, nodes: int, drives: int) -> None:
-        """Start everything with so many nodes of so many disks each, and wait until all nodes are ready."""
+        """Start everything with so many nodes of so many disks each, no two of a size, and wait for all nodes."""
         plane = asyncio.create_task(asyncio.to_thread(self.plane.start))
         for number in range(1, nodes + 1):
-            files = [make_disk(self.directory / f"node{number}-{index}.img") for index in range(drives)]
+            files = [
+                make_disk(self.directory / f"node{number}-{index}.img", DISK_SIZE + index * LARGER)
+                for index in range(drives)
+            ]
             self.nodes.append(KubeNode(self.plane, self.store, self.directory, number, files))
         await asyncio.gather(plane, *(self._start(node, plane) for node in self.nodes))
 

@@ -10,12 +10,12 @@ from typing import Final, NamedTuple
 
 import aiohttp
 import orjson
-from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 
 from directpv_common.crd import Object
 from directpv_common.protocol.errors import Unavailable
 from directpv_controller.registry.kubernetes.access import Access
 from directpv_controller.registry.kubernetes.errors import Expired, Unclear, error_of, ours
+from directpv_controller.registry.kubernetes.sockets import Sockets
 
 CALL_SECONDS: Final = 5.0
 LIST_SECONDS: Final = 30.0
@@ -281,10 +281,13 @@ def _event(line: bytes) -> Object:
 @contextlib.asynccontextmanager
 async def connect(access: Access, observe: Observe) -> AsyncIterator[Client]:
     """Yield a client; its connections are closed at the end of the block."""
-    # A request that is cancelled leaves a connection that takes leave of its server; it ends with the others.
-    connector = aiohttp.TCPConnector(ssl=access.tls, limit=CONNECTIONS, enable_cleanup_closed=NEEDS_CLEANUP_CLOSED)
+    sockets = Sockets()
+    connector = aiohttp.TCPConnector(ssl=access.tls, limit=CONNECTIONS, socket_factory=sockets.make)
     headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
-    async with aiohttp.ClientSession(
-        connector=connector, headers=headers, read_bufsize=2**20, auto_decompress=True
-    ) as session:
-        yield Client(access, session, observe)
+    try:
+        async with aiohttp.ClientSession(
+            connector=connector, headers=headers, read_bufsize=2**20, auto_decompress=True
+        ) as session:
+            yield Client(access, session, observe)
+    finally:
+        await sockets.end()
