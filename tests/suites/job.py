@@ -7,13 +7,15 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from suites.progress import VARIABLE
 from suites.table import Command
 
+ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+"""What interrupts a run."""
 END_SECONDS: Final = 60.0
 """What a job that is interrupted has for cleaning up, before it is killed."""
 
@@ -65,13 +67,14 @@ class Job:
         """Start the first command."""
         self._environment = {**environment, VARIABLE: str(self._notes)}
         self._began = time.monotonic()
-        self.log.write_bytes(b"")
-        self._notes.write_bytes(b"")
-        self._next()
+        with unbroken():  # who interrupts it must find a process
+            self.log.write_bytes(b"")
+            self._notes.write_bytes(b"")
+            self._next()
 
     def _next(self) -> None:
         command = ("setpriv", "--pdeathsig", "INT", "--", *self._commands.pop(0))  # it ends with this process
-        with self.log.open("ab") as log:
+        with unbroken(), self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment, start_new_session=True
             )
@@ -131,3 +134,17 @@ class Job:
         self.results[note["result"]] += 1
         if note["result"] == "failed":
             self.failures.append(note["test"])
+
+
+@contextlib.contextmanager
+def unbroken() -> Iterator[None]:
+    """Have whoever interrupts this process wait until the block has ended."""
+    waiting: list[int] = []
+    before = {which: signal.signal(which, lambda which, _: waiting.append(which)) for which in ENDING}
+    try:
+        yield
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
+    for which in waiting:
+        signal.raise_signal(which)

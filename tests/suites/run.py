@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from suites.folder import own_folder
-from suites.job import Job
+from suites.job import ENDING, Job, unbroken
 from suites.memory import Memory
 from suites.plan import Load, startable, time_left
 from suites.show import Picture, Row, Show, clock, final_table
@@ -93,8 +93,9 @@ class Run:
         self._show.say(self.seconds, f"{suite.name} begins: {suite.proves}; about {clock(seconds)}")
 
     def _start(self, job: Job) -> None:
-        self._jobs[job.name] = job
-        job.start(self._environment)
+        with unbroken():
+            self._jobs[job.name] = job
+            job.start(self._environment)
 
     def _commands(self, suite: Suite) -> list[tuple[str, ...]]:
         if self._everything or not suite.has_long:
@@ -233,6 +234,6 @@ def ended_by_signals() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for which in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for which in ENDING:
         signal.signal(which, interrupt)
     yield

@@ -116,3 +116,26 @@ time.sleep(300)
     runner.wait(WITHIN)
 
     assert wait_until(lambda: start_time(int(log.read_text())) is None, WITHIN)
+
+
+def test_an_interrupt_while_a_job_starts_finds_it_started(tmp_path, monkeypatch):
+    popen, interrupt = subprocess.Popen, signal.getsignal(signal.SIGTERM)
+
+    def slow(*command, **options):
+        process = popen(*command, **options)
+        signal.raise_signal(signal.SIGTERM)  # before anybody knows the process
+        return process
+
+    def raises(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", slow)
+    signal.signal(signal.SIGTERM, raises)
+    started = Job("name", (("sleep", "300"),), tmp_path / "name.log", WITHIN)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            started.start(ENVIRONMENT)
+        started.interrupt()
+        ended(started)
+    finally:
+        signal.signal(signal.SIGTERM, interrupt)

@@ -79,3 +79,24 @@ def test_a_late_answer_is_one_of_the_same_device_and_not_old(answers: Answers[st
     assert answers.late(DISK, 60) == "blank"
     assert answers.late(DISK, 0) is None
     assert answers.late(replace(DISK, size=2 << 30), 60) is None
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        pytest.param(replace(DISK, mount_points=("/mnt",)), id="it was mounted since"),
+        pytest.param(replace(DISK, swap=True), id="it is swapped to since"),
+        pytest.param(replace(DISK, udev={"E:ID_SERIAL": "one", "E:ID_FS_TYPE": "xfs"}), id="udev saw something else"),
+    ],
+)
+def test_a_late_answer_says_nothing_of_what_was_made_of_the_device_meanwhile(
+    answers: Answers[str], now: DeviceFacts
+) -> None:
+    assert answers.late(now, 60) is None
+
+
+def test_a_mounted_device_that_answers_late_has_answered(answers: Answers[str], block: Path) -> None:
+    mounted = replace(DISK, mount_points=("/mnt",))
+    answers.kept(mounted, lambda: "xfs")()
+    (block / "stat").write_text(STAT.format(500, 3))
+    assert answers.late(replace(mounted, mount_points=("/mnt", "/volume")), 60) == "xfs"

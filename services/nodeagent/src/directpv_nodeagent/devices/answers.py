@@ -15,8 +15,8 @@ from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.sysfs import Roots, names_in, read_text, requests_done
 
 C = TypeVar("C")
-_WHO: Final = 3
-"""So many fields of a state tell which device it is."""
+_WHAT: Final = 5
+"""So many fields of a state tell which device it is, and what it carries as far as udev and the kernel know."""
 _SEQUENCE: Final = 1
 """``diskseq``; before Linux 5.15 a disk may be exchanged for one of its size without a trace in the others."""
 
@@ -25,6 +25,7 @@ _SEQUENCE: Final = 1
 class _Answer(Generic[C]):
     at: float
     state: tuple[Hashable, ...]
+    used: bool
     content: C
 
 
@@ -41,7 +42,7 @@ class Answers(Generic[C]):
         def call() -> C:
             state = self._state(facts)  # before: what is written meanwhile makes the answer an old one
             content = read()
-            self._last[facts.name] = _Answer(monotonic(), state, content)
+            self._last[facts.name] = _Answer(monotonic(), state, _is_used(facts), content)
             return content
 
         return call
@@ -49,16 +50,19 @@ class Answers(Generic[C]):
     def unchanged(self, facts: DeviceFacts) -> C | None:
         """Return the content of a device that nobody uses, if it was read and has not changed since."""
         answer, state = self._last.get(facts.name), self._state(facts)
-        if answer is None or facts.mount_points or facts.swap or answer.state != state or not state[_SEQUENCE]:
+        if answer is None or _is_used(facts) or answer.state != state or not state[_SEQUENCE]:
             return None
         return answer.content if self._counted(facts) else None
 
     def late(self, facts: DeviceFacts, within: float) -> C | None:
-        """Return what a device that did not answer in time has answered afterwards, ``within`` seconds ago at most."""
+        """Return what a device that did not answer in time has answered afterwards, ``within`` seconds ago at most.
+
+        Not what it showed before it was mounted, or given up: it may have been formatted in between.
+        """
         answer = self._last.get(facts.name)
-        if answer is None or monotonic() - answer.at > within or answer.state[:_WHO] != self._state(facts)[:_WHO]:
+        if answer is None or monotonic() - answer.at > within or answer.used is not _is_used(facts):
             return None
-        return answer.content
+        return answer.content if answer.state[:_WHAT] == self._state(facts)[:_WHAT] else None
 
     def _counted(self, facts: DeviceFacts) -> bool:
         """Tell whether the kernel counts what is written to a device; administrators turn that off to save time."""
@@ -78,3 +82,7 @@ class Answers(Generic[C]):
             facts.holders,
             tuple(requests_done(self._roots, name)[1:3] for name in (facts.name, facts.disk, *below) if name),
         )
+
+
+def _is_used(facts: DeviceFacts) -> bool:
+    return bool(facts.mount_points or facts.swap)
