@@ -8,7 +8,7 @@ import typer
 from directpv_cli.reading.settings import settings
 from directpv_cli.verbs.changing import cordon, label_drives, label_volumes, uncordon
 from directpv_cli.verbs.devices import discover, init
-from directpv_cli.verbs.flags import Kubeconfig, NatsNkey, NatsUrl, Prefix, Quiet, Version
+from directpv_cli.verbs.flags import Kubeconfig, NatsNkey, NatsUrl, Plain, Prefix, Quiet, Version
 from directpv_cli.verbs.installing import install, uninstall
 from directpv_cli.verbs.looking import events, info, list_drives, list_volumes
 from directpv_cli.verbs.repairing import repair
@@ -58,11 +58,12 @@ def flags(
     kubeconfig: Kubeconfig = "",
     prefix: Prefix = settings.prefix,
     quiet: Quiet = False,
+    plain: Plain = False,
     version: Version = False,
 ) -> None:
     """Take the flags that every verb has."""
     settings.nats_url, settings.nats_nkey, settings.kubeconfig = nats_url, nats_nkey, kubeconfig
-    settings.prefix, settings.quiet = prefix, quiet
+    settings.prefix, settings.quiet, settings.plain = prefix, quiet, plain
 
 
 def _group(name: str, help_text: str, verbs: Mapping[str, Verb]) -> typer.Typer:

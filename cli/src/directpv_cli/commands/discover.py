@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -11,15 +12,27 @@ from directpv_cli.reaching.session import run
 from directpv_cli.reading import drives_yaml
 from directpv_cli.reading.words import Words, device_names, expanded
 from directpv_cli.showing import tables
+from directpv_cli.showing.cells import Column, tint
 from directpv_cli.showing.documents import output_format
-from directpv_cli.showing.lines import USAGE_ERROR, checked, fail, say, trouble
+from directpv_cli.showing.lines import USAGE_ERROR, checked, fail, plain, say, trouble
 from directpv_cli.showing.progress import steps
 from directpv_common.bus.bus import Bus
 from directpv_common.calls.scopes import task_group
 from directpv_common.protocol.api import Controller, Node
 from directpv_common.protocol.errors import DirectPVError
 
-USED: str = "Used by DirectPV"
+USED: Final = "Used by DirectPV"
+DEVICE_COLUMNS: Final = (
+    Column("ID"),
+    Column("NODE"),
+    Column("DRIVE"),
+    Column("SIZE"),
+    Column("FILESYSTEM", goes=1),
+    Column("MAKE", goes=2),
+    Column("AVAILABLE", state=True),
+    Column("DESCRIPTION", folds=24),
+)
+RESULT_COLUMNS: Final = (Column("DRIVE ID"), Column("NODE"), Column("DRIVE"), Column("MESSAGE", folds=24))
 
 
 @dataclass
@@ -60,7 +73,8 @@ def _write(file: Path, devices: list[tuple[str, m.Device]]) -> None:
         file.write_text(drives_yaml.render(devices), encoding="utf-8")
     except OSError as error:
         fail(f"cannot write {file}: {error.strerror}")
-    say(f"Wrote [green]{file}[/green]. Check it, then run [bold]kubectl directpv init {file} --dangerous[/bold]")
+    name = plain(str(file))
+    say(f"Wrote [green]{name}[/green]. Check it, then run [bold]kubectl directpv init {name} --dangerous[/bold]")
 
 
 async def find(bus: Bus, nodes: tuple[str, ...], timeout: float) -> Found:
@@ -95,8 +109,7 @@ def _with_owner(device: m.Device, owners: dict[str, str]) -> m.Device:
 
 def show_devices(devices: list[tuple[str, m.Device]]) -> None:
     """Print the table of devices."""
-    columns = ["ID", "NODE", "DRIVE", "SIZE", "FILESYSTEM", "MAKE", "AVAILABLE", "DESCRIPTION"]
-    tables.show(columns, [_device_row(node, device) for node, device in devices])
+    tables.show(DEVICE_COLUMNS, [_device_row(node, device) for node, device in devices])
 
 
 def _device_row(node: str, device: m.Device) -> list[str]:
@@ -150,7 +163,12 @@ async def format_all(bus: Bus, requests: list[m.InitDevices], timeout: float) ->
 def show_results(results: list[tuple[str, m.FormatResult]]) -> None:
     """Print the table of outcomes."""
     rows = [
-        [result.drive.fsuuid if result.drive else "", node, result.name, result.error or "[green]Success[/green]"]
+        [
+            result.drive.fsuuid if result.drive else "",
+            node,
+            result.name,
+            tint(result.error, "red") if result.error else tint("Success", "green"),
+        ]
         for node, result in results
     ]
-    tables.show(["DRIVE ID", "NODE", "DRIVE", "MESSAGE"], rows)
+    tables.show(RESULT_COLUMNS, rows)

@@ -1,14 +1,17 @@
 """``info``: what each node has."""
 
+import sys
+
 import msgspec
 
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_nodes, unwell_drives, warn
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.settings import settings
-from directpv_cli.showing import tables
+from directpv_cli.showing import screen, tables
+from directpv_cli.showing.cells import tint
 from directpv_cli.showing.documents import output_format
-from directpv_cli.showing.lines import fail, say
+from directpv_cli.showing.lines import fail, plain, say
 from directpv_cli.showing.unwell import causes
 from directpv_common.bus.bus import Bus
 
@@ -31,7 +34,7 @@ def info(output: str) -> None:
     say(f"{tables.size(allocated) or '0 B'}/{tables.size(total) or '0 B'} used, {volumes} volumes, {drives} drives")
     for node in nodes:
         if not node.info.quota_enforced:
-            say(f"[yellow]{node.info.name}: volume sizes are not enforced (quota best-effort)[/yellow]")
+            say(f"[yellow]{plain(node.info.name)}: volume sizes are not enforced (quota best-effort)[/yellow]")
     warn(causes(unwell))
 
 
@@ -40,10 +43,11 @@ async def _nodes_and_unwell(bus: Bus, *, ask: bool) -> tuple[list[m.NodeSummary]
 
 
 def _row(node: m.NodeSummary) -> list[str]:
-    colour = "red" if not node.online else "green" if node.drives else "bright_yellow"
+    colour = "red" if not node.online else "green" if node.drives else "yellow"
+    bullet = "• " if screen.says_unicode(sys.stdout) else "* "
     state = "" if node.online else " (offline)"
     return [
-        f"[{colour}]•[/{colour}] {node.info.name}{state}",
+        tint(f"{bullet}{node.info.name}{state}", colour),
         tables.size(node.total),
         tables.size(node.allocated),
         str(node.volumes) if node.volumes else "",

@@ -9,6 +9,8 @@ import directpv_common.protocol.messages as m
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.selection import Pods, pod_of
 from directpv_cli.showing import tables
+from directpv_cli.showing.ages import age_of
+from directpv_cli.showing.cells import Column
 from directpv_cli.showing.documents import object_list, output_format
 from directpv_cli.showing.lines import fail, plain, say
 from directpv_cli.showing.unwell import causes, hidden
@@ -19,6 +21,30 @@ from directpv_common.protocol.api import Controller, Endpoint
 from directpv_common.protocol.errors import NotFound
 
 UNWELL: Final = tuple(status for status in m.DriveStatus if status is not m.DriveStatus.READY)
+
+DRIVE_COLUMNS: Final = (
+    Column("DRIVE ID"),
+    Column("NODE"),
+    Column("NAME"),
+    Column("MAKE", goes=4),
+    Column("SIZE", goes=2),
+    Column("FREE", goes=1),
+    Column("VOLUMES", goes=3),
+    Column("STATUS", state=True, folds=18),
+    Column("AGE", goes=5),
+)
+"""In the order of upstream's, and AGE."""
+VOLUME_COLUMNS: Final = (
+    Column("VOLUME"),
+    Column("CAPACITY", goes=2),
+    Column("NODE"),
+    Column("DRIVE"),
+    Column("PODNAME", goes=1),
+    Column("PODNAMESPACE", goes=3),
+    Column("STATUS", state=True, folds=18),
+    Column("AGE", goes=4),
+)
+LABELS: Final = Column("LABELS", folds=24)
 
 Q = TypeVar("Q", m.ListDrives, m.ListVolumes, m.ListNodes)
 P = TypeVar("P", m.DrivePage, m.VolumePage, m.NodePage)
@@ -72,7 +98,8 @@ def drives(selection: m.ListDrives, *, output: str, headers: bool, show_labels: 
     left = hidden(unwell, found)
     if not found:
         fail("; ".join(["no drives match", *(left or ["`--all` lists drives in every state"])]))
-    columns = ["DRIVE ID", "NODE", "NAME", "MAKE", "SIZE", "FREE", "VOLUMES", "STATUS", *["LABELS"] * show_labels]
+    columns = [column._replace(goes=0) if output == "wide" else column for column in DRIVE_COLUMNS]
+    columns += [LABELS] * show_labels
     tables.show(columns, [_drive_row(drive, labels=show_labels) for drive in found], headers=headers)
     warn([*causes(found), *left])
 
@@ -108,6 +135,7 @@ def _drive_row(drive: m.DriveInfo, *, labels: bool) -> list[str]:
         tables.size(drive.free),
         str(drive.volumes) if drive.volumes else "",
         drive_state(record) + ",Offline" * (not drive.online),
+        age_of(record.created),
         *([label_text(record.labels)] if labels else []),
     ]
 
@@ -135,8 +163,8 @@ def volumes(selection: m.ListVolumes, pods: Pods, *, output: str, headers: bool,
     if not found:
         fail("no volumes match; `--all` lists volumes in every state")
     wide = output == "wide"
-    columns = ["VOLUME", "CAPACITY", "NODE", "DRIVE", "PODNAME", "PODNAMESPACE", "STATUS"]
-    columns += ["DRIVE ID"] * wide + ["PVC"] * pvc + ["LABELS"] * show_labels
+    columns = [column._replace(goes=0) if wide else column for column in VOLUME_COLUMNS]
+    columns += [Column("DRIVE ID")] * wide + [Column("PVC")] * pvc + [LABELS] * show_labels
     rows = [_volume_row(volume, wide=wide, pvc=pvc, labels=show_labels) for volume in found]
     tables.show(columns, rows, headers=headers)
 
@@ -151,6 +179,7 @@ def _volume_row(volume: m.VolumeInfo, *, wide: bool, pvc: bool, labels: bool) ->
         volume.device,
         *pod_of(volume),
         f"{volume.status}{',Suspended' * names.is_suspended(record.labels)}",
+        age_of(record.created),
         *([record.fsuuid] if wide else []),
         *([claim] if pvc else []),
         *([label_text(record.labels)] if labels else []),

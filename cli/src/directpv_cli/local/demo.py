@@ -21,6 +21,7 @@ from directpv_cli.reaching.session import run
 from directpv_cli.reading import drives_yaml
 from directpv_cli.reading.settings import settings
 from directpv_cli.showing import tables
+from directpv_cli.showing.cells import Column
 from directpv_cli.showing.lines import say
 from directpv_common.bus.bus import Bus
 from directpv_common.calls.scopes import timeout
@@ -89,7 +90,7 @@ def demo(*, keep: bool) -> None:
         say("")
         say(kept(directory, settings.nats_url))
     say("")
-    tables.show(["#", "STEP", "DONE", "TIME"], clock.rows)
+    tables.show(["#", Column("STEP", folds=24), Column("DONE", folds=24), "TIME"], clock.rows)
 
 
 def kept(directory: Path, url: str) -> str:

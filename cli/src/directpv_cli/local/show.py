@@ -3,6 +3,7 @@
 from directpv_cli.local.nats_context import CONTEXT
 from directpv_cli.local.stack import Stack
 from directpv_cli.showing import tables
+from directpv_cli.showing.cells import Column
 from directpv_cli.showing.lines import say
 
 ENFORCED_NOT = (
@@ -13,13 +14,10 @@ ENFORCED_NOT = (
 
 def show(stack: Stack) -> None:
     """Print processes, nodes and the next steps."""
-    rows = [
-        [process.name, str(process.pid), "[green]running[/green]" if process.alive else "[red]ended[/red]"]
-        for process in stack.running
-    ]
-    tables.show(["PROCESS", "PID", "STATE"], rows)
+    rows = [[process.name, str(process.pid), "running" if process.alive else "ended"] for process in stack.running]
+    tables.show(["PROCESS", "PID", Column("STATE", state=True)], rows)
     tables.show(
-        ["NODE", "DEVICES", "CSI SOCKET"],
+        ["NODE", Column("DEVICES", folds=24), Column("CSI SOCKET", folds=24)],
         [[node.name, " ".join(node.devices), f"unix://{node.csi_socket}"] for node in stack.nodes],
     )
     if stack.quota == "best-effort":

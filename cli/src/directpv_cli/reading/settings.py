@@ -14,6 +14,8 @@ class Settings:
     kubeconfig: str = ""
     prefix: str = "directpv.v1"
     quiet: bool = False
+    plain: bool = False
+    """Tables without frames, and no colours, on terminals too."""
 
 
 settings = Settings()

@@ -1,11 +1,14 @@
 """Lines for people, on standard error, and how a program ends: the exit status tells the truth."""
 
+import sys
 from collections.abc import Callable
 from typing import Final, NoReturn, TypeVar
 
 import typer
 
 from directpv_cli.reading.settings import settings
+from directpv_cli.showing.cells import clean
+from directpv_cli.showing.screen import coloured, escaped, rendered
 
 T = TypeVar("T")
 
@@ -30,16 +33,13 @@ def say(markup: str) -> None:
     """Print a line for people on standard error; nothing under ``--quiet``."""
     if settings.quiet:
         return
-    from rich.console import Console
-
-    Console(stderr=True, highlight=False, soft_wrap=True).print(markup)
+    sys.stderr.write(rendered(markup, colours=coloured(sys.stderr)) + "\n")
+    sys.stderr.flush()
 
 
 def plain(text: str) -> str:
-    """Return ``text`` so that :func:`say` prints it as it is."""
-    from rich.markup import escape
-
-    return escape(text)
+    """Return ``text`` so that :func:`say` prints it as it is; what a terminal would obey is made visible."""
+    return escaped("\n".join(map(clean, text.split("\n"))))
 
 
 def checked(parse: Callable[[], T]) -> T:

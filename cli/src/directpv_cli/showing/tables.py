@@ -1,30 +1,33 @@
-"""Rich tables on standard output; an empty cell is shown as ``-``."""
+"""Tables on standard output: framed on a terminal, plain on a pipe; an empty cell is shown as ``-``."""
 
+import sys
 from collections.abc import Iterable, Sequence
-from typing import Final
 
+from directpv_cli.showing import grid, screen
+from directpv_cli.showing.cells import Column, Tinted, clean, tint
 from directpv_common.protocol.units import format_bytes
 
-WIDEST: Final = 10_000
-"""Characters per line off a terminal: nothing is ever cut there."""
+
+def show(columns: Sequence[str | Column], rows: Iterable[Sequence[str]], *, headers: bool = True) -> None:
+    """Print ``rows`` under ``columns``; what becomes of them on short lines is in :mod:`.grid`.
+
+    Cells are texts, which are shown as they are, or :class:`.cells.Tinted`.
+    """
+    heads = [Column(column) if isinstance(column, str) else column for column in columns]
+    cells = [list(map(_cell, row)) for row in rows]
+    if not (headers and screen.bordered()):
+        lines = grid.plain(heads, cells, headers=headers)
+    else:
+        frame = grid.ROUND if screen.says_unicode(sys.stdout) else grid.ASCII
+        paint = screen.paint if screen.coloured(sys.stdout) else screen.unpainted
+        lines = grid.framed(heads, cells, room=screen.columns(), frame=frame, paint=paint)
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
 
 
-def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, headers: bool = True) -> None:
-    """Print ``rows`` under ``columns``; on a pipe the table is as wide as it must be, without colours."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.ROUNDED if headers else None, show_header=headers, header_style="bold", pad_edge=headers)
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    for row in rows:
-        table.add_row(*(cell or "-" for cell in row))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        wide = Console(width=WIDEST)
-        console = Console(highlight=False, width=wide.measure(table).maximum + 1)
-    console.print(table)
+def _cell(text: str) -> str:
+    safe = clean(text) or "-"
+    return tint(safe, text.colour) if isinstance(text, Tinted) else safe
 
 
 def size(value: int) -> str:

@@ -60,6 +60,7 @@ Version = Annotated[
     bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=show_version)
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No messages, no progress.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Tables without frames and colours, as on pipes.")]
 
 # ---- which drives and volumes ---------------------------------------------------------------------------------
 
