@@ -1,5 +1,6 @@
 """``discover`` and ``init``: the handshake that turns devices into drives."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ from directpv_cli.reaching.session import run
 from directpv_cli.reading import drives_yaml
 from directpv_cli.reading.words import Words, device_names, expanded
 from directpv_cli.showing import tables
+from directpv_cli.showing.ages import age_of
 from directpv_cli.showing.cells import Column, tint
 from directpv_cli.showing.documents import output_format
 from directpv_cli.showing.lines import USAGE_ERROR, checked, fail, plain, say, trouble
@@ -19,7 +21,7 @@ from directpv_cli.showing.progress import steps
 from directpv_common.bus.bus import Bus
 from directpv_common.calls.scopes import task_group
 from directpv_common.protocol.api import Controller, Node
-from directpv_common.protocol.errors import DirectPVError
+from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NotFound
 
 USED: Final = "Used by DirectPV"
 DEVICE_COLUMNS: Final = (
@@ -79,13 +81,15 @@ def _write(file: Path, devices: list[tuple[str, m.Device]]) -> None:
 
 async def find(bus: Bus, nodes: tuple[str, ...], timeout: float) -> Found:
     """Ask ``nodes`` (empty: all that the controller knows) for their devices, side by side."""
-    names = nodes or tuple(node.info.name for node in await all_nodes(bus))
+    known = {node.info.name: node for node in await all_nodes(bus)}
+    names = nodes or tuple(known)
     owners = {drive.record.fsuuid: drive.record.node for drive in await all_drives(bus, m.ListDrives())}
     found = Found()
     with steps("Discovering", names) as progress:
 
         async def ask(node: str) -> None:
             try:
+                require_there(node, known)
                 reply = await bus.call(Node.DEVICE_LIST, m.Empty(), node=node, within=timeout, attempt=timeout)
                 found.devices += [(node, _with_owner(device, owners)) for device in reply.devices]
                 progress.done(node)
@@ -98,6 +102,21 @@ async def find(bus: Bus, nodes: tuple[str, ...], timeout: float) -> Found:
                 group.create_task(ask(name))
     found.devices.sort(key=lambda pair: (pair[0], pair[1].name))
     return found
+
+
+def require_there(name: str, known: Mapping[str, m.NodeSummary]) -> None:
+    """Raise if the node is not one that can answer: nobody shall wait for it.
+
+    Raises:
+        FailedPrecondition: It is offline.
+        NotFound: The controller knows no such node.
+    """
+    node = known.get(name)
+    if node is None:
+        raise NotFound("no such node: its agent was never heard; `kubectl directpv info` lists the nodes")
+    if not node.online:
+        since = f", last heard {age_of(node.last_seen)} ago" if node.last_seen else ""
+        raise FailedPrecondition(f"the node is offline{since}; start its agent, or its machine, then repeat")
 
 
 def _with_owner(device: m.Device, owners: dict[str, str]) -> m.Device:

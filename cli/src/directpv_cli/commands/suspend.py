@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands.listing import all_drives, all_volumes
+from directpv_cli.commands.listing import all_drives, all_nodes, all_volumes
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.selection import Pods
 from directpv_cli.showing.lines import fail, plain, say, trouble
@@ -38,6 +38,8 @@ class Item:
     suspended: bool
     volume: str = ""
     """Its name; empty for a drive."""
+    online: bool = True
+    """Whether its node is there."""
 
     async def change(self, bus: Bus, suspended: bool) -> None:
         """Have the registry keep the decision."""
@@ -69,10 +71,16 @@ def drives(selection: m.ListDrives, *, suspended: bool, dry_run: bool) -> None:
     """Suspend or resume the drives that are selected."""
 
     async def find(bus: Bus) -> list[Item]:
-        found = [drive.record for drive in await all_drives(bus, selection)]
+        found = [(drive.record, drive.online) for drive in await all_drives(bus, selection)]
         return [
-            Item(f"{record.node}/{record.device or record.fsuuid}", record.node, record.fsuuid, _is(record))
-            for record in found
+            Item(
+                f"{record.node}/{record.device or record.fsuuid}",
+                record.node,
+                record.fsuuid,
+                _is(record),
+                online=online,
+            )
+            for record, online in found
         ]
 
     _apply("drive", find, suspended=suspended, dry_run=dry_run)
@@ -84,7 +92,11 @@ def volumes(selection: m.ListVolumes, pods: Pods, *, suspended: bool, dry_run: b
     async def find(bus: Bus) -> list[Item]:
         found = await all_volumes(bus, selection)
         chosen = [(volume.node, volume.record) for volume in found if pods.match(volume)]
-        return [Item(record.name, node, record.fsuuid, _is(record), record.name) for node, record in chosen]
+        there = {node.info.name: node.online for node in await all_nodes(bus)}
+        return [
+            Item(record.name, node, record.fsuuid, _is(record), record.name, online=there.get(node, False))
+            for node, record in chosen
+        ]
 
     _apply("volume", find, suspended=suspended, dry_run=dry_run)
 
@@ -148,6 +160,8 @@ async def _unknown(bus: Bus, items: Sequence[Item], suspended: bool) -> dict[Ite
     """Wait until the node of a drive knows; return what it does not know in the end, with the reason."""
     node, asked = items[0].node, m.GetInventory(drives=(items[0].fsuuid,))
     left: dict[Item, str] = dict.fromkeys(items, "it does not answer")
+    if not items[0].online:
+        return dict.fromkeys(items, f"recorded; node {node} is offline, and learns of it when it is back")
     with contextlib.suppress(TimeoutError):
         async with timeout(TELL_SECONDS):
             while left:

@@ -46,7 +46,7 @@ class Api:
         self._slice = asyncio.Lock()
         """One slice of one view in each turn of the loop, however many wait for views."""
         self._changes = Changes(term, nodes, self._flights)
-        self._repairs = Repairs(term)
+        self._repairs = Repairs(term, nodes, self._flights)
         self.init_devices = Formats(term, nodes, self._flights).init
 
     def handlers(self) -> Handlers:

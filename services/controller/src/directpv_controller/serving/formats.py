@@ -10,6 +10,7 @@ from directpv_common.calls.singleflight import SingleFlight
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import Conflict, FailedPrecondition, NotFound, Unavailable
 from directpv_controller.leading.term import Term
+from directpv_controller.nodes.asking import ask
 from directpv_controller.nodes.nodes import Nodes
 
 INIT_SECONDS: Final = 600.0
@@ -38,9 +39,7 @@ class Formats:
         )
         self._term.require_lead()
         limit = remaining(INIT_SECONDS)
-        results = await self._term.bus.call(
-            Node.DEVICE_FORMAT, order, node=request.node, within=limit, attempt=limit, patient=False
-        )
+        results = await ask(self._term, self._nodes, Node.DEVICE_FORMAT, order, node=request.node, within=limit)
         registered = [await self._register(request.node, result) for result in results.results]
         return m.FormatResults(node=request.node, results=tuple(registered))
 
@@ -48,9 +47,7 @@ class Formats:
         """Return which file systems among the devices asked belong to registered drives, of whatever node."""
         try:
             limit = remaining(LIST_SECONDS)
-            devices = await self._term.bus.call(
-                Node.DEVICE_LIST, m.Empty(), node=request.node, within=limit, attempt=limit, patient=False
-            )
+            devices = await ask(self._term, self._nodes, Node.DEVICE_LIST, m.Empty(), node=request.node, within=limit)
         except Unavailable as error:
             if not self._nodes.knows(request.node):
                 raise NotFound(f"node {request.node} is unknown: its agent was never heard", field="node") from error

@@ -6,9 +6,12 @@ import msgspec
 
 import directpv_common.protocol.messages as m
 from directpv_common.calls.context import remaining
+from directpv_common.calls.singleflight import SingleFlight
 from directpv_common.protocol.api import Endpoint, Node
 from directpv_common.protocol.errors import FailedPrecondition, Unavailable
 from directpv_controller.leading.term import Term
+from directpv_controller.nodes.asking import ask
+from directpv_controller.nodes.nodes import Nodes
 
 R = TypeVar("R")
 
@@ -17,19 +20,27 @@ REPAIR_SECONDS: Final = 90.0
 
 
 class Repairs:
-    """Answers for one term of leadership."""
+    """Answers for one term of leadership; ``flights`` is shared with whatever else works on drives and volumes."""
 
-    def __init__(self, term: Term) -> None:
+    def __init__(self, term: Term, nodes: Nodes, flights: SingleFlight[Any]) -> None:
         self._term = term
+        self._nodes = nodes
+        self._flights = flights
 
     async def begin(self, request: m.RepairDrive) -> m.RepairStatus:
         """Let the node of a drive begin its repair, or join the one that runs.
 
         Raises:
             NotFound: No such drive, for the registry or for its node.
-            FailedPrecondition: The drive is used, or its node does not answer; says what to do first.
+            FailedPrecondition: The drive is used, or its node is away or does not answer; says what to do first.
             Busy: Operations work on the drive, or a repair with other flags.
         """
+        key = f"repair {request.fsuuid} {request.id}"  # callers repeat; the node is asked once
+        begun: m.RepairStatus = await self._flights.run(key, request, lambda: self._begin(request))
+        return begun
+
+    async def _begin(self, request: m.RepairDrive) -> m.RepairStatus:
+        await self._nodes.reported()
         order = m.OrderRepair(**msgspec.structs.asdict(request), fence=self._term.fence)
         try:
             return await self._ask(request.fsuuid, Node.DRIVE_REPAIR, order)
@@ -41,16 +52,16 @@ class Repairs:
 
         Raises:
             NotFound: No such drive, or its node has begun no repair of it since its agent started.
+            FailedPrecondition: The node is away.
             Unavailable: The node does not answer.
         """
         return await self._ask(request.fsuuid, Node.DRIVE_REPAIR_STATUS, request)
 
     async def _ask(self, fsuuid: str, endpoint: Endpoint[Any, R], request: object) -> R:
         node = self._term.ledger.drive(fsuuid).record.node
-        self._term.require_lead()
         within = remaining(REPAIR_SECONDS)
         try:
-            return await self._term.bus.call(endpoint, request, node=node, within=within, patient=False)
+            return await ask(self._term, self._nodes, endpoint, request, node=node, within=within)
         except Unavailable as error:
             raise Unavailable(
                 f"node {node} of drive {fsuuid} does not answer ({error.message}); start its agent"
