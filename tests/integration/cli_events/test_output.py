@@ -1,5 +1,6 @@
 """A reader that goes, an output that is full, a kubeconfig that is none: one line at most, and never a traceback."""
 
+import json
 import os
 import subprocess
 import sys
@@ -24,15 +25,18 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
         async with connect_bus(server.url, name="test", prefix="directpv.v1") as bus:
             await ensure_stream(bus)
             for number in range(COUNT):
-                await bus.client.publish(
-                    "directpv.v1.evt.n1.drive.added", b'{"number":%d,"t":"%s"}' % (number, b"x" * 500)
-                )
+                await bus.client.publish("directpv.v1.evt.n1.drive.added", _event(number))
 
             async def stored() -> bool:
                 return (await bus.client.jetstream().stream_info(bus.subjects.stream)).state.messages == COUNT
 
             await eventually(stored, "all events are in the stream")
         yield server.url
+
+
+def _event(number: int) -> bytes:
+    told = {"id": str(number), "source": "/directpv/n1", "type": "drive.added", "subject": "d", "time": f"{number:06}"}
+    return json.dumps({**told, "data": {"text": "x" * 500}}).encode()
 
 
 def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -50,7 +54,7 @@ def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_a_reader_that_has_enough_ends_events_without_a_word(url: str, verb: str) -> None:
     done = run(f"$PLUGIN --nats-url {url} {verb} | head -1")
 
-    assert done.stdout.startswith('{"number":0')
+    assert done.stdout.startswith('{"id": "0"')
     assert done.stderr == ""
 
 

@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 from directpv_common.bus.bus import Bus
-from directpv_common.bus.events import CloudEvent
+from directpv_common.bus.cloud_event import CloudEvent
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.messages import (
     DriveId,

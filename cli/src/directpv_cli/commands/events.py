@@ -1,77 +1,39 @@
-"""``events``: history and live tap of what happens to drives and volumes."""
+"""``events``: history and live tap of what happens to nodes, drives and volumes."""
 
-import asyncio
 import contextlib
+import sys
+import time
 from datetime import UTC, datetime
-from typing import Any, Final
 
+from directpv_cli.commands import history
+from directpv_cli.commands.addresses import resolved
 from directpv_cli.reaching.session import run
-from directpv_cli.reading.words import Words, age, expanded
-from directpv_cli.showing import tables
+from directpv_cli.reading.event_filter import EventFilter
+from directpv_cli.reading.words import Words, age
 from directpv_cli.showing.documents import output_format
+from directpv_cli.showing.event_lines import event_line
 from directpv_cli.showing.lines import checked
 from directpv_common.bus.bus import Bus
-from directpv_common.bus.events import TYPE_PREFIX, CloudEvent
-from directpv_common.protocol.errors import InvalidRequest, Unavailable
-from directpv_common.protocol.subjects import node_token
-from directpv_common.protocol.wire import decode
-
-STALL_SECONDS: Final = 30.0
-"""An event of the history that does not come for so long is an error: silence is not the end."""
 
 
-def events(nodes: Words, *, since: str, watch: bool, output: str) -> None:
+def events(nodes: Words, drives: Words, volumes: Words, types: Words, *, since: str, watch: bool, output: str) -> None:
     """Print the events of the last ``since``, one line each, oldest first; with ``watch``, then what comes."""
     printer = output_format(output, wide=False)
     begin = datetime.now(UTC) - checked(lambda: age(since))
-    tokens = {node_token(node) for node in checked(lambda: expanded(nodes))}
+    checked(lambda: EventFilter.of(nodes, (), volumes, types))
+
+    async def work(bus: Bus) -> None:
+        ids = await resolved(bus, drives or ())
+        keep = EventFilter.of(nodes, ids, volumes, types)
+        await show(bus, begin, keep, watch=watch, as_json=printer is not None)
+
     with contextlib.suppress(KeyboardInterrupt):
-        run(lambda bus: _follow(bus, begin, tokens, watch=watch, as_json=printer is not None))
+        run(work)
 
 
-async def _follow(bus: Bus, begin: datetime, tokens: set[str], *, watch: bool, as_json: bool) -> None:
-    from nats.errors import Error
-    from nats.errors import TimeoutError as NoMessage
-    from nats.js.api import ConsumerConfig, DeliverPolicy
-
-    js = bus.client.jetstream()
-    config = ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=begin)
-    try:
-        last = (await js.stream_info(bus.subjects.stream)).state.last_seq
-        stream = await js.subscribe(
-            bus.subjects.all_events, stream=bus.subjects.stream, ordered_consumer=True, config=config
-        )
-        consumer = await stream.consumer_info()
-    except Error as error:
-        raise Unavailable(f"the event stream {bus.subjects.stream} cannot be read: {error}") from error
-    begun = consumer.delivered.consumer_seq if consumer.delivered else 0
-    left = last and (consumer.num_pending or begun)
-    while watch or left:
-        try:
-            message = await stream.next_msg(timeout=None if watch else STALL_SECONDS)
-        except NoMessage:
-            raise Unavailable(f"the history broke off: nothing came for {STALL_SECONDS:.0f} s; repeat") from None
-        left = message.metadata.num_pending and message.metadata.sequence.stream < last
-        token = message.subject.removeprefix(f"{bus.subjects.prefix}.evt.").split(".")[0]
-        if not tokens or token in tokens:
-            _print(message.data, as_json=as_json)
-        await asyncio.sleep(0)
-
-
-def _print(data: bytes, *, as_json: bool) -> None:
-    """One line per event; JSON as it is on the wire, so that any CloudEvents tool can read it."""
-    if as_json:
-        print(data.decode(errors="replace"), flush=True)  # noqa: T201
-        return
-    try:
-        event = decode(data, CloudEvent)
-    except InvalidRequest:
-        return
-    facts = "  ".join(f"{key}={_value(key, value)}" for key, value in event.data.items())
-    kind = event.type.removeprefix(TYPE_PREFIX)
-    print(f"{event.time}  {event.source.rpartition('/')[2]:<12}  {kind:<18}  {event.subject}  {facts}", flush=True)  # noqa: T201
-
-
-def _value(key: str, value: Any) -> str:
-    sized = isinstance(value, int) and key in {"size", "capacity", "total", "free"}
-    return tables.size(value) if sized else str(value)
+async def show(bus: Bus, begin: datetime, keep: EventFilter, *, watch: bool, as_json: bool) -> None:
+    """Print a line per event; JSON as it is on the wire, so that any CloudEvents tool can read it."""
+    async for event, data in history.events_since(bus, begin, keep, follow=watch):
+        line = data.decode(errors="replace") if as_json else event_line(event, time.time())
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 import msgspec
 
 import directpv_common.protocol.messages as m
+from directpv_cli.commands.addresses import resolved
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.selection import Pods, pod_of
 from directpv_cli.showing import tables
@@ -55,7 +56,9 @@ async def all_drives(bus: Bus, selection: m.ListDrives) -> list[m.DriveInfo]:
 
     Raises:
         NotFound: There is no drive of an id that it names.
+        InvalidRequest: What it names means several.
     """
+    selection = msgspec.structs.replace(selection, ids=await resolved(bus, selection.ids))
     found = [drive async for page in _pages(bus, Controller.DRIVE_LIST, selection) for drive in page.drives]
     _require("drive", selection.ids, {drive.record.fsuuid for drive in found})
     return found
@@ -67,6 +70,7 @@ async def all_volumes(bus: Bus, selection: m.ListVolumes) -> list[m.VolumeInfo]:
     Raises:
         NotFound: There is no volume of a name that it has.
     """
+    selection = msgspec.structs.replace(selection, drives=await resolved(bus, selection.drives))
     found = [volume async for page in _pages(bus, Controller.VOLUME_LIST, selection) for volume in page.volumes]
     _require("volume", selection.names, {volume.record.name for volume in found})
     return found
@@ -100,7 +104,7 @@ def drives(selection: m.ListDrives, *, output: str, headers: bool, show_labels: 
         fail("; ".join(["no drives match", *(left or ["`--all` lists drives in every state"])]))
     columns = [column._replace(goes=0) if output == "wide" else column for column in DRIVE_COLUMNS]
     columns += [LABELS] * show_labels
-    tables.show(columns, [_drive_row(drive, labels=show_labels) for drive in found], headers=headers)
+    tables.show(columns, [drive_row(drive, labels=show_labels) for drive in found], headers=headers)
     warn([*causes(found), *left])
 
 
@@ -124,7 +128,7 @@ async def _drives_and_unwell(
     return found, await unwell_drives(bus) if ask and unasked else []
 
 
-def _drive_row(drive: m.DriveInfo, *, labels: bool) -> list[str]:
+def drive_row(drive: m.DriveInfo, *, labels: bool) -> list[str]:
     record = drive.record
     return [
         record.fsuuid,
@@ -155,6 +159,7 @@ def label_text(labels: dict[str, str]) -> str:
 def volumes(selection: m.ListVolumes, pods: Pods, *, output: str, headers: bool, show_labels: bool, pvc: bool) -> None:
     """Print the volumes; sorted by namespace, node, status, capacity, drive, pod and name."""
     printer = output_format(output)
+    selection = msgspec.structs.replace(selection, deleting=True)
     found = [volume for volume in run(lambda bus: all_volumes(bus, selection)) if pods.match(volume)]
     found.sort(key=lambda v: (pod_of(v)[1], v.node, v.status, v.record.capacity, v.device, v.record.name))
     if printer:
@@ -165,11 +170,11 @@ def volumes(selection: m.ListVolumes, pods: Pods, *, output: str, headers: bool,
     wide = output == "wide"
     columns = [column._replace(goes=0) if wide else column for column in VOLUME_COLUMNS]
     columns += [Column("DRIVE ID")] * wide + [Column("PVC")] * pvc + [LABELS] * show_labels
-    rows = [_volume_row(volume, wide=wide, pvc=pvc, labels=show_labels) for volume in found]
+    rows = [volume_row(volume, wide=wide, pvc=pvc, labels=show_labels) for volume in found]
     tables.show(columns, rows, headers=headers)
 
 
-def _volume_row(volume: m.VolumeInfo, *, wide: bool, pvc: bool, labels: bool) -> list[str]:
+def volume_row(volume: m.VolumeInfo, *, wide: bool, pvc: bool, labels: bool) -> list[str]:
     record = volume.record
     claim = f"{record.pvc_namespace}/{record.pvc_name}" if record.pvc_name else ""
     return [

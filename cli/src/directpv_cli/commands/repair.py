@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import directpv_common.protocol.messages as m
+from directpv_cli.commands.addresses import resolved
 from directpv_cli.reaching.session import run
 from directpv_cli.showing.lines import fail, plain, say
 from directpv_cli.showing.progress import Steps, steps
@@ -45,6 +46,7 @@ def repair(fsuuids: Sequence[str], flags: Flags, *, within: float) -> None:
 
 
 async def _repair_all(bus: Bus, fsuuids: Sequence[str], flags: Flags, within: float) -> list[bool]:
+    fsuuids = await resolved(bus, fsuuids)
     with steps("Checking" if flags.dry_run else "Repairing", fsuuids) as shown:
         return await asyncio.gather(*(_repair(bus, fsuuid, flags, within, shown) for fsuuid in fsuuids))
 

@@ -6,7 +6,9 @@ Pure; flags that mean nothing, or that cannot be understood, are a ValueError th
 from dataclasses import dataclass
 
 import directpv_common.protocol.messages as m
-from directpv_cli.reading.words import Words, device_names, expanded, label_pairs, states, uuids
+from directpv_cli.reading.words import Words, device_names, drive_words, expanded, label_pairs, states
+
+SHOWN_UNASKED = (m.VolumeStatus.READY, m.VolumeStatus.BOUND, m.VolumeStatus.DELETING)
 
 
 def drive_selection(
@@ -27,7 +29,7 @@ def drive_selection(
         devices=device_names(devices),
         statuses=states(statuses, m.DriveStatus, "--status"),
         labels=label_pairs(labels),
-        ids=uuids(ids),
+        ids=drive_words(ids),
     )
     if selection != m.ListDrives():
         return selection
@@ -57,7 +59,7 @@ def volume_selection(
     selection = m.ListVolumes(
         nodes=expanded(nodes),
         devices=device_names(devices),
-        drives=uuids(drives),
+        drives=drive_words(drives),
         statuses=states(statuses, m.VolumeStatus, "--status"),
         labels=label_pairs(labels),
         names=tuple(ids or ()),
@@ -66,7 +68,7 @@ def volume_selection(
         return selection
     if required:
         raise ValueError("select volumes: give --ids, --nodes, --drives, --drive-id, --pod-names, --status, or --all")
-    return m.ListVolumes(statuses=(m.VolumeStatus.READY, m.VolumeStatus.BOUND) if required is None else ())
+    return m.ListVolumes(statuses=SHOWN_UNASKED if required is None else ())
 
 
 def some_drives(nodes: Words, devices: Words, ids: Words) -> m.ListDrives:
@@ -75,7 +77,7 @@ def some_drives(nodes: Words, devices: Words, ids: Words) -> m.ListDrives:
     Raises:
         ValueError: No selector.
     """
-    selection = m.ListDrives(nodes=expanded(nodes), devices=device_names(devices), ids=uuids(ids))
+    selection = m.ListDrives(nodes=expanded(nodes), devices=device_names(devices), ids=drive_words(ids))
     if selection == m.ListDrives():
         raise ValueError("select drives: give ids, --nodes, or --drives")
     return selection
@@ -105,7 +107,7 @@ def drive_ids(words: Words) -> tuple[str, ...]:
     """
     if not words:
         raise ValueError("give at least one drive id, as `list drives` shows it")
-    return tuple(dict.fromkeys(uuids(words)))
+    return tuple(dict.fromkeys(drive_words(words)))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ S = TypeVar("S", bound=StrEnum)
 Words = Sequence[str] | None
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+LEAST_PREFIX: Final = 4
+_ID_PREFIX: Final = re.compile(rf"[0-9a-f][0-9a-f-]{{{LEAST_PREFIX - 1},35}}\Z")
+_NODE_DEVICE: Final = re.compile(r"[a-z0-9][-a-z0-9.]*/(dev/)?[A-Za-z0-9._!+-]+\Z")
 _LABEL_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?\Z")
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?\Z")
 _PART: Final = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ms|[smhd])")
@@ -30,15 +33,23 @@ def device_names(words: Words) -> tuple[str, ...]:
     return tuple(word.removeprefix("/dev/") for word in expanded(words))
 
 
-def uuids(words: Words) -> tuple[str, ...]:
-    """Check drive ids.
+def is_uuid(word: str) -> bool:
+    """Tell whether ``word`` is a whole drive id."""
+    return _UUID.match(word) is not None
+
+
+def drive_words(words: Words) -> tuple[str, ...]:
+    """Check how drives are called: by id, by its first letters, or as NODE/DEVICE.
 
     Raises:
-        ValueError: Not a lower-case UUID; names it.
+        ValueError: It cannot be any of these; names it.
     """
     for word in words or ():
-        if not _UUID.match(word):
-            raise ValueError(f"{word!r} is not a drive id: a lower-case UUID, as `list drives` shows it")
+        if not (_ID_PREFIX.match(word) or _NODE_DEVICE.match(word)):
+            raise ValueError(
+                f"{word!r} is not a drive id: a lower-case UUID as `list drives` shows it, its first letters (at least "
+                f"{LEAST_PREFIX}), or NODE/DEVICE"
+            )
     return tuple(words or ())
 
 

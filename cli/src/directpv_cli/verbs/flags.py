@@ -88,7 +88,15 @@ ShowLabels = Annotated[bool, typer.Option("--show-labels", help="Add a column wi
 ShowClaims = Annotated[bool, typer.Option("--pvc", help="Add a column with the claim.")]
 AllDevices = Annotated[bool, typer.Option("--all", help="Also show devices that may not be initialised.")]
 Since = Annotated[str, typer.Option("--since", help="Begin so long ago, for instance 30s, 15m, 2h, 7d.")]
-Watch = Annotated[bool, typer.Option("--watch", "-w", help="Go on with new events until interrupted.")]
+AboutDrives = Annotated[
+    list[str] | None,
+    typer.Option("--drive", help="Only of this drive, or on it: id, its beginning, NODE/DEVICE."),
+]
+AboutVolumes = Annotated[list[str] | None, typer.Option("--volume", help="Only of this volume.")]
+EventTypes = Annotated[
+    list[str] | None, typer.Option("--type", help="Only of this type, for instance drive, drive.lost or 'volume.*'.")
+]
+Watch = Annotated[bool, typer.Option("--watch", "-w", "--follow", "-f", help="Go on with new events.")]
 
 # ---- what is done ---------------------------------------------------------------------------------------------
 

@@ -2,9 +2,12 @@
 
 from directpv_cli.showing.lines import checked
 from directpv_cli.verbs.flags import (
+    AboutDrives,
+    AboutVolumes,
     All,
     DriveIds,
     Drives,
+    EventTypes,
     Labels,
     Nodes,
     NoHeaders,
@@ -73,8 +76,18 @@ def list_volumes(
     listing.volumes(selection, pods, output=output, headers=not no_headers, show_labels=show_labels, pvc=pvc)
 
 
-def events(nodes: Nodes = None, since: Since = "1h", watch: Watch = False, output: Output = "") -> None:
-    """Show what happened to drives and volumes."""
+def events(
+    nodes: Nodes = None,
+    drive: AboutDrives = None,
+    volume: AboutVolumes = None,
+    kind: EventTypes = None,
+    since: Since = "1h",
+    watch: Watch = False,
+    output: Output = "",
+) -> None:
+    """Show what happened to nodes, drives and volumes: age, node, type, object and cause, oldest first."""
     from directpv_cli.commands import events as command
+    from directpv_cli.reading.words import drive_words
 
-    command.events(nodes, since=since, watch=watch, output=output)
+    drives = checked(lambda: drive_words(drive))
+    command.events(nodes, drives, volume, kind, since=since, watch=watch, output=output)

@@ -9,12 +9,14 @@ import pytest
 
 import directpv_common.protocol.messages as m
 from directpv_common.bus.bus import Bus
+from directpv_common.bus.cloud_event import TYPE_PREFIX, CloudEvent
 from directpv_common.protocol.api import Controller as Api
 from directpv_common.protocol.api import Node
-from directpv_common.protocol.errors import DirectPVError, FailedPrecondition
+from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NoCapacity
+from directpv_common.protocol.wire import decode
 from integration.controller.drives import has_status
 from integration.controller.harness import Controller, until
-from integration.controller.node import PlayedNode
+from integration.controller.node import GIB, PlayedNode
 
 Start = Callable[..., Controller]
 ASKED: dict[str, Callable[[str], tuple[Any, Any]]] = {
@@ -105,3 +107,33 @@ async def test_who_waits_for_a_node_that_goes_silent_meanwhile_is_told_before_th
         with pytest.raises(DirectPVError, match="node n1 went silent"):
             await bus.call(Api.DRIVE_REPAIR, m.RepairDrive(fsuuid=fsuuid, id="r1"), within=60)
         assert time.monotonic() - begun < 45
+
+
+async def test_a_node_that_goes_and_comes_and_a_volume_that_finds_no_drive_are_events(
+    bus: Bus, controllers: Start
+) -> None:
+    told: list[CloudEvent] = []
+    await bus.subscribe(bus.subjects.all_events, lambda message: told.append(decode(message.data, CloudEvent)))
+    controllers(online_seconds=1)
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+
+    def kinds(subject: str) -> list[str]:
+        return [event.type.removeprefix(TYPE_PREFIX) for event in told if event.subject == subject]
+
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")
+        for _ in range(2):
+            with pytest.raises(NoCapacity):
+                await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=1 << 60), within=2)
+        node.silent = True
+        await until(lambda: "node.offline" in kinds("n1"), "its going is told")
+        node.silent = False
+        await until(lambda: kinds("n1")[-1:] == ["node.online"], "its coming is told")
+        await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="v1", required=GIB), within=20)
+        await until(lambda: "volume.created" in kinds("v1"), "the volume is told")
+
+    assert kinds("n1") == ["node.offline", "node.online"]
+    assert kinds("v1") == ["volume.refused", "volume.created"]
+    (refused,) = [event for event in told if event.type.endswith("volume.refused")]
+    assert "no drive can hold volume v1 (1 EiB)" in refused.data["cause"]

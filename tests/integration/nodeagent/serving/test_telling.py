@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from directpv_common.bus.bus import Bus
+from directpv_common.bus.cloud_event import CloudEvent
 from directpv_common.bus.connecting import connect_bus
-from directpv_common.bus.events import CloudEvent
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.messages import Empty, GetInventory, NodeMetrics, NodeState, VolumeRecord
 from directpv_common.protocol.names import TENANT

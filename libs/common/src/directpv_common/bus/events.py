@@ -23,6 +23,7 @@ from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import APIError
 
 from directpv_common.bus.bus import Bus
+from directpv_common.bus.cloud_event import TYPE_PREFIX, CloudEvent
 from directpv_common.bus.nats_client import cancellation_heeded
 from directpv_common.calls.context import trace
 from directpv_common.process.clock import now_rfc3339_ms
@@ -30,7 +31,6 @@ from directpv_common.protocol.wire import encode
 
 log = logging.getLogger(__name__)
 
-TYPE_PREFIX: Final = "io.min.directpv."
 BUFFER: Final = 10_000
 MAX_AGE_SECONDS: Final = 7 * 24 * 3600
 MAX_BYTES: Final = 256 * 1024 * 1024
@@ -44,20 +44,6 @@ LINGER_SECONDS: Final = 0.01
 BATCH: Final = 256
 ROOM_FOR_HEADERS: Final = 1024
 _Waiting = tuple[str, "CloudEvent"]
-
-
-class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One event; ``type`` is ``io.min.directpv.<noun>.<kind>``, ``subject`` the id of the drive or volume."""
-
-    specversion: str = msgspec.field(default_factory=lambda: "1.0")
-    id: str
-    source: str
-    type: str
-    subject: str
-    time: str
-    datacontenttype: str = msgspec.field(default_factory=lambda: "application/json")
-    traceparent: str = ""
-    data: dict[str, Any] = {}
 
 
 class Events:

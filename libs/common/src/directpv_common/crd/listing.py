@@ -51,8 +51,9 @@ def volume_object(info: m.VolumeInfo) -> Object:
         names.POD_NAMESPACE: record.pod_namespace,
         **record.labels,
     }
+    finalizers = [PURGE_PROTECTION] if record.deleting else [PV_PROTECTION, PURGE_PROTECTION]
     return {
-        **_head("DirectPVVolume", record.name, labels, [PV_PROTECTION, PURGE_PROTECTION], record.created),
+        **_head("DirectPVVolume", record.name, labels, finalizers, record.created),
         "status": {
             "dataPath": data_path(record) if info.use.staged else "",
             "stagingTargetPath": info.use.staged,
@@ -61,7 +62,9 @@ def volume_object(info: m.VolumeInfo) -> Object:
             "totalCapacity": record.capacity,
             "availableCapacity": record.capacity,
             "usedCapacity": 0,
-            "status": "Ready" if info.use.staged else "Pending",
+            "status": info.status,
+            "condition": info.condition,
+            "abnormal": info.abnormal,
             "conditions": [],
         },
     }

@@ -39,6 +39,7 @@ class Controller:
     DRIVE_INIT = Endpoint("drive", "init", m.InitDevices, m.FormatResults)
     DRIVE_REPAIR = Endpoint("drive", "repair", m.RepairDrive, m.RepairStatus)
     DRIVE_REPAIR_STATUS = Endpoint("drive", "repair-status", m.DriveId, m.RepairStatus)
+    PLACEMENT_EXPLAIN = Endpoint("placement", "explain", m.ExplainPlacement, m.Placement)
     NODE_LIST = Endpoint("node", "list", m.ListNodes, m.NodePage)
 
 

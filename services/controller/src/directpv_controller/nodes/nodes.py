@@ -109,7 +109,8 @@ class Nodes:
             )
             return
         self.worker(state.info.name).heard(state, now_rfc3339())
-        self._term.ledger.set_offline(state.info.name, False)
+        if self._term.ledger.set_offline(state.info.name, False):
+            self._term.events.emit("node", "online", state.info.name, node=state.info.name)
 
     def _last_heard(self, name: str) -> float:
         worker = self._workers.get(name)

@@ -91,4 +91,10 @@ class RollCall:
         """Close the drives of all nodes that were not heard since then, and open those of the others."""
         away = set(self._missing(since))
         for name in self._term.ledger.nodes:
-            self._term.ledger.set_offline(name, name in away)
+            if self._term.ledger.set_offline(name, name in away):
+                self._tell(name, away=name in away)
+
+    def _tell(self, name: str, *, away: bool) -> None:
+        cause = f"its agent is not heard: its {len(self._term.ledger.nodes[name].drives)} drives take no volumes"
+        facts = {"cause": cause, "advice": "start the agent, or the machine"} if away else {}
+        self._term.events.emit("node", "offline" if away else "online", name, node=name, **facts)

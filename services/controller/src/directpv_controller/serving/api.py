@@ -16,7 +16,14 @@ from directpv_common.bus.service import Handler, Handlers, Unanswered
 from directpv_common.calls.singleflight import SingleFlight
 from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.api import Controller, Endpoint
-from directpv_common.protocol.errors import MOUNTED, NOT_MOUNTED, DeadlineExceeded, DirectPVError, FailedPrecondition
+from directpv_common.protocol.errors import (
+    MOUNTED,
+    NOT_MOUNTED,
+    DeadlineExceeded,
+    DirectPVError,
+    FailedPrecondition,
+    NoCapacity,
+)
 from directpv_controller.core.placing.model import Volume
 from directpv_controller.core.placing.wanted import Need, Wanted, wanted_from
 from directpv_controller.core.showing import listing
@@ -25,6 +32,7 @@ from directpv_controller.nodes.nodes import Nodes
 from directpv_controller.serving.changes import Changes
 from directpv_controller.serving.formats import Formats
 from directpv_controller.serving.metrics import Figures
+from directpv_controller.serving.refusals import Refusals
 from directpv_controller.serving.repairs import Repairs
 
 log = logging.getLogger(__name__)
@@ -45,6 +53,7 @@ class Api:
         self._flights: SingleFlight[Any] = SingleFlight()
         self._slice = asyncio.Lock()
         """One slice of one view in each turn of the loop, however many wait for views."""
+        self._refusals = Refusals(term.events)
         self._changes = Changes(term, nodes, self._flights)
         self._repairs = Repairs(term, nodes, self._flights)
         self.init_devices = Formats(term, nodes, self._flights).init
@@ -64,6 +73,7 @@ class Api:
             Controller.DRIVE_INIT: self.init_devices,
             Controller.DRIVE_REPAIR: self._repairs.begin,
             Controller.DRIVE_REPAIR_STATUS: self._repairs.status,
+            Controller.PLACEMENT_EXPLAIN: self.explain_placement,
             Controller.NODE_LIST: self.list_nodes,
         }
         return {endpoint: self._guarded(endpoint, handler) for endpoint, handler in table.items()}
@@ -113,7 +123,12 @@ class Api:
             await self._nodes.reported()
         await self._viewed(self._ledger.index.needs(wanted))
         await self._term.idle(wanted.name)
-        volume, change = self._ledger.place(wanted, now=now_rfc3339(), incarnation=secrets.token_hex(8))
+        try:
+            volume, change = self._ledger.place(wanted, now=now_rfc3339(), incarnation=secrets.token_hex(8))
+        except NoCapacity as error:
+            self._refusals.tell(wanted, error)
+            raise
+        self._refusals.forget(wanted.name)
         await self._term.commit(change)
         record = volume.record
         info = listing.volume_info(self._ledger, volume)
@@ -205,6 +220,12 @@ class Api:
         await self._nodes.reported()
         await self._viewed({listing.need_of(request)})
         return listing.capacity(self._ledger, request)
+
+    async def explain_placement(self, request: m.ExplainPlacement) -> m.Placement:
+        """Return what would become of a volume, and why; nothing is placed."""
+        await self._nodes.reported()
+        await self._viewed(self._ledger.index.needs(wanted_from(request)))
+        return listing.placement(self._ledger, request)
 
     async def _viewed(self, needs: Collection[Need]) -> None:
         """Have the index make what it needs to answer; others get their turn meanwhile, and likewise."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from directpv_common.bus.events import CloudEvent
+from directpv_common.bus.cloud_event import CloudEvent
 from directpv_common.protocol.messages import DriveStatus, HeldDrive
 from integration.nodeagent.faults import is_ready
 from integration.nodeagent.harness import AgentProcess, Loops, run, unmount, wait_until

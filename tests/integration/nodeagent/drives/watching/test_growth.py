@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from directpv_common.bus.bus import Bus
-from directpv_common.bus.events import CloudEvent
+from directpv_common.bus.cloud_event import CloudEvent
 from directpv_common.protocol.messages import DriveStatus, VolumeRecord
 from directpv_common.protocol.wire import decode
 from integration.nodeagent.harness import AgentProcess, Loops, mounts_below, run, unmount, wait_until

@@ -80,6 +80,15 @@ def test_volumes_being_deleted_are_not_listed() -> None:
     assert all_volumes(ledger, names=("v0001",)) == []
 
 
+def test_volumes_being_deleted_are_listed_as_such_to_who_asks_for_them() -> None:
+    ledger = ledger_with_volumes(3)
+    committed(ledger.mark(ledger.volumes["v0001"], deleting=True))
+
+    page = listing.list_volumes(ledger, m.ListVolumes(deleting=True))
+    assert [info.status for info in page.volumes] == ["Pending", "Deleting", "Pending"]
+    assert all_volumes(ledger, statuses=(m.VolumeStatus.DELETING,)) == ["v0001"]
+
+
 def test_every_filter_that_is_given_must_hold() -> None:
     first, second = drive_record(device="sda"), drive_record(device="sdb", node="n2")
     ledger = ledger_of(first, second)

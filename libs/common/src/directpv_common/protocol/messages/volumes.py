@@ -63,6 +63,8 @@ class VolumeStatus(OpenStrEnum):
     BOUND = "Bounded"
     LOST = "Lost"
     RELEASED = "Released"
+    DELETING = "Deleting"
+    """Delete was acknowledged, and the data is not gone yet; shown to those who ask for it."""
 
 
 class VolumeInfo(Message, frozen=True, kw_only=True):
@@ -134,6 +136,8 @@ class ListVolumes(Filters, frozen=True, kw_only=True):
     """Drive ids."""
     names: tuple[str, ...] = ()
     statuses: tuple[VolumeStatus, ...] = ()
+    deleting: bool = False
+    """Also those that are being deleted."""
     labels: dict[str, str] = {}
     token: str = ""
     limit: PageLimit = 0

@@ -145,15 +145,16 @@ class Books:
         self._count(drive, +1)
         self.index.changed(drive)
 
-    def set_offline(self, node: str, offline: bool) -> None:
-        """Note whether a node with drives is not there. Not recorded."""
+    def set_offline(self, node: str, offline: bool) -> bool:
+        """Note whether a node with drives is not there, and tell whether that is news. Not recorded."""
         held = self.nodes.get(node)
         if held is None or held.offline is offline:
-            return
+            return False
         held.offline = offline
         for drive in held.drives.values():
             drive.offline = offline
             self.index.changed(drive)
+        return bool(held.drives)
 
     def set_strays(self, drive: Drive, size: int) -> None:
         """Count ``size`` bytes as taken by volumes that the registry says live on another drive. Not recorded."""

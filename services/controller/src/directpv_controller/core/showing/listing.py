@@ -10,20 +10,23 @@ from directpv_common.protocol.messages import (
     DriveInfo,
     DrivePage,
     DriveStatus,
+    ExplainPlacement,
     Filters,
     GetCapacity,
     ListDrives,
     ListVolumes,
+    Placement,
     VolumeInfo,
     VolumePage,
     VolumeStatus,
     VolumeUse,
 )
+from directpv_controller.core.placing.candidates import SHOWN, placement_of
 from directpv_controller.core.placing.model import Drive, Node, Volume
-from directpv_controller.core.placing.wanted import Need, need_from
+from directpv_controller.core.placing.wanted import Need, need_from, wanted_from
 from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.core.showing import paging
-from directpv_controller.core.showing.paging import after, page, token
+from directpv_controller.core.showing.paging import PAGE, after, page, token
 
 _NO_USE: Final = VolumeUse()
 
@@ -58,7 +61,7 @@ def volume_info(ledger: Ledger, volume: Volume) -> VolumeInfo:
 def status_of(drive: Drive, volume: Volume) -> VolumeStatus:
     """Return Lost with its drive, Bound while published, Ready once its directory was seen, and Pending before."""
     if volume.record.deleting:
-        return VolumeStatus.RELEASED
+        return VolumeStatus.DELETING
     if drive.record.status in (DriveStatus.LOST, DriveStatus.REMOVED):
         return VolumeStatus.LOST
     if volume.use is not None and volume.use.published:
@@ -102,7 +105,7 @@ def list_drives(ledger: Ledger, request: ListDrives) -> DrivePage:
 
 
 def list_volumes(ledger: Ledger, request: ListVolumes) -> VolumePage:
-    """Return one page of volumes that are not being deleted, ordered by name.
+    """Return one page of volumes, ordered by name; those that are being deleted only if asked for.
 
     Raises:
         InvalidToken: ``token`` was not handed out by :func:`list_volumes`.
@@ -135,6 +138,20 @@ def capacity(ledger: Ledger, request: GetCapacity) -> Capacity:
     """
     available, maximum = ledger.index.capacity(need_of(request))
     return Capacity(available=available, maximum=maximum)
+
+
+def placement(ledger: Ledger, request: ExplainPlacement) -> Placement:
+    """Return what would become of a volume; of one that is placed, where it is.
+
+    Raises:
+        InvalidRequest: It can never be placed; ``field`` names why.
+    """
+    wanted = wanted_from(request)
+    held = ledger.volumes.get(wanted.name)
+    if held is not None:
+        return Placement(drive=held.record.fsuuid)
+    shown = min(request.show or SHOWN, PAGE)
+    return placement_of(wanted, ledger.index, ledger.drives.values(), len(ledger.drives), shown)
 
 
 def _ordered(every: SortedList[str], few: Iterable[str] | None, start: str) -> Iterable[str]:
@@ -203,11 +220,12 @@ class _VolumeFilter:
         self._names, self._drives = frozenset(request.names), frozenset(request.drives)
         self._nodes, self._devices = frozenset(request.nodes), frozenset(request.devices)
         self._statuses, self._labels = frozenset(request.statuses), request.labels.items()
+        self._deleting = request.deleting or VolumeStatus.DELETING in self._statuses
 
     def __call__(self, drive: Drive, volume: Volume) -> bool:
         record = volume.record
         return (
-            not record.deleting
+            (self._deleting or not record.deleting)
             and (not self._names or record.name in self._names)
             and (not self._drives or record.fsuuid in self._drives)
             and (not self._nodes or drive.record.node in self._nodes)

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from directpv_common import crd
-from directpv_common.bus.events import TYPE_PREFIX, CloudEvent
+from directpv_common.bus.cloud_event import TYPE_PREFIX, CloudEvent
 from directpv_common.crd import Object
 from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol import names

@@ -1,0 +1,54 @@
+"""Drives as people call them: an id, the first letters of one that no other drive has, or NODE/DEVICE."""
+
+from collections.abc import Iterable, Sequence
+
+import directpv_common.protocol.messages as m
+from directpv_cli.reading.words import is_uuid
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol.api import Controller
+from directpv_common.protocol.errors import InvalidRequest, NotFound
+
+NAMED = 5
+"""Drives that are named where several are meant."""
+
+
+async def resolved(bus: Bus, words: Iterable[str]) -> tuple[str, ...]:
+    """Return the ids that ``words`` mean, each once; nothing is asked if all of them are ids.
+
+    Raises:
+        NotFound: No drive is called so.
+        InvalidRequest: Several are; names some.
+    """
+    asked = tuple(dict.fromkeys(words))
+    if all(map(is_uuid, asked)):
+        return asked
+    drives = await _all_records(bus)
+    return tuple(dict.fromkeys(word if is_uuid(word) else meant(word, drives) for word in asked))
+
+
+def meant(word: str, drives: Sequence[m.DriveRecord]) -> str:
+    """Return the id of the one drive that ``word`` means. Raises: as :func:`resolved`."""
+    node, slash, device = word.partition("/")
+    if slash:
+        name = device.removeprefix("dev/")
+        found = [drive for drive in drives if drive.node == node and drive.device == name]
+    else:
+        found = [drive for drive in drives if drive.fsuuid.startswith(word)]
+    if not found:
+        raise NotFound(f"no drive is called {word!r}; `list drives --all` shows ids, nodes and names")
+    if len(found) > 1:
+        some = ", ".join(f"{drive.fsuuid} ({drive.node}/{drive.device})" for drive in found[:NAMED])
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        raise InvalidRequest(f"{word!r} means {len(found)} drives: {some}{more}; write more of the id")
+    return found[0].fsuuid
+
+
+async def _all_records(bus: Bus) -> list[m.DriveRecord]:
+    found: list[m.DriveRecord] = []
+    token = ""
+    while True:
+        page = await bus.call(Controller.DRIVE_LIST, m.ListDrives(token=token))
+        found += [drive.record for drive in page.drives]
+        token = page.next
+        if not token:
+            return found
