@@ -6,9 +6,21 @@ from typing import Any
 import typer
 
 from directpv_cli.reading.settings import settings
+from directpv_cli.verbs.asking import (
+    describe_drive,
+    describe_node,
+    describe_volume,
+    explain_device,
+    explain_drive,
+    explain_pvc,
+    explain_volume,
+    status,
+    top_drives,
+    top_volumes,
+)
 from directpv_cli.verbs.changing import cordon, label_drives, label_volumes, uncordon
 from directpv_cli.verbs.devices import discover, init
-from directpv_cli.verbs.flags import Kubeconfig, NatsNkey, NatsUrl, Plain, Prefix, Quiet, Version
+from directpv_cli.verbs.flags import Context, Kubeconfig, NatsNkey, NatsUrl, Plain, Prefix, Quiet, Version
 from directpv_cli.verbs.installing import install, uninstall
 from directpv_cli.verbs.looking import events, info, list_drives, list_volumes
 from directpv_cli.verbs.repairing import repair
@@ -22,6 +34,7 @@ VERBS: Mapping[str, Verb] = {
     "discover": discover,
     "init": init,
     "info": info,
+    "status": status,
     "cordon": cordon,
     "uncordon": uncordon,
     "repair": repair,
@@ -30,6 +43,15 @@ VERBS: Mapping[str, Verb] = {
 GROUPS: Mapping[str, tuple[str, Mapping[str, Verb]]] = {
     "list": ("List drives or volumes.", {"drives": list_drives, "volumes": list_volumes}),
     "label": ("Set or remove labels.", {"drives": label_drives, "volumes": label_volumes}),
+    "describe": (
+        "Show all about one drive, volume or node.",
+        {"drive": describe_drive, "volume": describe_volume, "node": describe_node},
+    ),
+    "explain": (
+        "Say why something is as it is, and what would help.",
+        {"pvc": explain_pvc, "volume": explain_volume, "drive": explain_drive, "device": explain_device},
+    ),
+    "top": ("Show how busy drives and how full volumes are, live.", {"drives": top_drives, "volumes": top_volumes}),
     "suspend": (
         "Let volumes show an empty read-only directory, so that their pods run without them.",
         {"drives": suspend_drives, "volumes": suspend_volumes},
@@ -56,6 +78,7 @@ def flags(
     nats_url: NatsUrl = settings.nats_url,
     nats_nkey: NatsNkey = "",
     kubeconfig: Kubeconfig = "",
+    context: Context = "",
     prefix: Prefix = settings.prefix,
     quiet: Quiet = False,
     plain: Plain = False,
@@ -63,6 +86,7 @@ def flags(
 ) -> None:
     """Take the flags that every verb has."""
     settings.nats_url, settings.nats_nkey, settings.kubeconfig = nats_url, nats_nkey, kubeconfig
+    settings.context = context
     settings.prefix, settings.quiet, settings.plain = prefix, quiet, plain
 
 
@@ -70,7 +94,7 @@ def _group(name: str, help_text: str, verbs: Mapping[str, Verb]) -> typer.Typer:
     group = typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None, context_settings=dict(HELP))
     for noun, verb in verbs.items():
         group.command(noun)(verb)
-        for short in SHORT[noun] if name in {"list", "label"} else ():
+        for short in SHORT.get(noun, ()) if name in {"list", "label", "top"} else ():
             group.command(short, hidden=True)(verb)
     return group
 

@@ -129,6 +129,7 @@ async def _drives_and_unwell(
 
 
 def drive_row(drive: m.DriveInfo, *, labels: bool) -> list[str]:
+    """Return a drive's cells, in the order of :data:`DRIVE_COLUMNS`."""
     record = drive.record
     return [
         record.fsuuid,
@@ -175,6 +176,7 @@ def volumes(selection: m.ListVolumes, pods: Pods, *, output: str, headers: bool,
 
 
 def volume_row(volume: m.VolumeInfo, *, wide: bool, pvc: bool, labels: bool) -> list[str]:
+    """Return a volume's cells, in the order of :data:`VOLUME_COLUMNS`."""
     record = volume.record
     claim = f"{record.pvc_namespace}/{record.pvc_name}" if record.pvc_name else ""
     return [

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from directpv_cli.install.objects.base import NAMESPACE
+from directpv_cli.reaching.kubectl import kubectl
 from directpv_common.calls.scopes import timeout
 from directpv_common.process.command import output_of
 from directpv_common.protocol.errors import DirectPVError, FailedPrecondition
@@ -40,9 +41,8 @@ async def asks_who(url: str) -> bool:
 
 def command(kubeconfig: str, account: str) -> list[str]:
     """Return kubectl's command line; an empty ``kubeconfig``: kubectl finds one itself."""
-    chosen = [f"--kubeconfig={kubeconfig}"] if kubeconfig else []
     wanted = [f"--audience={BUS_AUDIENCE}", f"--duration={LASTS}"]
-    return ["kubectl", *chosen, "-n", NAMESPACE, "create", "token", account, *wanted]
+    return kubectl(kubeconfig, "-n", NAMESPACE, "create", "token", account, *wanted)
 
 
 async def token_from_cluster(kubeconfig: str) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 from directpv_cli.install.objects.base import NAMESPACE
 from directpv_cli.install.objects.nats import CLIENT_PORT, NAME, SERVERS
+from directpv_cli.reaching.kubectl import kubectl
 from directpv_cli.reaching.port_forward import HOST, port_forward
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.errors import Unavailable
@@ -22,18 +23,7 @@ also one on a node that lost its power a moment ago."""
 
 def command(kubeconfig: str, target: str) -> list[str]:
     """Return kubectl's command line; the kernel chooses the port. An empty ``kubeconfig``: kubectl finds one itself."""
-    chosen = [f"--kubeconfig={kubeconfig}"] if kubeconfig else []
-    return [
-        "kubectl",
-        *chosen,
-        "-n",
-        NAMESPACE,
-        "port-forward",
-        "--address",
-        HOST,
-        target,
-        f":{CLIENT_PORT}",
-    ]
+    return kubectl(kubeconfig, "-n", NAMESPACE, "port-forward", "--address", HOST, target, f":{CLIENT_PORT}")
 
 
 @contextlib.asynccontextmanager

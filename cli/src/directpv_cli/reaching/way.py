@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final, NamedTuple
 
+from directpv_cli.reading.settings import settings
 from directpv_common.protocol.errors import FailedPrecondition
 
 LOCAL_URL: Final = "nats://127.0.0.1:4222"
@@ -43,7 +44,7 @@ def way(url: str, kubeconfig: str, environment: Mapping[str, str], exists: Calla
     if files and not any(map(exists, files)):
         raise FailedPrecondition(f"no cluster: there is no file {', '.join(files)}; give --kubeconfig, or --nats-url")
     home = environment.get("HOME", "")
-    if files or (home and exists(os.path.join(home, ".kube", "config"))):
+    if files or settings.context or (home and exists(os.path.join(home, ".kube", "config"))):
         return Tunnel(kubeconfig)
     return LOCAL_URL
 

@@ -12,6 +12,8 @@ class Settings:
     nats_nkey: str = ""
     """File with the seed of a key; empty: that of the local stack at the URL, if there is one."""
     kubeconfig: str = ""
+    context: str = ""
+    """Of the kubeconfig; empty: its current one."""
     prefix: str = "directpv.v1"
     quiet: bool = False
     plain: bool = False

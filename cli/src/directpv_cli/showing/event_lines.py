@@ -12,7 +12,7 @@ SIZES: Final = frozenset({"size", "capacity", "total", "free", "allocated"})
 """Facts that are bytes."""
 CAUSES: Final = ("cause", "why", "advice")
 """Facts that are said in whole, in this order."""
-HIDDEN: Final = frozenset({"node", "device", "output", *CAUSES})
+HIDDEN: Final = frozenset({"node", "device", "output", "parameters", "preferred", "requisite", *CAUSES})
 """Facts that stand elsewhere in the line, or are a log of many lines: ``-o json`` has them."""
 
 

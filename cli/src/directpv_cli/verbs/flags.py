@@ -53,6 +53,7 @@ NatsNkey = Annotated[
 Kubeconfig = Annotated[
     str, typer.Option("--kubeconfig", help="Path of the kubeconfig file of the cluster [as kubectl].")
 ]
+Context = Annotated[str, typer.Option("--context", help="Context of the kubeconfig [its current one].")]
 Prefix = Annotated[
     str, typer.Option("--subject-prefix", envvar="DIRECTPV_PREFIX", help="Subject prefix of the installation.")
 ]
@@ -80,6 +81,13 @@ PodNames = Annotated[list[str] | None, typer.Option("--pod-names", help="Only vo
 PodNamespaces = Annotated[list[str] | None, typer.Option("--pod-namespaces", help="Only in these namespaces.")]
 All = Annotated[bool, typer.Option("--all", help="All objects, whatever the other selectors say.")]
 
+DriveAddress = Annotated[str, typer.Argument(metavar="DRIVE", help="Id, its first letters, or NODE/DEVICE.")]
+VolumeName = Annotated[str, typer.Argument(metavar="VOLUME", help="Name of the volume.")]
+NodeName = Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")]
+DeviceAddress = Annotated[str, typer.Argument(metavar="NODE/DEVICE", help="For instance node-1/sda.")]
+ClaimName = Annotated[str, typer.Argument(metavar="[NAMESPACE/]PVC", help="Name of the claim.")]
+Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Of the claim [the context's].")]
+
 # ---- what is shown --------------------------------------------------------------------------------------------
 
 Output = Annotated[str, typer.Option("--output", "-o", help="wide, json or yaml.")]
@@ -87,6 +95,7 @@ NoHeaders = Annotated[bool, typer.Option("--no-headers", help="Leave out the hea
 ShowLabels = Annotated[bool, typer.Option("--show-labels", help="Add a column with labels.")]
 ShowClaims = Annotated[bool, typer.Option("--pvc", help="Add a column with the claim.")]
 AllDevices = Annotated[bool, typer.Option("--all", help="Also show devices that may not be initialised.")]
+Rounds = Annotated[int, typer.Option("--rounds", min=0, help="End after so many samples; 0: when interrupted.")]
 Since = Annotated[str, typer.Option("--since", help="Begin so long ago, for instance 30s, 15m, 2h, 7d.")]
 AboutDrives = Annotated[
     list[str] | None,

@@ -26,7 +26,16 @@ class Refusals:
         self._told.move_to_end(wanted.name)
         if len(self._told) > REMEMBERED:
             self._told.popitem(last=False)
-        self._events.emit("volume", "refused", wanted.name, cause=error.message, capacity=wanted.required)
+        self._events.emit(
+            "volume",
+            "refused",
+            wanted.name,
+            cause=error.message,
+            capacity=wanted.required,
+            parameters=wanted.parameters,
+            preferred=[dict(term) for term in wanted.preferred],
+            requisite=[dict(term) for term in wanted.requisite],
+        )
 
     def forget(self, name: str) -> None:
         """The volume was placed: another refusal is news."""

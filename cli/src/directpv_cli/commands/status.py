@@ -1,0 +1,75 @@
+"""``status``: one screen that says whether all is well, and an exit status that says the same."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import orjson
+
+import directpv_common.protocol.messages as m
+from directpv_cli.commands.listing import all_drives, all_nodes, all_volumes, warn
+from directpv_cli.reaching.session import run
+from directpv_cli.showing import pages
+from directpv_cli.showing.documents import output_format
+from directpv_cli.showing.health import Heard, lines_of, notes, troubles
+from directpv_cli.showing.lines import fail
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol.errors import DirectPVError
+
+SERVICE_SECONDS = 2.0
+
+
+def status(output: str) -> None:
+    """Print it; exits with 0 only if the installation is healthy."""
+    printer = output_format(output, wide=False)
+    heard = run(hear)
+    found, remarks = troubles(heard), notes(heard)
+    if printer:
+        facts = {name.lower(): text for name, text in lines_of(heard)}
+        printer({**facts, "healthy": not found, "troubles": found, "notes": remarks})
+    else:
+        pages.show([*lines_of(heard), ("Health", "healthy" if not found else f"{len(found)} troubles, below")])
+        warn([*found, *remarks])
+    if found:
+        fail(f"not healthy: {len(found)} {'trouble' if len(found) == 1 else 'troubles'}")
+
+
+async def hear(bus: Bus) -> Heard:
+    """Ask everybody; who does not answer is shown as such."""
+    service, stream = await asyncio.gather(_service(bus), _stream(bus))
+    nodes: list[m.NodeSummary] = []
+    drives: list[m.DriveInfo] = []
+    deleting: list[m.VolumeInfo] = []
+    with contextlib.suppress(DirectPVError):
+        nodes, drives = await all_nodes(bus), await all_drives(bus, m.ListDrives())
+        deleting = await all_volumes(bus, m.ListVolumes(statuses=(m.VolumeStatus.DELETING,)))
+    metadata = service.get("metadata") or {}
+    leads = f"{metadata.get('holder', '?')}, epoch {metadata.get('epoch', '?')}" if service else ""
+    client = bus.client
+    host = client.connected_url.netloc.rpartition("@")[2] if client.connected_url else "?"
+    version = str(client.connected_server_version).strip("<>").removeprefix("nats server v")
+    return Heard(
+        leads, str(service.get("version", "")), f"{host}, nats-server {version}", stream, nodes, drives, deleting
+    )
+
+
+async def _service(bus: Bus) -> dict[str, Any]:
+    """Return what the controller that leads says of itself; others serve nothing. Source: ADR-32, INFO."""
+    from nats.errors import Error
+
+    try:
+        reply = await bus.client.request("$SRV.INFO.directpv-controller", b"", timeout=SERVICE_SECONDS)
+        found: dict[str, Any] = orjson.loads(reply.data)
+    except (Error, TimeoutError, ValueError):
+        return {}
+    return found
+
+
+async def _stream(bus: Bus) -> str:
+    from nats.errors import Error
+
+    try:
+        state = (await bus.client.jetstream().stream_info(bus.subjects.stream)).state
+    except (Error, TimeoutError):
+        return ""
+    return f"{state.messages} kept in {bus.subjects.stream}"

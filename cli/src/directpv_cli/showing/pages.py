@@ -1,0 +1,41 @@
+"""Pages about one object: names and values below each other, as ``kubectl describe`` has them."""
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from directpv_cli.showing import screen
+from directpv_cli.showing.cells import clean, state_colour
+
+STATES = frozenset({"Status", "Online", "Health"})
+"""Names whose values have the colours of states."""
+
+
+def show(lines: Sequence[tuple[str, str]]) -> None:
+    """Print lines; a name that is empty goes on with the value above, an empty value is ``-``."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines_of(lines, colours=screen.coloured(sys.stdout))))
+    sys.stdout.flush()
+
+
+def lines_of(lines: Sequence[tuple[str, str]], *, colours: bool) -> list[str]:
+    """Return the lines with their values side by side."""
+    widest = max((len(name) for name, _ in lines), default=0) + 1
+    found = []
+    for name, text in lines:
+        value = clean(text) or "-"
+        colour = state_colour(value.partition(" ")[0]) if colours and name in STATES else ""
+        title = f"{name}:" if name else ""
+        found.append(f"{title:<{widest}}  {screen.paint(value, colour) if colour else value}")
+    return found
+
+
+def headline(text: str) -> None:
+    """Print the title of what follows."""
+    title = clean(text)
+    sys.stdout.write(f"\n{screen.paint(title, 'bold') if screen.coloured(sys.stdout) else title}\n")
+    sys.stdout.flush()
+
+
+def text(lines: Iterable[str]) -> None:
+    """Print lines as they are."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()

@@ -1,0 +1,72 @@
+"""An installation is healthy only if everything is: what is not is named, with what to do."""
+
+import uuid
+
+import pytest
+
+import directpv_common.protocol.messages as m
+from directpv_cli.showing.health import Heard, lines_of, notes, troubles
+
+ID = str(uuid.UUID(int=7))
+
+
+def node(name: str = "n1", *, online: bool = True, **facts: object) -> m.NodeSummary:
+    info = m.NodeInfo(name=name, topology={}, version="1.0.0", **facts)  # type: ignore[arg-type]
+    return m.NodeSummary(info=info, online=online, drives=1, total=4 << 30, allocated=1 << 30, volumes=2)
+
+
+def drive(status: m.DriveStatus = m.DriveStatus.READY, **facts: object) -> m.DriveInfo:
+    asked = {"fsuuid": ID, "node": "n1", "device": "sda", "total": 4 << 30, "overhead": 0, **facts}
+    return m.DriveInfo(record=m.DriveRecord(status=status, **asked), free=1, allocated=1, volumes=2)  # type: ignore[arg-type]
+
+
+def heard(**facts: object) -> Heard:
+    well = {
+        "leader": "c1, epoch 3",
+        "controller": "1.0.0",
+        "bus": "127.0.0.1:4222, nats-server 2.15",
+        "stream": "12 kept",
+        "nodes": [node()],
+        "drives": [drive()],
+        "deleting": [],
+    }
+    return Heard(**{**well, **facts})  # type: ignore[arg-type]
+
+
+def test_an_installation_where_all_is_well_has_no_trouble_and_one_line_per_part() -> None:
+    assert troubles(heard()) == notes(heard()) == []
+    assert dict(lines_of(heard()))["Drives"] == "1 Ready"
+    assert dict(lines_of(heard()))["Nodes"] == "1 of 1 online"
+
+
+SLOW = m.Condition(type=m.ConditionType.SLOW, message="requests take 4 s", since="")
+LEFT = m.VolumeInfo(record=m.VolumeRecord(name="pvc-1", fsuuid=ID, capacity=1, deleting=True), node="n2")
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"leader": ""}, "no controller leads"),
+        ({"stream": ""}, "no event stream"),
+        ({"nodes": []}, "no node agent has been heard"),
+        ({"nodes": [node(), node("n2", online=False)]}, "node n2 is offline"),
+        ({"nodes": [node("n2", online=False)], "deleting": [LEFT]}, "1 volumes stay Deleting"),
+        ({"drives": [drive(m.DriveStatus.LOST)]}, "n1/sda is Lost; why: kubectl directpv explain drive n1/sda"),
+        ({"drives": [drive(conditions=(SLOW,))]}, "n1/sda: Slow: requests take 4 s"),
+    ],
+)
+def test_whatever_is_not_well_is_a_trouble_that_is_named(facts: dict[str, object], said: str) -> None:
+    assert said in " ".join(troubles(heard(**facts)))
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"nodes": [node(quota_enforced=False)]}, "n1: sizes of volumes are not enforced"),
+        ({"drives": [drive(unschedulable=True)]}, "cordoned: n1/sda"),
+        ({"controller": "1.1.0"}, "different versions"),
+    ],
+)
+def test_what_people_decided_is_noted_and_makes_nothing_unhealthy(facts: dict[str, object], said: str) -> None:
+    assert said in " ".join(notes(heard(**facts)))
+    assert troubles(heard(**facts)) == []
