@@ -19,6 +19,7 @@ from directpv_cli.verbs.asking import (
     top_volumes,
 )
 from directpv_cli.verbs.changing import cordon, label_drives, label_volumes, uncordon
+from directpv_cli.verbs.completing import completion
 from directpv_cli.verbs.devices import discover, init
 from directpv_cli.verbs.flags import Context, Kubeconfig, NatsNkey, NatsUrl, Plain, Prefix, Quiet, Version
 from directpv_cli.verbs.installing import install, uninstall
@@ -39,6 +40,7 @@ VERBS: Mapping[str, Verb] = {
     "uncordon": uncordon,
     "repair": repair,
     "events": events,
+    "completion": completion,
 }
 GROUPS: Mapping[str, tuple[str, Mapping[str, Verb]]] = {
     "list": ("List drives or volumes.", {"drives": list_drives, "volumes": list_volumes}),

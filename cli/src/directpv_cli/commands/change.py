@@ -1,7 +1,7 @@
 """``cordon``, ``uncordon`` and ``label``: decisions about drives and volumes, one change each."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_drives, all_volumes
@@ -22,7 +22,11 @@ class _Item(NamedTuple):
     """What people call it."""
     request: m.ChangeDrive | m.ChangeVolume | None
     """What to ask for it; None: it is as it should be."""
+    unchanged: str = ""
+    """What is said then, for instance ``already cordoned``."""
 
+
+NOT_LABELED: Final = "not labeled: it is so already"
 
 _Find = Callable[[Bus], Awaitable[list[_Item]]]
 
@@ -35,17 +39,20 @@ def set_schedulable(selection: m.ListDrives, *, unschedulable: bool, dry_run: bo
             return None
         return m.ChangeDrive(fsuuid=record.fsuuid, unschedulable=unschedulable)
 
-    _apply("drive", _drives(selection, change), "cordoned" if unschedulable else "uncordoned", dry_run=dry_run)
+    done = "cordoned" if unschedulable else "uncordoned"
+    _apply("drive", _drives(selection, change, f"already {done}"), done, dry_run=dry_run)
 
 
 def label_drives(selection: m.ListDrives, words: Sequence[str], *, dry_run: bool) -> None:
     """Set ``KEY=VALUE`` and remove ``KEY-`` on the drives, all labels of a drive in one change."""
     sets, removals = checked(lambda: _parse(words))
 
-    def change(record: m.DriveRecord) -> m.ChangeDrive:
+    def change(record: m.DriveRecord) -> m.ChangeDrive | None:
+        if _has(record.labels, sets, removals):
+            return None
         return m.ChangeDrive(fsuuid=record.fsuuid, set_labels=sets, remove_labels=removals)
 
-    _apply("drive", _drives(selection, change), "labeled", dry_run=dry_run)
+    _apply("drive", _drives(selection, change, NOT_LABELED), "labeled", dry_run=dry_run)
 
 
 def label_volumes(selection: m.ListVolumes, pods: Pods, words: Sequence[str], *, dry_run: bool) -> None:
@@ -53,18 +60,32 @@ def label_volumes(selection: m.ListVolumes, pods: Pods, words: Sequence[str], *,
     sets, removals = checked(lambda: _parse(words))
 
     async def find(bus: Bus) -> list[_Item]:
-        found = [volume.record.name for volume in await all_volumes(bus, selection) if pods.match(volume)]
-        return [_Item(name, m.ChangeVolume(name=name, set_labels=sets, remove_labels=removals)) for name in found]
+        found = [volume.record for volume in await all_volumes(bus, selection) if pods.match(volume)]
+        return [
+            _Item(
+                record.name,
+                None
+                if _has(record.labels, sets, removals)
+                else m.ChangeVolume(name=record.name, set_labels=sets, remove_labels=removals),
+                NOT_LABELED,
+            )
+            for record in found
+        ]
 
     _apply("volume", find, "labeled", dry_run=dry_run)
 
 
-def _drives(selection: m.ListDrives, change: Callable[[m.DriveRecord], m.ChangeDrive | None]) -> _Find:
+def _drives(selection: m.ListDrives, change: Callable[[m.DriveRecord], m.ChangeDrive | None], unchanged: str) -> _Find:
     async def find(bus: Bus) -> list[_Item]:
         found = [drive.record for drive in await all_drives(bus, selection)]
-        return [_Item(f"{record.node}/{record.device or record.fsuuid}", change(record)) for record in found]
+        return [_Item(f"{record.node}/{record.device or record.fsuuid}", change(record), unchanged) for record in found]
 
     return find
+
+
+def _has(labels: dict[str, str], sets: dict[str, str], removals: Sequence[str]) -> bool:
+    """Tell whether the labels are as asked already."""
+    return sets.items() <= labels.items() and labels.keys().isdisjoint({*removals} - sets.keys())
 
 
 def _parse(words: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -88,8 +109,9 @@ def _apply(noun: str, find: _Find, done: str, *, dry_run: bool) -> None:
 async def _change_all(bus: Bus, noun: str, find: _Find, done: str, *, dry_run: bool) -> tuple[int, int]:
     items = await find(bus)
     failures = 0
-    for title, request in items:
+    for title, request, unchanged in items:
         if request is None:
+            say(f"{noun.capitalize()} {plain(title)} {unchanged}")
             continue
         try:
             if not dry_run:

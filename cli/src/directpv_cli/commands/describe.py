@@ -10,7 +10,7 @@ import directpv_common.protocol.messages as m
 from directpv_cli.commands import history, listing
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.event_filter import EventFilter
-from directpv_cli.showing import pages, tables
+from directpv_cli.showing import pages, rows, tables
 from directpv_cli.showing.ages import age_of
 from directpv_cli.showing.documents import output_format
 from directpv_cli.showing.event_lines import event_line
@@ -54,12 +54,12 @@ def drive(word: str, output: str) -> None:
             ("Node", f"{record.node}{'' if info.online else ' (Offline)'}"),
             ("Device", record.device),
             ("Make", record.make),
-            ("Status", listing.drive_state(record) + ",Offline" * (not info.online)),
+            ("Status", rows.drive_state(record) + ",Offline" * (not info.online)),
             ("Size", format_bytes(record.total)),
             ("Free", format_bytes(info.free)),
             ("Allocated", f"{format_bytes(info.allocated)}, of these {format_bytes(record.overhead)} by XFS itself"),
             ("Access tier", record.access_tier),
-            ("Labels", listing.label_text(record.labels)),
+            ("Labels", rows.label_text(record.labels)),
             ("Topology", ",".join(f"{key}={value}" for key, value in sorted(record.topology.items()))),
             ("Age", age_of(record.created)),
             *(
@@ -99,7 +99,7 @@ def volume(name: str, output: str) -> None:
             ("Pod", pod),
             ("Staged at", info.use.staged),
             *([("Published at", path) for path in info.use.published] or [("Published at", "")]),
-            ("Labels", listing.label_text(record.labels)),
+            ("Labels", rows.label_text(record.labels)),
             ("Parameters", ",".join(f"{key}={value}" for key, value in sorted(record.parameters.items()))),
             ("Age", age_of(record.created)),
         ]
@@ -137,7 +137,7 @@ def node(name: str, output: str) -> None:
     )
     pages.headline(f"Drives ({len(held)})")
     if held:
-        tables.show(listing.DRIVE_COLUMNS, [listing.drive_row(each, labels=False) for each in held])
+        tables.show(rows.DRIVE_COLUMNS, [rows.drive_row(each, labels=False) for each in held])
     listing.warn(causes(held))
     _events(events)
 
@@ -145,9 +145,7 @@ def node(name: str, output: str) -> None:
 def _volumes(held: list[m.VolumeInfo]) -> None:
     pages.headline(f"Volumes ({len(held)})")
     if held:
-        tables.show(
-            listing.VOLUME_COLUMNS, [listing.volume_row(each, wide=False, pvc=False, labels=False) for each in held]
-        )
+        tables.show(rows.VOLUME_COLUMNS, [rows.volume_row(each, wide=False, pvc=False, labels=False) for each in held])
 
 
 def _events(events: list[CloudEvent]) -> None:

@@ -76,7 +76,9 @@ Drives = Annotated[
     list[str] | None, typer.Option("--drives", "-d", help="Only these devices; ranges such as sd{a...f}.")
 ]
 Statuses = Annotated[list[str] | None, typer.Option("--status", help="Only objects in this state.")]
-Labels = Annotated[list[str] | None, typer.Option("--labels", help="Only objects with this label, KEY=VALUE.")]
+Labels = Annotated[
+    list[str] | None, typer.Option("--labels", "--selector", "-l", help="Only objects with these labels, KEY=VALUE,...")
+]
 PodNames = Annotated[list[str] | None, typer.Option("--pod-names", help="Only volumes of these pods.")]
 PodNamespaces = Annotated[list[str] | None, typer.Option("--pod-namespaces", help="Only in these namespaces.")]
 All = Annotated[bool, typer.Option("--all", help="All objects, whatever the other selectors say.")]
@@ -90,7 +92,10 @@ Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Of the claim 
 
 # ---- what is shown --------------------------------------------------------------------------------------------
 
-Output = Annotated[str, typer.Option("--output", "-o", help="wide, json or yaml.")]
+Output = Annotated[str, typer.Option("--output", "-o", help="json, yaml or jsonpath=TEMPLATE.")]
+ListOutput = Annotated[str, typer.Option("--output", "-o", help="wide, json, yaml, name or jsonpath=TEMPLATE.")]
+SortBy = Annotated[str, typer.Option("--sort-by", help="Title of a column, or a path such as .status.freeCapacity.")]
+WatchList = Annotated[bool, typer.Option("--watch", "-w", help="Then print what changes, until interrupted.")]
 NoHeaders = Annotated[bool, typer.Option("--no-headers", help="Leave out the header line.")]
 ShowLabels = Annotated[bool, typer.Option("--show-labels", help="Add a column with labels.")]
 ShowClaims = Annotated[bool, typer.Option("--pvc", help="Add a column with the claim.")]

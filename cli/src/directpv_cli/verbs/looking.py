@@ -9,6 +9,7 @@ from directpv_cli.verbs.flags import (
     Drives,
     EventTypes,
     Labels,
+    ListOutput,
     Nodes,
     NoHeaders,
     OnDrives,
@@ -18,9 +19,11 @@ from directpv_cli.verbs.flags import (
     ShowClaims,
     ShowLabels,
     Since,
+    SortBy,
     Statuses,
     VolumeNames,
     Watch,
+    WatchList,
 )
 
 
@@ -39,15 +42,18 @@ def list_drives(
     labels: Labels = None,
     show_labels: ShowLabels = False,
     all_drives: All = False,
-    output: Output = "",
+    output: ListOutput = "",
     no_headers: NoHeaders = False,
+    sort_by: SortBy = "",
+    watch: WatchList = False,
 ) -> None:
     """List drives; without selector, those that are Ready."""
-    from directpv_cli.commands import listing
+    from directpv_cli.commands import lists
     from directpv_cli.reading.selection import drive_selection
 
     selection = checked(lambda: drive_selection(nodes, drives, status, labels, ids, everything=all_drives))
-    listing.drives(selection, output=output, headers=not no_headers, show_labels=show_labels)
+    flags = lists.Flags(output, not no_headers, show_labels, sort_by=sort_by, watch=watch)
+    lists.drives(selection, flags)
 
 
 def list_volumes(
@@ -62,18 +68,21 @@ def list_volumes(
     show_labels: ShowLabels = False,
     pvc: ShowClaims = False,
     all_volumes: All = False,
-    output: Output = "",
+    output: ListOutput = "",
     no_headers: NoHeaders = False,
+    sort_by: SortBy = "",
+    watch: WatchList = False,
 ) -> None:
     """List volumes; without selector, those that are Ready."""
-    from directpv_cli.commands import listing
+    from directpv_cli.commands import lists
     from directpv_cli.reading.selection import Pods, volume_selection
 
     selection = checked(
         lambda: volume_selection(nodes, drives, drive_id, status, labels, names, everything=all_volumes)
     )
     pods = checked(lambda: Pods.of(pod_names, pod_namespaces))
-    listing.volumes(selection, pods, output=output, headers=not no_headers, show_labels=show_labels, pvc=pvc)
+    flags = lists.Flags(output, not no_headers, show_labels, pvc, sort_by, watch)
+    lists.volumes(selection, pods, flags)
 
 
 def events(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands import discover, listing
+from directpv_cli.commands import discover, lists
 from directpv_cli.reading.selection import Pods
 from directpv_cli.reading.settings import settings
 from directpv_cli.showing import tables
@@ -88,14 +88,13 @@ def joined(text: str) -> str:
 
 
 def list_drives(monkeypatch: pytest.MonkeyPatch, found: list[m.DriveInfo], **how: object) -> None:
-    monkeypatch.setattr(listing, "run", lambda work: (found, []))
-    flags = {"output": "", "headers": True, "show_labels": False, **how}
-    listing.drives(m.ListDrives(), **flags)  # type: ignore[arg-type]
+    monkeypatch.setattr(lists, "run", lambda work: (found, []))
+    lists.drives(m.ListDrives(), lists.Flags(**how))  # type: ignore[arg-type]
 
 
 def list_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "run", lambda work: [volume(1), volume(2)])
-    listing.volumes(m.ListVolumes(), Pods.of(None, None), output="wide", headers=True, show_labels=True, pvc=True)
+    monkeypatch.setattr(lists, "run", lambda work: ([volume(1), volume(2)], []))
+    lists.volumes(m.ListVolumes(), Pods.of(None, None), lists.Flags(output="wide", show_labels=True, pvc=True))
 
 
 @pytest.mark.parametrize("columns", [80, 120, 200])
