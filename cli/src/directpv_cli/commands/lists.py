@@ -11,14 +11,12 @@ import msgspec
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_drives, all_volumes, unwell_drives, warn
 from directpv_cli.reaching.session import run
-from directpv_cli.reading import jsonpath
 from directpv_cli.reading.selection import Pods
 from directpv_cli.showing import rows, tables
 from directpv_cli.showing.cells import Column
 from directpv_cli.showing.documents import Document, object_list, output_format
 from directpv_cli.showing.lines import checked, plain, say
 from directpv_cli.showing.unwell import causes, hidden
-from directpv_common import crd
 from directpv_common.bus.bus import Bus
 
 T = TypeVar("T")
@@ -58,7 +56,7 @@ def drives(selection: m.ListDrives, flags: Flags) -> None:
         "drive",
         [*columns, *[rows.LABELS] * flags.show_labels],
         lambda drive: rows.drive_row(drive, labels=flags.show_labels),
-        crd.drive_object,
+        _drive_object,
         rows.drive_order,
         rows.DRIVE_KEYS,
     )
@@ -82,7 +80,7 @@ def volumes(selection: m.ListVolumes, pods: Pods, flags: Flags) -> None:
         "volume",
         columns,
         lambda volume: rows.volume_row(volume, wide=wide, pvc=flags.pvc, labels=flags.show_labels),
-        crd.volume_object,
+        _volume_object,
         rows.volume_order,
         rows.VOLUME_KEYS,
     )
@@ -92,6 +90,18 @@ def volumes(selection: m.ListVolumes, pods: Pods, flags: Flags) -> None:
         return [volume for volume in await all_volumes(bus, asked) if pods.match(volume)], []
 
     _show(kind, find, flags)
+
+
+def _drive_object(drive: m.DriveInfo) -> dict[str, Any]:
+    from directpv_common import crd  # late: tables need none of it
+
+    return crd.drive_object(drive)
+
+
+def _volume_object(volume: m.VolumeInfo) -> dict[str, Any]:
+    from directpv_common import crd
+
+    return crd.volume_object(volume)
 
 
 def _show(kind: _List[T], find: Callable[[Bus], Awaitable[tuple[list[T], list[str]]]], flags: Flags) -> None:
@@ -165,6 +175,8 @@ def _order(kind: _List[T], sort_by: str) -> Callable[[T], Any]:
             f"--sort-by: there is no column {sort_by!r}; use one of {', '.join(kind.keys)}, or a path such as "
             ".status.totalCapacity"
         )
+    from directpv_cli.reading import jsonpath
+
     path = jsonpath.path(sort_by.strip("{}"))
     return lambda each: [_comparable(value) for value in path(kind.object(each))]
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 
-from directpv_cli.reading import jsonpath
 from directpv_cli.showing.lines import checked
 
 Document = Callable[[Any], None]
@@ -57,6 +56,8 @@ def output_format(output: str, *, wide: bool = True, names: bool = False) -> Doc
     def parse() -> Document | None:
         form, equals, text = output.partition("=")
         if form == "jsonpath" and equals:
+            from directpv_cli.reading import jsonpath
+
             render = jsonpath.template(text)
             return lambda document: _print_text(render(orjson.loads(orjson.dumps(document))))
         if output not in printers:

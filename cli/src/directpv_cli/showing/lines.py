@@ -7,8 +7,8 @@ from typing import Final, NoReturn, TypeVar
 import typer
 
 from directpv_cli.reading.settings import settings
-from directpv_cli.showing.cells import clean
 from directpv_cli.showing.screen import coloured, escaped, rendered
+from directpv_cli.showing.text import clean
 
 T = TypeVar("T")
 

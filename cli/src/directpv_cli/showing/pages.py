@@ -4,7 +4,8 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from directpv_cli.showing import screen
-from directpv_cli.showing.cells import clean, state_colour
+from directpv_cli.showing.cells import state_colour
+from directpv_cli.showing.text import clean
 
 STATES = frozenset({"Status", "Online", "Health"})
 """Names whose values have the colours of states."""

@@ -4,7 +4,8 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from directpv_cli.showing import grid, screen
-from directpv_cli.showing.cells import Column, Tinted, clean, tint
+from directpv_cli.showing.cells import Column, Tinted, tint
+from directpv_cli.showing.text import clean
 from directpv_common.protocol.units import format_bytes
 
 

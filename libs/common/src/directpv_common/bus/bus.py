@@ -17,7 +17,6 @@ from directpv_common.calls.scopes import timeout
 import nats
 import nats.errors
 from nats.aio.msg import Msg
-from nats.micro.request import ERROR_CODE_HEADER
 
 from directpv_common.bus.nats_client import NatsClient, cancellation_heeded
 from directpv_common.calls.context import headers_for, remaining
@@ -39,6 +38,8 @@ log = logging.getLogger(__name__)
 Q = TypeVar("Q")
 R = TypeVar("R")
 
+ERROR_CODE_HEADER: Final = "Nats-Service-Error-Code"
+"""Source: NATS ADR-32; nats-py has it in what serves, which who only asks need not load."""
 ATTEMPT_SECONDS: Final = 5.0
 """A responder that is killed in the middle says nothing: after so long the same request is sent again."""
 FIRST_PAUSE: Final = 0.02
