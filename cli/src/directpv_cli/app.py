@@ -7,6 +7,7 @@ import typer
 
 from directpv_cli.reading import lean_typer  # noqa: F401
 from directpv_cli.reading.settings import settings
+from directpv_cli.showing.lines import checked
 from directpv_cli.verbs.asking import (
     describe_drive,
     describe_node,
@@ -27,6 +28,7 @@ from directpv_cli.verbs.installing import install, uninstall
 from directpv_cli.verbs.looking import events, info, list_drives, list_volumes
 from directpv_cli.verbs.repairing import repair
 from directpv_cli.verbs.suspending import resume_drives, resume_volumes, suspend_drives, suspend_volumes
+from directpv_common.protocol.subjects import Subjects
 
 Verb = Callable[..., None]
 
@@ -78,6 +80,7 @@ def flags(
     version: Version = False,
 ) -> None:
     """Take the flags that every verb has."""
+    checked(lambda: Subjects(prefix))
     settings.nats_url, settings.nats_nkey, settings.kubeconfig = nats_url, nats_nkey, kubeconfig
     settings.context = context
     settings.prefix, settings.quiet, settings.plain = prefix, quiet, plain

@@ -170,7 +170,7 @@ def _order(kind: _List[T], sort_by: str) -> Callable[[T], Any]:
     key = kind.keys.get(sort_by.lower().replace("-", " "))
     if key is not None:
         return key
-    if sort_by[0] not in ".{$":
+    if sort_by[0] not in ".{$" or not sort_by.strip("{}"):
         raise ValueError(
             f"--sort-by: there is no column {sort_by!r}; use one of {', '.join(kind.keys)}, or a path such as "
             ".status.totalCapacity"

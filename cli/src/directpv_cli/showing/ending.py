@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -9,21 +10,34 @@ from typing import Final, NoReturn
 
 _OF_OUTPUT: Final = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
 """What writing to standard output says; errors of files name the file."""
+DEBUG: Final = "DIRECTPV_DEBUG"
+"""Environment variable: show tracebacks."""
+_INTERRUPTED: Final = 130
+"""What a shell shows of a program that SIGINT ended."""
 _READER_GONE: Final = 141
 """What a shell shows of a program that SIGPIPE ended."""
 
 
 def ended(program: Callable[[], None]) -> NoReturn:
     """Run ``program`` and exit with its status; what it printed has been taken then, or its status says otherwise."""
+    _make_writable()
     status: str | int | None = None
     try:
         try:
             program()
         except SystemExit as end:
             status = end.code
+        except (KeyboardInterrupt, BrokenPipeError):
+            raise
+        except Exception as error:
+            if _is_of_output(error) or os.environ.get(DEBUG):
+                raise
+            status = _unforeseen(error)
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
     except OSError as error:
-        if error.errno not in _OF_OUTPUT or error.filename:
+        if not _is_of_output(error):
             raise
         _drop_output()
         if error.errno == errno.EPIPE:
@@ -32,6 +46,27 @@ def ended(program: Callable[[], None]) -> NoReturn:
             sys.stderr.write(f"ERROR standard output: {error.strerror}\n")
         sys.exit(1)
     sys.exit(status)
+
+
+def _make_writable() -> None:
+    """Let every text be printed: terminals may know only ASCII, names may be no Unicode, streams may be closed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for the life of the program
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _is_of_output(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _OF_OUTPUT and not error.filename
+
+
+def _unforeseen(error: Exception) -> int:
+    """Tell of an error that nobody foresaw in one line, and return the exit status."""
+    said = " ".join(str(error).split()) or "no more is known"
+    sys.stderr.write(f"ERROR {type(error).__name__}: {said}; set {DEBUG}=1 to see where, and report it\n")
+    return 1
 
 
 def _drop_output() -> None:
