@@ -101,3 +101,19 @@ def test_what_nobody_foresaw_is_one_line_and_a_traceback_only_on_request(tmp_pat
     assert (plain.returncode, len(plain.stderr.splitlines())) == (1, 1)
     assert "KeyError" in plain.stderr
     assert "Traceback" in wanted.stderr
+
+
+def test_an_output_that_knows_only_ascii_gets_the_rest_as_escapes(tmp_path: Path) -> None:
+    program = (
+        "from directpv_cli.showing import tables\nfrom directpv_cli.showing.ending import ended\n"
+        "ended(lambda: tables.show(['MAKE'], [['Ger\\xe4t \\udcff']]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1] == "Ger\\xe4t \\udcff"
