@@ -35,6 +35,17 @@ class RawLeaf:
                         await self._reader.readexactly(int(line.split()[-1]) + 2)
         return found
 
+    async def ended(self, within: float) -> bool:
+        """Tell whether the hub ends the connection within so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                with contextlib.suppress(OSError):
+                    while line := await self._reader.readline():
+                        if line == b"PING\r\n":
+                            self._writer.write(b"PONG\r\n")
+                return True
+        return False
+
 
 @contextlib.asynccontextmanager
 async def raw_leaf(hub: NatsServer, key: Nkey, name: str) -> AsyncIterator[RawLeaf]:

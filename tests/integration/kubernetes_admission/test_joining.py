@@ -73,13 +73,13 @@ async def until(condition: Callable[[], object], what: str) -> None:
         raise AssertionError(f"not within {SECONDS} s: {what}") from None
 
 
-async def test_a_node_joins_by_itself_and_again_after_it_lost_its_key(world: World, tmp_path: Path) -> None:
+async def test_a_node_joins_by_itself_and_its_next_pod_after_it_lost_its_key(world: World, tmp_path: Path) -> None:
     node = world.node("n1.example")
     pod = Pod(world, node, tmp_path / "pod")
-    pod.token.write_text(world.token(NODE_ACCOUNT, world.pod(node)))
     url = f"nats://127.0.0.1:{pod.port}"
     async with world.controller() as controller, background(pod.joining.run()):
         for _ in range(2):
+            pod.token.write_text(world.token(NODE_ACCOUNT, world.pod(node)))
             with pod.running():
                 async with connect_bus(url, name="a", prefix=SUBJECTS.prefix, inbox=node_inbox(node)) as agent:
                     assert await heard_by(controller, agent, SUBJECTS.state(node))

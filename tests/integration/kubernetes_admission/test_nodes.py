@@ -82,6 +82,40 @@ async def test_a_node_that_lost_its_key_registers_a_new_one_and_the_old_one_is_n
         assert await world.register(first, world.token(NODE_ACCOUNT, world.pod(node))) == node
 
 
+async def test_a_pod_registers_one_key_in_its_life_and_who_overheard_its_token_no_other(world: World) -> None:
+    async with world.controller(), world.controller():
+        node, first, second = world.node("n1"), new_nkey(), new_nkey()
+        token = world.token(NODE_ACCOUNT, world.pod(node))
+        for _ in range(2):
+            assert await world.register(first, token) == node
+        with pytest.raises(FailedPrecondition, match="has registered another key"):
+            await world.register(second, token)
+        assert world.registered() == {node: first.public}
+        assert await world.register(second, world.token(NODE_ACCOUNT, world.pod(node))) == node
+    assert world.registered() == {node: second.public}
+
+
+async def test_a_key_that_was_revoked_is_not_registered_again_before_the_node_has_another_pod(world: World) -> None:
+    async with world.controller():
+        node, first, second = world.node("n1"), new_nkey(), new_nkey()
+        token = world.token(NODE_ACCOUNT, world.pod(node))
+        await world.register(first, token)
+        world.change_kept(node, {"data": {"key": ""}})
+        for key in (first, second):
+            with pytest.raises(FailedPrecondition, match="revoked"):
+                await world.register(key, token)
+        assert await world.register(second, world.token(NODE_ACCOUNT, world.pod(node))) == node
+
+
+async def test_a_key_that_a_version_before_kept_is_replaced_by_any_pod_of_the_node(world: World) -> None:
+    async with world.controller():
+        node, first, second = world.node("n1"), new_nkey(), new_nkey()
+        token = world.token(NODE_ACCOUNT, world.pod(node))
+        await world.register(first, token)
+        world.change_kept(node, {"data": {"pod": None}})
+        assert await world.register(second, token) == node
+
+
 async def test_a_key_is_not_two_nodes(world: World) -> None:
     async with world.controller():
         key, one, two = new_nkey(), world.node("n1"), world.node("n2")

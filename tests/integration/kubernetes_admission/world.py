@@ -49,6 +49,7 @@ class World:
         self.hub = NatsServer(directory / "hub", leafs=True, settings=self._hub_settings(), streams=False)
         self.leafs: list[NatsServer] = []
         self.outcomes: list[str] = []
+        self.cuts: list[str] = []
         self._made: list[str] = []
 
     def _hub_settings(self) -> str:
@@ -142,6 +143,21 @@ class World:
         maps = self.server.objects("configmaps", "-n", self.namespace)
         return {each["data"]["node"]: each["data"]["key"] for each in maps if "node" in each.get("data", {})}
 
+    def change_kept(self, node: str, patch: dict[str, Any] | None) -> None:
+        """Change what is kept of a node, as a person may; None: delete it."""
+        maps = self.server.objects("configmaps", "-n", self.namespace)
+        (name,) = (each["metadata"]["name"] for each in maps if each.get("data", {}).get("node") == node)
+        if patch is None:
+            self.server.kubectl("delete", "configmap", name, "-n", self.namespace)
+        else:
+            more = ("--type=merge", "-p", json.dumps(patch))
+            self.server.kubectl("patch", "configmap", name, "-n", self.namespace, *more)
+
+    def lose(self, node: str, ready: str = "Unknown") -> None:
+        """Have Kubernetes say of a node what it says when it has not heard from it; or that it is ``ready``."""
+        lost = {"status": {"conditions": [{"type": "Ready", "status": ready, "reason": "OfATest"}]}}
+        self.server.kubectl("patch", "node", node, "--subresource=status", "--type=merge", "-p", json.dumps(lost))
+
     # ---- NATS
 
     def leaf(self, name: str, key: Nkey | None) -> NatsServer:
@@ -165,10 +181,18 @@ class World:
         async with (
             connect_bus(self.hub.url, name="controller", prefix=SUBJECTS.prefix, nkey=self.keys.controller) as bus,
             connect(access_of(str(kubeconfig or self.server.admin)), observe) as client,
-            guarding(bus, client, self.keys.issuer, self.namespace, self.outcomes.append) as guarded,
+            guarding(bus, self.warden, client, self.keys, self.namespace, self._count, self.cuts.append) as guarded,
         ):
             await guarded.wait()
             yield bus
+
+    def _count(self, outcome: str, role: str, seconds: float) -> None:
+        assert role
+        assert seconds >= 0
+        self.outcomes.append(outcome)
+
+    def warden(self) -> "contextlib.AbstractAsyncContextManager[Bus]":
+        return connect_bus(self.hub.url, name="w", prefix=SUBJECTS.prefix, nkey=self.keys.warden, within=10)
 
     def root(self) -> "contextlib.AbstractAsyncContextManager[Bus]":
         return connect_bus(self.hub.url, name="root", prefix=SUBJECTS.prefix, nkey=self.root_key)
@@ -187,10 +211,15 @@ class World:
             found = await bus.call(Door.REGISTER, request, subject=SUBJECTS.door(key.public), within=10)
             return found.node
 
-    async def joined(self, name: str) -> tuple[str, NatsServer]:
-        """Make a node that is registered, and start its server."""
+    async def registered_node(self, name: str) -> tuple[str, Nkey]:
+        """Make a node that is registered, and return its key, too."""
         node, key = self.node(name), new_nkey()
         await self.register(key, self.token(NODE_ACCOUNT, self.pod(node)))
+        return node, key
+
+    async def joined(self, name: str) -> tuple[str, NatsServer]:
+        """Make a node that is registered, and start its server."""
+        node, key = await self.registered_node(name)
         return node, self.leaf(node, key)
 
     def on(self, leaf: NatsServer, node: str) -> "contextlib.AbstractAsyncContextManager[Bus]":

@@ -125,10 +125,8 @@ async def guard(bus: Bus, servers: Servers) -> None:
             await asyncio.sleep(0.05)
     known.put(NODE, kept_key(servers.key).public)
     kubernetes: Any = None
-    callout = Callout(
-        kubernetes, asyncio.Semaphore(16), known, SUBJECTS, servers.keys.issuer, "directpv", lambda _: None
-    )
-    await bus.client.subscribe("$SYS.REQ.USER.AUTH", queue="q", cb=callout.answer)
+    callout = Callout(kubernetes, known, SUBJECTS, servers.keys.issuer, "directpv", lambda outcome, role, seconds: None)
+    await bus.client.subscribe("$SYS.REQ.USER.AUTH", queue="q", cb=callout.heard)
     await bus.client.flush()
 
 

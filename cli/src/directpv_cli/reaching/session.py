@@ -23,6 +23,7 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
     from directpv_cli.reaching.local_key import found_key
     from directpv_cli.reaching.way import reached
     from directpv_common.access.nkey import key_of
+    from directpv_common.access.patience import PERSON_SECONDS
     from directpv_common.access.tokens import inbox_of
     from directpv_common.bus.connecting import INBOX, connect_bus
     from directpv_common.bus.nats_client import cancellation_heeded
@@ -41,7 +42,7 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
                 url,
                 name="kubectl-directpv",
                 prefix=settings.prefix,
-                within=CONNECT_SECONDS,
+                within=PERSON_SECONDS if token else CONNECT_SECONDS,
                 nkey=nkey,
                 token=token,
                 inbox=inbox_of(token) if token else INBOX,

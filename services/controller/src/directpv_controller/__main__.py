@@ -15,7 +15,7 @@ from pathlib import Path
 from directpv_common.access.installation import Keys, read_keys
 from directpv_common.access.nkey import key_of
 from directpv_common.bus.bus import Bus
-from directpv_common.bus.connecting import connect_bus
+from directpv_common.bus.connecting import KEY_ADVICE, SECRET_ADVICE, connect_bus
 from directpv_common.bus.events import Events
 from directpv_common.process.config import load
 from directpv_common.process.lifecycle import background, leaves, run, stop_on_signal
@@ -75,9 +75,20 @@ async def guarding(config: Config, bus: Bus, keys: Keys | None, figures: Figures
     from directpv_controller.registry.kubernetes.access import access_of
     from directpv_controller.registry.kubernetes.client import connect
 
+    warden = functools.partial(
+        connect_bus,
+        config.nats_url,
+        name="directpv-controller, warden",
+        prefix=config.subject_prefix,
+        within=guard.WARDEN_SECONDS,
+        nkey=keys.warden,
+        advice=SECRET_ADVICE,
+    )
     async with (
         connect(access_of(config.kubeconfig), figures.observe_call) as client,
-        guard.guarding(bus, client, keys.issuer, config.namespace, figures.count_admission) as figures.guarding,
+        guard.guarding(
+            bus, warden, client, keys, config.namespace, figures.count_admission, figures.count_cut
+        ) as figures.guarding,
     ):
         yield
 
@@ -98,6 +109,7 @@ async def serve(config: Config) -> None:
             prefix=config.subject_prefix,
             within=None,
             nkey=keys.controller if keys is not None else key_of(config.nats_nkey),
+            advice=KEY_ADVICE if keys is None else SECRET_ADVICE,
         ) as bus,
     ):
         events = Events(bus, "controller")

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from directpv_common.access.installation import read_keys
 from directpv_common.access.nkey import key_of
-from directpv_common.bus.connecting import INBOX, node_inbox
+from directpv_common.bus.connecting import INBOX, KEY_ADVICE, SECRET_ADVICE, node_inbox
 from directpv_common.bus.greeting import silent
 from directpv_common.bus.line import Line
 from directpv_common.process.config import load
@@ -52,7 +52,14 @@ class Gateway:
         keys = read_keys(config.bus_secret)
         nkey = keys.gateway if keys is not None else key_of(config.nats_nkey)
         inbox = node_inbox(config.node_name) if config.node_name else INBOX
-        self._bus = Line(config.nats_url, name=name, prefix=config.subject_prefix, nkey=nkey, inbox=inbox)
+        self._bus = Line(
+            config.nats_url,
+            name=name,
+            prefix=config.subject_prefix,
+            nkey=nkey,
+            inbox=inbox,
+            advice=KEY_ADVICE if keys is None else SECRET_ADVICE,
+        )
 
     def not_ready(self) -> str:
         """Return why calls cannot be answered now, or an empty string."""

@@ -48,6 +48,7 @@ class _Asked(msgspec.Struct):
 
 class _Claims(msgspec.Struct):
     nats: _Asked
+    iat: int = 0
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -68,6 +69,8 @@ class Request(msgspec.Struct, frozen=True):
     nkey: str
     signature: str
     token: str
+    now: int
+    """When the server asked, in seconds of its calendar, which also tells when it ends a connection; 0: unknown."""
 
 
 def read_request(data: bytes) -> Request:
@@ -78,9 +81,10 @@ def read_request(data: bytes) -> Request:
     """
     try:
         claims = data.split(b".")[1]
-        asked = msgspec.json.decode(base64.urlsafe_b64decode(claims + b"=" * (-len(claims) % 4)), type=_Claims).nats
+        found = msgspec.json.decode(base64.urlsafe_b64decode(claims + b"=" * (-len(claims) % 4)), type=_Claims)
     except (IndexError, ValueError, msgspec.MsgspecError) as error:
         raise InvalidRequest("no request of an auth callout") from error
+    asked = found.nats
     client, options = asked.client_info, asked.connect_opts
     return Request(
         server=asked.server_id.id,
@@ -92,6 +96,7 @@ def read_request(data: bytes) -> Request:
         nkey=options.nkey,
         signature=options.sig,
         token=options.auth_token,
+        now=found.iat,
     )
 
 

@@ -22,6 +22,8 @@ class Keys(NamedTuple):
     controller: Nkey
     gateway: Nkey
     """Of CSI's controller service."""
+    warden: Nkey
+    """By which the controller's pods end connections that may not be there any more."""
     route: str
     """Password by which servers know each other."""
 
@@ -43,6 +45,7 @@ def keys_of(secret: str) -> Keys:
         issuer=Nkey(derived("issuer"), Kind.ACCOUNT),
         controller=Nkey(derived("controller")),
         gateway=Nkey(derived("gateway")),
+        warden=Nkey(derived("warden")),
         route=derived("route").hex(),
     )
 

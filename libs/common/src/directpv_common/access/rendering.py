@@ -6,13 +6,12 @@ from typing import Final, NamedTuple
 
 from directpv_common.access.installation import Keys
 from directpv_common.access.nkey import Nkey
+from directpv_common.access.patience import SERVER_SECONDS
 from directpv_common.access.roles import Access, Role, access
 from directpv_common.protocol.subjects import Subjects
 
 ANSWER_SECONDS: Final = 3600
 """How long a request may be answered: formatting and repair take their time."""
-CALLOUT_SECONDS: Final = 5
-"""How long a server waits for the answer to who somebody is."""
 ROUTE_USER: Final = "directpv"
 
 
@@ -31,14 +30,16 @@ def authorization(users: Iterable[User]) -> str:
 
 
 def hub_authorization(keys: Keys, subjects: Subjects) -> str:
-    """Return the block by which the servers of a cluster know the controller's pods, and ask these about all others."""
+    """Return the blocks by which a cluster's servers know the controller's pods, and ask these about all others."""
     controller = access((Role.CONTROLLER, Role.CALLOUT), subjects)
     users = [User(keys.controller.public, controller), User(keys.gateway.public, access((Role.GATEWAY,), subjects))]
-    known = ", ".join(user.public for user in users)
+    warden = User(keys.warden.public, access((Role.WARDEN,), subjects))
+    known = ", ".join(user.public for user in (*users, warden))
     callout = (
-        f"  timeout: {CALLOUT_SECONDS}\n  auth_callout {{ issuer: {keys.issuer.public}, auth_users: [{known}] }}\n"
+        f"  timeout: {SERVER_SECONDS:g}\n  auth_callout {{ issuer: {keys.issuer.public}, auth_users: [{known}] }}\n"
     )
-    return authorization(users).replace("authorization {\n", f"authorization {{\n{callout}", 1)
+    servers = f"accounts {{ $SYS {{ users: [ {json.dumps(_entry(warden))} ] }} }}\n"
+    return authorization(users).replace("authorization {\n", f"authorization {{\n{callout}", 1) + servers
 
 
 def hub_settings(text: str, keys: Keys, subjects: Subjects) -> str:

@@ -34,6 +34,8 @@ class Role(StrEnum):
     """Who has a key that is not known, and wants to be."""
     OBSERVER = "observer"
     """Hears events and metrics, and commands nothing."""
+    WARDEN = "warden"
+    """In the servers' own account, where nobody else is: sees who is connected to a cluster's servers, and ends it."""
 
 
 class Access(NamedTuple):
@@ -117,6 +119,7 @@ TABLE: Final[Mapping[Role, _Row]] = {
     ),
     Role.STRANGER: _Row(publish=("{p}.door.{key}",), subscribe=("_INBOX.{key}.>",)),
     Role.OBSERVER: _Row(publish=(_MONITORING,), subscribe=_TELLS),
+    Role.WARDEN: _Row(publish=("$SYS.REQ.SERVER.*.CONNZ", "$SYS.REQ.SERVER.*.KICK"), subscribe=()),
 }
 
 

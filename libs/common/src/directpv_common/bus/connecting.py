@@ -17,6 +17,7 @@ from directpv_common.bus.nats_client import NatsClient
 import nats.errors
 
 from directpv_common.access.nkey import Nkey
+from directpv_common.access.patience import CLIENT_SECONDS
 from directpv_common.bus.bus import Bus
 from directpv_common.calls.scopes import timeout
 from directpv_common.process.redact import redacted
@@ -30,6 +31,9 @@ PING_SECONDS: Final = 5
 COMPLAIN_SECONDS: Final = 5.0
 CANCEL_SECONDS: Final = 0.05
 INBOX: Final = "_INBOX"
+KEY_ADVICE: Final = "give the file of a key that it knows (nats-nkey)"
+SECRET_ADVICE: Final = "is the secret of its bus (bus-secret) another one than the servers'?"  # noqa: S105 - no secret
+"""For who has a key that is made of it."""
 _FORBIDDEN: Final = re.compile(r'permissions violation for publish to "([^"]+)"', re.IGNORECASE)
 
 
@@ -48,6 +52,8 @@ async def connect_bus(
     nkey: Nkey | None = None,
     token: str = "",
     inbox: str = INBOX,
+    asked: bool = False,
+    advice: str = KEY_ADVICE,
 ) -> AsyncIterator[Bus]:
     """Connect to the first of the comma-separated ``urls`` that answers; drain and close at the end.
 
@@ -59,6 +65,8 @@ async def connect_bus(
         nkey: Who we are; None: nobody in particular.
         token: What shows who we are, where that is no key.
         inbox: Prefix of the subjects on which replies come, where that is not the key's.
+        asked: Whether servers ask others who we are, which takes its time; with a token they do.
+        advice: What to do when a server does not let in who shows a key, or nothing.
 
     Raises:
         Refused: A server does not let this user in.
@@ -96,7 +104,7 @@ async def connect_bus(
         name=name,
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.1,  # type: ignore[arg-type]
-        connect_timeout=CONNECT_SECONDS,
+        connect_timeout=CLIENT_SECONDS if asked or token else CONNECT_SECONDS,  # type: ignore[arg-type]
         ping_interval=PING_SECONDS,
         max_outstanding_pings=2,
         allow_reconnect=True,
@@ -112,7 +120,7 @@ async def connect_bus(
             raise nats.errors.AuthorizationError
     except nats.errors.AuthorizationError as error:
         await _close(client)
-        raise Refused(f"NATS at {redacted(urls)} does not let in {_who(nkey, token)}") from error
+        raise Refused(f"NATS at {redacted(urls)} does not let in {_who(nkey, token, advice)}") from error
     except (nats.errors.Error, OSError, TimeoutError) as error:
         await _close(client)
         waited = "" if within is None else f" within {within:g} s"
@@ -128,12 +136,12 @@ async def connect_bus(
         await _close(client)
 
 
-def _who(nkey: Nkey | None, token: str) -> str:
+def _who(nkey: Nkey | None, token: str, advice: str) -> str:
     """Return who was not let in, and what to do."""
     if token and nkey is None:
         return "this token; the logs of the controllers say why"
     who = f"the user {nkey.public}" if nkey is not None else "users without a key"
-    return f"{who}: give the file of a key that it knows (nats-nkey)"
+    return f"{who}: {advice}"
 
 
 async def _leave(client: NatsClient, refused: asyncio.Event) -> None:

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from directpv_common.access.nkey import Nkey
 from directpv_common.bus.bus import Bus
-from directpv_common.bus.connecting import INBOX, connect_bus
+from directpv_common.bus.connecting import INBOX, KEY_ADVICE, connect_bus
 from directpv_common.calls.context import remaining
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.api import Endpoint
@@ -23,9 +23,19 @@ AGAIN_SECONDS: Final = 1.0
 class Line:
     """Calls the leader and node agents, over whatever connection there is; see :class:`~.bus.Bus`."""
 
-    def __init__(self, urls: str, *, name: str, prefix: str, nkey: Nkey | None = None, inbox: str = INBOX) -> None:
+    def __init__(
+        self,
+        urls: str,
+        *,
+        name: str,
+        prefix: str,
+        nkey: Nkey | None = None,
+        inbox: str = INBOX,
+        advice: str = KEY_ADVICE,
+    ) -> None:
+        """Describe the connection; arguments as of :func:`~.connecting.connect_bus`."""
         self._connection_to = functools.partial(
-            connect_bus, urls, name=name, prefix=prefix, within=None, nkey=nkey, inbox=inbox
+            connect_bus, urls, name=name, prefix=prefix, within=None, nkey=nkey, inbox=inbox, advice=advice
         )
         self._bus: Bus | None = None
         self._there = asyncio.Event()

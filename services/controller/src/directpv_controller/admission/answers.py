@@ -7,6 +7,7 @@ from urllib.parse import quote
 from directpv_common import crd
 from directpv_common.protocol.errors import Unavailable
 from directpv_common.protocol.names import BUS_AUDIENCE, GROUP
+from directpv_controller.admission.core.keys import check_pod
 from directpv_controller.admission.core.tokens import Pod
 from directpv_controller.registry.kubernetes.client import Client, Resource
 from directpv_controller.registry.kubernetes.errors import Exists, Missing, Stale
@@ -54,17 +55,35 @@ class Answers:
         selected = Resource(f"{self._home}/pods?fieldSelector=status.podIP={quote(address, safe='')}", "pods")
         return [pod async for page in self._client.pages(selected) for pod in page.items]
 
+    async def node(self, name: str) -> crd.Object:
+        """Return a node of the cluster; raises Missing if it is gone."""
+        return await self._client.get(NODES, quote(name, safe=""))
+
     # ---- keys of nodes
 
-    async def keep(self, node: str, key: str) -> None:
+    async def kept(self, node: str) -> str:
+        """Return the key that a node has; empty if it has none. Asked of Kubernetes, not of what was followed."""
+        try:
+            found = await self._client.get(self._keys, _name(node))
+        except Missing:
+            return ""
+        return _kept(found)[1] if _kept(found)[0] == node else ""
+
+    async def keep(self, node: str, key: str, pod: str) -> None:
         """Keep a node's key, in place of its former one, until the node is deleted in Kubernetes.
+
+        Args:
+            node: Its name.
+            key: Public.
+            pod: The uid of the pod that showed its token.
 
         Raises:
             Missing: There is no such node.
+            FailedPrecondition: This pod has registered another key.
             Unavailable: No answer, or others write it at the same time.
         """
-        owner = (await self._client.get(NODES, quote(node, safe="")))["metadata"]
-        wanted = _object(node, key, owner["uid"])
+        owner = (await self.node(node))["metadata"]
+        wanted = _object(node, key, owner["uid"], pod)
         for _ in range(TRIES):
             try:
                 await self._client.create(self._keys, wanted)
@@ -78,6 +97,8 @@ class Answers:
     async def _replaced(self, wanted: crd.Object) -> bool:
         try:
             found = await self._client.get(self._keys, wanted["metadata"]["name"])
+            data = wanted["data"]
+            check_pod(found.get("data") or {}, data["node"], data["key"], data["pod"])
             if _content(found) != _content(wanted):
                 version = {"resourceVersion": found["metadata"]["resourceVersion"]}
                 await self._client.replace(self._keys, {**wanted, "metadata": {**wanted["metadata"], **version}})
@@ -94,13 +115,27 @@ class Answers:
             if kind == "deleted":
                 take(nodes.pop(name, ""), "")
                 return
-            data = obj.get("data") or {}
-            if data.get("node") and data.get("key"):
-                nodes[name] = data["node"]
-                take(data["node"], data["key"])
+            node, key = _kept(obj)
+            former = nodes.pop(name, node)
+            if former != node:
+                take(former, "")
+            if node:
+                nodes[name] = node
+                take(node, key)
 
         selected = Resource(f"{self._keys.path}?labelSelector={quote(LABEL, safe='')}", "configmaps")
         return Informer(self._client, selected, handle)
+
+
+def _name(node: str) -> str:
+    return crd.object_name(f"bus-key.{node}")
+
+
+def _kept(obj: crd.Object) -> tuple[str, str]:
+    """Return node and key; an object that lacks one, or was emptied, keeps none."""
+    data = obj.get("data") or {}
+    node, key = data.get("node", ""), data.get("key", "")
+    return (node, key) if node and key else ("", "")
 
 
 def _content(obj: crd.Object) -> tuple[Any, ...]:
@@ -108,13 +143,12 @@ def _content(obj: crd.Object) -> tuple[Any, ...]:
     return obj.get("data"), (obj["metadata"].get("labels") or {}).get(LABEL), owners
 
 
-def _object(node: str, key: str, uid: str) -> crd.Object:
+def _object(node: str, key: str, uid: str, pod: str) -> crd.Object:
     owner = {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid}
-    name = crd.object_name(f"bus-key.{node}")
     labels = {LABEL: "node", f"{GROUP}/created-by": "directpv-controller"}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": name, "labels": labels, "ownerReferences": [owner]},
-        "data": {"node": node, "key": key},
+        "metadata": {"name": _name(node), "labels": labels, "ownerReferences": [owner]},
+        "data": {"node": node, "key": key, "pod": pod},
     }

@@ -1,33 +1,44 @@
-"""Answers NATS, which asks about everybody whom it does not know by itself. Source: NATS ADR-26."""
+"""Answers NATS, which asks about everybody whom it does not know by itself. Source: NATS ADR-26.
+
+Who shows a key is decided about at once, whatever else is going on. Those about whom Kubernetes must be asked wait for
+each other, people apart from pods of the version before, and none of them takes all places of his kind.
+"""
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
-from typing import Final
+from time import monotonic, time
+from typing import Final, Protocol
 
 from nats.aio.msg import Msg
 
 from directpv_common.access import claims
 from directpv_common.access.nkey import Nkey
+from directpv_common.access.patience import DECIDE_SECONDS
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.errors import DirectPVError, InvalidRequest
 from directpv_common.protocol.subjects import Subjects
 from directpv_controller.admission.answers import Answers
+from directpv_controller.admission.asking import Asking, Crowd
 from directpv_controller.admission.core import decisions
-from directpv_controller.admission.core.former import admit_former
 from directpv_controller.admission.core.keys import NodeKeys
-from directpv_controller.admission.core.tokens import account_of, checked_token
+from directpv_controller.admission.core.shares import Pace
+from directpv_controller.admission.core.tokens import account_of, unaccepted
+from directpv_controller.admission.formers import admitted_former
 
 log = logging.getLogger(__name__)
 
-ANSWER_SECONDS: Final = 4.0
-"""Servers wait for five."""
+AT_ONCE: Final = 200
+EACH_SECOND: Final = 50.0
+"""Strangers of one address: each costs signatures, and whoever is more often there waits for the server to hang up."""
 TELL_AGAIN_SECONDS: Final = 60.0
 REMEMBERED: Final = 1_000
 
-Count = Callable[[str], None]
-"""Takes the outcome: ``admitted``, ``refused`` or ``undecided``."""
+
+class Count(Protocol):
+    """Takes note of a decision."""
+
+    def __call__(self, outcome: str, role: str, seconds: float) -> None:
+        """Take the outcome (``admitted``, ``refused`` or ``undecided``), of whom, and after how long."""
 
 
 class Callout:
@@ -36,66 +47,108 @@ class Callout:
     def __init__(
         self,
         answers: Answers,
-        asking: asyncio.Semaphore,
         keys: NodeKeys,
         subjects: Subjects,
         issuer: Nkey,
         namespace: str,
         count: Count,
     ) -> None:
-        self._answers, self._asking, self._keys, self._subjects = answers, asking, keys, subjects
+        self._answers, self._keys, self._subjects = answers, keys, subjects
         self._issuer, self._namespace, self._count = issuer, namespace, count
+        self._people, self._formers = Asking(Crowd(64, 16, at_once=8)), Asking(Crowd(64, 8, at_once=8))
+        self._pace = Pace(AT_ONCE, EACH_SECOND)
         self._told: dict[tuple[str, str], float] = {}
 
-    async def answer(self, message: Msg) -> None:
-        """Answer one request of a server; one that cannot be decided now gets none: the server lets it try again."""
+    async def heard(self, message: Msg) -> None:
+        """Take one request of a server; one that cannot be decided now gets no answer: the server lets it try again."""
+        begun = monotonic()
         try:
             request = claims.read_request(message.data)
         except InvalidRequest as error:
             log.warning("not understood", extra={"error": error.message})
             return
-        try:
-            async with timeout(ANSWER_SECONDS):
-                verdict = await self._verdict(request)
-        except (DirectPVError, TimeoutError) as error:
-            self._tell(request, f"Kubernetes cannot be asked about it: {str(error) or 'no answer in time'}")
-            self._count("undecided")
+        if not self._keys.node_of(request.nkey) and not self._pace.allows(request.host, begun):
+            self._undecided(request, "too many came from this address", begun)
             return
-        now = int(time.time())
+        verdict = decisions.decide(request, self._keys, self._subjects, self._now(request))
+        if isinstance(verdict, decisions.Admitted | decisions.Refused):
+            await self._answer(message, request, verdict, begun)
+            await asyncio.sleep(0)  # the client takes one after another without a pause
+            return
+        crowd = self._people if isinstance(verdict, decisions.AskToken) else self._formers
+        if not crowd.begin(request.host, self._asked(message, request, verdict, begun)):
+            self._undecided(request, "too many of this address, or in all, are being decided about", begun)
+
+    async def end(self) -> None:
+        """Leave those undecided who are being decided about; who asked asks again, and another answers."""
+        await self._people.end()
+        await self._formers.end()
+
+    async def _asked(
+        self, message: Msg, request: claims.Request, question: decisions.AskToken | decisions.AskAddress, begun: float
+    ) -> None:
+        crowd = self._people if isinstance(question, decisions.AskToken) else self._formers
+        try:
+            async with timeout(DECIDE_SECONDS), crowd.turns:
+                if isinstance(question, decisions.AskToken):
+                    verdict = await self._person(question.token, self._now(request))
+                else:
+                    verdict = await admitted_former(
+                        self._answers, request.kind, request.name, question.host, self._subjects
+                    )
+        except (DirectPVError, TimeoutError) as error:
+            why = f"Kubernetes cannot be asked about it: {str(error) or 'no answer in time'}"
+            self._undecided(request, why, begun)
+            return
+        await self._answer(message, request, verdict, begun)
+
+    async def _person(self, token: str, now: int) -> decisions.Admitted | decisions.Refused:
+        status = await self._answers.review(token)
+        if why := unaccepted(status):
+            return decisions.Refused(f"shows a token that Kubernetes does not accept: {why}")
+        account = account_of(status.get("user") or {}, self._namespace)
+        return decisions.person(token, account, self._subjects, now)
+
+    async def _answer(
+        self, message: Msg, request: claims.Request, verdict: decisions.Admitted | decisions.Refused, begun: float
+    ) -> None:
+        now = self._now(request)
         if isinstance(verdict, decisions.Admitted):
-            self._count("admitted")
-            log.debug("let in", extra={"who": verdict.name, "host": request.host})
             name, access, expires = verdict
+            log.debug("let in", extra={"who": name, "host": request.host})
             reply = claims.admission(request, access, self._issuer, name=name, now=now, expires=expires)
+            outcome, role = "admitted", name.partition(" ")[0]
         else:
-            self._count("refused")
             self._tell(request, verdict.why)
             reply = claims.refusal(request, verdict.why, self._issuer, now=now)
+            outcome, role = "refused", _shown(request)
         await message._client.publish(message.reply, reply)
+        self._count(outcome, role, monotonic() - begun)
 
-    async def _verdict(self, request: claims.Request) -> decisions.Admitted | decisions.Refused:
-        verdict = decisions.decide(request, self._keys, self._subjects, int(time.time()))
-        if isinstance(verdict, decisions.AskToken):
-            return await self._person(verdict.token)
-        if isinstance(verdict, decisions.AskAddress):
-            async with self._asking:
-                return admit_former(request, await self._answers.pods_at(verdict.host), self._subjects)
-        return verdict
+    def _undecided(self, request: claims.Request, why: str, begun: float) -> None:
+        self._tell(request, why)
+        self._count("undecided", _shown(request), monotonic() - begun)
 
-    async def _person(self, token: str) -> decisions.Admitted | decisions.Refused:
-        async with self._asking:
-            status = await self._answers.review(checked_token(token))
-        if not status.get("authenticated"):
-            return decisions.Refused(f"shows a token that Kubernetes does not accept: {status.get('error') or ''}")
-        account = account_of(status.get("user") or {}, self._namespace)
-        return decisions.person(token, account, self._subjects, int(time.time()))
+    @staticmethod
+    def _now(request: claims.Request) -> int:
+        """Return the time by the clock that will end the connection: that of the server, whatever ours says."""
+        return request.now or int(time())
 
     def _tell(self, request: claims.Request, why: str) -> None:
         """Log that somebody does not come in; not each time, for he may try once a second."""
-        about, now = (request.host, " ".join(why.split()[:3])), time.monotonic()  # the rest may be of his own making
+        about, now = (request.host, " ".join(why.split()[:3])), monotonic()  # the rest may be of his own making
         if now - self._told.get(about, -TELL_AGAIN_SECONDS) < TELL_AGAIN_SECONDS:
             return
         if len(self._told) >= REMEMBERED:
             self._told.clear()
         self._told[about] = now
         log.warning("not let in", extra={"host": request.host, "who": request.name, "kind": request.kind, "why": why})
+
+
+def _shown(request: claims.Request) -> str:
+    """Return what somebody was who was not let in, as far as he said: for figures, so one of a few words."""
+    if request.token:
+        return "person"
+    if not request.nkey:
+        return "former"
+    return "node" if request.kind == decisions.LEAF else "stranger"

@@ -50,8 +50,20 @@ class Figures:
         )
         self._admissions = Counter(
             f"{PREFIX}_bus_admissions",
-            "Connections to NATS that were decided on, by outcome: admitted, refused or undecided",
-            ("outcome",),
+            "Connections to NATS that were decided on, by outcome (admitted, refused or undecided) and of whom",
+            ("outcome", "role"),
+            registry=self.registry,
+        )
+        self._deciding = Histogram(
+            f"{PREFIX}_bus_admission_seconds",
+            "From NATS' question who somebody is to the answer, or to giving up",
+            buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 5),
+            registry=self.registry,
+        )
+        self._cuts = Counter(
+            f"{PREFIX}_bus_cuts",
+            "Connections to NATS that were ended because their key or their pod is not known any more, by role",
+            ("role",),
             registry=self.registry,
         )
         self.term: Term | None = None
@@ -79,9 +91,14 @@ class Figures:
         """Count one write that was made on an older version of an object."""
         self._conflicts.labels(resource).inc()
 
-    def count_admission(self, outcome: str) -> None:
-        """Count one connection to NATS that was decided on."""
-        self._admissions.labels(outcome).inc()
+    def count_admission(self, outcome: str, role: str, seconds: float) -> None:
+        """Count one connection to NATS that was decided on, after so many seconds."""
+        self._admissions.labels(outcome, role).inc()
+        self._deciding.observe(seconds)
+
+    def count_cut(self, role: str) -> None:
+        """Count one connection to NATS that was ended."""
+        self._cuts.labels(role).inc()
 
     @property
     def dropped(self) -> int:

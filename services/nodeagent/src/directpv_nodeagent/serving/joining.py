@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from directpv_common.access.nkey import read_seed
+from directpv_common.access.patience import CLIENT_SECONDS, REGISTER_SECONDS
 from directpv_common.bus.connecting import connect_bus
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.api import Door
-from directpv_common.protocol.errors import DirectPVError, InvalidRequest, Refused, Unavailable
+from directpv_common.protocol.errors import DirectPVError, InvalidRequest, Refused
 from directpv_common.protocol.messages import RegisterKey
 from directpv_common.protocol.subjects import Subjects
 from directpv_nodeagent.config import Config
@@ -25,8 +26,7 @@ LONGEST_PAUSE: Final = 60.0
 """After a refusal, which will not change by itself."""
 LONGEST_WAIT: Final = 10.0
 """While nobody can be asked."""
-CONNECT_SECONDS: Final = 10.0
-ANSWER_SECONDS: Final = 10.0
+CONNECT_SECONDS: Final = 2 * CLIENT_SECONDS
 
 
 class Joining:
@@ -58,15 +58,14 @@ class Joining:
     async def _try(self) -> None:
         try:
             await self._register()
-        except (Refused, InvalidRequest) as error:
-            self._tell(error.message)
-        except Unavailable as error:
+        except DirectPVError as error:
+            if isinstance(error, Refused) or not error.retryable:
+                self._tell(error.message)
+                return
             self.problem = ""
             if error.message != self._told:
                 log.warning("the cluster's NATS cannot be joined yet", extra={"error": error.message})
             self._told = error.message
-        except DirectPVError as error:
-            self._tell(error.message)
         else:
             self.problem = self._told = ""
 
@@ -86,9 +85,11 @@ class Joining:
             prefix=config.subject_prefix,
             within=CONNECT_SECONDS,
             nkey=key,
+            asked=True,
+            advice="the logs of the controllers say why",
         ) as bus:
-            subject = self._subjects.door(key.public)
-            found = await bus.call(Door.REGISTER, request, subject=subject, within=ANSWER_SECONDS)
+            subject, within = self._subjects.door(key.public), REGISTER_SECONDS
+            found = await bus.call(Door.REGISTER, request, subject=subject, within=within, attempt=within)
         log.info("the key of this node's NATS server is registered", extra={"node": found.node, "key": key.public})
 
 

@@ -10,6 +10,8 @@ from directpv_common.access.tokens import expiry_of, inbox_of
 from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, OBSERVER_ACCOUNT
 from directpv_common.protocol.subjects import Subjects
 from directpv_controller.admission.core.keys import NodeKeys
+from directpv_controller.admission.core.links import node_user
+from directpv_controller.admission.core.tokens import is_token
 
 LEAF: Final = "Leafnode"
 CLIENT: Final = "Client"
@@ -61,7 +63,7 @@ def decide(request: Request, keys: NodeKeys, subjects: Subjects, now: int) -> Ve
         request: What NATS asks; servers know the keys of the controller's pods by themselves.
         keys: Of the nodes.
         subjects: Of the installation.
-        now: Seconds of the calendar.
+        now: Seconds of the calendar of the server that asks.
     """
     if request.kind not in (LEAF, CLIENT):
         return Refused(f"a connection of kind {request.kind} is none of ours")
@@ -70,7 +72,7 @@ def decide(request: Request, keys: NodeKeys, subjects: Subjects, now: int) -> Ve
     if request.kind == LEAF:
         return _leaf(request, keys, subjects) if request.nkey else AskAddress(request.host)
     if request.token:
-        return AskToken(request.token)
+        return AskToken(request.token) if is_token(request.token) else Refused("shows what is no token")
     if request.nkey:
         stranger = access((Role.STRANGER,), subjects, key=request.nkey)
         return Admitted("stranger", stranger, now + STRANGER_SECONDS)
@@ -83,7 +85,7 @@ def _leaf(request: Request, keys: NodeKeys, subjects: Subjects) -> Verdict:
         return Refused(f"the key {request.nkey} is no node's; the agent of node {request.name} registers it")
     if request.name != node:  # two servers of one name would evict each other for ever
         return Refused(f"the server calls itself {request.name} and shows the key of node {node}")
-    return Admitted(f"node {node}", access((Role.LEAF,), subjects, node=node))
+    return Admitted(node_user(node, request.nkey), access((Role.LEAF,), subjects, node=node))
 
 
 def person(token: str, account: str, subjects: Subjects, now: int) -> Admitted | Refused:

@@ -7,34 +7,52 @@ closed behind it: there are no such pods any more then.
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from directpv_common.access.claims import Request
 from directpv_common.access.roles import Access, Role, access
 from directpv_common.protocol.names import BUS_VOLUME, CONTROLLER_POD, NODE_POD, SELECTOR
 from directpv_common.protocol.subjects import Subjects
 from directpv_controller.admission.core.decisions import LEAF, Admitted, Refused
+from directpv_controller.admission.core.links import FORMER_CONTROLLER, FORMER_NODE
 
 INBOXES: Final = ("_INBOX.*", "_INBOX.*.*")
 """Of former programs; those of today's have one part more."""
 
 
-def admit_former(request: Request, pods: Iterable[Mapping[str, Any]], subjects: Subjects) -> Admitted | Refused:
-    """Return what becomes of who shows nothing.
+def admit_former(
+    kind: str, name: str, pods: Iterable[Mapping[str, Any]], subjects: Subjects
+) -> tuple[Admitted, str] | Refused:
+    """Return what becomes of who shows nothing, and the node that must be alive for it.
 
     Args:
-        request: Without key and token.
+        kind: Of the connection, ``Client`` or ``Leafnode``.
+        name: As he calls himself.
         pods: Of the installation's namespace, that have his address. Source: Kubernetes, Pod.
         subjects: Of the installation.
     """
     for pod in pods:
-        kind = (pod["metadata"].get("labels") or {}).get(SELECTOR)
-        volumes = {volume.get("name") for volume in pod["spec"].get("volumes") or ()}
-        ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")  # their addresses are given away
-        if BUS_VOLUME in volumes or pod["spec"].get("hostNetwork") or ended:
+        label, node = (pod["metadata"].get("labels") or {}).get(SELECTOR), pod["spec"].get("nodeName") or ""
+        if not _runs(pod) or not node:
             continue
-        if kind == NODE_POD and request.kind == LEAF and request.name == pod["spec"].get("nodeName"):
-            may = access((Role.LEAF,), subjects, node=request.name)
-            return Admitted(f"former node {request.name}", Access(may.publish, (*may.subscribe, *INBOXES)))
-        if kind == CONTROLLER_POD and request.kind != LEAF:
+        if label == NODE_POD and kind == LEAF and name == node:
+            may = access((Role.LEAF,), subjects, node=node)
+            return Admitted(FORMER_NODE, Access(may.publish, (*may.subscribe, *INBOXES))), node
+        if label == CONTROLLER_POD and kind != LEAF:
             may = access((Role.CONTROLLER, Role.GATEWAY), subjects)
-            return Admitted("former controller", Access((*may.publish, "_INBOX.>"), (*may.subscribe, *INBOXES)))
+            return Admitted(FORMER_CONTROLLER, Access((*may.publish, "_INBOX.>"), (*may.subscribe, *INBOXES))), node
     return Refused("shows no key and no token")
+
+
+def is_lost(node: Mapping[str, Any]) -> bool:
+    """Tell whether Kubernetes has lost a node: nobody knows whether its pods run, or who has their addresses.
+
+    Source: Kubernetes, "Node status": ``Ready`` is ``Unknown`` if the node was not heard for 50 s.
+    """
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    return any(each.get("type") == "Ready" and each.get("status") == "Unknown" for each in conditions)
+
+
+def _runs(pod: Mapping[str, Any]) -> bool:
+    """Tell whether a pod of the version before has its address still: those that ended give it away."""
+    volumes = {volume.get("name") for volume in pod["spec"].get("volumes") or ()}
+    if BUS_VOLUME in volumes or pod["spec"].get("hostNetwork"):
+        return False
+    return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")

@@ -1,13 +1,18 @@
 """What Kubernetes says about a token: whose it is, and to which pod on which node it was given."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from directpv_common.protocol.errors import FailedPrecondition, InvalidRequest
-from directpv_common.protocol.names import NODE_ACCOUNT
+from directpv_common.protocol.names import BUS_AUDIENCE, NODE_ACCOUNT
 
+LONGEST: Final = 16_384
 POD_NAME: Final = "authentication.kubernetes.io/pod-name"
 POD_UID: Final = "authentication.kubernetes.io/pod-uid"
+
+
+_BASE64: Final = re.compile("[-_A-Za-z0-9]+")
 
 
 def account_of(user: Mapping[str, Any], namespace: str) -> str:
@@ -15,6 +20,16 @@ def account_of(user: Mapping[str, Any], namespace: str) -> str:
     prefix = f"system:serviceaccount:{namespace}:"
     name = str(user.get("username", ""))
     return name.removeprefix(prefix) if name.startswith(prefix) else ""
+
+
+def unaccepted(status: Mapping[str, Any]) -> str:
+    """Return why Kubernetes does not accept a token for the bus; empty if it does. Source: TokenReview, ``audiences``.
+
+    A server that knows nothing of audiences does not say which of them it found, and accepts tokens for anything.
+    """
+    if not status.get("authenticated"):
+        return str(status.get("error") or "it is none of this cluster's, or not for the bus")
+    return "" if BUS_AUDIENCE in (status.get("audiences") or ()) else "it is not for the bus"
 
 
 class Pod(NamedTuple):
@@ -34,8 +49,7 @@ def pod_of(status: Mapping[str, Any], namespace: str) -> Pod:
     Raises:
         FailedPrecondition: None; says why.
     """
-    if not status.get("authenticated"):
-        why = str(status.get("error") or "it is none of this cluster's, or not for the bus")
+    if why := unaccepted(status):
         raise FailedPrecondition(f"Kubernetes does not accept the token of the node's pod: {why}")
     user = status.get("user") or {}
     account = account_of(user, namespace)
@@ -66,6 +80,12 @@ def checked_token(text: str) -> str:
     Raises:
         InvalidRequest: It is not made of the characters of a token.
     """
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise InvalidRequest("token: made of other characters than tokens are", field="token")
+    if not is_token(text):
+        raise InvalidRequest("token: it is no token of Kubernetes, which has three parts joined by dots", field="token")
     return text
+
+
+def is_token(text: str) -> bool:
+    """Tell whether that may be a token of a ServiceAccount. Source: RFC 7515, compact serialization."""
+    parts = text.split(".")
+    return len(text) <= LONGEST and len(parts) == 3 and all(map(_BASE64.fullmatch, parts))
