@@ -48,8 +48,15 @@ class RawLeaf:
 
 
 @contextlib.asynccontextmanager
-async def raw_leaf(hub: NatsServer, key: Nkey, name: str) -> AsyncIterator[RawLeaf]:
-    """Join the hub as the server of a node."""
+async def raw_leaf(hub: NatsServer, key: Nkey, name: str, *, patient: bool = False) -> AsyncIterator[RawLeaf]:
+    """Join the hub as the server of a node; ``patient``: try again each second until it is let in, as those do."""
+    while patient:
+        with contextlib.suppress(AssertionError, OSError, TimeoutError):
+            async with raw_leaf(hub, key, name) as leaf:
+                patient = False
+                yield leaf
+                return
+        await asyncio.sleep(1)
     reader, writer = await asyncio.open_connection(hub.host, hub.leaf_port)
     try:
         info = json.loads((await reader.readline()).removeprefix(b"INFO "))

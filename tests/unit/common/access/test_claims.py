@@ -25,7 +25,7 @@ def asked(**more: object) -> bytes:
     info = {"kind": "Leafnode", "name": "n1", "host": "10.0.0.1", "nonce": "abc"}
     options = {"nkey": "U", "sig": "s", **more}
     nats = {"server_id": {"id": "N1"}, "user_nkey": "UX", "client_info": info, "connect_opts": options}
-    return b"e30." + base64.urlsafe_b64encode(json.dumps({"nats": nats}).encode()).rstrip(b"=") + b".sig"
+    return b"e30." + base64.urlsafe_b64encode(json.dumps({"nats": nats, "iat": 17}).encode()).rstrip(b"=") + b".sig"
 
 
 def test_a_request_is_read_with_all_that_is_shown() -> None:

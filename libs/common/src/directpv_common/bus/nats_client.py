@@ -15,12 +15,13 @@ from nats.aio.client import Client
 from directpv_common.access.nkey import Nkey
 
 PING: Final = b"PING\r\n"
+PONG: Final = b"PONG\r\n"
 _HEADERS_BEGIN: Final = len("NATS/1.0\r\n\r\n")
 _HEADER_FRAME: Final = len(": \r\n")
 
 
 class NatsClient(Client):
-    """The client, without six faults of it (nats-py 2.16).
+    """The client, without seven faults of it (nats-py 2.16).
 
     It compares the payload alone with what the server takes. The server counts headers too, and closes the connection
     for good.
@@ -33,6 +34,8 @@ class NatsClient(Client):
 
     A server that hangs up instead of welcoming it has welcomed it, it thinks: NATS does so while it waits for those who
     decide on who may come in.
+
+    A server that takes its time to welcome it asks meanwhile whether it is still there; it takes that for no welcome.
 
     Its inboxes can be guessed by who has seen one; ours are chance, for who can guess one could answer for others.
 
@@ -70,12 +73,30 @@ class NatsClient(Client):
         await super()._connect_to_server(s)
 
     async def _process_connect_init(self) -> None:
-        await super()._process_connect_init()
+        with self._answering_pings():
+            await super()._process_connect_init()
         if not self.is_connected:
             for task in (self._reading_task, self._ping_interval_task, self._flusher_task):
                 if task is not None:
                     task.cancel()
             raise nats.errors.Error("the server hung up before it let us in")
+
+    @contextlib.contextmanager
+    def _answering_pings(self) -> Iterator[None]:
+        """Answer what a server asks that waits for those who decide, and read on until it says something else."""
+        transport: Any = self._transport
+        readline = transport.readline
+
+        async def line() -> bytes:
+            while (read := await readline()) == PING:
+                transport.write(PONG)
+            return bytes(read)
+
+        transport.readline = line
+        try:
+            yield
+        finally:
+            transport.readline = readline
 
     async def _send_ping(self, future: "asyncio.Future[Any] | None" = None) -> None:
         self._pongs.append(future or asyncio.get_running_loop().create_future())
