@@ -11,9 +11,8 @@ import pytest
 
 from directpv_common.access.nkey import new_nkey
 from directpv_common.bus.connecting import CONNECT_SECONDS
-from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, NODE_ACCOUNT
+from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, BUS_KEY_LABEL, NODE_ACCOUNT
 from directpv_controller.admission import callout
-from directpv_controller.admission.answers import LABEL
 from directpv_controller.registry.kubernetes.access import access_of
 from directpv_controller.registry.kubernetes.client import Client, Resource, connect
 from integration.kubernetes_admission.raw_leaf import raw_leaf
@@ -60,7 +59,7 @@ async def keep(world: World, keys: dict[str, str]) -> None:
     path = f"/api/v1/namespaces/{world.namespace}/configmaps"
 
     async def one(client: Client, node: str, key: str) -> None:
-        about = {"name": f"bus-key.{node}", "labels": {LABEL: "node"}}
+        about = {"name": f"bus-key.{node}", "labels": {BUS_KEY_LABEL: "node"}}
         item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": {"node": node, "key": key}}
         async with turns:
             await client.create(Resource(path, "configmaps"), item)

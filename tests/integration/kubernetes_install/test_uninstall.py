@@ -11,6 +11,7 @@ from directpv_cli.install.applying.removal import DEFINITIONS
 from directpv_cli.install.objects import manifest
 from directpv_cli.install.objects.options import Options
 from directpv_cli.install.objects.paths import Ref
+from directpv_common.protocol.names import BUS_KEY_LABEL
 from support.kube.apiserver import ApiServer
 
 from .conftest import Plugin
@@ -128,10 +129,14 @@ def test_a_namespace_that_somebody_else_made_stays_with_what_is_in_it(apiserver:
         apiserver.kubectl("create", "configmap", "theirs", "--namespace=directpv")
         for _ in range(2):
             assert plugin("install").returncode == 0
+        apiserver.kubectl("create", "configmap", "bus-key.n1", "--namespace=directpv")
+        apiserver.kubectl("label", "configmap", "bus-key.n1", "--namespace=directpv", f"{BUS_KEY_LABEL}=node")
         done = plugin("uninstall")
         assert done.returncode == 0, done.stderr
         assert there(apiserver) == {*KEPT, "Namespace directpv"}
         apiserver.kubectl("get", "configmap", "theirs", "--namespace=directpv")
+        kept = apiserver.objects("configmaps", "--namespace=directpv", "-l", BUS_KEY_LABEL)
+        assert kept == [], "keys of nodes go with the secret"
         labels = json.loads(apiserver.get("/api/v1/namespaces/directpv"))["metadata"]["labels"]
         assert labels == {"team": "storage", "kubernetes.io/metadata.name": "directpv"}, "nothing of ours is left"
     finally:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from directpv_cli.install.applying import bus_secret, fit, takeover
+from directpv_cli.install.applying import bus_secret, fit, guard, takeover
 from directpv_cli.install.applying.kube import JSON_PATCH, POLL_SECONDS, Cluster
 from directpv_cli.install.applying.replace import remove
+from directpv_cli.install.objects import nats
 from directpv_cli.install.objects.base import Object
 from directpv_cli.install.objects.kube_version import NEWEST, OLDEST, KubeVersion, parse_kube_version
 from directpv_cli.install.objects.manifest import CRD
-from directpv_cli.install.objects.nats import NAME as NATS
 from directpv_cli.install.objects.paths import Ref
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.errors import Conflict, DirectPVError, FailedPrecondition, InvalidRequest, NotFound
@@ -20,6 +20,7 @@ from directpv_common.protocol.errors import Conflict, DirectPVError, FailedPreco
 ESTABLISH_SECONDS: Final = 30.0
 TERMINATE_SECONDS: Final = 60.0
 ADOPT_TRIES: Final = 5
+SERVERS: Final = Ref("StatefulSet", nats.NAME)
 
 Note = Callable[[Object], None]
 
@@ -73,10 +74,12 @@ async def install(cluster: Cluster, items: Sequence[Object], done: Note) -> Outc
     definition. Nothing is undone: a repeat goes on where this ended.
     """
     outcome = Outcome()
-    guarded = any(Ref.of(item) == Ref("StatefulSet", NATS) for item in items)
+    guarded, digest = any(Ref.of(item) == SERVERS for item in items), ""
     for item in items:
         try:
-            await _apply(cluster, item, outcome)
+            if Ref.of(item) == SERVERS:
+                await guard.expected(cluster)
+            await _apply(cluster, bus_secret.told(item, digest) if digest else item, outcome)
         except DirectPVError as error:
             outcome.failures.append(error.message)
             if item["kind"] in ("Namespace", CRD):
@@ -84,15 +87,17 @@ async def install(cluster: Cluster, items: Sequence[Object], done: Note) -> Outc
         else:
             done(item)
             if item["kind"] == "Namespace" and guarded:
-                await _secret(cluster, outcome)
+                digest = await _secret(cluster, outcome)
     return outcome
 
 
-async def _secret(cluster: Cluster, outcome: Outcome) -> None:
+async def _secret(cluster: Cluster, outcome: Outcome) -> str:
+    """Return what changes with the secret; nothing if there is none that is good."""
     try:
-        await bus_secret.ensure(cluster)
+        return await bus_secret.ensure(cluster)
     except DirectPVError as error:
         outcome.failures.append(error.message)
+        return ""
 
 
 async def _apply(cluster: Cluster, item: Object, outcome: Outcome) -> None:

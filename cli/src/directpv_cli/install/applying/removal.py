@@ -12,7 +12,14 @@ from directpv_cli.install.objects import controller, nats, node, rbac
 from directpv_cli.install.objects.base import NAMESPACE, SELECTOR, Object
 from directpv_cli.install.objects.paths import Ref
 from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NotFound
-from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, CREATED_BY, DRIVER_NAME, GROUP, OBSERVER_ACCOUNT
+from directpv_common.protocol.names import (
+    ADMINISTRATOR_ACCOUNT,
+    BUS_KEY_LABEL,
+    CREATED_BY,
+    DRIVER_NAME,
+    GROUP,
+    OBSERVER_ACCOUNT,
+)
 
 GONE_SECONDS: Final = 120.0
 PARALLEL: Final = 16
@@ -82,11 +89,22 @@ async def uninstall(cluster: Cluster, done: Done, *, dangerous: bool = False, wi
         if not await _stopped(cluster, removal, within):
             return removal
         await _remove_records(cluster, removal, done)
-    for ref in (*CLUSTER_WIDE, *IN_NAMESPACE, *MADE_BESIDE):
+    for ref in (*CLUSTER_WIDE, *IN_NAMESPACE, *MADE_BESIDE, *await _keys(cluster, removal)):
         await _delete(cluster, ref, removal)
     await _leave_namespace(cluster, removal)
     await _all_gone(cluster, removal, within)
     return removal
+
+
+async def _keys(cluster: Cluster, removal: Removal) -> list[Ref]:
+    """Return what the controllers kept of nodes' keys: they are good with a secret that goes, too."""
+    found: list[Ref] = []
+    try:
+        async for page in cluster.pages("ConfigMap", selector=BUS_KEY_LABEL):
+            found += [Ref("ConfigMap", item["metadata"]["name"]) for item in page]
+    except DirectPVError as error:
+        removal.failures.append(error.message)
+    return found
 
 
 async def _leave_namespace(cluster: Cluster, removal: Removal) -> None:

@@ -38,8 +38,9 @@ def objects(options: Options) -> list[Object]:
         base.csi_driver(),
         base.storage_class(),
         *nats.objects(options, node.POD, controller.POD),
-        node.daemon_set(options),
         *controller.objects(options),
+        *nats.servers(options),
+        node.daemon_set(options),
     ]
 
 

@@ -35,6 +35,10 @@ CLIENT_PORT: Final = 4222
 LEAF_PORT: Final = 7422
 ROUTE_PORT: Final = 6222
 MONITOR_PORT: Final = 8222
+AFTER_CONTROLLERS: Final = {f"{GROUP}/goes-in": "after-controllers"}
+"""Label of the servers alone, for who applies objects himself: ``kubectl apply -l '!…/goes-in'`` leaves them out."""
+SECRET_HASH: Final = f"{GROUP}/bus-secret-hash"
+"""Annotation of pods that read the secret when they start; ``install`` writes it."""
 CONFIG_HASH: Final = f"{GROUP}/config-hash"
 STORE: Final = "1Gi"
 LOCAL_URL: Final = f"nats://127.0.0.1:{CLIENT_PORT}"
@@ -180,7 +184,7 @@ def _stateful_set(options: Options) -> Object:
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": metadata(NAME),
+        "metadata": metadata(NAME, labels=dict(AFTER_CONTROLLERS)),
         "spec": {
             "replicas": options.nats_replicas,
             "serviceName": HEADLESS,
@@ -250,7 +254,10 @@ def _policy(node_pod: dict[str, str], controller_pod: dict[str, str]) -> Object:
 
 
 def objects(options: Options, node_pod: dict[str, str], controller_pod: dict[str, str]) -> list[Object]:
-    """Return all objects of NATS, the leaf's configuration included; with a NATS of the user's own, only that."""
+    """Return what there is of NATS beside its servers, the leaf's configuration included.
+
+    With a NATS of the user's own, only that.
+    """
     leaf = [_config_map(LEAF, LEAF_CONFIG)] if leaf_url(options) else []
     if options.nats_url:
         return leaf
@@ -261,6 +268,9 @@ def objects(options: Options, node_pod: dict[str, str], controller_pod: dict[str
         _service(NAME, ports),
         _service(HEADLESS, {**ports, "route": ROUTE_PORT}, clusterIP="None", publishNotReadyAddresses=True),
         _policy(node_pod, controller_pod),
-        _stateful_set(options),
-        disruption_budget(NAME, POD, options),
     ]
+
+
+def servers(options: Options) -> list[Object]:
+    """Return the servers; they ask the controllers who somebody is, which must be there before them."""
+    return [_stateful_set(options), disruption_budget(NAME, POD, options)] if own(options) else []

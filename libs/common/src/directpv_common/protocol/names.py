@@ -128,6 +128,8 @@ def fsuuid_link(fsuuid: str) -> str:
     return f".FSUUID.{fsuuid}"
 
 
+BUS_KEY_LABEL: Final = f"{GROUP}/bus-key"
+"""Of the ConfigMaps in which the nodes' keys are."""
 BUS_AUDIENCE: Final = f"{GROUP}/bus"
 """Of tokens that show NATS who somebody is; Kubernetes' own API takes none of them."""
 BUS_VOLUME: Final = "bus"

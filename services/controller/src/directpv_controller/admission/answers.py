@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from directpv_common import crd
 from directpv_common.protocol.errors import Unavailable
-from directpv_common.protocol.names import BUS_AUDIENCE, GROUP
+from directpv_common.protocol.names import BUS_AUDIENCE, BUS_KEY_LABEL, GROUP
 from directpv_controller.admission.core.keys import check_pod
 from directpv_controller.admission.core.tokens import Pod
 from directpv_controller.registry.kubernetes.client import Client, Resource
@@ -15,8 +15,6 @@ from directpv_controller.registry.kubernetes.informer import Informer, Kind
 
 REVIEWS: Final = Resource("/apis/authentication.k8s.io/v1/tokenreviews", "tokenreviews")
 NODES: Final = Resource("/api/v1/nodes", "nodes")
-LABEL: Final = f"{GROUP}/bus-key"
-"""Of the ConfigMaps in which the nodes' keys are."""
 TRIES: Final = 5
 
 Take = Callable[[str, str], None]
@@ -123,7 +121,7 @@ class Answers:
                 nodes[name] = node
                 take(node, key)
 
-        selected = Resource(f"{self._keys.path}?labelSelector={quote(LABEL, safe='')}", "configmaps")
+        selected = Resource(f"{self._keys.path}?labelSelector={quote(BUS_KEY_LABEL, safe='')}", "configmaps")
         return Informer(self._client, selected, handle)
 
 
@@ -140,12 +138,12 @@ def _kept(obj: crd.Object) -> tuple[str, str]:
 
 def _content(obj: crd.Object) -> tuple[Any, ...]:
     owners = [owner.get("uid") for owner in obj["metadata"].get("ownerReferences") or ()]
-    return obj.get("data"), (obj["metadata"].get("labels") or {}).get(LABEL), owners
+    return obj.get("data"), (obj["metadata"].get("labels") or {}).get(BUS_KEY_LABEL), owners
 
 
 def _object(node: str, key: str, uid: str, pod: str) -> crd.Object:
     owner = {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid}
-    labels = {LABEL: "node", f"{GROUP}/created-by": "directpv-controller"}
+    labels = {BUS_KEY_LABEL: "node", f"{GROUP}/created-by": "directpv-controller"}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
