@@ -25,7 +25,7 @@ from directpv_cli.verbs.completing import completion
 from directpv_cli.verbs.devices import discover, init
 from directpv_cli.verbs.flags import Context, Kubeconfig, NatsNkey, NatsUrl, Plain, Prefix, Quiet, Version
 from directpv_cli.verbs.installing import install, uninstall
-from directpv_cli.verbs.looking import events, info, list_drives, list_volumes
+from directpv_cli.verbs.looking import events, info, list_drives, list_volumes, nats_context
 from directpv_cli.verbs.repairing import repair
 from directpv_cli.verbs.suspending import resume_drives, resume_volumes, suspend_drives, suspend_volumes
 from directpv_common.protocol.subjects import Subjects
@@ -43,6 +43,7 @@ VERBS: Mapping[str, Verb] = {
     "uncordon": uncordon,
     "repair": repair,
     "events": events,
+    "nats-context": nats_context,
     "completion": completion,
 }
 GROUPS: Mapping[str, tuple[str, Mapping[str, Verb]]] = {

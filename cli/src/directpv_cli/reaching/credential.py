@@ -6,6 +6,7 @@ rules who may ``create serviceaccounts/token`` of the administrators' account, o
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, BUS_AUDIENCE, 
 ASK_SECONDS: Final = 30.0
 GREET_SECONDS: Final = 5.0
 LASTS: Final = "1h"
+PEOPLE: Final = (ADMINISTRATOR_ACCOUNT, OBSERVER_ACCOUNT)
 
 
 async def asks_who(url: str) -> bool:
@@ -45,14 +47,14 @@ def command(kubeconfig: str, account: str) -> list[str]:
     return kubectl(kubeconfig, "-n", NAMESPACE, "create", "token", account, *wanted)
 
 
-async def token_from_cluster(kubeconfig: str) -> str:
-    """Return a token of the administrators, or, for who may not have one, of the observers.
+async def token_from_cluster(kubeconfig: str, accounts: Sequence[str] = PEOPLE) -> str:
+    """Return a token of the administrators, or, for who may not have one, of the observers; or of ``accounts``.
 
     Raises:
         FailedPrecondition: The kubeconfig's user may have neither; says what kubectl said.
     """
     first: DirectPVError | None = None
-    for account in (ADMINISTRATOR_ACCOUNT, OBSERVER_ACCOUNT):
+    for account in accounts:
         try:
             return (await output_of(*command(kubeconfig, account), within=ASK_SECONDS)).strip()
         except DirectPVError as error:

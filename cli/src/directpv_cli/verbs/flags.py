@@ -135,3 +135,6 @@ OnlyLook = Annotated[bool, typer.Option("--dry-run", help="Look for damage and r
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outcome.")]
 NodesTimeout = Annotated[float, waiting("--timeout", "How long to wait for all nodes.")]
 OutcomeTimeout = Annotated[float, waiting("--timeout", "How long to wait for the outcome; the repair itself goes on.")]
+ContextPort = Annotated[
+    int, typer.Option("--port", min=1, max=65535, help="Port of loopback that kubectl port-forward will listen on.")
+]

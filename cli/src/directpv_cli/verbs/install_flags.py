@@ -11,6 +11,10 @@ from directpv_cli.verbs.flags import waiting
 NodeSelector = Annotated[
     list[str] | None, typer.Option("--node-selector", help="Only nodes with this label have drives: KEY=VALUE.")
 ]
+ControlNodeSelector = Annotated[
+    list[str] | None,
+    typer.Option("--control-node-selector", help="Only nodes with this label run controllers and NATS: KEY=VALUE."),
+]
 Tolerations = Annotated[
     list[str] | None, typer.Option("--tolerations", help="Taint that the pods tolerate: KEY[=VALUE]:EFFECT.")
 ]

@@ -7,6 +7,7 @@ from directpv_cli.verbs.flags import Kubeconfig, Quiet
 
 def install(
     node_selector: f.NodeSelector = None,
+    control_node_selector: f.ControlNodeSelector = None,
     tolerations: f.Tolerations = None,
     registry: f.Registry = "",
     org: f.Org = "",
@@ -38,6 +39,7 @@ def install(
     settings.quiet = settings.quiet or quiet
     flags = command.Flags(
         node_selector=node_selector or (),
+        control_node_selector=control_node_selector or (),
         tolerations=tolerations or (),
         registry=registry,
         org=org,

@@ -1,13 +1,16 @@
 """``info``, ``list drives``, ``list volumes`` and ``events``: the verbs that change nothing."""
 
+from directpv_cli.reading.settings import settings
 from directpv_cli.showing.lines import checked
 from directpv_cli.verbs.flags import (
     AboutDrives,
     AboutVolumes,
     All,
+    ContextPort,
     DriveIds,
     Drives,
     EventTypes,
+    Kubeconfig,
     Labels,
     ListOutput,
     Nodes,
@@ -83,6 +86,13 @@ def list_volumes(
     pods = checked(lambda: Pods.of(pod_names, pod_namespaces))
     flags = lists.Flags(output, not no_headers, show_labels, pvc, sort_by, watch)
     lists.volumes(selection, pods, flags)
+
+
+def nats_context(port: ContextPort = 14222, kubeconfig: Kubeconfig = "") -> None:
+    """Write a context for the nats CLI, with an observer's token: it hears everything, and commands nothing."""
+    from directpv_cli.commands import nats_context as command
+
+    command.nats_context(kubeconfig or settings.kubeconfig, port)
 
 
 def events(

@@ -117,6 +117,14 @@ def test_selectors_choose_nodes_for_drives_and_tolerations_hold_for_all() -> Non
         assert "drives" not in pod["spec"].get("nodeSelector", {}) or name == "node-server"
 
 
+def test_what_has_the_secret_of_the_bus_runs_on_chosen_nodes_and_nothing_else_does() -> None:
+    found = pods(built(control_node_selector=["trusted=yes"]))
+    asked = {name: pod["spec"]["nodeSelector"].get("trusted") for name, pod in found.items()}
+    secret = {name for name, pod in found.items() if "directpv-bus" in str(pod["spec"]["volumes"])}
+    assert secret == {"controller", "nats"}
+    assert {name for name, value in asked.items() if value == "yes"} == secret
+
+
 def test_pods_go_to_nodes_with_linux_whatever_else_is_asked(items: list[Object]) -> None:
     asked = pods(built(node_selector=["drives=yes"]))["node-server"]["spec"]["nodeSelector"]
     assert asked == {"drives": "yes", "kubernetes.io/os": "linux"}

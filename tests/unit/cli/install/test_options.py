@@ -33,6 +33,7 @@ def test_an_empty_value_tolerates_only_the_taint_without_value() -> None:
     ("flags", "flag", "fix"),
     [
         ({"node_selector": ["a"]}, "--node-selector", "KEY=VALUE"),
+        ({"control_node_selector": ["a"]}, "--control-node-selector", "KEY=VALUE"),
         ({"node_selector": ["=b"]}, "--node-selector", "KEY=VALUE"),
         ({"node_selector": ["a/b/c=d"]}, "--node-selector", "label key"),
         ({"node_selector": ["a=b c"]}, "--node-selector", "label value"),

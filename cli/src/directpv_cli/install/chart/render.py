@@ -52,6 +52,11 @@ _PASSAGES: Final = (
         r"\1  localhostProfile: {{ . }}\n\1{{- end }}\n",
     ),
     (
+        r"^( *)zz-control-label: ''\n( *)(\S+): linux\n",
+        r'\1{{- range $key, $value := omit (default dict .Values.controlNodeSelector) "\3" }}\n'
+        r"\1{{ $key | quote }}: {{ $value | quote }}\n\1{{- end }}\n\2\3: linux\n",
+    ),
+    (
         r"^( *)zz-label: ''\n( *)(\S+): linux\n",
         r'\1{{- range $key, $value := omit (default dict .Values.nodeSelector) "\3" }}\n'
         r"\1{{ $key | quote }}: {{ $value | quote }}\n\1{{- end }}\n\2\3: linux\n",
@@ -192,6 +197,7 @@ def _objects(way: str, *, openshift: bool) -> list[Object]:
     options = Options(
         images=images.Images("zz-driver:zz-tag", {name: f"zz-image-{name}" for name in images.SIDECARS}),
         node_selector={"zz-label": ""},
+        control_node_selector={"zz-control-label": ""},
         tolerations=[word("zz-toleration")],
         pull_secrets=word("zz-pull-secrets"),
         apparmor_profile="zz-apparmor",

@@ -95,5 +95,14 @@ later ones keep. Where charts are rendered without a cluster (`helm template`, A
 
     kubectl -n NAMESPACE create secret generic directpv-bus --from-literal=secret=$(openssl rand -hex 32)
 
+Pods read the Secret when they start. Put another one there, and replace them, servers and controllers at once:
+`kubectl -n NAMESPACE rollout restart statefulset/nats deployment/controller`. Until both are through, volumes cannot be
+made or deleted; mounts go on.
+
+From a version whose NATS asked nobody: Helm replaces the controllers, which answer NATS, beside the servers, which ask
+them. Nodes that connect meanwhile are let in when the first new controller is ready. Before `helm rollback` to such a
+version: `kubectl -n NAMESPACE scale statefulset/nats --replicas 0`, so that no server asks controllers that cannot
+answer.
+
 Who may use `kubectl directpv` is bound to the Role `directpv-administrator`; who may look on, to `directpv-observer`.
 """

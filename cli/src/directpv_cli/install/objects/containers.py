@@ -127,7 +127,7 @@ def replicated(
         "automountServiceAccountToken": token,
         "enableServiceLinks": False,
         "priorityClassName": "system-cluster-critical",
-        "nodeSelector": LINUX,
+        "nodeSelector": {**options.control_node_selector, **LINUX},
         "affinity": spread(selector),
         "tolerations": options.tolerations,
         "imagePullSecrets": options.pull_secrets,

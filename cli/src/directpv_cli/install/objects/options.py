@@ -38,6 +38,8 @@ class Options(_AsGiven):
     images: Images = field(default_factory=Images)
     node_selector: Mapping[str, str] = field(default_factory=dict)
     """Nodes with drives: for the DaemonSet alone."""
+    control_node_selector: Mapping[str, str] = field(default_factory=dict)
+    """Nodes with the secret of the bus: for controllers and NATS' servers."""
     tolerations: Sequence[Mapping[str, str]] = field(default_factory=list)
     """For all pods: a taint that the drives' nodes have must not keep the controller off them."""
     pull_secrets: Sequence[Mapping[str, str]] = field(default_factory=list)
@@ -52,6 +54,7 @@ class Flags(_AsGiven):
     """The flags as they were given; :func:`.parse.parse` checks them."""
 
     node_selector: Sequence[str] = ()
+    control_node_selector: Sequence[str] = ()
     tolerations: Sequence[str] = ()
     registry: str = ""
     org: str = ""

@@ -28,6 +28,7 @@ def parse(flags: Flags) -> Options:
     return Options(
         images=resolve(flags.registry, flags.org, flags.image, overrides=overrides, openshift=flags.openshift),
         node_selector=parse_node_selector(flags.node_selector),
+        control_node_selector=parse_node_selector(flags.control_node_selector, "--control-node-selector"),
         tolerations=[parse_toleration(item) for item in _items(flags.tolerations)],
         pull_secrets=[{"name": _dns_name(item, "--image-pull-secrets")} for item in _items(flags.image_pull_secrets)],
         apparmor_profile=_profile(flags.apparmor_profile, "--apparmor-profile"),
@@ -42,13 +43,12 @@ def parse(flags: Flags) -> Options:
     )
 
 
-def parse_node_selector(items: Sequence[str]) -> dict[str, str]:
-    """Return the labels that a node must have; items are ``KEY=VALUE``, several by commas.
+def parse_node_selector(items: Sequence[str], flag: str = "--node-selector") -> dict[str, str]:
+    """Return the labels that a node must have; items are ``KEY=VALUE``, several by commas, given by ``flag``.
 
     Raises:
         ValueError: Not a label.
     """
-    flag = "--node-selector"
     selector: dict[str, str] = {}
     for item in _items(items):
         key, value = _pair(item, flag, "KEY=VALUE")

@@ -1,0 +1,36 @@
+"""Verb ``nats-context``: for the ``nats`` CLI, with an observer's token: it hears everything, and commands nothing."""
+
+import asyncio
+from typing import Final
+
+from directpv_cli.install.objects.base import NAMESPACE
+from directpv_cli.install.objects.nats import CLIENT_PORT, NAME
+from directpv_cli.reaching import context_file
+from directpv_cli.reaching.credential import LASTS, token_from_cluster
+from directpv_cli.showing.lines import fail, say
+from directpv_common.access.tokens import inbox_of
+from directpv_common.protocol.errors import DirectPVError
+from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, OBSERVER_ACCOUNT
+
+CONTEXT: Final = "directpv-cluster"
+
+
+def nats_context(kubeconfig: str, port: int) -> None:
+    """Write the context, and say how the port of loopback that it names leads into the cluster."""
+    try:
+        token = asyncio.run(token_from_cluster(kubeconfig, (OBSERVER_ACCOUNT, ADMINISTRATOR_ACCOUNT)))
+        path = context_file.write(
+            CONTEXT,
+            {
+                "description": "DirectPV in a cluster",
+                "url": f"nats://127.0.0.1:{port}",
+                "token": token,
+                "inbox_prefix": inbox_of(token),
+            },
+        )
+    except (DirectPVError, OSError) as error:
+        fail(str(error))
+    chosen = f" --kubeconfig={kubeconfig}" if kubeconfig else ""
+    say(f"{path} written, good for {LASTS}; while this runs:")
+    say(f"  kubectl{chosen} -n {NAMESPACE} port-forward service/{NAME} {port}:{CLIENT_PORT}")
+    say(f"use it by: nats --context {CONTEXT} sub 'directpv.v1.evt.>'; nats --context {CONTEXT} micro ls")

@@ -1,0 +1,28 @@
+"""A context for the ``nats`` CLI: how it reaches a bus, and what it shows there.
+
+Source: natscli, contexts are files ``$XDG_CONFIG_HOME/nats/context/<name>.json``.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import orjson
+
+
+def write(name: str, context: Mapping[str, str]) -> Path:
+    """Write the context, over an earlier one of this name, so that nobody else reads it, and return its file.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    path = Path(home) / "nats" / "context" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(orjson.dumps(dict(context), option=orjson.OPT_INDENT_2))
+    temporary.rename(path)
+    return path
