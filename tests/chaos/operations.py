@@ -198,9 +198,12 @@ class Operations:
 
     async def stats(self, volume: Volume) -> bool:
         """Ask how it is; tell whether it is well."""
-        request = csi.NodeGetVolumeStatsRequest(volume_id=volume.name, volume_path=self.kubelet(volume).target)
+        target = self.kubelet(volume).target
+        request = csi.NodeGetVolumeStatsRequest(volume_id=volume.name, volume_path=target)
+        how = csi.NodeGetVolumeHealthRequest(volume_id=volume.name, volume_publish_path=target)
         async with asyncio.timeout(CALL_SECONDS), self.host(volume).node.csi() as client:
-            return not (await client.node.NodeGetVolumeStats(request)).volume_condition.abnormal
+            await client.node.NodeGetVolumeStats(request)
+            return not (await client.node.NodeGetVolumeHealth(how)).volume_health.health_statuses
 
     # ---- the pod ----------------------------------------------------------------------------------------------------
 

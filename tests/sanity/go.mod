@@ -1,5 +1,4 @@
 // csi-sanity, the official conformance suite; scripts/build-csi-sanity builds it from here.
-// It is newer than the specification that we speak (spec/go.mod): it knows capabilities of CSI 1.13 too, and skips them.
 module directpv.min.io/tests/sanity
 
 go 1.25.0

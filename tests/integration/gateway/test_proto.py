@@ -1,4 +1,4 @@
-"""Our csi.proto against the official one of CSI 1.12, and against the modules that were generated from it."""
+"""Our csi.proto against the official one of CSI 1.13, and against the modules that were generated from it."""
 
 import json
 import subprocess

@@ -3,4 +3,4 @@ module directpv.min.io/tests/sanity/spec
 
 go 1.23.0
 
-require github.com/container-storage-interface/spec v1.12.0
+require github.com/container-storage-interface/spec v1.13.0

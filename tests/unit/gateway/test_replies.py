@@ -36,30 +36,21 @@ def test_the_context_can_be_staged_again():
     assert (staged.fsuuid, staged.capacity) == (r.FSUUID, r.GIB)
 
 
-def test_a_page_has_each_volume_with_its_health_and_the_way_on():
-    page = m.VolumePage(volumes=(info("a"), info("b", abnormal=True, condition="drive lost")), next="b")
+def test_a_page_has_each_volume_and_the_way_on():
+    page = m.VolumePage(volumes=(info("a"), info("b")), next="b")
 
     reply = replies.listed(page)
 
     assert [entry.volume.volume_id for entry in reply.entries] == ["a", "b"]
-    conditions = [entry.status.volume_condition for entry in reply.entries]
-    assert [(condition.abnormal, condition.message) for condition in conditions] == [
-        (False, replies.WELL),
-        (True, "drive lost"),
-    ]
+    assert all(entry.HasField("status") for entry in reply.entries)
     assert reply.next_token == "b"
 
 
-def test_a_condition_always_has_words():
-    assert replies.condition(True, "").message
-    assert replies.condition(False, "").message
-
-
-def test_one_volume_is_shown_with_its_health():
-    reply = replies.got(info(abnormal=True, condition="drive lost"))
+def test_one_volume_is_shown_with_its_status():
+    reply = replies.got(info())
 
     assert reply.volume.volume_id == "pvc-1"
-    assert reply.status.volume_condition.abnormal
+    assert reply.HasField("status")
 
 
 @pytest.mark.parametrize("maximum", [0, 7])
@@ -72,9 +63,7 @@ def test_capacity_says_what_the_best_drive_has_even_if_it_is_nothing(maximum):
 
 
 def test_stats_are_in_bytes_and_in_inodes():
-    found = m.VolumeStats(
-        total=10, used=4, available=6, inodes_total=100, inodes_used=1, inodes_free=99, abnormal=True, condition="dying"
-    )
+    found = m.VolumeStats(total=10, used=4, available=6, inodes_total=100, inodes_used=1, inodes_free=99)
 
     reply = replies.stats(found)
 
@@ -82,7 +71,6 @@ def test_stats_are_in_bytes_and_in_inodes():
         (pb.VolumeUsage.BYTES, 10, 4, 6),
         (pb.VolumeUsage.INODES, 100, 1, 99),
     ]
-    assert (reply.volume_condition.abnormal, reply.volume_condition.message) == (True, "dying")
 
 
 def test_a_node_says_its_name_and_its_topology():

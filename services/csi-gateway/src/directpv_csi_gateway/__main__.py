@@ -33,11 +33,12 @@ log = logging.getLogger(__name__)
 
 def services(config: Config, bus: Line, calls: Calls) -> Sequence[Guard]:
     """Return the services that ``config.mode`` asks for."""
+    condition, node = config.volume_condition, config.node_name
     guards = [Guard(csi_grpc.IdentityBase.__mapping__, Identity(lambda: bus.connected).methods(), calls)]
     if config.mode is not Mode.NODE:
-        guards.append(Guard(csi_grpc.ControllerBase.__mapping__, Controller(bus).methods(), calls))
+        guards.append(Guard(csi_grpc.ControllerBase.__mapping__, Controller(bus, condition=condition).methods(), calls))
     if config.mode is not Mode.CONTROLLER:
-        guards.append(Guard(csi_grpc.NodeBase.__mapping__, Node(bus, config.node_name).methods(), calls))
+        guards.append(Guard(csi_grpc.NodeBase.__mapping__, Node(bus, node, condition=condition).methods(), calls))
     return guards
 
 

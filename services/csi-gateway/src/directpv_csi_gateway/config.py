@@ -32,6 +32,9 @@ class Config:
         "", "file with the secret of the cluster's bus, for the mode controller: our key is made of it; empty: none"
     )
     subject_prefix: str = option(DEFAULT_PREFIX, "subject prefix of the installation")
+    volume_condition: bool = option(
+        False, "tell the health of volumes as CSI 1.12 has it, too (VOLUME_CONDITION): for kubelets up to 1.36"
+    )
     drain_seconds: float = option(20.0, "how long running calls may go on after SIGTERM")
     http_host: str = option("", "address to serve metrics and probes on; empty: every address, IPv4 and IPv6")
     metrics_port: int = option(0, "port of /metrics, /ready and /healthz; 0: none")

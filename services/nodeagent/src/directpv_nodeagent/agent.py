@@ -35,6 +35,7 @@ from directpv_nodeagent.drives.watching.health import HealthWatch
 from directpv_nodeagent.drives.watching.scanner import Scanner
 from directpv_nodeagent.linux.executor import DriveExecutors
 from directpv_nodeagent.linux.quota import NO_KERNEL_QUOTA, kernel_lacks_quota
+from directpv_nodeagent.serving.health import Healths
 from directpv_nodeagent.serving.heartbeat import Heartbeat
 from directpv_nodeagent.serving.joining import Joining
 from directpv_nodeagent.serving.metrics import NodeCollector, registry_with
@@ -80,6 +81,7 @@ class Agent:
         self._devices = Devices(work, fences)
         self._udev = UdevMonitor()
         self._heartbeat = Heartbeat(self.drives)
+        self._healths = Healths(self.drives)
         self._health = HealthWatch(self.drives)
         self._evasion = EvasionWatch(self.drives)
         self._sampler = Sampler(self.drives, self._health.of)
@@ -109,6 +111,8 @@ class Agent:
             Node.VOLUME_UNSTAGE: self._volumes.unstage,
             Node.VOLUME_EXPAND: self._volumes.expand,
             Node.VOLUME_STATS: self._volumes.stats,
+            Node.VOLUME_HEALTH: self._healths.volume,
+            Node.NODE_HEALTH: self._healths.node,
         }
 
     def not_ready(self) -> str:

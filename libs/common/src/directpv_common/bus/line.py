@@ -62,7 +62,15 @@ class Line:
                 self._there.clear()
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def call(self, endpoint: Endpoint[Q, R], request: Q, *, node: str | None = None, within: float) -> R:
+    async def call(
+        self,
+        endpoint: Endpoint[Q, R],
+        request: Q,
+        *,
+        node: str | None = None,
+        within: float,
+        patient: bool = True,
+    ) -> R:
         """Send ``request`` and return the reply, as :meth:`Bus.call` does, which has the arguments and errors.
 
         Raises:
@@ -71,7 +79,8 @@ class Line:
         limit = min(within, remaining(within))
         deadline = asyncio.get_running_loop().time() + limit
         bus = await self._connection(limit)
-        return await bus.call(endpoint, request, node=node, within=deadline - asyncio.get_running_loop().time())
+        left = deadline - asyncio.get_running_loop().time()
+        return await bus.call(endpoint, request, node=node, within=left, patient=patient)
 
     async def _connection(self, limit: float) -> Bus:
         if self._bus is None:

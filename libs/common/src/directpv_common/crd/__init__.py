@@ -11,7 +11,6 @@ from directpv_common.crd.drives import (
 from directpv_common.crd.labels import is_label_value, label_value, object_name, volume_finalizer
 from directpv_common.crd.listing import drive_object, volume_object
 from directpv_common.crd.shape import (
-    CONDITION_REASONS,
     DATA_PROTECTION,
     EPOCH,
     NOTHING,
@@ -33,7 +32,6 @@ from directpv_common.crd.volumes import (
 )
 
 __all__ = [
-    "CONDITION_REASONS",
     "DATA_PROTECTION",
     "DRIVES",
     "EPOCH",

@@ -8,7 +8,6 @@ import msgspec
 import directpv_common.protocol.messages as m
 from directpv_common.crd.labels import VOLUME_FINALIZER, label_value, restored, volume_finalizer
 from directpv_common.crd.shape import (
-    CONDITION_REASONS,
     DATA_PROTECTION,
     NOTHING,
     Object,
@@ -22,6 +21,7 @@ from directpv_common.crd.shape import (
 )
 from directpv_common.protocol import names
 from directpv_common.protocol.names import AccessTier
+from directpv_common.protocol.reasons import BY_CONDITION
 
 KIND: Final = "DirectPVDrive"
 CREATED_BY: Final = "directpv-driver"
@@ -129,8 +129,8 @@ def drive_from_object(obj: Object, *, sizes: int = 0) -> tuple[m.DriveRecord, Re
     meta, spec, status, extra = obj["metadata"], obj.get("spec") or {}, obj["status"], extra_of(obj)
     labels = meta.get("labels") or {}
     total, conditions = status["totalCapacity"], status.get("conditions") or ()
-    later = {*extra.get("conditions", ())} - CONDITION_REASONS.keys()
-    ours = later | CONDITION_REASONS.keys()
+    later = {*extra.get("conditions", ())} - BY_CONDITION.keys()
+    ours = later | BY_CONDITION.keys()
     values: Object = {
         "fsuuid": meta["name"],
         "node": restored(labels.get(names.NODE, ""), extra.get("node", "")),

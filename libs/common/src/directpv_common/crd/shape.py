@@ -14,6 +14,7 @@ from directpv_common.crd.labels import is_label
 from directpv_common.protocol import names
 from directpv_common.protocol.epochs import epoch_in, may_be_followed
 from directpv_common.protocol.errors import InvalidRequest
+from directpv_common.protocol.reasons import reason_for
 
 Object = dict[str, Any]
 T = TypeVar("T")
@@ -26,17 +27,6 @@ EPOCH: Final = f"{OWN}/epoch"
 DATA_PROTECTION: Final = f"{names.GROUP}/data-protection"
 PV_PROTECTION: Final = f"{names.GROUP}/pv-protection"
 PURGE_PROTECTION: Final = f"{names.GROUP}/purge-protection"
-CONDITION_REASONS: Final = {
-    m.ConditionType.MOUNT_ERROR: "DriveHasMountError",
-    m.ConditionType.MULTIPLE_MATCHES: "DriveHasMultipleMatches",
-    m.ConditionType.IO_ERROR: "DriveHasIOError",
-    m.ConditionType.RELABEL_ERROR: "DriveHasRelabelError",
-    m.ConditionType.LOST: "DriveLost",
-    m.ConditionType.FAILURE_PREDICTED: "DriveExpectsToFail",
-    m.ConditionType.SLOW: "DriveIsSlow",
-    m.ConditionType.FULL: "DriveIsFull",
-    m.ConditionType.DUPLICATE: "DriveHasDuplicate",
-}
 MESSAGE_MAX: Final = 32_768
 """Characters of a condition's message that Kubernetes takes."""
 
@@ -141,7 +131,7 @@ def condition_object(condition: m.Condition, reasons: Mapping[str, str] = Mappin
     return {
         "type": kind,
         "status": "True",
-        "reason": CONDITION_REASONS.get(condition.type) or reasons.get(kind) or f"DriveHas{kind}",
+        "reason": reasons.get(kind) or reason_for(condition.type),
         "message": condition.message[:MESSAGE_MAX],
         "lastTransitionTime": condition.since if _TIME.match(condition.since) else _LONG_AGO,
     }

@@ -33,6 +33,8 @@ class Controller:
     VOLUME_CHANGE = Endpoint("volume", "change", m.ChangeVolume, m.VolumeInfo)
     VOLUME_GET = Endpoint("volume", "get", m.VolumeId, m.VolumeInfo)
     VOLUME_LIST = Endpoint("volume", "list", m.ListVolumes, m.VolumePage)
+    VOLUME_HEALTH = Endpoint("volume", "health", m.GetVolumeHealth, m.VolumeHealth)
+    VOLUME_HEALTH_LIST = Endpoint("volume", "health-list", m.ListVolumeHealth, m.VolumeHealthPage)
     CAPACITY_GET = Endpoint("capacity", "get", m.GetCapacity, m.Capacity)
     DRIVE_LIST = Endpoint("drive", "list", m.ListDrives, m.DrivePage)
     DRIVE_CHANGE = Endpoint("drive", "change", m.ChangeDrive, m.DriveInfo)
@@ -61,6 +63,8 @@ class Node:
     VOLUME_UNSTAGE = Endpoint("volume", "unstage", m.UnstageVolume, m.Done)
     VOLUME_EXPAND = Endpoint("volume", "expand", m.ExpandNodeVolume, m.NodeVolumeExpanded)
     VOLUME_STATS = Endpoint("volume", "stats", m.StatVolume, m.VolumeStats)
+    VOLUME_HEALTH = Endpoint("volume", "health", m.GetVolumeHealth, m.VolumeHealth)
+    NODE_HEALTH = Endpoint("node", "health", m.Empty, m.StorageHealth)
 
 
 class Door:

@@ -26,7 +26,7 @@ from directpv_common.protocol.errors import (
 )
 from directpv_controller.core.placing.model import Volume
 from directpv_controller.core.placing.wanted import Need, Wanted, wanted_from
-from directpv_controller.core.showing import listing
+from directpv_controller.core.showing import health, listing
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes
 from directpv_controller.serving.changes import Changes
@@ -67,6 +67,8 @@ class Api:
             Controller.VOLUME_CHANGE: self._changes.volume,
             Controller.VOLUME_GET: self.get_volume,
             Controller.VOLUME_LIST: self.list_volumes,
+            Controller.VOLUME_HEALTH: self.volume_health,
+            Controller.VOLUME_HEALTH_LIST: self.list_volume_health,
             Controller.CAPACITY_GET: self.get_capacity,
             Controller.DRIVE_LIST: self.list_drives,
             Controller.DRIVE_CHANGE: self._changes.drive,
@@ -214,6 +216,16 @@ class Api:
     async def list_volumes(self, request: m.ListVolumes) -> m.VolumePage:
         """Return one page of volumes."""
         return listing.list_volumes(self._ledger, request)
+
+    async def volume_health(self, request: m.GetVolumeHealth) -> m.VolumeHealth:
+        """Return what is wrong with one volume."""
+        await self._nodes.reported()
+        return health.volume_health(self._ledger, request)
+
+    async def list_volume_health(self, request: m.ListVolumeHealth) -> m.VolumeHealthPage:
+        """Return one page of volumes that are not well."""
+        await self._nodes.reported()
+        return health.list_volume_health(self._ledger, request)
 
     async def get_capacity(self, request: m.GetCapacity) -> m.Capacity:
         """Return the free space for volumes with these parameters."""

@@ -28,6 +28,10 @@ FREQUENT: Final = frozenset(
         "GetCapacity",
         "NodeGetCapabilities",
         "NodeGetVolumeStats",
+        "NodeGetVolumeHealth",
+        "NodeGetStorageHealth",
+        "ControllerGetVolumeHealth",
+        "ControllerListVolumeHealth",
     }
 )
 """Calls that sidecars and kubelet repeat all the time: logged at INFO only when they fail."""

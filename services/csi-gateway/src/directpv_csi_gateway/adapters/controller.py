@@ -3,7 +3,7 @@
 from directpv_common.bus.line import Line
 from directpv_common.protocol.api import Controller as Api
 from directpv_csi_gateway.adapters.guard import LONGEST_SECONDS, Methods
-from directpv_csi_gateway.core import capabilities, replies
+from directpv_csi_gateway.core import capabilities, health, replies
 from directpv_csi_gateway.core import controller as requests
 from directpv_csi_gateway.pb import csi_pb2 as pb
 
@@ -11,8 +11,10 @@ from directpv_csi_gateway.pb import csi_pb2 as pb
 class Controller:
     """Waits for a leader as long as the caller waits. Every call may be repeated."""
 
-    def __init__(self, bus: Line) -> None:
+    def __init__(self, bus: Line, *, condition: bool = False) -> None:
+        """Take the bus; ``condition``: tell health as CSI 1.12 has it, too."""
         self._bus = bus
+        self._condition = condition
 
     def methods(self) -> Methods:
         """Return the RPCs that are served; attach, snapshots and modification are not."""
@@ -25,6 +27,8 @@ class Controller:
             "ControllerGetCapabilities": self.controller_get_capabilities,
             "ControllerExpandVolume": self.controller_expand_volume,
             "ControllerGetVolume": self.controller_get_volume,
+            "ControllerGetVolumeHealth": self.controller_get_volume_health,
+            "ControllerListVolumeHealth": self.controller_list_volume_health,
         }
 
     async def create_volume(self, request: pb.CreateVolumeRequest) -> pb.CreateVolumeResponse:
@@ -48,7 +52,7 @@ class Controller:
     async def list_volumes(self, request: pb.ListVolumesRequest) -> pb.ListVolumesResponse:
         """Return one page of volumes."""
         page = await self._bus.call(Api.VOLUME_LIST, requests.list_volumes(request), within=LONGEST_SECONDS)
-        return replies.listed(page)
+        return replies.listed(page, condition=self._condition)
 
     async def get_capacity(self, request: pb.GetCapacityRequest) -> pb.GetCapacityResponse:
         """Return what a class of volumes can still get in one place."""
@@ -59,7 +63,7 @@ class Controller:
         self, request: pb.ControllerGetCapabilitiesRequest
     ) -> pb.ControllerGetCapabilitiesResponse:
         """Return what this service can do."""
-        return capabilities.controller()
+        return capabilities.controller(condition=self._condition)
 
     async def controller_expand_volume(
         self, request: pb.ControllerExpandVolumeRequest
@@ -71,5 +75,21 @@ class Controller:
         )
 
     async def controller_get_volume(self, request: pb.ControllerGetVolumeRequest) -> pb.ControllerGetVolumeResponse:
-        """Return one volume with its health."""
-        return replies.got(await self._bus.call(Api.VOLUME_GET, requests.get_volume(request), within=LONGEST_SECONDS))
+        """Return one volume."""
+        info = await self._bus.call(Api.VOLUME_GET, requests.get_volume(request), within=LONGEST_SECONDS)
+        return replies.got(info, condition=self._condition)
+
+    async def controller_get_volume_health(
+        self, request: pb.ControllerGetVolumeHealthRequest
+    ) -> pb.ControllerGetVolumeHealthResponse:
+        """Return what is wrong with one volume."""
+        asked = health.get_from_controller(request)
+        found = await self._bus.call(Api.VOLUME_HEALTH, asked, within=LONGEST_SECONDS)
+        return pb.ControllerGetVolumeHealthResponse(volume_health=health.volume_health(found))
+
+    async def controller_list_volume_health(
+        self, request: pb.ControllerListVolumeHealthRequest
+    ) -> pb.ControllerListVolumeHealthResponse:
+        """Return one page of the volumes that are not well."""
+        asked = health.list_from_controller(request)
+        return health.listed(await self._bus.call(Api.VOLUME_HEALTH_LIST, asked, within=LONGEST_SECONDS))

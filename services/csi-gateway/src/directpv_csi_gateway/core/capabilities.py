@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from directpv_csi_gateway.core import former_health
 from directpv_csi_gateway.pb import csi_pb2 as pb
 
 _Plugin = pb.PluginCapability
@@ -13,16 +14,18 @@ CONTROLLER: Final = (
     _Controller.LIST_VOLUMES,
     _Controller.GET_CAPACITY,
     _Controller.EXPAND_VOLUME,
-    _Controller.VOLUME_CONDITION,
     _Controller.GET_VOLUME,
     _Controller.SINGLE_NODE_MULTI_WRITER,
+    _Controller.GET_VOLUME_HEALTH,
+    _Controller.LIST_VOLUME_HEALTH,
 )
 NODE: Final = (
     _Node.STAGE_UNSTAGE_VOLUME,
     _Node.GET_VOLUME_STATS,
     _Node.EXPAND_VOLUME,
-    _Node.VOLUME_CONDITION,
     _Node.SINGLE_NODE_MULTI_WRITER,
+    _Node.GET_VOLUME_HEALTH,
+    _Node.GET_STORAGE_HEALTH,
 )
 
 
@@ -38,15 +41,17 @@ def plugin() -> pb.GetPluginCapabilitiesResponse:
     )
 
 
-def controller() -> pb.ControllerGetCapabilitiesResponse:
-    """Return what the Controller service can do."""
+def controller(*, condition: bool = False) -> pb.ControllerGetCapabilitiesResponse:
+    """Return what the Controller service can do; ``condition``: also VOLUME_CONDITION of CSI 1.12."""
+    kinds = (*CONTROLLER, former_health.CONTROLLER_CAPABILITY) if condition else CONTROLLER
     return pb.ControllerGetCapabilitiesResponse(
-        capabilities=[pb.ControllerServiceCapability(rpc=_Controller(type=kind)) for kind in CONTROLLER]
+        capabilities=[pb.ControllerServiceCapability(rpc=_Controller(type=kind)) for kind in kinds]
     )
 
 
-def node() -> pb.NodeGetCapabilitiesResponse:
-    """Return what the Node service can do."""
+def node(*, condition: bool = False) -> pb.NodeGetCapabilitiesResponse:
+    """Return what the Node service can do; ``condition``: also VOLUME_CONDITION of CSI 1.12."""
+    kinds = (*NODE, former_health.NODE_CAPABILITY) if condition else NODE
     return pb.NodeGetCapabilitiesResponse(
-        capabilities=[pb.NodeServiceCapability(rpc=_Node(type=kind)) for kind in NODE]
+        capabilities=[pb.NodeServiceCapability(rpc=_Node(type=kind)) for kind in kinds]
     )

@@ -98,13 +98,24 @@ def list_volumes(request: pb.ListVolumesRequest) -> m.ListVolumes:
         InvalidRequest: A negative number of entries.
         InvalidToken: A token that was never handed out.
     """
-    if request.max_entries < 0:
-        raise refused("max_entries", f"{request.max_entries} is negative; use 0 for no limit")
+    token, limit = page_of(request.max_entries, request.starting_token)
+    return m.ListVolumes(token=token, limit=limit)
+
+
+def page_of(max_entries: int, starting_token: str) -> tuple[str, int]:
+    """Return token and size of a page, as they go over the bus.
+
+    Raises:
+        InvalidRequest: A negative number of entries.
+        InvalidToken: A token that was never handed out.
+    """
+    if max_entries < 0:
+        raise refused("max_entries", f"{max_entries} is negative; use 0 for no limit")
     try:
-        token = text("starting_token", request.starting_token, TOKEN_BYTES)
+        token = text("starting_token", starting_token, TOKEN_BYTES)
     except InvalidRequest as error:
         raise InvalidToken(f"{error.message}; begin again without a token", field="starting_token") from error
-    return m.ListVolumes(token=token, limit=min(request.max_entries or PAGE, PAGE))
+    return token, min(max_entries or PAGE, PAGE)
 
 
 def get_capacity(request: pb.GetCapacityRequest) -> m.GetCapacity:

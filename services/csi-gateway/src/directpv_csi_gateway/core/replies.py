@@ -8,11 +8,11 @@ from directpv_common.protocol.errors import InvalidRequest
 from directpv_common.protocol.names import DRIVE, INCARNATION, VOLUME_SIZE
 from directpv_csi_gateway.core.capability import all_supported
 from directpv_csi_gateway.core.checks import shown
+from directpv_csi_gateway.core.former_health import with_condition
 from directpv_csi_gateway.pb import csi_pb2 as pb
 
 KUBERNETES: Final = ("csi.storage.k8s.io/", "storage.kubernetes.io/")
 """Prefixes of keys that Kubernetes adds to parameters and context for each call."""
-WELL: Final = "the volume is well"
 
 
 def volume(info: m.VolumeInfo) -> pb.Volume:
@@ -37,28 +37,21 @@ def volume_context(record: m.VolumeRecord) -> dict[str, str]:
     return {**kept, DRIVE: record.fsuuid, VOLUME_SIZE: str(record.capacity), **which}
 
 
-def condition(abnormal: bool, message: str) -> pb.VolumeCondition:
-    """Return the health of a volume; CSI wants a message in any case."""
-    return pb.VolumeCondition(abnormal=abnormal, message=message or ("the volume is not well" if abnormal else WELL))
+def listed(page: m.VolumePage, *, condition: bool = False) -> pb.ListVolumesResponse:
+    """Return one page of volumes; ``condition``: with their health as CSI 1.12 has it."""
+    reply = pb.ListVolumesResponse(next_token=page.next)
+    for info in page.volumes:
+        entry = reply.entries.add(volume=volume(info), status=pb.ListVolumesResponse.VolumeStatus())
+        if condition:
+            with_condition(entry.status, info.abnormal, info.condition)
+    return reply
 
 
-def listed(page: m.VolumePage) -> pb.ListVolumesResponse:
-    """Return one page of volumes."""
-    return pb.ListVolumesResponse(
-        entries=[
-            pb.ListVolumesResponse.Entry(
-                volume=volume(info),
-                status=pb.ListVolumesResponse.VolumeStatus(volume_condition=condition(info.abnormal, info.condition)),
-            )
-            for info in page.volumes
-        ],
-        next_token=page.next,
-    )
-
-
-def got(info: m.VolumeInfo) -> pb.ControllerGetVolumeResponse:
-    """Return one volume with its health."""
-    status = pb.ControllerGetVolumeResponse.VolumeStatus(volume_condition=condition(info.abnormal, info.condition))
+def got(info: m.VolumeInfo, *, condition: bool = False) -> pb.ControllerGetVolumeResponse:
+    """Return one volume; ``condition``: with its health as CSI 1.12 has it."""
+    status = pb.ControllerGetVolumeResponse.VolumeStatus()
+    if condition:
+        with_condition(status, info.abnormal, info.condition)
     return pb.ControllerGetVolumeResponse(volume=volume(info), status=status)
 
 
@@ -114,16 +107,16 @@ def node_info(info: m.NodeInfo) -> pb.NodeGetInfoResponse:
     return pb.NodeGetInfoResponse(node_id=info.name, accessible_topology=pb.Topology(segments=info.topology))
 
 
-def stats(found: m.VolumeStats) -> pb.NodeGetVolumeStatsResponse:
-    """Return use in bytes and inodes, and the health of the volume."""
+def stats(found: m.VolumeStats, *, condition: bool = False) -> pb.NodeGetVolumeStatsResponse:
+    """Return use in bytes and inodes; ``condition``: with the volume's health as CSI 1.12 has it."""
     usage = pb.VolumeUsage
-    return pb.NodeGetVolumeStatsResponse(
+    reply = pb.NodeGetVolumeStatsResponse(
         usage=_usages(
             (usage.BYTES, found.total, found.used, found.available),
             (usage.INODES, found.inodes_total, found.inodes_used, found.inodes_free),
-        ),
-        volume_condition=condition(found.abnormal, found.condition),
+        )
     )
+    return with_condition(reply, found.abnormal, found.condition) if condition else reply
 
 
 def _usages(*rows: tuple[pb.VolumeUsage.Unit, int, int, int]) -> Iterable[pb.VolumeUsage]:

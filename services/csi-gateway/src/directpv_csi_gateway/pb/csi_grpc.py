@@ -136,6 +136,14 @@ class ControllerBase(abc.ABC):
     async def ControllerModifyVolume(self, stream: 'grpclib.server.Stream[directpv_csi_gateway.pb.csi_pb2.ControllerModifyVolumeRequest, directpv_csi_gateway.pb.csi_pb2.ControllerModifyVolumeResponse]') -> None:
         pass
 
+    @abc.abstractmethod
+    async def ControllerListVolumeHealth(self, stream: 'grpclib.server.Stream[directpv_csi_gateway.pb.csi_pb2.ControllerListVolumeHealthRequest, directpv_csi_gateway.pb.csi_pb2.ControllerListVolumeHealthResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def ControllerGetVolumeHealth(self, stream: 'grpclib.server.Stream[directpv_csi_gateway.pb.csi_pb2.ControllerGetVolumeHealthRequest, directpv_csi_gateway.pb.csi_pb2.ControllerGetVolumeHealthResponse]') -> None:
+        pass
+
     def __mapping__(self) -> typing.Dict[str, grpclib.const.Handler]:
         return {
             '/csi.v1.Controller/CreateVolume': grpclib.const.Handler(
@@ -227,6 +235,18 @@ class ControllerBase(abc.ABC):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 directpv_csi_gateway.pb.csi_pb2.ControllerModifyVolumeRequest,
                 directpv_csi_gateway.pb.csi_pb2.ControllerModifyVolumeResponse,
+            ),
+            '/csi.v1.Controller/ControllerListVolumeHealth': grpclib.const.Handler(
+                self.ControllerListVolumeHealth,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                directpv_csi_gateway.pb.csi_pb2.ControllerListVolumeHealthRequest,
+                directpv_csi_gateway.pb.csi_pb2.ControllerListVolumeHealthResponse,
+            ),
+            '/csi.v1.Controller/ControllerGetVolumeHealth': grpclib.const.Handler(
+                self.ControllerGetVolumeHealth,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                directpv_csi_gateway.pb.csi_pb2.ControllerGetVolumeHealthRequest,
+                directpv_csi_gateway.pb.csi_pb2.ControllerGetVolumeHealthResponse,
             ),
         }
 
@@ -324,6 +344,18 @@ class ControllerStub:
             directpv_csi_gateway.pb.csi_pb2.ControllerModifyVolumeRequest,
             directpv_csi_gateway.pb.csi_pb2.ControllerModifyVolumeResponse,
         )
+        self.ControllerListVolumeHealth = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/csi.v1.Controller/ControllerListVolumeHealth',
+            directpv_csi_gateway.pb.csi_pb2.ControllerListVolumeHealthRequest,
+            directpv_csi_gateway.pb.csi_pb2.ControllerListVolumeHealthResponse,
+        )
+        self.ControllerGetVolumeHealth = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/csi.v1.Controller/ControllerGetVolumeHealth',
+            directpv_csi_gateway.pb.csi_pb2.ControllerGetVolumeHealthRequest,
+            directpv_csi_gateway.pb.csi_pb2.ControllerGetVolumeHealthResponse,
+        )
 
 
 class NodeBase(abc.ABC):
@@ -358,6 +390,14 @@ class NodeBase(abc.ABC):
 
     @abc.abstractmethod
     async def NodeGetInfo(self, stream: 'grpclib.server.Stream[directpv_csi_gateway.pb.csi_pb2.NodeGetInfoRequest, directpv_csi_gateway.pb.csi_pb2.NodeGetInfoResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def NodeGetVolumeHealth(self, stream: 'grpclib.server.Stream[directpv_csi_gateway.pb.csi_pb2.NodeGetVolumeHealthRequest, directpv_csi_gateway.pb.csi_pb2.NodeGetVolumeHealthResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def NodeGetStorageHealth(self, stream: 'grpclib.server.Stream[directpv_csi_gateway.pb.csi_pb2.NodeGetStorageHealthRequest, directpv_csi_gateway.pb.csi_pb2.NodeGetStorageHealthResponse]') -> None:
         pass
 
     def __mapping__(self) -> typing.Dict[str, grpclib.const.Handler]:
@@ -409,6 +449,18 @@ class NodeBase(abc.ABC):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 directpv_csi_gateway.pb.csi_pb2.NodeGetInfoRequest,
                 directpv_csi_gateway.pb.csi_pb2.NodeGetInfoResponse,
+            ),
+            '/csi.v1.Node/NodeGetVolumeHealth': grpclib.const.Handler(
+                self.NodeGetVolumeHealth,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                directpv_csi_gateway.pb.csi_pb2.NodeGetVolumeHealthRequest,
+                directpv_csi_gateway.pb.csi_pb2.NodeGetVolumeHealthResponse,
+            ),
+            '/csi.v1.Node/NodeGetStorageHealth': grpclib.const.Handler(
+                self.NodeGetStorageHealth,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                directpv_csi_gateway.pb.csi_pb2.NodeGetStorageHealthRequest,
+                directpv_csi_gateway.pb.csi_pb2.NodeGetStorageHealthResponse,
             ),
         }
 
@@ -463,4 +515,16 @@ class NodeStub:
             '/csi.v1.Node/NodeGetInfo',
             directpv_csi_gateway.pb.csi_pb2.NodeGetInfoRequest,
             directpv_csi_gateway.pb.csi_pb2.NodeGetInfoResponse,
+        )
+        self.NodeGetVolumeHealth = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/csi.v1.Node/NodeGetVolumeHealth',
+            directpv_csi_gateway.pb.csi_pb2.NodeGetVolumeHealthRequest,
+            directpv_csi_gateway.pb.csi_pb2.NodeGetVolumeHealthResponse,
+        )
+        self.NodeGetStorageHealth = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/csi.v1.Node/NodeGetStorageHealth',
+            directpv_csi_gateway.pb.csi_pb2.NodeGetStorageHealthRequest,
+            directpv_csi_gateway.pb.csi_pb2.NodeGetStorageHealthResponse,
         )

@@ -17,6 +17,7 @@ from directpv_common.protocol.messages import (
     DriveStatus,
     HeldDrive,
 )
+from directpv_common.protocol.reasons import Reason, advice_for
 from directpv_controller.core.placing.model import UNKNOWN, Change, Drive, merged
 from directpv_controller.core.reserving import labels
 from directpv_controller.core.reserving.ledger import Ledger
@@ -121,7 +122,15 @@ def lost(ledger: Ledger, drive: Drive, now: str) -> Outcome:
     cause = Condition(type=ConditionType.LOST, message=NOT_REPORTED, since=now)
     record = replace(drive.record, status=DriveStatus.LOST, device="", conditions=(cause,))
     outcome.changes.append(ledger.set_drive(drive, record))
-    outcome.tell("drive", "lost", drive.fsuuid, node=drive.record.node)
+    outcome.tell(
+        "drive",
+        "lost",
+        drive.fsuuid,
+        node=drive.record.node,
+        cause=NOT_REPORTED,
+        reason=Reason.DRIVE_LOST.value,
+        advice=advice_for(Reason.DRIVE_LOST, drive.fsuuid),
+    )
     return outcome
 
 

@@ -22,7 +22,7 @@ from directpv_common.protocol.messages import (
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.devices.sysfs import requests_done
-from directpv_nodeagent.drives.core.advice import advice_for
+from directpv_nodeagent.drives.core.advice import advice_for, reason_for
 from directpv_nodeagent.drives.core.identity import chosen, contested, doubt, mounted_at
 from directpv_nodeagent.drives.core.states import Observation, Step, step
 from directpv_nodeagent.drives.taken.failures import StillMounted
@@ -272,9 +272,10 @@ class Drives:
             kind = "ready" if outcome.event in _HEALTHY_AGAIN else outcome.event
             log.info("drive changed", extra={"drive": fsuuid, "kind": kind, "cause": message})
             advice = advice or advice_for(observation, fsuuid)
+            why = {"reason": reason_for(observation), "advice": advice}
             self.emit(
                 "drive", kind, fsuuid, device=drive.record.device, status=str(outcome.status), cause=message,
-                **({"advice": advice} if advice else {}),
+                **{name: text for name, text in why.items() if text},
             )  # fmt: skip
             if kind == "ready":
                 self.on_take_over(drive)
@@ -287,7 +288,8 @@ class Drives:
             return
         self._unknown[fsuuid] = message
         log.warning("drive cannot be used", extra={"drive": fsuuid, "seen": str(observation), "error": message})
-        self.emit("drive", "error", fsuuid, cause=message, advice=advice or advice_for(observation, fsuuid))
+        advice = advice or advice_for(observation, fsuuid)
+        self.emit("drive", "error", fsuuid, cause=message, reason=reason_for(observation), advice=advice)
 
     def warn(self, drive: Drive, condition: ConditionType, cause: str) -> None:
         """Note a warning about a drive that goes on serving, or its end (empty ``cause``), and tell of either once."""
@@ -299,7 +301,8 @@ class Drives:
             about = {"drive": drive.fsuuid, "kind": kind, "condition": condition, "cause": cause}
             log.info("drive warning", extra=about)
             self.emit(
-                "drive", kind, drive.fsuuid, device=drive.record.device, condition=str(condition),
+                "drive", kind, drive.fsuuid, device=drive.record.device,
+                condition=str(condition), reason=reason_for(condition),
                 **({"cause": cause, "advice": advice_for(condition, drive.fsuuid)} if cause else {"cause": before}),
             )  # fmt: skip
         self.on_change()
