@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from itertools import islice
 from typing import Any, Final
@@ -16,9 +17,10 @@ import msgspec
 import nats.errors
 from nats.micro import add_service
 from nats.micro.request import Request
-from nats.micro.service import ServiceConfig
+from nats.micro.service import EndpointStats, ServiceConfig
 
 from directpv_common import __version__
+from directpv_common.bus.account import Account
 from directpv_common.bus.bus import Bus, reraise
 from directpv_common.calls.context import call_context, within_from
 from directpv_common.process.lifecycle import InFlight
@@ -63,7 +65,12 @@ async def serve(
     """
     dispatcher = Dispatcher()
     config = ServiceConfig(
-        name=name, version=__version__, description=description, metadata=dict(metadata or {}), queue_group=queue
+        name=name,
+        version=__version__,
+        description=description,
+        metadata=dict(metadata or {}),
+        queue_group=queue,
+        stats_handler=dispatcher.tell,
     )
     service = await add_service(bus.client, config)
     try:
@@ -92,6 +99,11 @@ class Dispatcher:
     def __init__(self) -> None:
         self._in_flight = InFlight()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._accounts: defaultdict[str, Account] = defaultdict(Account)
+
+    def tell(self, stats: EndpointStats) -> dict[str, int]:
+        """Correct what the library counted, which is the hand-over alone; see :meth:`Account.tell`."""
+        return self._accounts[stats.name].tell(stats)
 
     def accept(self, endpoint: Endpoint[Any, Any], handler: Handler) -> Callable[[Request], Awaitable[None]]:
         """Return what the micro service calls; it only hands over."""
@@ -115,6 +127,7 @@ class Dispatcher:
         headers = request.headers
         with (
             self._in_flight.call(),
+            self._accounts[endpoint.name].work() as work,
             call_context(within=within_from(headers), traceparent=(headers or {}).get("traceparent")),
         ):
             try:
@@ -123,15 +136,19 @@ class Dispatcher:
                 data = unpack(request.data, headers)
                 reply = encode(await handler(decode(data, endpoint.request)))
             except Unanswered as silence:
+                work.error = f"left unanswered: {silence}"[:TEXT_AT_MOST]
                 log.info("left unanswered", extra={"endpoint": endpoint.name, "cause": str(silence)})
             except Exception as error:
-                await self._refuse(endpoint, request, error, time.monotonic() - begun)
+                work.error = await self._refuse(endpoint, request, error, time.monotonic() - begun)
             else:
                 log.debug("served", extra={"endpoint": endpoint.name, "seconds": time.monotonic() - begun})
-                await self._reply(endpoint, request, reply, time.monotonic() - begun)
+                work.error = await self._reply(endpoint, request, reply, time.monotonic() - begun)
 
-    async def _reply(self, endpoint: Endpoint[Any, Any], request: Request, reply: bytes, seconds: float) -> None:
-        """Send the reply, packed if the caller understands that; one that does not fit is an answer of its own."""
+    async def _reply(self, endpoint: Endpoint[Any, Any], request: Request, reply: bytes, seconds: float) -> str:
+        """Send the reply, packed if the caller understands that; one that does not fit is an answer of its own.
+
+        Returns why it was refused, or an empty string.
+        """
         headers: dict[str, str] = {}
         if (request.headers or {}).get(ACCEPTS) == DEFLATE:
             reply = pack(reply, headers)
@@ -141,10 +158,12 @@ class Dispatcher:
             error = TooLarge(
                 f"{endpoint.name}: the reply does not fit into one message of the bus; ask for less at a time"
             )
-            await self._refuse(endpoint, request, error, seconds)
+            return await self._refuse(endpoint, request, error, seconds)
+        return ""
 
     @staticmethod
-    async def _refuse(endpoint: Endpoint[Any, Any], request: Request, error: Exception, seconds: float) -> None:
+    async def _refuse(endpoint: Endpoint[Any, Any], request: Request, error: Exception, seconds: float) -> str:
+        """Send why not, and return it."""
         failure = _bounded(reraise(error).as_failure())
         known = isinstance(error, DirectPVError)
         log.log(
@@ -154,7 +173,9 @@ class Dispatcher:
             exc_info=None if known else error,
         )
         description = " ".join(failure.message.split())[:200].encode("ascii", "replace").decode()
-        await _send(request.respond_error(str(failure.code), f"{failure.reason}: {description}", data=encode(failure)))
+        told = f"{failure.reason}: {description}"
+        await _send(request.respond_error(str(failure.code), told, data=encode(failure)))
+        return told
 
 
 def _bounded(failure: Failure) -> Failure:
