@@ -97,7 +97,7 @@ def test_the_default_is_the_manifest_in_the_repository(tmp_path: Path) -> None:
     assert rendered({}, tmp_path) == by_name(list(yaml.safe_load_all(text)))
 
 
-@pytest.mark.parametrize("version", ["1.26", "1.27"])
+@pytest.mark.parametrize("version", ["1.26", "1.27", "1.36"])
 def test_the_chart_asks_old_clusters_for_what_install_asks_them(version: str, tmp_path: Path) -> None:
     assert rendered({}, tmp_path, f"{version}.3") == printed(kube_version=version)
 

@@ -45,7 +45,16 @@ def calls(of: dict[str, str], *names: str) -> set[str]:
     return {of[name] for name in names}
 
 
-CSI = ("VOLUME_CREATE", "VOLUME_DELETE", "VOLUME_EXPAND", "VOLUME_GET", "VOLUME_LIST", "CAPACITY_GET")
+CSI = (
+    "VOLUME_CREATE",
+    "VOLUME_DELETE",
+    "VOLUME_EXPAND",
+    "VOLUME_GET",
+    "VOLUME_LIST",
+    "VOLUME_HEALTH",
+    "VOLUME_HEALTH_LIST",
+    "CAPACITY_GET",
+)
 NODE_PATH = (
     "NODE_GET",
     "VOLUME_STAGE",
@@ -54,6 +63,8 @@ NODE_PATH = (
     "VOLUME_UNSTAGE",
     "VOLUME_EXPAND",
     "VOLUME_STATS",
+    "VOLUME_HEALTH",
+    "NODE_HEALTH",
 )
 QUESTIONS = ("NODE_GET", "DEVICE_LIST", "INVENTORY_GET")
 ALL_NODES = {subject for node in NODES for subject in NODE[node].values()}

@@ -171,6 +171,18 @@ def test_a_pod_that_is_not_ready_holds_up_no_drain_from_the_version_that_can_say
     assert [budget.get("unhealthyPodEvictionPolicy") for budget in budgets] == [expected] * 2
 
 
+@pytest.mark.parametrize(("version", "old"), [("1.24", True), ("1.36", True), ("1.37", False)])
+def test_health_is_told_as_the_kubelet_of_that_version_asks_for_it(version: str, old: bool) -> None:
+    gateways = [
+        container["args"]
+        for pod in pods(built(kube_version=version)).values()
+        for container in [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]
+        if container["name"] == "gateway"
+    ]
+    assert len(gateways) == 2
+    assert [("--volume-condition" in args) for args in gateways] == [old, old]
+
+
 def test_openshift_admits_the_pods() -> None:
     bindings = {
         item["subjects"][0]["name"]: item["roleRef"]["name"]

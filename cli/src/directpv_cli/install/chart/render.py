@@ -16,7 +16,15 @@ from typing import Any, Final
 from directpv_cli.install.chart.texts import BUS_HEAD, CHECKS, HELPERS, NOTES, README
 from directpv_cli.install.chart.values import schema, values_file
 from directpv_cli.install.objects import images, manifest
-from directpv_cli.install.objects.base import NAMESPACE, POD_SECURITY, UNHEALTHY_POLICY, Object, metadata
+from directpv_cli.install.objects.base import (
+    NAMESPACE,
+    POD_SECURITY,
+    UNHEALTHY_POLICY,
+    VOLUME_HEALTH,
+    Object,
+    metadata,
+)
+from directpv_cli.install.objects.containers import GATEWAY_PORT, VOLUME_CONDITION
 from directpv_cli.install.objects.kube_version import NEWEST, OLDEST
 from directpv_cli.install.objects.nats import SECRET
 from directpv_cli.install.objects.options import Options
@@ -70,6 +78,11 @@ _PASSAGES: Final = (
         r"^( *)(unhealthyPodEvictionPolicy: .*\n)",
         rf'\1{{{{- if semverCompare ">={UNHEALTHY_POLICY}.0-0" .Capabilities.KubeVersion.Version }}}}\n'
         r"\1\2\1{{- end }}\n",
+    ),
+    (
+        rf"^( *)(- --metrics-port={GATEWAY_PORT}\n)",
+        rf'\1\2\1{{{{- if semverCompare "<{VOLUME_HEALTH}.0-0" .Capabilities.KubeVersion.Version }}}}\n'
+        rf"\1- {VOLUME_CONDITION}\n\1{{{{- end }}}}\n",
     ),
 )
 """What of an object depends on a value or on the cluster, and what takes its place in the template, in this order."""

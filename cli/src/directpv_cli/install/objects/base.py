@@ -23,6 +23,8 @@ SELECTOR: Final = f"selector.{GROUP}"
 POD_SECURITY: Final = "pod-security.kubernetes.io/enforce"
 UNHEALTHY_POLICY: Final = KubeVersion(1, 27)
 """The first version that has the field of budgets by default; older ones refuse what they do not know."""
+VOLUME_HEALTH: Final = KubeVersion(1, 37)
+"""The first version whose kubelet asks for health as CSI 1.13 has it; older ones read VOLUME_CONDITION."""
 
 
 def metadata(name: str, *, namespace: str | None = NAMESPACE, **more: Any) -> Object:

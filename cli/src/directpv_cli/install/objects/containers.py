@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from directpv_cli.install.objects.base import Object
+from directpv_cli.install.objects.base import VOLUME_HEALTH, Object
 from directpv_cli.install.objects.kube_version import KubeVersion
 from directpv_cli.install.objects.options import Options
 from directpv_common.protocol.names import BUS_VOLUME
@@ -12,6 +12,7 @@ USER: Final = 65532
 """``nonroot`` in the images of the sidecars; any id but 0 would do."""
 SOCKET_DIR: Final = "/csi"
 SOCKET: Final = f"{SOCKET_DIR}/csi.sock"
+VOLUME_CONDITION: Final = "--volume-condition"
 GATEWAY_PORT: Final = 10445
 """Metrics and probes of the CSI gateway."""
 LINUX: Final = {"kubernetes.io/os": "linux"}
@@ -160,6 +161,7 @@ def gateway(
             f"--nats-url={nats_url}",
             f"--subject-prefix={options.subject_prefix}",
             f"--metrics-port={GATEWAY_PORT}",
+            *([VOLUME_CONDITION] if options.kube_version < VOLUME_HEALTH else []),
             *secret,
         ],
         ports=[port("gateway", GATEWAY_PORT)],

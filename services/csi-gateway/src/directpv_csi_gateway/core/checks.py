@@ -1,6 +1,6 @@
 """Checks of single fields. Each names the field and the fix, and returns the value as the bus takes it.
 
-Bounds: CSI 1.12 specification, "Size Limits" (128 bytes per string, 4 KiB per map), and Linux for paths.
+Bounds: CSI 1.13 specification, "Size Limits" (128 bytes per string, 4 KiB per map), and Linux for paths.
 """
 
 from collections.abc import Mapping

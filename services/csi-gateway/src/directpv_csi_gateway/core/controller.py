@@ -18,7 +18,7 @@ TERMS: Final = 10_000
 
 
 def create_volume(request: pb.CreateVolumeRequest) -> m.CreateVolume:
-    """Return what to ask the controller for. Source: CSI 1.12, CreateVolume.
+    """Return what to ask the controller for. Source: CSI 1.13, CreateVolume.
 
     Raises:
         InvalidRequest: A field that can never be granted; secrets are not looked at.

@@ -91,7 +91,7 @@ def publish_volume(request: pb.NodePublishVolumeRequest) -> m.PublishVolume:
 
     Raises:
         InvalidRequest: A field that is missing or can never be granted; secrets are not looked at.
-        FailedPrecondition: No staging path (CSI 1.12, errors of NodePublishVolume).
+        FailedPrecondition: No staging path (CSI 1.13, errors of NodePublishVolume).
     """
     name = volume_name("volume_id", request.volume_id)
     context = request.volume_context

@@ -70,6 +70,7 @@ def test_a_volume_of_a_lost_drive_is_inaccessible_and_one_of_a_silent_node_too()
 
     assert told("v00") == [("Inaccessible", "DriveLost")]
     assert told("v29") == [("Inaccessible", "NodeOffline")]
+    assert sorted(unwell(ledger)) == sorted(ledger.volumes)
 
 
 def test_the_old_and_the_new_word_for_health_agree() -> None:
