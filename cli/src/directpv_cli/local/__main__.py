@@ -1,12 +1,17 @@
 """Console script ``directpv``: a stack on this machine."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from directpv_cli.showing.ending import ended
-from directpv_cli.showing.lines import fail, say
+from directpv_cli.showing.lines import checked, fail, say
+
+if TYPE_CHECKING:
+    from directpv_cli.local.stack import Stack
 
 app = typer.Typer(
     help="Run DirectPV on this machine, on loop-backed drives that it creates itself.",
@@ -18,6 +23,19 @@ app = typer.Typer(
 
 StateDir = Annotated[Path, typer.Option("--state-dir", envvar="DIRECTPV_STATE_DIR", help="Where everything lives.")]
 DEFAULT_DIR = Path("/var/lib/directpv-local")
+SomeStack = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        envvar="DIRECTPV_STATE_DIR",
+        help=f"Where the stack is [{DEFAULT_DIR}, or the only one that runs here].",
+    ),
+]
+TakenDown = Annotated[
+    Path | None,
+    typer.Option("--state-dir", envvar="DIRECTPV_STATE_DIR", help=f"Where the stack is [{DEFAULT_DIR}]."),
+]
+VolumeName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the volume.")]
 
 
 @app.command()
@@ -51,40 +69,36 @@ def up(
 
 
 @app.command()
-def down(state_dir: StateDir = DEFAULT_DIR) -> None:
+def down(state_dir: TakenDown = None) -> None:
     """Stop the stack and leave nothing behind: no process, mount, loop device or file."""
-    from directpv_cli.local import stack, stop
+    from directpv_cli.local import finding, stack, stop
 
     try:
-        stop.down(state_dir.absolute())
+        stop.down(finding.require(state_dir, DEFAULT_DIR).absolute())
     except stack.StackError as error:
         fail(str(error))
     say("Stack stopped; nothing is left.")
 
 
 @app.command()
-def status(state_dir: StateDir = DEFAULT_DIR) -> None:
+def status(state_dir: SomeStack = None) -> None:
     """Show the processes, sockets and devices of the stack; exits with 1 if a process is missing."""
-    from directpv_cli.local import stack
     from directpv_cli.local.show import show
 
-    try:
-        running = stack.load(state_dir.absolute())
-    except stack.StackError as error:
-        fail(str(error))
+    running = _stack(state_dir)
     show(running)
     if not all(process.alive for process in running.running):
         raise typer.Exit(1)
 
 
 @app.command("nats-context")
-def nats_context(state_dir: StateDir = DEFAULT_DIR) -> None:
+def nats_context(state_dir: SomeStack = None) -> None:
     """Write a context for the nats CLI, with an observer's key: nats --context directpv sub 'directpv.v1.evt.>'."""
+    from directpv_cli.local import finding, stack
     from directpv_cli.local import nats_context as command
-    from directpv_cli.local import stack
 
     try:
-        path = command.write(stack.load(state_dir.absolute()))
+        path = command.write(finding.find(state_dir, DEFAULT_DIR))
     except (stack.StackError, OSError) as error:
         fail(str(error))
     say(f"{path} written; use it by: nats --context {command.CONTEXT} micro ls")
@@ -102,6 +116,92 @@ def demo(
         command.demo(keep=keep)
     except (stack.StackError, disks.DiskError, command.DemoError) as error:
         fail(str(error))
+
+
+volume = typer.Typer(
+    help="Volumes of the stack on this machine: make, mount, unmount and delete them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(volume, name="volume")
+
+
+def _stack(state_dir: Path | None) -> "Stack":
+    """Return the stack that is meant; the program ends if there is none."""
+    from directpv_cli.local import finding
+    from directpv_cli.local.stack import StackError
+
+    try:
+        return finding.find(state_dir and state_dir.absolute(), DEFAULT_DIR)
+    except StackError as error:
+        fail(str(error))
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """End the program with a line if a volume could not be made, mounted or deleted."""
+    from directpv_cli.local.volumes import VolumeError
+
+    try:
+        yield
+    except VolumeError as error:
+        fail(str(error))
+
+
+@volume.command("create")
+def volume_create(
+    name: VolumeName,
+    size: Annotated[str, typer.Option("--size", help="For instance 64MiB or 2Gi.")] = "64MiB",
+    node: Annotated[str, typer.Option("--node", help="On this node [any].")] = "",
+    state_dir: SomeStack = None,
+) -> None:
+    """Make a volume on one of the drives."""
+    from directpv_cli.local import volumes
+    from directpv_common.protocol.units import parse_bytes
+
+    wanted = checked(lambda: parse_bytes(size))
+    with _told():
+        volumes.create(_stack(state_dir), name, wanted, node)
+
+
+@volume.command("list")
+def volume_list(state_dir: SomeStack = None) -> None:
+    """List volumes and where they are mounted."""
+    from directpv_cli.local import volumes
+
+    with _told():
+        volumes.show(_stack(state_dir))
+
+
+@volume.command("mount")
+def volume_mount(
+    name: VolumeName,
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Directory; made if it is not there.")],
+    state_dir: SomeStack = None,
+) -> None:
+    """Mount a volume at a directory."""
+    from directpv_cli.local import volumes
+
+    with _told():
+        volumes.mount(_stack(state_dir), name, path)
+
+
+@volume.command("unmount")
+def volume_unmount(name: VolumeName, state_dir: SomeStack = None) -> None:
+    """Unmount a volume; its data stays."""
+    from directpv_cli.local import volumes
+
+    with _told():
+        volumes.unmount(_stack(state_dir), name)
+
+
+@volume.command("rm")
+def volume_rm(name: VolumeName, state_dir: SomeStack = None) -> None:
+    """Delete a volume that is not mounted, with its data."""
+    from directpv_cli.local import volumes
+
+    with _told():
+        volumes.remove(_stack(state_dir), name)
 
 
 def main() -> None:

@@ -97,7 +97,8 @@ def kept(directory: Path, url: str) -> str:
     """Return how to find the stack again that is left running."""
     where = f"--state-dir {directory}"
     return (
-        f"The stack is in {directory}: export DIRECTPV_NATS_URL={url}; directpv status {where}; directpv down {where}"
+        f"The stack is in {directory}: export DIRECTPV_NATS_URL={url}; directpv status {where}; directpv down {where}\n"
+        f"Use it: directpv volume create mine {where}; directpv volume mount mine /mnt/mine {where}"
     )
 
 
