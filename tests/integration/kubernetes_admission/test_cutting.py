@@ -17,6 +17,7 @@ from integration.kubernetes_admission.raw_leaf import raw_leaf
 from integration.kubernetes_admission.test_nodes import heard_by
 from integration.kubernetes_admission.world import SUBJECTS, World
 
+pytestmark = pytest.mark.timeout(180)
 WITHIN = 60
 """Seconds: what is promised."""
 

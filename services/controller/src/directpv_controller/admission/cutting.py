@@ -84,6 +84,8 @@ class Cutting:
                         await self.look(bus)
             except (DirectPVError, nats.errors.Error, OSError) as error:
                 log.info("connections cannot be looked at now", extra={"error": str(error) or type(error).__name__})
+            except Exception:  # whatever is wrong with it, who comes must be answered
+                log.exception("connections cannot be looked at")
             await asyncio.sleep(LEAST_PAUSE)
 
     async def look(self, bus: Bus) -> None:
