@@ -21,7 +21,14 @@ from support.node_client import eventually
 pytestmark = pytest.mark.timeout(240)
 
 METRICS_PORT = 10443
-HEALTH = {"temperature_celsius", "media_errors", "wear_percent", "spare_percent", "power_on_hours", "failure_predicted"}
+HEALTH = {
+    "temperature_celsius",
+    "media_errors_total",
+    "wear_ratio",
+    "spare_ratio",
+    "power_on_seconds_total",
+    "failure_predicted",
+}
 UNRELIABLE = 4
 """Critical warning of NVMe: the subsystem is degraded."""
 
@@ -74,7 +81,7 @@ async def test_a_disk_that_expects_to_fail_is_told_of_until_it_is_well_again_and
         await figure_is(node, "failure_predicted", drive, 0)
     known = await figures(node)
     assert known["temperature_celsius", ill] == 50
-    assert known["media_errors", ill] == 0
+    assert known["media_errors_total", ill] == 0
     assert ("spare_percent", ill) not in known
     told = await live(bus, ill)
     assert (told.temperature_celsius, told.spare_percent, told.failure_predicted) == (50, None, False)
@@ -130,7 +137,7 @@ async def test_disks_of_every_kind_are_asked_and_one_that_says_nothing_alarms_no
     sata, scsi, mapped = await nvme.init(node, await named(machine, "ATA"), await named(machine, "QEMU"), "dm-0")
 
     await figure_is(node, "temperature_celsius", sata, 31)
-    await figure_is(node, "power_on_hours", sata, 1)
+    await figure_is(node, "power_on_seconds_total", sata, 3600)
     await figure_is(node, "failure_predicted", sata, 0)
     await figure_is(node, "failure_predicted", mapped, 0)
     assert {name for name, drive in await figures(node) if drive == scsi} >= {"capacity_bytes"}

@@ -1,4 +1,4 @@
-"""Writes what ``manifests/`` holds: ``python -m directpv_cli.release.generate manifests``."""
+"""Writes what is generated in a checkout: ``python -m directpv_cli.release.generate .``."""
 
 import sys
 from pathlib import Path
@@ -6,19 +6,26 @@ from pathlib import Path
 from directpv_cli.install.chart import render as chart
 from directpv_cli.install.objects import manifest
 from directpv_cli.install.objects.options import Options
+from directpv_cli.release.monitoring import dashboards, rules
 
 
 def files() -> dict[str, str]:
-    """Return all generated files by their paths below ``manifests/``."""
+    """Return all generated files by their paths in a checkout."""
     found = {
-        "directpv.yaml": manifest.to_yaml(manifest.objects(Options())),
-        "crds.yaml": manifest.to_yaml(manifest.definitions()),
+        "manifests/directpv.yaml": manifest.to_yaml(manifest.objects(Options())),
+        "manifests/crds.yaml": manifest.to_yaml(manifest.definitions()),
     }
-    return found | {f"helm/directpv/{path}": text for path, text in chart.files().items()}
+    folders = {
+        "manifests/helm/directpv": chart.files(),
+        "manifests/monitoring": rules.manifests(),
+        "manifests/monitoring/dashboards": dashboards.files(),
+        rules.PAGES: rules.pages(),
+    }
+    return found | {f"{folder}/{path}": text for folder, within in folders.items() for path, text in within.items()}
 
 
 def main() -> None:
-    """Write them below the folder that the one argument names."""
+    """Write them into the checkout that the one argument names."""
     top = Path(sys.argv[1])
     for name, text in files().items():
         path = top / name

@@ -17,6 +17,7 @@ from directpv_common.process.config import load
 from directpv_common.process.lifecycle import background, leaves, run, stop_on_signal
 from directpv_common.process.logs import configure_logging
 from directpv_common.process.monitoring import Monitor, serve_http
+from directpv_common.process.own_metrics import register_own
 from directpv_common.protocol.errors import DirectPVError
 from directpv_csi_gateway.adapters.calls import Calls
 from directpv_csi_gateway.adapters.controller import Controller
@@ -61,6 +62,7 @@ class Gateway:
             inbox=inbox,
             advice=KEY_ADVICE if keys is None else SECRET_ADVICE,
         )
+        register_own(self._registry, "csi-gateway", lambda: self._bus.connected)
 
     def not_ready(self) -> str:
         """Return why calls cannot be answered now, or an empty string."""

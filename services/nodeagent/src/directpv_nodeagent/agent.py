@@ -35,6 +35,7 @@ from directpv_nodeagent.drives.watching.health import HealthWatch
 from directpv_nodeagent.drives.watching.scanner import Scanner
 from directpv_nodeagent.linux.executor import DriveExecutors
 from directpv_nodeagent.linux.quota import NO_KERNEL_QUOTA, kernel_lacks_quota
+from directpv_nodeagent.serving.drive_metrics import DriveNow
 from directpv_nodeagent.serving.health import Healths
 from directpv_nodeagent.serving.heartbeat import Heartbeat
 from directpv_nodeagent.serving.joining import Joining
@@ -88,6 +89,8 @@ class Agent:
         self._scanner = Scanner(self.drives, Growth(self.drives, turns))
         self._repairs = Repairs(work, fences, self._scanner.settle, config.repair_timeout)
         self._joining = Joining(config) if config.bus_key else None
+        self._bus: Bus | None = None
+        """The last connection, whether or not it still is one."""
         self.drives.on_doubt = self._scanner.trigger
         self.drives.on_change = self._heartbeat.poke
         self.drives.on_take_over = self._purges.purge_left
@@ -131,12 +134,14 @@ class Agent:
         log.info("drives scanned", extra={"drives": len(found), "volumes": sum(len(d.volumes) for d in found)})
         config = self._config
         monitor = Monitor(self.not_ready)
-        collector = NodeCollector(config.node_name, lambda: self._sampler.latest, self._counters)
+        collector = NodeCollector(config.node_name, self._drives_now, lambda: self._sampler.latest, self._counters)
         async with (
             self._purging(),
             background(
                 monitor.run(),
-                self._serve_http(monitor, registry_with(collector)),
+                self._serve_http(
+                    monitor, registry_with(collector, lambda: self._bus is not None and self._bus.connected)
+                ),
                 self._scanner.run(config.scan_interval),
                 *([self._udev.run(self._scanner.trigger)] if config.device_events == "on" else []),
                 self._sampler.run(config.metrics_interval),
@@ -172,6 +177,10 @@ class Agent:
             log.error(NO_KERNEL_QUOTA)
         else:
             log.warning("volumes are NOT limited to their size: this kernel has no XFS project quota (best-effort)")
+
+    def _drives_now(self) -> list[DriveNow]:
+        """Return the drives as they are; called from another thread, so it reads what is replaced and never changed."""
+        return [DriveNow(drive.record, drive.free, len(drive.volumes)) for drive in tuple(self.drives.by_id.values())]
 
     def _counters(self) -> dict[str, int]:
         return {
@@ -218,6 +227,7 @@ class Agent:
         config = self._config
         events = Events(bus, config.node_name)
         self._teller.connect(events)
+        self._bus = bus
         bus.on_reconnect(self._heartbeat.poke)
         async with (
             serve(

@@ -157,7 +157,7 @@ async def test_metrics_have_upstreams_names_and_follow_the_facts(
     assert (metric(text, "directpv_stats_drive_total_write_bytes", f'drive="{drive}"') or 0) > 0
     for name in ("total_read_bytes", "read_latency_seconds", "write_latency_seconds", "wait_time_seconds"):
         assert metric(text, f"directpv_stats_drive_{name}", f'drive="{drive}"') is not None
-    assert metric(text, "directpv_volume_abnormal", 'volumeID="pvc-1"') == 0
+    assert metric(text, "directpv_volume_abnormal", 'volume="pvc-1"') == 0
     assert (metric(text, "directpv_node_rescans_total") or 0) >= 1
     assert metric(text, "directpv_node_hung_threads") == 0
 

@@ -136,6 +136,18 @@ class Nodes:
         """Drives that cannot be taken in; may be read from another thread."""
         return sum(len(worker.unfit) for worker in tuple(self._workers.values()))
 
+    def counts(self) -> tuple[int, int]:
+        """Return how many nodes are online and offline, as :meth:`page` shows them; may be read from another thread."""
+        names = self._names()
+        online = sum(map(self.online, names))
+        return online, len(names) - online
+
+    def _names(self) -> set[str]:
+        """Return the nodes that were heard or have drives."""
+        heard = {name for name, worker in tuple(self._workers.items()) if worker.state is not None}
+        nodes = tuple(self._term.ledger.nodes.items())
+        return heard | {name for name, node in nodes if node.drives and name != UNKNOWN_NODE}
+
     def knows(self, name: str) -> bool:
         """Tell whether the node was heard in this term, or has drives."""
         worker, node = self._workers.get(name), self._term.ledger.nodes.get(name)
@@ -172,9 +184,7 @@ class Nodes:
             InvalidToken: ``token`` was not handed out here.
         """
         start = after(request.token, "n")
-        heard = {name for name, worker in self._workers.items() if worker.state is not None}
-        with_drives = {name for name, node in self._term.ledger.nodes.items() if node.drives and name != UNKNOWN_NODE}
-        names = sorted(name for name in heard | with_drives if name > start)
+        names = sorted(name for name in self._names() if name > start)
         if not request.paged:
             return m.NodePage(nodes=tuple(map(self._summary, names)))
         nodes, following = page(names, self._summary, request.limit)

@@ -94,6 +94,8 @@ class Api:
                 raise
             except DirectPVError as error:
                 outcome = error.reason
+                if isinstance(error, NoCapacity):
+                    self._figures.refusals.labels(error.details.get("reason", "")).inc()
                 self._term.require_lead()
                 raise
             except Exception:

@@ -11,6 +11,8 @@ from prometheus_client.registry import Collector
 
 from directpv_common.bus.bus import Bus
 from directpv_common.bus.events import Events
+from directpv_common.process.own_metrics import register_own
+from directpv_controller.core.placing.explain import REASONS
 from directpv_controller.leading.port import Election
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes
@@ -30,6 +32,14 @@ class Figures:
         self.requests = Counter(
             f"{PREFIX}_requests", "API calls, by endpoint and outcome", ("endpoint", "outcome"), registry=self.registry
         )
+        self.refusals = Counter(
+            f"{PREFIX}_placement_refusals",
+            "Volumes for which there was no drive, by what holds for most drives that were looked at",
+            ("reason",),
+            registry=self.registry,
+        )
+        for reason in REASONS:
+            self.refusals.labels(reason)
         self._batch = Histogram(
             f"{PREFIX}_commit_batch_size", "Decisions per transaction", buckets=BATCHES, registry=self.registry
         )
@@ -77,6 +87,7 @@ class Figures:
         """Set once this process tells NATS who may come in; None if that is not asked of it."""
         self.events: Events | None = None
         self.registry.register(_Collector(self))
+        register_own(self.registry, "controller", lambda: self.bus is not None and self.bus.connected)
 
     def observe_commit(self, size: int, seconds: float) -> None:
         """Count one transaction; called from the registry's thread."""
@@ -155,7 +166,14 @@ def _of_term(term: Term) -> list[Metric]:
 
 
 def _of_nodes(nodes: Nodes) -> list[Metric]:
-    return [_gauge("drives_not_reconciled", "Drives whose node tells of them what cannot be taken in", nodes.unfit)]
+    online, offline = nodes.counts()
+    shown = GaugeMetricFamily(f"{PREFIX}_nodes", "Nodes that were heard or have drives, by state", labels=["state"])
+    shown.add_metric(["online"], online)
+    shown.add_metric(["offline"], offline)
+    return [
+        shown,
+        _gauge("drives_not_reconciled", "Drives whose node tells of them what cannot be taken in", nodes.unfit),
+    ]
 
 
 def _gauge(name: str, help: str, value: float) -> Metric:

@@ -113,6 +113,13 @@ def read_io_stats(roots: Roots, name: str) -> IoStats | None:
     return parse_stat(read_text(roots.block(name) / "stat"))
 
 
+def is_rotational(roots: Roots, name: str) -> bool | None:
+    """Tell whether the disk of device ``name`` has rotating media; None if sysfs does not say."""
+    block = roots.block(name)
+    text = read_text(block / "queue/rotational") or read_text(block.resolve().parent / "queue/rotational")
+    return None if not text else text != "0"
+
+
 def size_of(block: Path) -> int:
     """Return the device's size in bytes; 0 if sysfs does not tell."""
     text = read_text(block / "size")

@@ -29,6 +29,34 @@ class Measured:
     """False: counting took too long and was broken off; ``used`` is a lower bound."""
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How full a drive's file system is, whoever uses it."""
+
+    used: int
+    """Bytes."""
+    available: int
+    inodes: int
+    """Files and directories that there can be, as XFS counts at this moment."""
+    inodes_free: int
+
+
+def room_of(view: DriveView) -> Room:
+    """Ask a drive's file system how full it is.
+
+    Raises:
+        DriveFault: The drive is not mounted.
+    """
+    with drive_of(view) as drive:
+        state = os.fstatvfs(drive.root)
+    return Room(
+        used=(state.f_blocks - state.f_bfree) * state.f_frsize,
+        available=state.f_bavail * state.f_frsize,
+        inodes=state.f_files,
+        inodes_free=state.f_favail,
+    )
+
+
 def measure(view: DriveView, name: str, capacity: int, seconds: float) -> Measured:
     """Count what a volume uses: from its quota, or file by file where quota is not in force.
 

@@ -1,62 +1,54 @@
-"""Prometheus metrics: upstream's names with upstream's meaning, and ours beside them.
+"""Prometheus metrics of a node. States are those of the moment, as the plugin shows them; figures the last sample's.
 
-Upstream's counters do not end in ``_total``, as the client library insists: they are exposed without a type.
-Latencies: divide rates, for instance ``rate(directpv_drive_read_seconds_total[5m]) /
-rate(directpv_drive_reads_completed_total[5m])``.
+How many series that makes stands in ``docs/monitoring.md``, which a test holds.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from directpv_common.protocol.messages import DriveStatus
-from directpv_nodeagent.serving.sampler import NO_HEALTH, DriveSample, Sample, VolumeSample
-
-_STATS = "directpv_stats"
+from directpv_common.process.own_metrics import register_own
+from directpv_common.protocol.names import TENANT
+from directpv_common.protocol.reasons import ailments_of
+from directpv_nodeagent.serving.drive_metrics import UPSTREAM, DriveNow, of_drives
+from directpv_nodeagent.serving.sampler import Sample, VolumeSample
 
 
 class NodeCollector(Collector):
-    """Exposes the last sample, and the agent's own counters."""
+    """Exposes drives as they are, the last sample, and the agent's own counters."""
 
-    def __init__(self, node: str, sample: Callable[[], Sample], counters: Callable[[], dict[str, int]]) -> None:
-        """Take where figures come from; both are called in a thread of the HTTP server, and only read.
+    def __init__(
+        self,
+        node: str,
+        drives: Callable[[], Sequence[DriveNow]],
+        sample: Callable[[], Sample],
+        counters: Callable[[], dict[str, int]],
+    ) -> None:
+        """Take where figures come from; all are called in a thread of the HTTP server, and only read.
 
         Args:
             node: This node's name.
+            drives: Returns the drives as they are now.
             sample: Returns the last sample.
             counters: Returns ``rescans``, ``udev_overflows``, ``events_dropped`` and ``hung_threads``.
         """
         self._node = node
+        self._drives = drives
         self._sample = sample
         self._counters = counters
 
     def collect(self) -> Iterable[Metric]:
         """Return all families."""
-        sample = self._sample()
-        yield from self._volumes(sample.volumes)
-        yield from _drives(sample.drives)
-        yield from _healths(sample.drives)
+        sample, now = self._sample(), self._drives()
+        unwell = {
+            each.record.fsuuid for each in now if ailments_of(each.record.status, each.record.conditions, "a drive")
+        }
+        yield from _volumes(self._node, sample.volumes, unwell)
+        known = {each.record.fsuuid for each in now}
+        yield from of_drives(now, {each.fsuuid: each for each in sample.drives if each.fsuuid in known})
         yield from self._own()
-
-    def _volumes(self, volumes: tuple[VolumeSample, ...]) -> Iterator[Metric]:
-        labels = ("tenant", "volumeID", "node")
-        used = GaugeMetricFamily(f"{_STATS}_bytes_used", "Bytes that the volume uses", labels=labels)
-        total = GaugeMetricFamily(f"{_STATS}_bytes_total", "Capacity of the volume in bytes", labels=labels)
-        inodes = GaugeMetricFamily("directpv_volume_inodes_used", "Files and directories of the volume", labels=labels)
-        abnormal = GaugeMetricFamily(
-            "directpv_volume_abnormal", "1 while the volume's drive is not well", labels=labels
-        )
-        for volume in volumes:
-            values = (volume.tenant, volume.name, self._node)
-            abnormal.add_metric(values, float(volume.abnormal))
-            if volume.published:
-                total.add_metric(values, volume.capacity)
-            if volume.measured is not None:
-                used.add_metric(values, volume.measured.used)
-                inodes.add_metric(values, volume.measured.inodes_used)
-        yield from (used, total, inodes, abnormal)
 
     def _own(self) -> Iterator[Metric]:
         counters = self._counters()
@@ -72,79 +64,39 @@ class NodeCollector(Collector):
         )
 
 
-def _drives(drives: tuple[DriveSample, ...]) -> Iterator[Metric]:
-    ready = GaugeMetricFamily(f"{_STATS}_drive_ready", "1 if the drive's device is there", labels=("drive",))
-    state = GaugeMetricFamily("directpv_drive_status", "1 for the status that it has", labels=("drive", "status"))
-    total = GaugeMetricFamily("directpv_drive_capacity_bytes", "Size of the drive's file system", labels=("drive",))
-    free = GaugeMetricFamily("directpv_drive_free_bytes", "Bytes that volumes can still get", labels=("drive",))
-    for drive in drives:
-        ready.add_metric((drive.fsuuid,), float(drive.stats is not None))
-        total.add_metric((drive.fsuuid,), drive.total)
-        free.add_metric((drive.fsuuid,), drive.free)
-        for status in DriveStatus:
-            state.add_metric((drive.fsuuid, str(status)), float(drive.status == status))
-    yield from (ready, state, total, free)
-    known = [(drive.fsuuid, drive.stats) for drive in drives if drive.stats is not None]
-    yield from (
-        _untyped("drive_total_read_bytes", "Bytes read", {id: s.read_bytes for id, s in known}),
-        _untyped("drive_total_write_bytes", "Bytes written", {id: s.write_bytes for id, s in known}),
-        _gauge("drive_read_latency_seconds", "Time of all reads together", {id: s.read_seconds for id, s in known}),
-        _gauge("drive_write_latency_seconds", "Time of all writes together", {id: s.write_seconds for id, s in known}),
-        _gauge("drive_wait_time_seconds", "Time of all requests together", {id: s.wait_seconds for id, s in known}),
-        _counter("read_bytes", "Bytes read", {id: s.read_bytes for id, s in known}),
-        _counter("written_bytes", "Bytes written", {id: s.write_bytes for id, s in known}),
-        _counter("reads_completed", "Reads", {id: s.reads for id, s in known}),
-        _counter("writes_completed", "Writes", {id: s.writes for id, s in known}),
-        _counter("read_seconds", "Time of all reads together", {id: s.read_seconds for id, s in known}),
-        _counter("write_seconds", "Time of all writes together", {id: s.write_seconds for id, s in known}),
-        _counter("busy_seconds", "Time with a request in flight", {id: s.busy_ms / 1000 for id, s in known}),
+def _volumes(node: str, volumes: tuple[VolumeSample, ...], unwell: set[str]) -> Iterator[Metric]:
+    former = ("tenant", "volumeID", "node")
+    labels = ("tenant", "volume", "node")
+    used = GaugeMetricFamily(f"{UPSTREAM}_bytes_used", "Bytes that the volume uses", labels=former)
+    total = GaugeMetricFamily(f"{UPSTREAM}_bytes_total", "Capacity of the volume in bytes", labels=former)
+    inodes = GaugeMetricFamily("directpv_volume_inodes_used", "Files and directories of the volume", labels=labels)
+    free = GaugeMetricFamily("directpv_volume_inodes_free", "Files and directories that can be made", labels=labels)
+    available = GaugeMetricFamily("directpv_volume_available_bytes", "Bytes that can be written", labels=labels)
+    abnormal = GaugeMetricFamily("directpv_volume_abnormal", "1 while the volume's drive is not well", labels=labels)
+    info = GaugeMetricFamily(
+        "directpv_volume_info",
+        "1, with where a volume is and whose it is, to join with",
+        labels=("volume", "node", "drive", "claim_namespace", "claim", "used_by"),
     )
+    for volume in volumes:  # "pod" is what Prometheus calls the pod that it scrapes
+        record = volume.record
+        values = (record.labels.get(TENANT, ""), record.name, node)
+        abnormal.add_metric(values, float(record.fsuuid in unwell))
+        whose = (record.pvc_namespace, record.pvc_name, record.pod_name if volume.published else "")
+        info.add_metric((record.name, node, record.fsuuid, *whose), 1)
+        if volume.published:
+            total.add_metric(values, record.capacity)
+        if volume.measured is not None:
+            used.add_metric(values, volume.measured.used)
+            available.add_metric(values, volume.measured.available)
+            inodes.add_metric(values, volume.measured.inodes_used)
+            free.add_metric(values, volume.measured.inodes_free)
+    yield from (used, total, available, inodes, free, abnormal, info)
 
 
-def _healths(drives: tuple[DriveSample, ...]) -> Iterator[Metric]:
-    """A drive that does not tell a figure has none."""
-    known = [(drive.fsuuid, drive.health or NO_HEALTH) for drive in drives]
-    yield from (
-        _own("temperature_celsius", "Temperature of the disk", {id: h.temperature for id, h in known}),
-        _own("media_errors", "Reads that the disk could not correct", {id: h.media_errors for id, h in known}),
-        _own("wear_percent", "Rated endurance that is used, may exceed 100", {id: h.wear for id, h in known}),
-        _own("spare_percent", "Spare blocks that are left", {id: h.spare for id, h in known}),
-        _own("power_on_hours", "Hours that the disk was on", {id: h.power_on_hours for id, h in known}),
-        _own("failure_predicted", "1 while the disk expects to fail", {id: h.predicted for id, h in known}),
-    )
-
-
-def _own(name: str, text: str, values: dict[str, int | None]) -> Metric:
-    family = GaugeMetricFamily(f"directpv_drive_{name}", text, labels=("drive",))
-    for drive, value in values.items():
-        if value is not None:
-            family.add_metric((drive,), value)
-    return family
-
-
-def _untyped(name: str, text: str, values: dict[str, float]) -> Metric:
-    family = Metric(f"{_STATS}_{name}", text, "unknown")
-    for drive, value in values.items():
-        family.add_sample(f"{_STATS}_{name}", {"drive": drive}, value)
-    return family
-
-
-def _gauge(name: str, text: str, values: dict[str, float]) -> Metric:
-    family = GaugeMetricFamily(f"{_STATS}_{name}", text, labels=("drive",))
-    for drive, value in values.items():
-        family.add_metric((drive,), value)
-    return family
-
-
-def _counter(name: str, text: str, values: dict[str, float]) -> Metric:
-    family = CounterMetricFamily(f"directpv_drive_{name}", text, labels=("drive",))
-    for drive, value in values.items():
-        family.add_metric((drive,), value)
-    return family
-
-
-def registry_with(collector: NodeCollector) -> CollectorRegistry:
-    """Return a registry that exposes ``collector`` alone."""
+def registry_with(collector: NodeCollector, connected: Callable[[], bool]) -> CollectorRegistry:
+    """Return a registry that exposes ``collector`` and the process itself."""
     registry = CollectorRegistry()
     registry.register(collector)
+    register_own(registry, "nodeagent", connected)
     return registry

@@ -14,17 +14,16 @@ from directpv_common.bus.bus import Bus
 from directpv_common.calls.context import detached
 from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.errors import DirectPVError
-from directpv_common.protocol.messages import ConditionType, DriveMetrics, NodeMetrics, VolumeMetrics
-from directpv_common.protocol.names import TENANT
+from directpv_common.protocol.messages import ConditionType, DriveMetrics, NodeMetrics, VolumeMetrics, VolumeRecord
 from directpv_common.protocol.wire import encode
 from directpv_nodeagent.devices.core.io_stats import IoStats
 from directpv_nodeagent.devices.core.smart import Health
-from directpv_nodeagent.devices.sysfs import Roots, read_io_stats
+from directpv_nodeagent.devices.sysfs import Roots, is_rotational, read_io_stats
 from directpv_nodeagent.drives.core.slowness import Pace, judged
 from directpv_nodeagent.drives.taken.drives import Drives
 from directpv_nodeagent.layout import usage
 from directpv_nodeagent.layout.core.held import Drive, DriveView
-from directpv_nodeagent.layout.usage import Measured
+from directpv_nodeagent.layout.usage import Measured, Room
 
 log = logging.getLogger(__name__)
 
@@ -39,27 +38,42 @@ NO_HEALTH: Final = Health()
 
 @dataclass(frozen=True, slots=True)
 class DriveSample:
-    """One drive; ``stats`` is None while its device is missing."""
+    """One drive; ``stats`` is None while its device is missing, ``room`` if it could not be asked."""
 
     fsuuid: str
     device: str
-    status: str
+    rotational: bool | None
     stats: IoStats | None
-    total: int
-    free: int
+    room: Room | None
     health: Health | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the kernel tells of a drive's device."""
+
+    stats: IoStats | None
+    rotational: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a drive itself tells; volumes by name."""
+
+    room: Room | None
+    volumes: Mapping[str, Measured]
+
+
+NOT_COUNTED: Final = Counted(None, None)
+NO_FIGURES: Final = Figures(None, {})
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeSample:
     """One volume; ``measured`` is None if it is not published, or could not be measured."""
 
-    name: str
-    fsuuid: str
-    tenant: str
-    capacity: int
+    record: VolumeRecord
     published: bool
-    abnormal: bool
     measured: Measured | None
 
 
@@ -79,7 +93,7 @@ class Sampler:
         """``health`` returns what is known of a drive's health, by its id."""
         self._drives = drives
         self._health = health
-        self._measuring: dict[str, asyncio.Task[Mapping[str, Measured]]] = {}
+        self._measuring: dict[str, asyncio.Task[Figures]] = {}
         self._paces: dict[str, Pace] = {}
         self.latest = Sample()
 
@@ -99,15 +113,24 @@ class Sampler:
     async def sample(self) -> None:
         """Sample all drives at the same time; volumes of one that does not answer soon have no figures."""
         drives = list(self._drives.by_id.values())
-        stats = await self._counters(drives)
-        self._judge(stats)
+        counted = await self._counters(drives)
+        self._judge({fsuuid: found.stats for fsuuid, found in counted.items()})
         measured = await self._measure_all(drives)
         self.latest = Sample(
-            tuple(_drive_sample(drive, stats.get(drive.fsuuid), self._health(drive.fsuuid)) for drive in drives),
-            tuple(volume for drive in drives for volume in _volume_samples(drive, measured.get(drive.fsuuid, {}))),
+            tuple(self._drive_sample(drive, counted, measured.get(drive.fsuuid, NO_FIGURES)) for drive in drives),
+            tuple(
+                volume
+                for drive in drives
+                for volume in _volume_samples(drive, measured.get(drive.fsuuid, NO_FIGURES).volumes)
+            ),
         )
 
-    async def _counters(self, drives: list[Drive]) -> Mapping[str, IoStats | None]:
+    def _drive_sample(self, drive: Drive, counted: Mapping[str, Counted], figures: Figures) -> DriveSample:
+        found = counted.get(drive.fsuuid, NOT_COUNTED)
+        health = self._health(drive.fsuuid)
+        return DriveSample(drive.fsuuid, drive.record.device, found.rotational, found.stats, figures.room, health)
+
+    async def _counters(self, drives: list[Drive]) -> Mapping[str, Counted]:
         """Read what the kernel counts for each drive; a disk that hangs does not keep it from telling."""
         devices = {drive.fsuuid: drive.record.device for drive in drives}
         with contextlib.suppress(DirectPVError, OSError):
@@ -116,7 +139,7 @@ class Sampler:
             )
         return {}
 
-    async def _measure_all(self, drives: list[Drive]) -> dict[str, Mapping[str, Measured]]:
+    async def _measure_all(self, drives: list[Drive]) -> dict[str, Figures]:
         """Measure the published volumes of all drives, and return what is known within :data:`PATIENCE_SECONDS`."""
         for drive in drives:
             if drive.fsuuid not in self._measuring and not drive.trouble():
@@ -130,14 +153,14 @@ class Sampler:
             del self._measuring[fsuuid]
         return {fsuuid: task.result() for fsuuid, task in ended.items() if not task.cancelled()}
 
-    async def _measure(self, drive: Drive) -> Mapping[str, Measured]:
+    async def _measure(self, drive: Drive) -> Figures:
         view = drive.view
         sizes = {name: record.capacity for name, record in drive.volumes.items() if drive.use(name).published}
         with contextlib.suppress(DirectPVError, OSError):
             return await self._drives.executors.run(
                 f"sampling {drive.fsuuid}", lambda: _measure(view, sizes), SAMPLE_SECONDS, "sampling it"
             )
-        return {}
+        return NO_FIGURES
 
     def _judge(self, stats: Mapping[str, IoStats | None]) -> None:
         """Warn of drives that answer slowly."""
@@ -154,7 +177,7 @@ class Sampler:
             time=sample.time,
             drives=tuple(_drive_message(drive) for drive in sample.drives),
             volumes=tuple(
-                VolumeMetrics(name=v.name, fsuuid=v.fsuuid, total=v.capacity, used=v.measured.used)
+                VolumeMetrics(name=v.record.name, fsuuid=v.record.fsuuid, total=v.record.capacity, used=v.measured.used)
                 for v in sample.volumes
                 if v.measured is not None
             ),
@@ -180,34 +203,32 @@ def parts_of(sample: NodeMetrics, room: int) -> list[NodeMetrics]:
     ]
 
 
-def _read_counters(devices: Mapping[str, str]) -> dict[str, IoStats | None]:
+def _read_counters(devices: Mapping[str, str]) -> dict[str, Counted]:
     """Read the counters of devices, by drive; blocking, but only on sysfs."""
-    return {fsuuid: read_io_stats(Roots(), device) if device else None for fsuuid, device in devices.items()}
+    roots = Roots()
+    return {
+        fsuuid: Counted(read_io_stats(roots, device), is_rotational(roots, device)) if device else NOT_COUNTED
+        for fsuuid, device in devices.items()
+    }
 
 
-def _measure(view: DriveView, sizes: Mapping[str, int]) -> dict[str, Measured]:
-    """Measure the use of volumes; blocking."""
+def _measure(view: DriveView, sizes: Mapping[str, int]) -> Figures:
+    """Measure the use of a drive and its volumes; blocking."""
     measured: dict[str, Measured] = {}
+    room = None
+    with contextlib.suppress(DirectPVError, OSError):
+        room = usage.room_of(view)
     for name, capacity in sizes.items():
         with contextlib.suppress(DirectPVError, OSError):
             measured[name] = usage.measure(view, name, capacity, COUNT_SECONDS)
-    return measured
-
-
-def _drive_sample(drive: Drive, stats: IoStats | None, health: Health | None) -> DriveSample:
-    record = drive.record
-    return DriveSample(drive.fsuuid, record.device, str(record.status), stats, record.total, drive.free, health)
+    return Figures(room, measured)
 
 
 def _volume_samples(drive: Drive, measured: Mapping[str, Measured]) -> tuple[VolumeSample, ...]:
     return tuple(
         VolumeSample(
-            name=name,
-            fsuuid=drive.fsuuid,
-            tenant=record.labels.get(TENANT, ""),
-            capacity=record.capacity,
+            record=record,
             published=bool(drive.use(name).published),
-            abnormal=bool(drive.trouble() or drive.record.conditions),
             measured=measured.get(name),
         )
         for name, record in drive.volumes.items()

@@ -8,6 +8,7 @@ import directpv_common.protocol.messages as m
 from directpv_common.protocol import names
 from directpv_common.protocol.errors import InvalidRequest, NoCapacity
 from directpv_common.protocol.names import project_id
+from directpv_controller.core.placing.explain import REASONS
 from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.core.showing.listing import capacity
 from unit.controller.builders import GIB, drive_record, home, ledger_of, on, place
@@ -81,6 +82,29 @@ def test_a_refusal_counts_the_reasons() -> None:
         "no drive can hold volume pvc-1 (8 GiB): 4 drives on n1: 2 cordoned, 1 lost, "
         "1 has 3.19 GiB free of 8 GiB asked; no drives on n9"
     )
+
+
+@pytest.mark.parametrize(
+    ("reason", "drive", "asked"),
+    [
+        ("TooSmall", {}, {}),
+        ("Cordoned", {"unschedulable": True}, {}),
+        ("Suspended", {"labels": {names.SUSPEND: "true"}}, {}),
+        ("Lost", {"status": m.DriveStatus.LOST}, {}),
+        ("Label", {}, {"parameters": {"directpv.min.io/rack-door": "left"}}),
+        ("NoDrives", {}, {"requisite": on("n9")}),
+    ],
+)
+def test_a_refusal_has_one_word_that_metrics_count_from_the_beginning(
+    reason: str, drive: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    ledger = ledger_of(drive_record(GIB, **drive), drive_record(GIB, **drive))
+
+    with pytest.raises(NoCapacity) as refusal:
+        place(ledger, "pvc-1", 8 * GIB, **asked)
+
+    assert refusal.value.details["reason"] == reason
+    assert reason in REASONS
 
 
 def test_capacity_is_the_sum_of_open_drives_and_the_largest_of_them() -> None:

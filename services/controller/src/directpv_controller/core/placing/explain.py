@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from directpv_common.protocol import names
 from directpv_common.protocol.messages import DriveStatus
@@ -15,9 +15,40 @@ from directpv_controller.core.placing.wanted import Need, Pairs, Wanted, describ
 LOOK_AT_MOST: Final = 100
 """Drives that one refusal looks at, over all groups: 0.1 ms, for refusals come in storms."""
 GROUPS_AT_MOST: Final = 8
+NO_DRIVES: Final = "NoDrives"
+TOO_SMALL: Final = "TooSmall"
+_Why = tuple[str, str]
+"""A reason in one word, and in words for people."""
+_SAME_PROJECT: Final[_Why] = ("ProjectId", "with a volume of the same XFS project id")
 
 
-def explain(wanted: Wanted, index: Index) -> str:
+REASONS: Final = (
+    NO_DRIVES,
+    TOO_SMALL,
+    *(status.value for status in DriveStatus if status is not DriveStatus.READY),
+    "Offline",
+    "Cordoned",
+    "Suspended",
+    "Full",
+    "Overcommitted",
+    "Registering",
+    "AccessTier",
+    "Label",
+    "Claim",
+    "ProjectId",
+)
+"""All reasons: metrics show each from the beginning, so that the first refusal is an increase."""
+
+
+class Refusal(NamedTuple):
+    """Why there is no drive for a volume."""
+
+    text: str
+    reason: str
+    """What holds for most of the drives that were looked at: one word of CamelCase, for metrics."""
+
+
+def explain(wanted: Wanted, index: Index) -> Refusal:
     """Say why :meth:`Index.select` found nothing.
 
     For instance: ``no drive can hold volume pvc-1 (8 GiB): 4 drives on worker01: 2 cordoned, 1 has 3.2 GiB free of
@@ -26,13 +57,15 @@ def explain(wanted: Wanted, index: Index) -> str:
     """
     terms = (*wanted.preferred, *wanted.requisite) or (frozenset(),)
     shown = terms[:GROUPS_AT_MOST]
-    groups = [_group(wanted, term, index, LOOK_AT_MOST // len(shown)) for term in shown]
+    found: Counter[str] = Counter()
+    groups = [_group(wanted, term, index, LOOK_AT_MOST // len(shown), found) for term in shown]
     more = f"; and {len(terms) - len(shown)} more places" if len(terms) > len(shown) else ""
     asked = describe_size(wanted)
-    return f"no drive can hold volume {wanted.name} ({asked}): {'; '.join(groups)}{more}"
+    text = f"no drive can hold volume {wanted.name} ({asked}): {'; '.join(groups)}{more}"
+    return Refusal(text, found.most_common(1)[0][0] if found else NO_DRIVES)
 
 
-def _group(wanted: Wanted, term: Pairs, index: Index, most: int) -> str:
+def _group(wanted: Wanted, term: Pairs, index: Index, most: int, found: Counter[str]) -> str:
     place = f" on {describe(term)}" if term else ""
     looked_at = list(islice(index.candidates(term), most + 1))
     seen = [drive for drive in looked_at[:most] if not term or in_reach(drive.record, term)]
@@ -40,8 +73,8 @@ def _group(wanted: Wanted, term: Pairs, index: Index, most: int) -> str:
         return f"no drives{place}"
     head = f"{len(seen)} {'drive' if len(seen) == 1 else 'drives'}{place}"
     if len(looked_at) <= most:
-        return f"{head}: {', '.join(_reasons(wanted, seen))}"
-    return f"the first {head}: {', '.join(_reasons(wanted, seen))}; {_of_all(wanted, term, index)}"
+        return f"{head}: {', '.join(_reasons(wanted, seen, found))}"
+    return f"the first {head}: {', '.join(_reasons(wanted, seen, found))}; {_of_all(wanted, term, index)}"
 
 
 def _of_all(wanted: Wanted, term: Pairs, index: Index) -> str:
@@ -55,46 +88,52 @@ def _of_all(wanted: Wanted, term: Pairs, index: Index) -> str:
     )
 
 
-def _reasons(wanted: Wanted, drives: list[Drive]) -> Iterator[str]:
-    """Yield one clause per reason, the most frequent first; too small comes with the largest free space seen."""
+def _reasons(wanted: Wanted, drives: list[Drive], found: Counter[str]) -> Iterator[str]:
+    """Yield one clause per reason, the most frequent first; too small comes with the largest free space seen.
+
+    Reasons are counted in ``found``.
+    """
     counts: Counter[str] = Counter()
     small: list[int] = []
     need, at_least = wanted.need, wanted.at_least
     picky = bool(need.tier or need.labels or need.claim)
     for drive in drives:
-        reason = "" if drive.open else _closed(drive)
-        if not reason and picky:
-            reason = _mismatch(need, drive)
-        if not reason and (free := drive.free) < at_least:
+        why = None if drive.open else _closed(drive)
+        if why is None and picky:
+            why = _mismatch(need, drive)
+        if why is None and (free := drive.free) < at_least:
             small.append(free)
+            found[TOO_SMALL] += 1
         else:  # select() would have taken it, but for one thing
-            counts[reason or "with a volume of the same XFS project id"] += 1
+            reason, words = why or _SAME_PROJECT
+            counts[words] += 1
+            found[reason] += 1
     yield from (f"{count} {reason}" for reason, count in counts.most_common())
     if small:
         verb = "has" if len(small) == 1 else "have at most"
         yield f"{len(small)} {verb} {format_bytes(max(small))} free of {describe_size(wanted)} asked"
 
 
-def _closed(drive: Drive) -> str:
+def _closed(drive: Drive) -> _Why:
     record = drive.record
     if record.status is not DriveStatus.READY:
-        return record.status.value.lower()
+        return record.status.value, record.status.value.lower()
     if drive.offline:
-        return "offline"
+        return "Offline", "offline"
     if record.unschedulable:
-        return "cordoned"
+        return "Cordoned", "cordoned"
     if is_suspended(record):
-        return "suspended"
+        return "Suspended", "suspended"
     if is_full(record):
-        return "full"
-    return "overcommitted" if drive.overcommitted else "being registered"
+        return "Full", "full"
+    return ("Overcommitted", "overcommitted") if drive.overcommitted else ("Registering", "being registered")
 
 
-def _mismatch(need: Need, drive: Drive) -> str:
+def _mismatch(need: Need, drive: Drive) -> _Why | None:
     record = drive.record
     if need.tier not in (None, record.access_tier):
-        return f"not of access tier {need.tier}"
+        return "AccessTier", f"not of access tier {need.tier}"
     for key, value in sorted(need.labels):
         if label_of(record, key) != value:
-            return f"without label {key}={value}"
-    return f"with a volume of claim {need.claim} already" if need.claim in drive.claims else ""
+            return "Label", f"without label {key}={value}"
+    return ("Claim", f"with a volume of claim {need.claim} already") if need.claim in drive.claims else None

@@ -149,7 +149,8 @@ class Ledger(DriveBooks):
             return held, None
         drive = self.index.select(wanted)
         if drive is None:
-            raise NoCapacity(explain(wanted, self.index))
+            why = explain(wanted, self.index)
+            raise NoCapacity(why.text, reason=why.reason)
         return self._place_on(drive, wanted, now, incarnation)
 
     def _place_on(self, drive: Drive, wanted: Wanted, now: str, incarnation: str) -> tuple[Volume, Change]:

@@ -10,6 +10,7 @@ from typing import Final
 SECTOR: Final = 512
 """Bytes; the unit of the kernel's counters, whatever the device's sector size."""
 _LEAST: Final = 10
+_ALL: Final = 17
 _DONE: Final = (0, 4, 11, 15)
 """Reads, writes, discards, flushes."""
 
@@ -28,6 +29,10 @@ class IoStats:
     busy_ms: int
     waited_ms: int
     """Time of all requests together; 0 where the kernel does not tell."""
+    discards: int = 0
+    discard_ms: int = 0
+    flushes: int = 0
+    flush_ms: int = 0
 
     @property
     def read_bytes(self) -> int:
@@ -61,8 +66,22 @@ def parse_stat(text: str) -> IoStats | None:
     if len(fields) < _LEAST or not all(field.isascii() and field.isdigit() for field in fields):
         return None
     n = [int(field) for field in fields]
-    waited = n[10] if len(n) > 10 else 0
-    return IoStats(n[0], n[2], n[3], n[4], n[6], n[7], in_flight=n[8], busy_ms=n[9], waited_ms=waited)
+    n += [0] * (_ALL - len(n))
+    return IoStats(
+        reads=n[0],
+        read_sectors=n[2],
+        read_ms=n[3],
+        writes=n[4],
+        write_sectors=n[6],
+        write_ms=n[7],
+        in_flight=n[8],
+        busy_ms=n[9],
+        waited_ms=n[10],
+        discards=n[11],
+        discard_ms=n[14],
+        flushes=n[15],
+        flush_ms=n[16],
+    )
 
 
 def done(text: str) -> tuple[int, ...]:

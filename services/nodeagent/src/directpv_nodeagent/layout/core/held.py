@@ -144,11 +144,14 @@ class Drive:
 
     @property
     def allocated(self) -> int:
-        """Bytes that volumes may take: those on the drive, those being made, and remains."""
-        sizes = {name: record.capacity for name, record in self._volumes.items()}
-        for name, size in self._promised.items():
+        """Bytes that volumes may take: those on the drive, those being made, and remains.
+
+        Metrics ask from another thread: dictionaries are copied in one step before they are gone through.
+        """
+        sizes = {name: record.capacity for name, record in self._volumes.copy().items()}
+        for name, size in self._promised.copy().items():
             sizes[name] = max(size, sizes.get(name, 0))
-        return sum(sizes.values()) + sum(self._purging.values())
+        return sum(sizes.values()) + sum(self._purging.copy().values())
 
     @property
     def free(self) -> int:

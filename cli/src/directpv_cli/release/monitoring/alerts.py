@@ -1,0 +1,229 @@
+"""The table of alerts: when each fires, what causes it, what it does to users, what people can do."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from directpv_common.protocol.messages import Effect
+from directpv_common.protocol.reasons import BY_CONDITION, TABLE, Reason
+
+CRITICAL: Final = "critical"
+WARNING: Final = "warning"
+_WHAT: Final = "* on (drive, instance) group_left (node, device, make, serial) directpv_drive_info"
+"""Says which drive it is. Both sides come from one scrape, so that a drive that moves between nodes matches once."""
+_DRIVE: Final = "drive {{ $labels.drive }} ({{ $labels.device }}) of {{ $labels.node }}"
+_EFFECTS: Final = {
+    Effect.INACCESSIBLE: "Volumes on the drive cannot be used; those on other drives are not affected.",
+    Effect.DEGRADED: "Volumes on the drive are served; they may become slow, full or lost.",
+}
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One rule, and its page."""
+
+    name: str
+    expr: str
+    lasts: str
+    """For how long it must hold, as Prometheus writes durations."""
+    severity: str
+    summary: str
+    """One line; labels of the series in it as Prometheus' templates have them."""
+    cause: str
+    effect: str
+    advice: str
+
+
+def _of(reason: Reason) -> Alert:
+    """Return the alert for a reason why a drive is not well."""
+    meaning = TABLE[reason]
+    return Alert(
+        name=f"DirectPV{reason}",
+        expr=f'(directpv_drive_condition{{reason="{reason}"}} == 1) {_WHAT}',
+        lasts="1m" if meaning.effect is Effect.INACCESSIBLE else "5m",
+        severity=CRITICAL if meaning.effect is Effect.INACCESSIBLE else WARNING,
+        summary=f"{_DRIVE}: {meaning.says}",
+        cause=f"The drive's node says so: {meaning.says}.",
+        effect=_EFFECTS[meaning.effect],
+        advice=meaning.advice.replace("{drive}", "DRIVE"),
+    )
+
+
+OF_DRIVES: Final = tuple(_of(reason) for reason in TABLE if reason in BY_CONDITION.values())
+
+OTHERS: Final = (
+    Alert(
+        "DirectPVDrivesNotServed",
+        'sum by (status) (directpv_controller_drives{status=~"Lost|Error"}) > 0',
+        "5m",
+        CRITICAL,
+        "{{ $value }} drives are {{ $labels.status }}",
+        "The leader's registry has drives that no node serves. Those of a node whose agent was started without them "
+        "are known here alone.",
+        _EFFECTS[Effect.INACCESSIBLE],
+        "run: kubectl directpv list drives --status lost,error; each drive says why",
+    ),
+    Alert(
+        "DirectPVDriveMediaErrors",
+        f"(increase(directpv_drive_media_errors_total[1h]) > 0) {_WHAT}",
+        "0m",
+        WARNING,
+        f"{_DRIVE}: the disk has new media errors",
+        "The disk could not correct what it read.",
+        "Reads of some files fail, or will.",
+        "look at the disk's health (smartctl -a); cordon the drive and replace the disk if errors go on",
+    ),
+    Alert(
+        "DirectPVDriveWornOut",
+        f"(directpv_drive_wear_ratio > 0.9) {_WHAT}",
+        "1h",
+        WARNING,
+        f"{_DRIVE}: {{{{ $value | humanizePercentage }}}} of the disk's endurance is used",
+        "More was written to the disk than most of what its maker rates it for.",
+        "None yet; it may become read-only.",
+        "plan its replacement: kubectl directpv cordon DRIVE, and let the application heal its data elsewhere",
+    ),
+    Alert(
+        "DirectPVDriveHot",
+        f"(directpv_drive_temperature_celsius > 65) {_WHAT}",
+        "15m",
+        WARNING,
+        f"{_DRIVE}: the disk has {{{{ $value }}}} °C",
+        "Cooling is bad, or a fan stands still.",
+        "The disk slows down, and ages.",
+        "look at fans, filters and the load of the node",
+    ),
+    Alert(
+        "DirectPVVolumeNearlyFull",
+        "directpv_stats_bytes_used / directpv_stats_bytes_total > 0.9",
+        "10m",
+        WARNING,
+        "volume {{ $labels.volumeID }}: {{ $value | humanizePercentage }} used",
+        "The application has written nearly as much as its claim asked for.",
+        "At 100 % its writes fail with ENOSPC or EDQUOT.",
+        "enlarge the claim (kubectl patch pvc), or delete data",
+    ),
+    Alert(
+        "DirectPVVolumeFewInodes",
+        "directpv_volume_inodes_free / (directpv_volume_inodes_free + directpv_volume_inodes_used) < 0.05",
+        "10m",
+        WARNING,
+        "volume {{ $labels.volume }}: {{ $value | humanizePercentage }} of its files and directories left",
+        "The application makes many small files.",
+        "It can make no more of them although there are bytes left.",
+        "enlarge the claim, delete files, or use a class with fewer bytes per inode",
+    ),
+    Alert(
+        "DirectPVCapacityLow",
+        "directpv_controller_free_bytes / (directpv_controller_free_bytes + directpv_controller_allocated_bytes) < 0.1",
+        "30m",
+        WARNING,
+        "{{ $value | humanizePercentage }} of all drives is left for new volumes",
+        "Nearly all space was promised to volumes.",
+        "New volumes will soon not be placed.",
+        "add drives (kubectl directpv discover, then init), or delete volumes that are not needed",
+    ),
+    Alert(
+        "DirectPVPlacementRefused",
+        "sum by (reason) (increase(directpv_controller_placement_refusals_total[10m])) > 0",
+        "0m",
+        WARNING,
+        "volumes find no drive, mostly because drives are {{ $labels.reason }}",
+        "No drive fits what a claim asks for.",
+        "Claims stay Pending.",
+        "run: kubectl describe pvc CLAIM; the event names the reasons, drive by drive",
+    ),
+    Alert(
+        "DirectPVNodeOffline",
+        'directpv_controller_nodes{state="offline"} > 0',
+        "5m",
+        CRITICAL,
+        "{{ $value }} nodes with drives are offline",
+        "Their agents are not heard: a node that is down, a pod that does not run, a network that is cut.",
+        "Volumes there are not made, enlarged or deleted; if only the agent is away, pods go on with their volumes.",
+        TABLE[Reason.NODE_OFFLINE].advice,
+    ),
+    Alert(
+        "DirectPVNoLeader",
+        "absent(directpv_controller_is_leader) or sum(directpv_controller_is_leader) == 0",
+        "2m",
+        CRITICAL,
+        "no controller leads",
+        "No controller runs, or none can reach NATS and its registry.",
+        "Volumes are not made, enlarged or deleted; those there are work on.",
+        "look at the pods of Deployment controller and their logs",
+    ),
+    Alert(
+        "DirectPVNoAgents",
+        'absent(directpv_build_info{component="nodeagent"})',
+        "10m",
+        CRITICAL,
+        "no node agent is scraped",
+        "The DaemonSet node-server does not run, or Prometheus does not find its pods.",
+        "Nobody watches the drives.",
+        "look at the DaemonSet node-server and at the PodMonitor directpv-node",
+    ),
+    Alert(
+        "DirectPVBusDisconnected",
+        "directpv_bus_connected == 0",
+        "2m",
+        CRITICAL,
+        "{{ $labels.component }} at {{ $labels.instance }} does not reach NATS",
+        "Its NATS server is away, or does not let it in.",
+        "Of a controller: it cannot lead. Of an agent or a gateway: volumes of the node are not staged or published.",
+        "look at the logs of the program and of NATS; /ready of the program says more",
+    ),
+    Alert(
+        "DirectPVCallsFail",
+        "sum by (method, code) (rate(directpv_csi_calls_total"
+        '{code=~"INTERNAL|UNAVAILABLE|DEADLINE_EXCEEDED"}[5m])) > 0.02',
+        "10m",
+        WARNING,
+        "CSI calls {{ $labels.method }} end with {{ $labels.code }}",
+        "The controller, an agent or a drive does not do what is asked.",
+        "Pods wait for their volumes.",
+        "look at the log of the gateway, which names volume and reason of each",
+    ),
+    Alert(
+        "DirectPVThreadsHang",
+        "directpv_node_hung_threads > 0",
+        "5m",
+        WARNING,
+        "{{ $value }} threads of the agent at {{ $labels.instance }} hang in the kernel",
+        "A disk does not answer.",
+        "Operations on its volumes wait or fail; others go on.",
+        "look at the kernel log of the node; a disk that never answers again needs a reboot",
+    ),
+    Alert(
+        "DirectPVDrivesNotReconciled",
+        "directpv_controller_drives_not_reconciled > 0",
+        "10m",
+        WARNING,
+        "what nodes tell of {{ $value }} drives cannot be taken in",
+        "A record on a drive contradicts the registry, or cannot be understood.",
+        "The registry may not know all volumes of these drives.",
+        "run: kubectl directpv events; look at the controller's log",
+    ),
+    Alert(
+        "DirectPVUnreadableRecords",
+        "directpv_controller_unreadable_records > 0",
+        "5m",
+        WARNING,
+        "{{ $value }} records of the registry cannot be read",
+        "They were written by a later version, or damaged.",
+        "What they stand for is not shown until its node reports it.",
+        "look at the controller's log, which names them",
+    ),
+    Alert(
+        "DirectPVEventsDropped",
+        "increase(directpv_node_events_dropped_total[1h]) > 0 or "
+        "increase(directpv_controller_events_dropped_total[1h]) > 0",
+        "0m",
+        WARNING,
+        "events of {{ $labels.instance }} were dropped",
+        "JetStream was away for long while much happened.",
+        "The history of events has a gap; nothing else is lost.",
+        "look at NATS and its JetStream",
+    ),
+)
+
+ALERTS: Final = (*OF_DRIVES, *OTHERS)

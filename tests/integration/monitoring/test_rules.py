@@ -1,0 +1,130 @@
+"""Each alert fires while what it tells of lasts, and is over when that is: decided by Prometheus' own tool."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from directpv_cli.release.monitoring.alerts import ALERTS, OF_DRIVES
+from support.prometheus import TOP, program
+
+INFO = 'directpv_drive_info{drive="d1", instance="i1", node="n1", device="sdb", make="ACME", serial="S1"}'
+LONG = 240
+"""Minutes: longer than any alert waits."""
+BAD, GOOD = LONG, 2 * LONG
+"""The trouble begins at minute 0, and ends after LONG minutes."""
+
+Inputs = dict[str, tuple[float, float]]
+"""Series to its value while things are bad, and while they are good."""
+DRIVE = '{drive="d1", instance="i1"}'
+SITUATIONS: dict[str, Inputs] = {
+    **{
+        alert.name: {
+            INFO: (1, 1),
+            f'directpv_drive_condition{{drive="d1", instance="i1", reason="{alert.name.removeprefix("DirectPV")}"}}': (
+                1,
+                0,
+            ),
+        }
+        for alert in OF_DRIVES
+    },
+    "DirectPVDrivesNotServed": {'directpv_controller_drives{status="Lost"}': (2, 0)},
+    "DirectPVDriveWornOut": {INFO: (1, 1), f"directpv_drive_wear_ratio{DRIVE}": (0.95, 0.1)},
+    "DirectPVDriveHot": {INFO: (1, 1), f"directpv_drive_temperature_celsius{DRIVE}": (80, 40)},
+    "DirectPVVolumeNearlyFull": {
+        'directpv_stats_bytes_used{volumeID="a"}': (95, 50),
+        'directpv_stats_bytes_total{volumeID="a"}': (100, 100),
+    },
+    "DirectPVVolumeFewInodes": {
+        'directpv_volume_inodes_free{volume="a"}': (1, 99),
+        'directpv_volume_inodes_used{volume="a"}': (99, 1),
+    },
+    "DirectPVCapacityLow": {
+        "directpv_controller_free_bytes": (5, 50),
+        "directpv_controller_allocated_bytes": (95, 50),
+    },
+    "DirectPVNodeOffline": {'directpv_controller_nodes{state="offline"}': (1, 0)},
+    "DirectPVNoLeader": {"directpv_controller_is_leader": (0, 1)},
+    "DirectPVBusDisconnected": {'directpv_bus_connected{component="nodeagent", instance="i1"}': (0, 1)},
+    "DirectPVThreadsHang": {'directpv_node_hung_threads{instance="i1"}': (3, 0)},
+    "DirectPVDrivesNotReconciled": {"directpv_controller_drives_not_reconciled": (1, 0)},
+    "DirectPVUnreadableRecords": {"directpv_controller_unreadable_records": (1, 0)},
+}
+COUNTED: dict[str, str] = {
+    "DirectPVDriveMediaErrors": f"directpv_drive_media_errors_total{DRIVE}",
+    "DirectPVPlacementRefused": 'directpv_controller_placement_refusals_total{reason="TooSmall"}',
+    "DirectPVCallsFail": 'directpv_csi_calls_total{method="CreateVolume", code="INTERNAL"}',
+    "DirectPVEventsDropped": 'directpv_node_events_dropped_total{instance="i1"}',
+}
+"""Alerts of what is counted: the series that grows while things are bad."""
+ABSENT = {"DirectPVNoAgents": 'directpv_build_info{component="nodeagent"}'}
+"""Alerts of what is not there: the series that comes when things are good."""
+
+
+def series(name: str) -> list[dict[str, str]]:
+    """Return the input of an alert as promtool takes it: one sample a minute."""
+    if name in COUNTED:
+        return [
+            {"series": INFO, "values": f"1x{GOOD}"},
+            {"series": COUNTED[name], "values": f"0+60x{LONG} {60 * LONG}x{LONG}"},
+        ]
+    if name in ABSENT:
+        return [{"series": ABSENT[name], "values": f"_x{LONG} 1x{LONG}"}]
+    return [{"series": each, "values": f"{bad}x{LONG} {good}x{LONG}"} for each, (bad, good) in SITUATIONS[name].items()]
+
+
+def firing(name: str, minute: int, count: int) -> dict[str, Any]:
+    """Expect that so many alerts of that name fire; 0: none."""
+    alerts = f'count(ALERTS{{alertname="{name}", alertstate="firing"}})'
+    return {
+        "expr": alerts,
+        "eval_time": f"{minute}m",
+        "exp_samples": [{"labels": "{}", "value": count}] if count else [],
+    }
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_an_alert_fires_while_its_cause_lasts_and_resolves_after_it(alert: Any, tmp_path: Path) -> None:
+    rules = yaml.safe_load((TOP / "manifests/monitoring/rules.yaml").read_text())["spec"]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules))
+    case = {
+        "interval": "1m",
+        "input_series": series(alert.name),
+        "promql_expr_test": [firing(alert.name, BAD - 1, 1), firing(alert.name, GOOD - 1, 0)],
+    }
+    (tmp_path / "test.yaml").write_text(
+        yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [case]})
+    )
+
+    done = subprocess.run(
+        [program("promtool"), "test", "rules", "test.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_an_alert_says_cause_effect_and_advice_and_has_its_page(alert: Any) -> None:
+    (rule,) = [
+        rule
+        for group in yaml.safe_load((TOP / "manifests/monitoring/rules.yaml").read_text())["spec"]["groups"]
+        for rule in group["rules"]
+        if rule["alert"] == alert.name
+    ]
+    page = (TOP / rule["annotations"]["runbook_url"]).read_text()
+
+    for text in (alert.cause, alert.effect):
+        assert text in rule["annotations"]["description"]
+        assert text in page
+    assert rule["annotations"]["advice"] == alert.advice
+    assert alert.advice[1:] in page
+    assert re.search(r"\w+", rule["annotations"]["summary"])
+    assert rule["labels"]["severity"] in ("critical", "warning")
