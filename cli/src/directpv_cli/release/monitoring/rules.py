@@ -74,7 +74,7 @@ def page(alert: Alert) -> str:
 
 def to_yaml(*objects: Object) -> str:
     """Return a stream of documents."""
-    return yaml.safe_dump_all(objects, sort_keys=False, width=1_000, allow_unicode=True)  # type: ignore[no-any-return]
+    return yaml.safe_dump_all(objects, sort_keys=False, width=1_000, allow_unicode=True)
 
 
 def manifests() -> dict[str, str]:

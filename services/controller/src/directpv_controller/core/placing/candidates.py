@@ -84,7 +84,7 @@ def placement_of(wanted: Wanted, index: Index, drives: Iterable[Drive], total: i
     first = nsmallest(shown, seen, key=lambda drive: _order(wanted, drive, terms, chosen))
     return Placement(
         drive=chosen.fsuuid if chosen else "",
-        summary="" if chosen else explain(wanted, index),
+        summary="" if chosen else explain(wanted, index).text,
         candidates=tuple(_candidate(wanted, drive, terms) for drive in first),
         more=len(seen) - len(first),
         unseen=max(0, total - len(seen)),
