@@ -27,6 +27,8 @@ NOTICES = 3000
 
 def main() -> None:
     note(pid=os.getpid(), argv=sys.argv[1:])
+    if "get" in sys.argv:
+        get(sys.argv[sys.argv.index("get") + 1 :])
     how = os.environ["STAND_IN"]
     if how == "missing":
         sys.exit(MISSING)
@@ -37,6 +39,17 @@ def main() -> None:
     if how.startswith("pod/") and "pod/nats-0" in sys.argv:
         sys.exit(PENDING)
     forward(broken=how not in ("forward", "slow") and how not in sys.argv, late=LATE if how == "slow" else 0)
+
+
+def get(words: list[str]) -> None:
+    """Print an object of the file that STAND_IN_OBJECTS names, by kind and name, or say that there is none."""
+    with open(os.environ["STAND_IN_OBJECTS"]) as file:
+        objects = json.load(file)
+    key = words[0] if words[0] == "events" else f"{words[0]}/{words[1]}"
+    if key not in objects:
+        sys.exit(f'Error from server (NotFound): {words[0]} "{words[1]}" not found')
+    print(json.dumps(objects[key]))
+    sys.exit(0)
 
 
 def note(**facts: object) -> None:

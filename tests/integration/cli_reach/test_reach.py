@@ -1,6 +1,7 @@
 """Verbs find their way into a cluster through kubectl, and leave nothing of it behind, however they end."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -58,6 +59,56 @@ def test_kubectl_is_told_of_the_kubeconfig_that_a_flag_names(kubectl: Kubectl) -
     kubectl.run("--kubeconfig", str(kubectl.kubeconfig), "info", KUBECONFIG="/nowhere", STAND_IN="refused")
 
     assert kubectl.started == [[f"--kubeconfig={kubectl.kubeconfig}", *FORWARD]]
+
+
+def test_kubectl_is_told_of_the_context_that_a_flag_names_before_or_after_the_verb(kubectl: Kubectl) -> None:
+    for words in (["--context", "prod", "info"], ["info", "--context=prod"]):
+        kubectl.run(*words, STAND_IN="refused")
+    (kubectl.home / ".kube").mkdir()
+    kubectl.run("info", "--context", "prod", KUBECONFIG="", STAND_IN="refused")
+
+    assert kubectl.started == [["--context=prod", *FORWARD]] * 3
+
+
+@pytest.mark.usefixtures("controller")
+async def test_a_pending_claim_is_explained_by_what_kubernetes_knows_of_it_and_by_every_drive(
+    kubectl: Kubectl, nats: NatsServer
+) -> None:
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    claim = {
+        "metadata": {
+            "name": "data",
+            "namespace": "shop",
+            "uid": "u1",
+            "annotations": {"volume.kubernetes.io/selected-node": "n1"},
+        },
+        "spec": {"storageClassName": "fast", "resources": {"requests": {"storage": "8Gi"}}},
+        "status": {"phase": "Pending"},
+    }
+    objects = {
+        "persistentvolumeclaim/data": claim,
+        "storageclass/fast": {"provisioner": "directpv-min-io", "parameters": {"directpv.min.io/tier": "hot"}},
+        "events": {"items": [{"type": "Warning", "message": "failed to provision volume"}]},
+    }
+    file = kubectl.home / "objects.json"
+    file.write_text(json.dumps(objects))
+    async with connect_bus(nats.url, name="test", prefix="directpv.v1") as bus, node.running(bus):
+
+        async def known() -> bool:
+            return bool((await bus.call(Api.DRIVE_LIST, m.ListDrives(), within=WITHIN)).drives)
+
+        await until(known, "the drive is registered")
+        said = await asyncio.to_thread(kubectl.run, "explain", "pvc", "shop/data", STAND_IN_OBJECTS=str(file))
+        gone = await asyncio.to_thread(kubectl.run, "explain", "pvc", "none", STAND_IN_OBJECTS=str(file))
+
+    assert said.returncode == 0, said.stderr
+    assert "claim shop/data is Pending, of class fast" in said.stdout
+    assert "failed to provision volume" in said.stdout
+    assert f"- n1/sda ({fsuuid})" in said.stdout
+    assert "it has no label tier=hot" in said.stdout
+    assert f"kubectl directpv label drives tier=hot --ids {fsuuid}" in said.stdout
+    assert (gone.returncode, "not found" in gone.stderr) == (1, True)
 
 
 def test_the_usual_kubeconfig_is_enough(kubectl: Kubectl) -> None:
