@@ -16,10 +16,12 @@ from directpv_cli.showing.lines import checked
 from directpv_common.bus.bus import Bus
 from directpv_common.process.command import output_of
 from directpv_common.protocol.api import Controller, Node
-from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NotFound
+from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NotFound, Unavailable
 
 ASK_SECONDS: Final = 30.0
 DEVICE_SECONDS: Final = 30.0
+PLACEMENT_SECONDS: Final = 5.0
+"""A new leader is there in less."""
 
 
 def drive(word: str) -> None:
@@ -47,11 +49,26 @@ async def _volume(bus: Bus, name: str) -> list[str]:
         last = refused[-1]
         asked = checked(lambda: whys.refused_request(name, last.data))
         lines = [f"volume {name} was not placed, {age_of(last.time)} ago: {last.data.get('cause', '')}"]
-        return [*lines, "now:", *whys.of_placement(asked, await bus.call(Controller.PLACEMENT_EXPLAIN, asked))]
+        return [*lines, "now:", *whys.of_placement(asked, await _placement(bus, asked))]
     found = await all_drives(bus, m.ListDrives(ids=(info.record.fsuuid,)))
     return whys.of_volume(
         info, found[0], await lately(bus, EventFilter.of(None, (info.record.fsuuid,), None, ["drive"]))
     )
+
+
+async def _placement(bus: Bus, request: m.ExplainPlacement) -> m.Placement:
+    """Ask the controller, which may be of a version that cannot answer.
+
+    Raises:
+        FailedPrecondition: Nobody answers; says what that may mean.
+    """
+    try:
+        return await bus.call(Controller.PLACEMENT_EXPLAIN, request, within=PLACEMENT_SECONDS)
+    except Unavailable as error:
+        raise FailedPrecondition(
+            f"{error.message}; if `kubectl directpv status` names a leader, it is of a version that cannot explain "
+            "placements: upgrade it"
+        ) from error
 
 
 def device(word: str) -> None:
@@ -105,7 +122,7 @@ async def _pvc(bus: Bus, name: str, namespace: str) -> list[str]:
     if not asked or storage is None:
         return lines
     request = checked(lambda: whys.request_of(claim, storage, asked))
-    return [*lines, *whys.of_placement(request, await bus.call(Controller.PLACEMENT_EXPLAIN, request))]
+    return [*lines, *whys.of_placement(request, await _placement(bus, request))]
 
 
 async def _class(name: str) -> dict[str, Any] | None:
