@@ -1,12 +1,14 @@
 """Verb ``nats-context``: for the ``nats`` CLI, with an observer's token: it hears everything, and commands nothing."""
 
 import asyncio
+import shlex
 from typing import Final
 
 from directpv_cli.install.objects.base import NAMESPACE
 from directpv_cli.install.objects.nats import CLIENT_PORT, NAME
 from directpv_cli.reaching import context_file
 from directpv_cli.reaching.credential import LASTS, token_from_cluster
+from directpv_cli.reaching.kubectl import kubectl
 from directpv_cli.showing.lines import fail, say
 from directpv_common.access.tokens import inbox_of
 from directpv_common.protocol.errors import DirectPVError
@@ -30,7 +32,7 @@ def nats_context(kubeconfig: str, port: int) -> None:
         )
     except (DirectPVError, OSError) as error:
         fail(str(error))
-    chosen = f" --kubeconfig={kubeconfig}" if kubeconfig else ""
+    forward = kubectl(kubeconfig, "-n", NAMESPACE, "port-forward", f"service/{NAME}", f"{port}:{CLIENT_PORT}")
     say(f"{path} written, good for {LASTS}; while this runs:")
-    say(f"  kubectl{chosen} -n {NAMESPACE} port-forward service/{NAME} {port}:{CLIENT_PORT}")
+    say(f"  {shlex.join(forward)}")
     say(f"use it by: nats --context {CONTEXT} sub 'directpv.v1.evt.>'; nats --context {CONTEXT} micro ls")
