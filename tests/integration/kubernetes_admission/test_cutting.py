@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from directpv_common.access.nkey import new_nkey
+from directpv_common.process.lifecycle import background
 from directpv_common.protocol.names import NODE_ACCOUNT
 from directpv_controller.admission.answers import Answers
 from directpv_controller.admission.core.keys import NodeKeys
@@ -73,10 +74,9 @@ async def test_while_kubernetes_does_not_answer_nobody_is_cut_off(world: World) 
             world.server.process.kill()
             try:
                 cutting = Cutting(world.warden, Answers(api, world.namespace), NodeKeys(), SUBJECTS, world.cuts.append)
-                running = asyncio.create_task(cutting.run())
                 cutting.changed.set()
-                assert not await link.ended(8)
-                running.cancel()
+                async with background(cutting.run()):
+                    assert not await link.ended(8)
             finally:
                 world.server.start_server()
     assert world.cuts == []

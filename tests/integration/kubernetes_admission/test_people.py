@@ -39,10 +39,13 @@ async def test_an_observer_hears_and_commands_nothing(world: World) -> None:
             await observer.call(Controller.DRIVE_LIST, m.ListDrives(), within=5)
 
 
-@pytest.mark.parametrize("what", ["nonsense", "of a node", "of another account", "for the API server", "none"])
+@pytest.mark.parametrize(
+    "what", ["nonsense", "malformed", "of a node", "of another account", "for the API server", "none"]
+)
 async def test_who_shows_another_token_or_none_is_not_let_in_and_told_so_at_once(world: World, what: str) -> None:
     token = {
-        "nonsense": lambda: "nonsense",
+        "nonsense": lambda: "no.such.token",
+        "malformed": lambda: "a token\n",
         "of a node": lambda: world.token(NODE_ACCOUNT, world.pod(world.node("n1"))),
         "of another account": lambda: world.token("other"),
         "for the API server": lambda: world.token(ADMINISTRATOR_ACCOUNT, audience="https://kubernetes.default.svc"),
