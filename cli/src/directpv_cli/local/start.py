@@ -84,7 +84,7 @@ def _check(options: Options) -> None:
         )
     for program in ("mkfs.xfs", "losetup", "mount", "udevadm"):
         if shutil.which(program) is None:
-            raise StackError(f"{program} is missing; install the packages xfsprogs, util-linux and udev")
+            raise StackError(f"{program} is missing; install the packages xfsprogs, mount and udev")
 
 
 def _start_udevd(stack: Stack) -> None:
