@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TextIO
 
 _OF_OUTPUT: Final = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
 """What writing to standard output says; errors of files name the file."""
@@ -19,8 +19,21 @@ _READER_GONE: Final = 141
 
 
 def ended(program: Callable[[], None]) -> NoReturn:
-    """Run ``program`` and exit with its status; what it printed has been taken then, or its status says otherwise."""
+    """Run ``program`` and exit with its status; what it printed has been taken then, or its status says otherwise.
+
+    Where standard error has no room nobody can be told: the status stays what it is.
+    """
     _make_writable()
+    try:
+        _run(program)
+    finally:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            _drop(sys.stderr)
+
+
+def _run(program: Callable[[], None]) -> NoReturn:
     status: str | int | None = None
     try:
         try:
@@ -39,7 +52,7 @@ def ended(program: Callable[[], None]) -> NoReturn:
     except OSError as error:
         if not _is_of_output(error):
             raise
-        _drop_output()
+        _drop(sys.stdout)
         if error.errno == errno.EPIPE:
             sys.exit(_READER_GONE)
         with contextlib.suppress(OSError):
@@ -69,8 +82,8 @@ def _unforeseen(error: Exception) -> int:
     return 1
 
 
-def _drop_output() -> None:
+def _drop(stream: TextIO) -> None:
     """Let what is still buffered go nowhere, or the interpreter would complain about it at its end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
