@@ -10,7 +10,7 @@ import pytest
 
 from directpv_common.bus.connecting import connect_bus
 from directpv_common.process.lifecycle import background
-from directpv_common.protocol.messages import NodeMetrics
+from directpv_common.protocol.messages import NodeMetrics, VolumeRecord
 from directpv_common.protocol.wire import decode
 from directpv_nodeagent.layout.usage import Measured
 from directpv_nodeagent.serving.sampler import Sample, Sampler, VolumeSample
@@ -22,7 +22,8 @@ DRIVE = str(uuid.uuid4())
 
 def published(number: int) -> VolumeSample:
     measured = Measured(total=2**40, used=2**39, available=2**39, inodes_used=1, inodes_free=1)
-    return VolumeSample(f"pvc-{number:06}", DRIVE, "", 2**40, published=True, abnormal=False, measured=measured)
+    record = VolumeRecord(name=f"pvc-{number:06}", fsuuid=DRIVE, capacity=2**40)
+    return VolumeSample(record, published=True, measured=measured)
 
 
 @pytest.mark.parametrize("count", [10, 20_000])
