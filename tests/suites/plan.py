@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-FULL: Final = 1.4
+FULL: Final = 1.2
 """Share of the processors that suites side by side may ask for: each of them waits at times, seldom all at once."""
 _ROUNDING: Final = 1e-6
 

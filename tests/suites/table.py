@@ -1,7 +1,7 @@
 """All suites, and the steps that set up what they need. Figures: two cores of a virtual machine, everything built.
 
-The order is that in which suites start as far as they find room: test-vm and e2e, which take longest, as soon as what
-they need is there, the others beside them.
+The order is that in which suites start as far as they find room: the two that take longest, test-vm and e2e, get one
+of the others beside them each.
 """
 
 import sys
@@ -93,7 +93,7 @@ SUITES: Final = (
         _pytest("-n", "2", "--dist", "worksteal", "--timeout=300", "tests/vm"),
         seconds=600,
         long_seconds=600,
-        cores=0.9,
+        cores=1.2,
         needs=("guests",),
     ),
     Suite(
@@ -102,7 +102,7 @@ SUITES: Final = (
         _pytest("-s", "--timeout=1200", "tests/e2e"),
         seconds=600,
         long_seconds=3200,
-        cores=1.1,
+        cores=1.3,
         needs=("guests", "apiserver", "cluster"),
     ),
     Suite(
@@ -111,7 +111,7 @@ SUITES: Final = (
         _pytest("-n", "4", "--dist", "worksteal", "tests/integration", "--ignore-glob=*/kubernetes_*"),
         seconds=210,
         long_seconds=210,
-        cores=0.9,
+        cores=1.0,
         needs=("devices", "csi-sanity"),  # the same Go
     ),
     Suite(
@@ -148,7 +148,7 @@ SUITES: Final = (
         ),
         seconds=400,
         long_seconds=400,
-        cores=0.7,
+        cores=0.9,
         needs=("devices", "apiserver", "tools"),
     ),
 )

@@ -16,12 +16,12 @@ def test_suites_start_as_long_as_processors_are_left():
 
 
 def test_suites_side_by_side_may_ask_for_a_little_more_than_there_is_as_none_runs_without_waiting():
-    assert names(startable([Load("a", 10, cores=1.5), Load("b", 10, cores=1.2)], [], [], cores=2)) == ["a", "b"]
-    assert names(startable([Load("a", 10, cores=1.5), Load("b", 10, cores=2.0)], [], [], cores=2)) == ["a"]
+    assert names(startable([Load("a", 10, cores=1.2), Load("b", 10, cores=0.9)], [], [], cores=2)) == ["a", "b"]
+    assert names(startable([Load("a", 10, cores=1.2), Load("b", 10, cores=2.0)], [], [], cores=2)) == ["a"]
 
 
 def test_a_small_suite_passes_one_that_is_too_large_for_what_is_left():
-    running, waiting = [Load("a", 10, cores=1.5)], [Load("b", 10, cores=1.5), Load("c", 10, cores=0.5)]
+    running, waiting = [Load("a", 10, cores=1.2)], [Load("b", 10, cores=1.5), Load("c", 10, cores=0.5)]
 
     assert names(startable(waiting, running, [], cores=2)) == ["c"]
 
