@@ -87,7 +87,8 @@ class Client:
 
     async def make_volume(self, fsuuid: str, name: str, mib: int = 20, **fields: Any) -> VolumeRecord:
         record = VolumeRecord(name=name, fsuuid=fsuuid, capacity=mib * MIB, **fields)
-        assert await self.prepare(record) == {}
+        refused = await self.prepare(record)
+        assert refused == {}, refused
         return record
 
     async def stage(self, name: str, path: Path | str, **fields: Any) -> None:

@@ -108,7 +108,7 @@ def mount(stack: Stack, name: str, path: Path) -> None:
 
 
 def unmount(stack: Stack, name: str) -> None:
-    """Unmount a volume wherever it is mounted; one that is not is left as it is.
+    """Unmount a volume wherever it is mounted, and leave empty directories there, as umount does.
 
     Raises:
         VolumeError: There is no such volume, or its node refuses, for it is in use.
@@ -126,7 +126,10 @@ def unmount(stack: Stack, name: str) -> None:
             await _answer(client.node.NodeUnstageVolume(left))
 
     asyncio.run(work())
-    say(plain(f"Volume {name} unmounted"))
+    for target in info.use.published:
+        Path(target).mkdir(exist_ok=True)  # CSI took the directory away, which may be the user's own
+    mounted = info.use.published or info.use.staged
+    say(plain(f"Volume {name} {'unmounted' if mounted else 'was not mounted'}"))
 
 
 def remove(stack: Stack, name: str) -> None:
