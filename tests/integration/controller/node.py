@@ -74,6 +74,10 @@ class PlayedNode:
         """Drives that tell what is on them only after this."""
         self.page = 0
         """Volumes in one part of an inventory; 0: all in one."""
+        self.next_part: asyncio.Event | None = None
+        """Every part of a drive but the first is told only after this."""
+        self.unavailable_parts = 0
+        """So many parts but the first are not told at all."""
         self.mute: set[str] = set()
         """Drives of which no inventory can be told."""
         self.mounted = ""
@@ -176,19 +180,27 @@ class PlayedNode:
             raise Internal("the inventory cannot be told")
         held = tuple(self.drives[fsuuid].held() for fsuuid in asked if fsuuid in self.drives)
         if self.page and held:
-            return self._part(request, held)
+            return await self._part(request, held)
         return m.Inventory(info=self.info, boot=self.boot, drives=held)
 
-    def _part(self, request: m.GetInventory, held: tuple[m.HeldDrive, ...]) -> m.Inventory:
-        """One drive, and so many volumes of it."""
+    async def _part(self, request: m.GetInventory, held: tuple[m.HeldDrive, ...]) -> m.Inventory:
+        """As many drives as have so many volumes together; the last one may be told in part."""
         assert request.paged
-        volumes = sorted(held[0].volumes, key=lambda found: found.record.name)
-        rest = [found for found in volumes if found.record.name > request.after]
-        part = tuple(rest[: self.page])
-        more = part[-1].record.name if len(part) < len(rest) else ""
-        told = msgspec.structs.replace(held[0], volumes=part, more=more)
-        left = tuple(drive.record.fsuuid for drive in held[1:])
-        return m.Inventory(info=self.info, boot=self.boot, drives=(told,), left=left)
+        wanted, told, room = list(held), list[m.HeldDrive](), self.page
+        while wanted and room > 0 and not (told and told[-1].more):
+            each, after = wanted.pop(0), "" if told else request.after
+            if after and self.next_part is not None:
+                await self.next_part.wait()
+            if after and self.unavailable_parts:
+                self.unavailable_parts -= 1
+                raise Unavailable("cut short")
+            volumes = sorted(each.volumes, key=lambda found: found.record.name)
+            rest = [found for found in volumes if found.record.name > after]
+            part, room = tuple(rest[:room]), room - len(rest)
+            more = part[-1].record.name if len(part) < len(rest) else ""
+            told.append(msgspec.structs.replace(each, volumes=part, more=more))
+        left = tuple(drive.record.fsuuid for drive in wanted)
+        return m.Inventory(info=self.info, boot=self.boot, drives=tuple(told), left=left)
 
     async def prepare(self, request: m.PrepareVolumes) -> m.Prepared:
         self._obey(request.fence)

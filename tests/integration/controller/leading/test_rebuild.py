@@ -84,6 +84,52 @@ async def test_a_new_registry_waits_for_drives_that_take_long_to_tell_what_is_on
         assert node.drives[empty].volumes == {}
 
 
+LOW, HIGH = "00000000-0000-4000-8000-000000000001", "ffffffff-0000-4000-8000-000000000001"
+
+
+@pytest.mark.parametrize(("other", "crowded"), [(HIGH, LOW), (LOW, HIGH)], ids=["id below", "id above"])
+async def test_a_new_registry_waits_for_the_last_part_of_a_drive_that_is_told_in_parts(
+    bus: Bus, controllers: Start, tmp_path: Path, other: str, crowded: str
+) -> None:
+    node = PlayedNode("n1")
+    node.add_drive(fsuuid=other)  # where all would go
+    node.add_drive(fsuuid=crowded, total=50 * GIB)
+    node.page, node.next_part = 2, asyncio.Event()
+    held = {f"v{number}": m.VolumeRecord(name=f"v{number}", fsuuid=crowded, capacity=GIB) for number in range(5)}
+    node.drives[crowded].volumes.update(held)
+    async with node.running(bus):
+        controller = controllers("c1", rebuild_seconds=1)
+        await until(lambda: controller.said("waiting for drives to be taken in"), "it says what it waits for", 40)
+        with pytest.raises((Unavailable, DeadlineExceeded)):
+            await create(bus, "v4", within=2)
+        with pytest.raises((Unavailable, DeadlineExceeded)):
+            await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="v3"), within=2)
+
+        node.next_part.set()
+        await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="v3"), within=20)
+        del held["v3"]
+        assert {name: (await create(bus, name)).record for name in held} == held
+        await until(lambda: node.volumes() == held, "each volume is where it was, and the deleted one is nowhere")
+        assert violations(tmp_path / "registry.db") == []
+
+
+async def test_a_drive_whose_parts_were_cut_short_is_asked_for_again(bus: Bus, controllers: Start) -> None:
+    controllers(rebuild_seconds=0.2)
+    node = PlayedNode("n1")
+    crowded = node.add_drive()
+    node.page = 2
+    for number in range(5):
+        record = m.VolumeRecord(name=f"v{number}", fsuuid=crowded, capacity=GIB)
+        node.drives[crowded].volumes[record.name] = record
+    node.unavailable_parts = 2
+    async with node.running(bus):
+        await until(lambda: _has(bus, 5), "all volumes are taken in", 40)
+
+
+async def _has(bus: Bus, volumes: int) -> bool:
+    return len(await listed(bus)) == volumes
+
+
 async def test_a_volume_of_a_drive_that_a_new_registry_could_not_read_yet_is_not_said_to_be_deleted(
     bus: Bus, controllers: Start
 ) -> None:

@@ -17,7 +17,8 @@ from directpv_common.protocol.errors import DeadlineExceeded, DirectPVError, Una
 from directpv_controller.core.placing.model import UNKNOWN, Drive
 from directpv_controller.core.taking_in.doubt import doubt, doubtful_volumes
 from directpv_controller.core.taking_in.outcome import Outcome
-from directpv_controller.core.taking_in.reconcile import Pages, change_of, lost, noticed, take_in
+from directpv_controller.core.taking_in.parts import Asked, Pages, following
+from directpv_controller.core.taking_in.reconcile import change_of, lost, noticed, take_in
 from directpv_controller.core.taking_in.told import Told
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.orders import NodeOrders, Spawn
@@ -210,11 +211,11 @@ class NodeWorker(NodeOrders):
                 await self._no_inventory(left, error)
                 return
             await self._take_in(inventory, pages)
-            last = inventory.drives[-1] if inventory.drives else None
-            if last is not None and last.more and (last.record.fsuuid, last.more) > (left[0], after):
-                left, after = (last.record.fsuuid, *inventory.left), last.more
-            else:
-                left, after = inventory.left if len(inventory.left) < len(left) else (), ""
+            now, then = Asked(left, after), following(inventory)
+            if not then.is_further(now):
+                self._is_unfit(then.drives[0], "its node does not come to an end of telling what is on it")
+                return
+            left, after = then.drives, then.after
 
     async def _inventory(self, request: m.GetInventory) -> m.Inventory:
         async with self._pulls:

@@ -14,7 +14,8 @@ from directpv_controller.core.placing.model import Snapshot
 from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.core.showing.listing import list_drives, list_volumes
 from directpv_controller.core.taking_in.doubt import doubt, doubtful_volumes
-from directpv_controller.core.taking_in.reconcile import Pages, change_of, take_in
+from directpv_controller.core.taking_in.parts import Pages
+from directpv_controller.core.taking_in.reconcile import change_of, take_in
 from unit.controller.builders import GIB, drive_record, held, place, volume_record
 
 replace = msgspec.structs.replace

@@ -5,7 +5,8 @@ import pytest
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.errors import NoCapacity
 from directpv_controller.core.placing.wanted import wanted_from
-from directpv_controller.core.taking_in.reconcile import Pages, change_of, take_in
+from directpv_controller.core.taking_in.parts import Pages
+from directpv_controller.core.taking_in.reconcile import change_of, take_in
 from unit.controller.builders import GIB, committed, drive_record, held, ledger_of, place, request, volume_record
 from unit.controller.reports import BOOT, replace, report, told
 
@@ -100,6 +101,32 @@ def test_a_drive_that_is_told_in_parts_is_the_same_as_one_told_at_once() -> None
     ]
     assert [told(outcome) for outcome in outcomes] == [[], [], ["volume.missing"]]
     assert [record.name for outcome in outcomes for record in outcome.prepare] == ["v99"]
+
+
+def test_a_new_drive_that_is_told_in_parts_takes_volumes_only_when_all_of_it_is_told() -> None:
+    drive = drive_record(3 * GIB)
+    ledger, pages = ledger_of(), Pages()
+
+    for part in ({"more": "v1"}, {"more": "v2"}):
+        outcome = take_in(ledger, "n1", BOOT, held(drive, volume_record(part["more"], drive), **part), pages=pages)
+        for change in outcome.changes:
+            committed(change)
+        with pytest.raises(NoCapacity, match="1 being registered"):
+            ledger.place(wanted_from(request("new")), now="")
+        assert ledger.drives[drive.fsuuid].boot != BOOT, "who is cut short here asks again"
+    take_in(ledger, "n1", BOOT, held(drive), pages=pages)
+
+    assert ledger.drives[drive.fsuuid].boot == BOOT
+    assert ledger.place(wanted_from(request("new")), now="")[0].record.fsuuid == drive.fsuuid
+    assert ledger.check() == []
+
+
+def test_a_known_drive_takes_volumes_while_it_is_told_in_parts() -> None:
+    drive = drive_record(3 * GIB)
+    ledger = ledger_of(drive)
+    take_in(ledger, "n1", BOOT, held(drive, volume_record("v1", drive), more="v1"), pages=Pages())
+
+    assert ledger.place(wanted_from(request("new")), now="")[0].record.fsuuid == drive.fsuuid
 
 
 def test_nothing_is_missing_on_a_drive_that_changed_while_its_parts_were_read() -> None:

@@ -53,6 +53,8 @@ class Drive(Struct, gc=False, eq=False):
     """Heartbeats in a row of the drive's node that did not mention it."""
     pending: bool = False
     """Its registration is not yet committed: takes no volumes."""
+    partial: bool = False
+    """Some of the volumes on it were not told yet: takes no volumes."""
     known: bool = True
     """False: the registry has volumes of this drive, but not the drive."""
     offline: bool = False
@@ -86,6 +88,7 @@ class Drive(Struct, gc=False, eq=False):
             and not is_full(record)
             and self.known
             and not self.pending
+            and not self.partial
             and not self.offline
             and not self.overcommitted
         )

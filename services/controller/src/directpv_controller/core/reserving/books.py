@@ -156,6 +156,12 @@ class Books:
             self.index.changed(drive)
         return bool(held.drives)
 
+    def set_partial(self, drive: Drive, partial: bool) -> None:
+        """Note whether volumes of a drive are still to be told; such a drive takes no new ones. Not recorded."""
+        if drive.partial is not partial:
+            drive.partial = partial
+            self.index.changed(drive)
+
     def set_strays(self, drive: Drive, size: int) -> None:
         """Count ``size`` bytes as taken by volumes that the registry says live on another drive. Not recorded."""
         if size != drive.strays:

@@ -5,7 +5,7 @@ is the truth about what was promised: what the drive lacks is ordered. Nothing i
 that cannot be read, and nothing is destroyed except volumes whose deletion was acknowledged.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -23,32 +23,12 @@ from directpv_controller.core.reserving import labels
 from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.core.taking_in import prediction
 from directpv_controller.core.taking_in.outcome import Outcome
+from directpv_controller.core.taking_in.parts import Pages
 from directpv_controller.core.taking_in.reconcile_volumes import missing, take_in_pods, take_in_uses, take_in_volume
 
 replace = msgspec.structs.replace
 
 NOT_REPORTED: Final = "its node finds no device with its file system"
-
-
-class Pages:
-    """What was seen on a drive whose inventory comes in several parts."""
-
-    def __init__(self) -> None:
-        self.generation = UNKNOWN
-        self.present: set[str] = set()
-        self.strays = 0
-        self.found: dict[tuple[str, str, str], dict[str, Any]] = {}
-        """What was found that people must look at; see :mod:`~directpv_controller.core.taking_in.told`."""
-
-    def begin(self, held: HeldDrive) -> None:
-        """Take note of a part; the first one tells the generation."""
-        if self.generation == UNKNOWN:
-            self.generation = held.generation
-        self.present.update(held.purging)
-
-    def is_whole(self, held: HeldDrive) -> bool:
-        """Tell whether this part is the last one, and the drive stayed as it was while they were read."""
-        return not held.more and held.generation == self.generation
 
 
 def take_in(
@@ -78,19 +58,24 @@ def take_in(
         outcome.tell("drive", "conflict", drive.fsuuid, node=node, registered=drive.record.node)
         return outcome
     pages = pages or Pages()
+    first = pages.generation == UNKNOWN
     pages.begin(held)
     if drive is not None and drive.boot == boot and held.generation < drive.generation:
         return outcome
     over = drive is not None and drive.overcommitted
     seen = replace(held.record, node=node)
-    policy = _Policy(cordon_predicted, same_run=drive is not None and drive.boot == boot)
+    policy = _Policy(cordon_predicted, same_run=drive is not None and (drive.boot == boot or not first))
+    new = drive is None or not drive.known
     drive = _take_in_record(ledger, seen, policy, outcome, readable=held.readable)
-    drive.boot, drive.generation, drive.missed = boot, pages.generation, 0
+    drive.missed = 0
     if held.readable:
         _take_in_volumes(ledger, drive, held, pages, outcome)
     else:
         take_in_uses(ledger, drive, held, outcome)
     take_in_pods(ledger, outcome, read_pods)
+    ledger.set_partial(drive, bool(held.more) and (new or drive.partial))
+    if not held.more:  # before the last part it is as if nothing had been told: who is cut short asks again
+        drive.boot, drive.generation = boot, pages.generation
     if drive.overcommitted and not over:
         outcome.tell("drive", "overcommitted", drive.fsuuid, allocated=drive.allocated, total=drive.record.total)
     return outcome
