@@ -45,8 +45,8 @@ async def plugin(running: Cluster, *argv: str) -> subprocess.CompletedProcess[st
 
 async def test_a_volume_is_made_mounted_kept_and_deleted_in_a_line_each(running: Cluster, tmp_path: Path) -> None:
     place = tmp_path / "mine"
-    await directpv(running, "volume", "create", "mine", "--size", "32MiB")
-    await directpv(running, "volume", "create", "mine", "--size", "32MiB")  # a repeat changes nothing
+    assert "created: 32 MiB" in await directpv(running, "volume", "create", "mine", "--size", "32MiB")
+    assert "exists already: 32 MiB" in await directpv(running, "volume", "create", "mine", "--size", "32MiB")
     await directpv(running, "volume", "mount", "mine", str(place))
     (place / "file").write_text(DATA)
 

@@ -13,7 +13,9 @@ from directpv_cli.showing.lines import checked, fail, say
 if TYPE_CHECKING:
     from directpv_cli.local.stack import Stack
 
+HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
+    context_settings=HELP,
     help="Run DirectPV on this machine, on loop-backed drives that it creates itself.",
     no_args_is_help=True,
     add_completion=False,
@@ -119,6 +121,7 @@ def demo(
 
 
 volume = typer.Typer(
+    context_settings=HELP,
     help="Volumes of the stack on this machine: make, mount, unmount and delete them.",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -19,3 +19,8 @@ def write(stack: Stack) -> Path:
         "inbox_prefix": keys.inbox(stack.directory, keys.OBSERVER),
     }
     return context_file.write(CONTEXT, context)
+
+
+def take_away(directory: Path) -> None:
+    """Remove the context of the stack in ``directory``, if it is the last that was written."""
+    context_file.take_away(CONTEXT, str(keys.key_file(directory, keys.OBSERVER)))

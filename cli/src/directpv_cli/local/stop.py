@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from directpv_cli.local import disks, keys, processes
+from directpv_cli.local import disks, keys, nats_context, processes
 from directpv_cli.local.processes import Process
 from directpv_cli.local.stack import FILE, StackError, load
 
@@ -24,6 +24,7 @@ def down(directory: Path) -> None:
     except (disks.DiskError, TimeoutError) as error:
         raise StackError(str(error)) from error
     keys.withdraw(directory, load(directory).nats_url)
+    nats_context.take_away(directory)
     shutil.rmtree(directory)
 
 

@@ -58,9 +58,11 @@ def create(stack: Stack, name: str, size: int, node: str) -> None:
         async with connect(stack.nodes[0].csi_socket) as client:
             return (await _answer(client.controller.CreateVolume(asked))).volume
 
+    known = bool(_asked(stack, lambda bus: all_volumes(bus, m.ListVolumes(names=(name,)))))
     made = asyncio.run(work())
     place = made.accessible_topology[0].segments.get(names.NODE, "") if made.accessible_topology else ""
-    say(plain(f"Volume {made.volume_id} created: {format_bytes(made.capacity_bytes)} on {place}"))
+    done = "exists already" if known else "created"
+    say(plain(f"Volume {made.volume_id} {done}: {format_bytes(made.capacity_bytes)} on {place}"))
 
 
 def show(stack: Stack) -> None:

@@ -3,6 +3,7 @@
 Source: natscli, contexts are files ``$XDG_CONFIG_HOME/nats/context/<name>.json``.
 """
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +17,7 @@ def write(name: str, context: Mapping[str, str]) -> Path:
     Raises:
         OSError: It cannot be written.
     """
-    home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    path = Path(home) / "nats" / "context" / f"{name}.json"
+    path = _place(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".new")
     temporary.unlink(missing_ok=True)
@@ -26,3 +26,17 @@ def write(name: str, context: Mapping[str, str]) -> Path:
         file.write(orjson.dumps(dict(context), option=orjson.OPT_INDENT_2))
     temporary.rename(path)
     return path
+
+
+def take_away(name: str, key: str) -> None:
+    """Remove the context if it shows the key ``key``, which is gone; another one of this name stays."""
+    path = _place(name)
+    with contextlib.suppress(OSError, orjson.JSONDecodeError):
+        found = orjson.loads(path.read_bytes())
+        if isinstance(found, dict) and found.get("nkey") == key:
+            path.unlink()
+
+
+def _place(name: str) -> Path:
+    home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(home) / "nats" / "context" / f"{name}.json"

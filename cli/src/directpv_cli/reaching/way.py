@@ -7,16 +7,19 @@
 kubectl finds cluster, user and credentials as it always does, plugins for credentials included.
 """
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final, NamedTuple
 
 from directpv_cli.reading.settings import settings
-from directpv_common.protocol.errors import FailedPrecondition
+from directpv_common.calls.scopes import timeout
+from directpv_common.protocol.errors import FailedPrecondition, Unavailable
 
 LOCAL_URL: Final = "nats://127.0.0.1:4222"
 """Where ``directpv up`` has its bus unless told otherwise."""
+_LISTENS_SECONDS: Final = 2.0
 
 
 class Tunnel(NamedTuple):
@@ -59,6 +62,8 @@ async def reached(url: str, kubeconfig: str) -> AsyncIterator[str]:
     """
     chosen = way(url, kubeconfig, os.environ, os.path.exists)
     if isinstance(chosen, str):
+        if not url:
+            await _require_stack(chosen)
         yield chosen
         return
     from directpv_cli.reaching.port_forward import HOST  # late: a URL that was given needs none of it
@@ -66,3 +71,17 @@ async def reached(url: str, kubeconfig: str) -> AsyncIterator[str]:
 
     async with way_in(chosen.kubeconfig) as port:
         yield f"nats://{HOST}:{port}"
+
+
+async def _require_stack(url: str) -> None:
+    """Say at once, and what helps, that nothing was named and nothing listens where a local stack would."""
+    host, _, port = url.removeprefix("nats://").partition(":")
+    try:
+        async with timeout(_LISTENS_SECONDS):
+            _, writer = await asyncio.open_connection(host, int(port))
+        writer.close()
+    except OSError as error:  # TimeoutError too
+        raise Unavailable(
+            f"no stack runs on this machine ({url}), and no kubeconfig leads to a cluster: `directpv up` starts a "
+            "stack; --kubeconfig or --nats-url name what is meant"
+        ) from error

@@ -95,7 +95,11 @@ def read(path: Path) -> list[m.InitDevices]:
     """
     try:
         return parse(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: there is no such file; `kubectl directpv discover` writes it") from error
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
+    except ValueError as error:  # UnicodeDecodeError too
         raise ValueError(f"{path}: {error}") from error
 
 

@@ -1,11 +1,15 @@
 """Which way a verb takes to the bus, and what kubectl's words mean."""
 
+import asyncio
+import socket
+
 import pytest
 
+from directpv_cli.reaching import way as ways
 from directpv_cli.reaching.port_forward import port_in, trouble
 from directpv_cli.reaching.tunnel import command
-from directpv_cli.reaching.way import LOCAL_URL, Tunnel, way
-from directpv_common.protocol.errors import FailedPrecondition
+from directpv_cli.reaching.way import LOCAL_URL, Tunnel, reached, way
+from directpv_common.protocol.errors import FailedPrecondition, Unavailable
 
 HOME = {"HOME": "/home/me"}
 USUAL = "/home/me/.kube/config"
@@ -69,3 +73,28 @@ def test_a_cluster_without_our_nats_is_told_from_one_that_cannot_be_reached():
     assert refused.endswith("The connection to the server was refused")
     assert "install" not in refused
     assert trouble("").endswith("nothing")
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """No kubeconfig, and the usual port of a stack is that of a socket, which listens if it is told to."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(ways, "LOCAL_URL", f"nats://127.0.0.1:{held.getsockname()[1]}")
+        yield held
+
+
+async def _reach(url: str = "") -> str:
+    async with reached(url, "") as found:
+        return found
+
+
+def test_where_nothing_is_named_and_no_stack_runs_it_is_said_what_starts_one(nowhere):
+    with pytest.raises(Unavailable, match=r"`directpv up` starts a stack; --kubeconfig or --nats-url"):
+        asyncio.run(_reach())
+    assert asyncio.run(_reach("nats://127.0.0.1:1")) == "nats://127.0.0.1:1", "what was named is waited for"
+
+    nowhere.listen()
+    assert asyncio.run(_reach()) == ways.LOCAL_URL
