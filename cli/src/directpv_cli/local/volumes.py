@@ -58,7 +58,7 @@ def create(stack: Stack, name: str, size: int, node: str) -> None:
         async with connect(stack.nodes[0].csi_socket) as client:
             return (await _answer(client.controller.CreateVolume(asked))).volume
 
-    known = bool(_asked(stack, lambda bus: all_volumes(bus, m.ListVolumes(names=(name,)))))
+    known = name in {each.record.name for each in _asked(stack, lambda bus: all_volumes(bus, m.ListVolumes()))}
     made = asyncio.run(work())
     place = made.accessible_topology[0].segments.get(names.NODE, "") if made.accessible_topology else ""
     done = "exists already" if known else "created"
