@@ -76,10 +76,9 @@ class Prometheus:
         except OSError as error:
             raise AssertionError(f"Prometheus does not answer: {error}\n{self.log.read_text()[-2000:]}") from None
 
-    def shown(self, query: str) -> bool:
-        """Tell whether a panel with that query shows a figure of the last half minute."""
-        now = time.time()
-        data = self.ask("query_range", query=query, start=now - 30, end=now, step=1)
+    def shown(self, query: str, since: float) -> bool:
+        """Tell whether a panel with that query shows a figure of the time since then."""
+        data = self.ask("query_range", query=query, start=since, end=time.time(), step=1)
         return any(value != "NaN" for series in data["result"] for _, value in series["values"])
 
     def firing(self) -> set[str]:
@@ -142,7 +141,8 @@ async def test_every_panel_shows_data_and_alerts_of_a_pulled_drive_fire_and_reso
     drive = pod.volume.volume_context[DRIVE]
     try:
         with prometheus(tmp_path, [*ports.values(), disk_port]) as prom:
-            await eventually(lambda: _all_show(prom, drive, pod.target), "every panel shows data")
+            begun = time.time()
+            await eventually(lambda: _all_show(prom, drive, pod.target, begun), "every panel shows data")
             wrong = [
                 line
                 for name, port in ports.items()
@@ -158,7 +158,7 @@ async def test_every_panel_shows_data_and_alerts_of_a_pulled_drive_fire_and_reso
         server.server_close()
 
 
-async def _all_show(prom: Prometheus, drive: str, target: str) -> None:
+async def _all_show(prom: Prometheus, drive: str, target: str, since: float) -> None:
     """Write and read a little, look at every panel, and fail with those that show nothing."""
     await asyncio.to_thread(_use_disk, Path(target, "file"))
     dark = []
@@ -172,7 +172,7 @@ async def _all_show(prom: Prometheus, drive: str, target: str) -> None:
         }
         for name, value in chosen.items():
             query = query.replace(name, value)
-        if not await asyncio.to_thread(prom.shown, query):
+        if not await asyncio.to_thread(prom.shown, query, since):
             dark.append(f"{board}, {title}: {query}")
     assert not dark, "\n".join(dark)
 
