@@ -235,9 +235,19 @@ def test_a_scan_that_cannot_wait_goes_on_without_a_slow_device_until_that_was_gi
     assert not prober.probe_one(slow.name).pending
 
 
-def test_scans_see_what_was_written_also_where_the_kernel_does_not_count_it(loop, bare, leave):
+@pytest.fixture
+def uncounted(loop, bare):
+    """A device whose requests the kernel does not count; who has it afterwards needs them counted."""
     device = loop()
-    (bare.block(device.name) / "queue/iostats").write_text("0")
+    counting = bare.block(device.name) / "queue/iostats"
+    before = counting.read_text()
+    counting.write_text("0")
+    yield device
+    counting.write_text(before)
+
+
+def test_scans_see_what_was_written_also_where_the_kernel_does_not_count_it(uncounted, bare, leave):
+    device = uncounted
     prober = Prober((device.name,), roots=bare)
     (before,) = prober.probe(1.0)
     leave("xfs", device)
