@@ -1,9 +1,6 @@
 """``suspend`` and ``resume`` against a running stack: what people type, and what pods find."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,9 +11,9 @@ from directpv_cli.commands import listing
 from directpv_cli.local.csi_client import CsiClient, creation
 from directpv_common.protocol import names
 from directpv_common.protocol.units import MIB
+from stack.running import plugin
 from support.cluster import Cluster, Pod, cluster, eventually, in_thread
 
-PLUGIN = Path(sys.executable).with_name("kubectl-directpv")
 DATA = "what was written"
 pytestmark = pytest.mark.timeout(240)
 
@@ -32,13 +29,6 @@ def running() -> Iterator[Cluster]:
 async def client(running: Cluster) -> AsyncIterator[CsiClient]:
     async with running.csi() as connected:
         yield connected
-
-
-async def plugin(running: Cluster, *argv: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "DIRECTPV_NATS_URL": running.stack.nats_url}
-    return await asyncio.to_thread(
-        subprocess.run, [PLUGIN, *argv], env=env, capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 async def done(running: Cluster, *argv: str) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from stack.running import plugin, run_at
 from support.cluster import Cluster, cluster, eventually, in_thread
 
-BIN = Path(sys.executable).parent
 DATA = "what was written"
 pytestmark = pytest.mark.timeout(240)
 
@@ -24,23 +24,11 @@ def running() -> Iterator[Cluster]:
         yield stack
 
 
-async def run(running: Cluster, program: str, *argv: str) -> subprocess.CompletedProcess[str]:
-    stack = running.stack
-    env = {**os.environ, "DIRECTPV_NATS_URL": stack.nats_url, "DIRECTPV_STATE_DIR": str(stack.directory)}
-    return await asyncio.to_thread(
-        subprocess.run, [BIN / program, *argv], env=env, capture_output=True, text=True, timeout=120, check=False
-    )
-
-
 async def directpv(running: Cluster, *argv: str) -> str:
     """Run the program, which must succeed; return all that it says."""
-    done = await run(running, "directpv", *argv)
+    done = await run_at(running, "directpv", *argv)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
-
-
-async def plugin(running: Cluster, *argv: str) -> subprocess.CompletedProcess[str]:
-    return await run(running, "kubectl-directpv", *argv)
 
 
 async def test_a_volume_is_made_mounted_kept_and_deleted_in_a_line_each(running: Cluster, tmp_path: Path) -> None:
@@ -54,7 +42,7 @@ async def test_a_volume_is_made_mounted_kept_and_deleted_in_a_line_each(running:
         assert {"mine", "Bounded", str(place)} <= set((await directpv(running, "volume", "list")).split())
 
     await eventually(listed, "it is listed with its place")
-    refused = await run(running, "directpv", "volume", "rm", "mine")
+    refused = await run_at(running, "directpv", "volume", "rm", "mine")
     assert (refused.returncode, "unmount mine first" in refused.stderr) == (1, True)
     await directpv(running, "volume", "unmount", "mine")
     assert not place.exists() or list(place.iterdir()) == []
@@ -87,7 +75,7 @@ async def test_a_volume_is_made_mounted_kept_and_deleted_in_a_line_each(running:
     ],
 )
 async def test_a_volume_that_cannot_be_had_is_refused_in_a_line(running: Cluster, words: list[str], said: str) -> None:
-    done = await run(running, "directpv", "volume", *words)
+    done = await run_at(running, "directpv", "volume", *words)
 
     assert done.returncode == 1
     assert said in done.stderr
@@ -97,7 +85,7 @@ async def test_a_volume_that_cannot_be_had_is_refused_in_a_line(running: Cluster
 async def test_a_volume_is_not_mounted_over_what_is_there(running: Cluster, tmp_path: Path) -> None:
     (tmp_path / "file").write_text(DATA)
     await directpv(running, "volume", "create", "over")
-    refused = await run(running, "directpv", "volume", "mount", "over", str(tmp_path))
+    refused = await run_at(running, "directpv", "volume", "mount", "over", str(tmp_path))
     await directpv(running, "volume", "rm", "over")
 
     assert (refused.returncode, "is not empty" in refused.stderr) == (1, True)
@@ -106,7 +94,7 @@ async def test_a_volume_is_not_mounted_over_what_is_there(running: Cluster, tmp_
 
 async def test_a_refused_volume_is_explained_with_what_would_help(running: Cluster) -> None:
     await plugin(running, "cordon", "--nodes=node-1")
-    await run(running, "directpv", "volume", "create", "large", "--size", "2GiB")
+    await run_at(running, "directpv", "volume", "create", "large", "--size", "2GiB")
 
     async def explained() -> str:
         done = await plugin(running, "explain", "volume", "large")

@@ -1,0 +1,41 @@
+"""Run the programs as a person does, and look at what they left."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from directpv_cli.local import disks, processes
+from support.cluster import Cluster
+
+BIN = Path(sys.executable).parent
+PLUGIN = BIN / "kubectl-directpv"
+SECONDS = 180
+
+
+def run(program: str, *argv: str, url: str = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "DIRECTPV_NATS_URL": url} if url else dict(os.environ)
+    return subprocess.run([BIN / program, *argv], env=env, cwd=cwd, capture_output=True, text=True, timeout=SECONDS)
+
+
+async def run_at(running: Cluster, program: str, *argv: str) -> subprocess.CompletedProcess[str]:
+    """Run a program against this stack."""
+    stack = running.stack
+    env = {**os.environ, "DIRECTPV_NATS_URL": stack.nats_url, "DIRECTPV_STATE_DIR": str(stack.directory)}
+    return await asyncio.to_thread(
+        subprocess.run, [BIN / program, *argv], env=env, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+
+
+async def plugin(running: Cluster, *argv: str) -> subprocess.CompletedProcess[str]:
+    """Run the plugin against this stack."""
+    return await run_at(running, "kubectl-directpv", *argv)
+
+
+def traces(directory: Path) -> list[str]:
+    """Return everything on this machine that belongs to the stack in ``directory``."""
+    found = [str(directory)] if directory.exists() else []
+    found += disks.attached(directory)
+    found += disks.mounts_of(directory, [])
+    return found + [f"{process.name} {process.pid}" for process in processes.marked(directory)]
