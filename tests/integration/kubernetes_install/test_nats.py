@@ -22,6 +22,7 @@ from directpv_common.bus.bus import Bus
 from directpv_common.bus.connecting import connect_bus, node_inbox
 from directpv_common.bus.events import Events, ensure_stream
 from directpv_common.bus.greeting import silent
+from directpv_common.process.lifecycle import background
 from directpv_common.protocol.subjects import Subjects
 from directpv_controller.admission.callout import Callout
 from directpv_controller.admission.core.keys import NodeKeys
@@ -112,12 +113,14 @@ class Servers:
             async with connect_bus(url, name="node", prefix=SUBJECTS.prefix, inbox=node_inbox(NODE)) as bus:
                 yield bus
             return
-        async with connect_bus(url, name="controller", prefix=SUBJECTS.prefix, nkey=self.keys.controller) as bus:
-            await guard(bus, self)
+        async with (
+            connect_bus(url, name="controller", prefix=SUBJECTS.prefix, nkey=self.keys.controller) as bus,
+            background((await guard(bus, self)).run()),
+        ):
             yield bus
 
 
-async def guard(bus: Bus, servers: Servers) -> None:
+async def guard(bus: Bus, servers: Servers) -> Callout:
     """Let in the one node; nobody else comes, so that Kubernetes is not asked."""
     known = NodeKeys()
     async with asyncio.timeout(20):
@@ -128,6 +131,7 @@ async def guard(bus: Bus, servers: Servers) -> None:
     callout = Callout(kubernetes, known, SUBJECTS, servers.keys.issuer, "directpv", lambda outcome, role, seconds: None)
     await bus.client.subscribe("$SYS.REQ.USER.AUTH", queue="q", cb=callout.heard)
     await bus.client.flush()
+    return callout
 
 
 @pytest.fixture(params=[1, 3])

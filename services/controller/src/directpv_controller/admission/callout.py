@@ -2,10 +2,14 @@
 
 Who shows a key is decided about at once, whatever else is going on. Those about whom Kubernetes must be asked wait for
 each other, people apart from pods of the version before, and none of them takes all places of his kind.
+
+Where more come than can be decided about, those come first for whom a server still waits: to answer the others would
+be in vain, and they ask again. So many are let in each second, however many knock.
 """
 
 import asyncio
 import logging
+from collections import deque
 from time import monotonic, time
 from typing import Final, Protocol
 
@@ -13,7 +17,7 @@ from nats.aio.msg import Msg
 
 from directpv_common.access import claims
 from directpv_common.access.nkey import Nkey
-from directpv_common.access.patience import DECIDE_SECONDS
+from directpv_common.access.patience import DECIDE_SECONDS, SERVER_SECONDS
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.errors import DirectPVError, InvalidRequest
 from directpv_common.protocol.subjects import Subjects
@@ -32,6 +36,8 @@ EACH_SECOND: Final = 50.0
 """Strangers of one address: each costs signatures, and whoever is more often there waits for the server to hang up."""
 TELL_AGAIN_SECONDS: Final = 60.0
 REMEMBERED: Final = 1_000
+WAITING: Final = 10_000
+"""Requests that wait to be looked at; more push out the oldest."""
 
 
 class Count(Protocol):
@@ -58,10 +64,33 @@ class Callout:
         self._people, self._formers = Asking(Crowd(64, 16, at_once=8)), Asking(Crowd(64, 8, at_once=8))
         self._pace = Pace(AT_ONCE, EACH_SECOND)
         self._told: dict[tuple[str, str], float] = {}
+        self._waiting: deque[tuple[float, Msg]] = deque(maxlen=WAITING)
+        """With the time at which each came: to look at one takes longer than to take it."""
+        self._woken = asyncio.Event()
 
     async def heard(self, message: Msg) -> None:
-        """Take one request of a server; one that cannot be decided now gets no answer: the server lets it try again."""
-        begun = monotonic()
+        """Take one request of a server, for :meth:`run`."""
+        self._waiting.append((monotonic(), message))
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Decide about those who come, until cancelled."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            while self._waiting:
+                came, message = self._waiting.popleft()
+                if monotonic() - came > SERVER_SECONDS:
+                    self._count("undecided", "late", monotonic() - came)
+                    continue
+                try:
+                    await self._look_at(message, came)
+                except Exception:
+                    log.exception("not answered")
+                await asyncio.sleep(0)  # others have their turn
+
+    async def _look_at(self, message: Msg, begun: float) -> None:
+        """Decide about one, if that can be now; else it gets no answer, and tries again."""
         try:
             request = claims.read_request(message.data)
         except InvalidRequest as error:
@@ -73,7 +102,6 @@ class Callout:
         verdict = decisions.decide(request, self._keys, self._subjects, self._now(request))
         if isinstance(verdict, decisions.Admitted | decisions.Refused):
             await self._answer(message, request, verdict, begun)
-            await asyncio.sleep(0)  # the client takes one after another without a pause
             return
         crowd = self._people if isinstance(verdict, decisions.AskToken) else self._formers
         if not crowd.begin(request.host, self._asked(message, request, verdict, begun)):

@@ -62,7 +62,7 @@ async def guarding(
             await callout.end()
             await door.end()
 
-    async with background(informer.run(), serve()):
+    async with background(informer.run(), callout.run(), serve()):
         yield guarded
 
 
