@@ -3,17 +3,18 @@
 Unlike :mod:`.explain`, which counts first reasons of refusals that come in storms.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from heapq import nsmallest
 from itertools import islice
 from typing import Final, NamedTuple
 
-from directpv_common.protocol.messages import Candidate, DriveStatus, Placement
+from directpv_common.protocol.messages import Candidate, Placement
 from directpv_common.protocol.names import GROUP
 from directpv_common.protocol.units import format_bytes
+from directpv_controller.core.placing.closed import closed
 from directpv_controller.core.placing.company import shares_project
 from directpv_controller.core.placing.explain import explain
-from directpv_controller.core.placing.model import Drive, in_reach, is_full, is_suspended, label_of
+from directpv_controller.core.placing.model import Drive, in_reach, label_of
 from directpv_controller.core.placing.placement import Index
 from directpv_controller.core.placing.wanted import Pairs, Wanted, describe
 
@@ -29,43 +30,6 @@ class Obstacle(NamedTuple):
 
     why: str
     change: str
-
-
-_CLOSED: Final[tuple[tuple[Callable[[Drive], bool], Callable[[Drive], Obstacle]], ...]] = (
-    (
-        lambda drive: drive.record.status is not DriveStatus.READY,
-        lambda drive: Obstacle(
-            f"it is {drive.record.status}", f"see what is wrong: kubectl directpv explain drive {drive.fsuuid}"
-        ),
-    ),
-    (
-        lambda drive: drive.offline,
-        lambda drive: Obstacle(
-            f"node {drive.record.node} is offline", f"start the agent, or the machine, of {drive.record.node}"
-        ),
-    ),
-    (
-        lambda drive: drive.record.unschedulable,
-        lambda drive: Obstacle("it is cordoned", f"kubectl directpv uncordon {drive.fsuuid}"),
-    ),
-    (
-        lambda drive: is_suspended(drive.record),
-        lambda drive: Obstacle("it is suspended", f"kubectl directpv resume drives {drive.fsuuid}"),
-    ),
-    (
-        lambda drive: is_full(drive.record),
-        lambda _: Obstacle("its file system has less space than it should", "remove what is beside its volumes"),
-    ),
-    (
-        lambda drive: drive.overcommitted,
-        lambda _: Obstacle("more was promised than it has", "delete volumes on it, or expand the disk"),
-    ),
-    (
-        lambda drive: drive.pending or not drive.known,
-        lambda _: Obstacle("it is not registered yet", "wait until its node has reported it"),
-    ),
-)
-"""The one table of what closes a drive to all new volumes."""
 
 
 def placement_of(wanted: Wanted, index: Index, drives: Iterable[Drive], total: int, shown: int) -> Placement:
@@ -120,9 +84,8 @@ def _candidate(wanted: Wanted, drive: Drive, terms: tuple[Pairs, ...]) -> Candid
 
 def obstacles(wanted: Wanted, drive: Drive, terms: tuple[Pairs, ...]) -> Iterator[Obstacle]:
     """Yield every filter that the drive fails for this volume; none: it could take it."""
-    for closes, obstacle in _CLOSED:
-        if closes(drive):
-            yield obstacle(drive)
+    for each in closed(drive):
+        yield Obstacle(each.why.format(drive=drive), each.change.format(drive=drive))
     if terms and not any(in_reach(drive.record, term) for term in terms):
         places = ", ".join(filter(None, map(describe, terms[:3])))
         yield Obstacle(

@@ -6,9 +6,9 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from directpv_common.protocol import names
-from directpv_common.protocol.messages import DriveStatus
 from directpv_common.protocol.units import format_bytes
-from directpv_controller.core.placing.model import Drive, in_reach, is_full, is_suspended, label_of
+from directpv_controller.core.placing.closed import CLOSED_REASONS, first_reason
+from directpv_controller.core.placing.model import Drive, in_reach, label_of
 from directpv_controller.core.placing.placement import Index
 from directpv_controller.core.placing.wanted import Need, Pairs, Wanted, describe, describe_size
 
@@ -25,13 +25,7 @@ _SAME_PROJECT: Final[_Why] = ("ProjectId", "with a volume of the same XFS projec
 REASONS: Final = (
     NO_DRIVES,
     TOO_SMALL,
-    *(status.value for status in DriveStatus if status is not DriveStatus.READY),
-    "Offline",
-    "Cordoned",
-    "Suspended",
-    "Full",
-    "Overcommitted",
-    "Registering",
+    *CLOSED_REASONS,
     "AccessTier",
     "Label",
     "Claim",
@@ -98,7 +92,7 @@ def _reasons(wanted: Wanted, drives: list[Drive], found: Counter[str]) -> Iterat
     need, at_least = wanted.need, wanted.at_least
     picky = bool(need.tier or need.labels or need.claim)
     for drive in drives:
-        why = None if drive.open else _closed(drive)
+        why = None if drive.open else first_reason(drive)
         if why is None and picky:
             why = _mismatch(need, drive)
         if why is None and (free := drive.free) < at_least:
@@ -112,21 +106,6 @@ def _reasons(wanted: Wanted, drives: list[Drive], found: Counter[str]) -> Iterat
     if small:
         verb = "has" if len(small) == 1 else "have at most"
         yield f"{len(small)} {verb} {format_bytes(max(small))} free of {describe_size(wanted)} asked"
-
-
-def _closed(drive: Drive) -> _Why:
-    record = drive.record
-    if record.status is not DriveStatus.READY:
-        return record.status.value, record.status.value.lower()
-    if drive.offline:
-        return "Offline", "offline"
-    if record.unschedulable:
-        return "Cordoned", "cordoned"
-    if is_suspended(record):
-        return "Suspended", "suspended"
-    if is_full(record):
-        return "Full", "full"
-    return ("Overcommitted", "overcommitted") if drive.overcommitted else ("Registering", "being registered")
 
 
 def _mismatch(need: Need, drive: Drive) -> _Why | None:
