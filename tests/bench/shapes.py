@@ -22,8 +22,8 @@ from directpv_common.protocol import names
 from directpv_common.protocol.units import TIB
 from directpv_csi_gateway.pb import csi_pb2 as csi
 
-CALLS, WIDTH, DRIVES = 3_000, 64, 40_000
-ROUNDS = 5
+CALLS, WIDTH, DRIVES = 6_000, 64, 40_000
+ROUNDS = 3
 """Shapes take turns, and each is worth its median round: one round of one shape differs by a third from the next."""
 CAPACITY = "/csi.v1.Controller/GetCapacity"
 
