@@ -22,6 +22,7 @@ from directpv_nodeagent.config import Config
 from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.devices.udev_monitor import UdevMonitor
 from directpv_nodeagent.drives.changing.devices import Devices
+from directpv_nodeagent.drives.changing.release import Releases
 from directpv_nodeagent.drives.changing.repair import Repairs
 from directpv_nodeagent.drives.core.orders import Fences
 from directpv_nodeagent.drives.filesystem import xfs
@@ -88,6 +89,7 @@ class Agent:
         self._sampler = Sampler(self.drives, self._health.of)
         self._scanner = Scanner(self.drives, Growth(self.drives, turns))
         self._repairs = Repairs(work, fences, self._scanner.settle, config.repair_timeout)
+        self._releases = Releases(work, fences, self._scanner.settle)
         self._joining = Joining(config) if config.bus_key else None
         self._bus: Bus | None = None
         """The last connection, whether or not it still is one."""
@@ -104,6 +106,7 @@ class Agent:
             Node.DEVICE_LIST: self._devices.list,
             Node.DEVICE_FORMAT: self._devices.format,
             Node.DRIVE_UPDATE: self._devices.update,
+            Node.DRIVE_RELEASE: self._releases.release,
             Node.DRIVE_REPAIR: self._repairs.repair,
             Node.DRIVE_REPAIR_STATUS: self._repairs.status,
             Node.VOLUME_PREPARE: self._orders.prepare,
@@ -196,6 +199,7 @@ class Agent:
             yield
         finally:
             await self._repairs.stop()
+            await self._releases.stop()
             await self._purges.stop()
             await self._volumes.stop()
 

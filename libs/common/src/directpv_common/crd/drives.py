@@ -67,6 +67,7 @@ def drive_to_object(
     extra |= {"labels": misfits} if misfits else {}
     extra |= {"conditions": kinds} if kinds else {}
     extra |= {"unread": True} if record.unread else {}
+    extra |= {"removal": record.removal} if record.removal else {}
     return {
         "apiVersion": f"{names.GROUP}/{names.API_VERSION}",
         "kind": KIND,
@@ -151,6 +152,7 @@ def drive_from_object(obj: Object, *, sizes: int = 0) -> tuple[m.DriveRecord, Re
         },
         "created": extra.get("created", meta.get("creationTimestamp") or ""),
         "unread": extra.get("unread") is True,
+        "removal": extra.get("removal", ""),
     }
     rest = rest_of(
         obj,

@@ -5,4 +5,5 @@ from directpv_common.protocol.messages.drives import *  # noqa: F403
 from directpv_common.protocol.messages.health import *  # noqa: F403
 from directpv_common.protocol.messages.nodes import *  # noqa: F403
 from directpv_common.protocol.messages.placing import *  # noqa: F403
+from directpv_common.protocol.messages.retiring import *  # noqa: F403
 from directpv_common.protocol.messages.volumes import *  # noqa: F403

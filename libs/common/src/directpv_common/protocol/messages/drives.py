@@ -90,6 +90,10 @@ class DriveRecord(Message, frozen=True, kw_only=True):
     created: Timestamp = ""
     unread: bool = False
     """Of the registry alone: it has never been told which volumes the drive has, for nobody could read it."""
+    removal: str = ""
+    """Of the registry alone, of a drive that is being given up: how it is wiped; see ``Wipe``."""
+    retired: Timestamp = ""
+    """Of the drive alone: since when it is nobody's, for it was given up. No agent takes it over."""
 
 
 class DriveInfo(Message, frozen=True, kw_only=True):

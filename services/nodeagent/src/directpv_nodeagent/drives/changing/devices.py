@@ -6,9 +6,12 @@ import logging
 import uuid
 from typing import Final
 
+from msgspec.structs import replace
+
 from directpv_common.calls.singleflight import SingleFlight
 from directpv_common.protocol.errors import DirectPVError, FailedPrecondition
 from directpv_common.protocol.messages import (
+    Device,
     DeviceList,
     Done,
     DriveRecord,
@@ -61,9 +64,13 @@ class Devices:
         probe = functools.partial(drives.prober.probe, thorough=True)
         found = await drives.executors.run("devices", probe, PROBE_SECONDS, "probing devices")
         node, own = drives.host.node, self._own()
-        return DeviceList(
-            node=node, devices=tuple(describe(facts, node, registered=frozenset(), own=own) for facts in found)
-        )
+        devices = (describe(facts, node, registered=frozenset(), own=own) for facts in found)
+        return DeviceList(node=node, devices=tuple(self._with_past(device) for device in devices))
+
+    def _with_past(self, device: Device) -> Device:
+        """Say of a device that it carries a drive that was given up."""
+        why = self._work.drives.retired.get(device.fsuuid)
+        return replace(device, fs_type=f"{device.fs_type}: {why}") if why else device
 
     def _own(self) -> frozenset[str]:
         """Return FSUUIDs of all drives, and the numbers of their devices, as far as they are there."""

@@ -32,6 +32,8 @@ class Verdict(Enum):
     """Laid out by upstream, which kept no record on the drive: ours from now on."""
     FOREIGN = auto()
     """Its record names another node, or cannot be read: not touched."""
+    RETIRED = auto()
+    """Its record says that it was given up: nobody's, until people say otherwise."""
     NO_DRIVE = auto()
     """Not laid out by DirectPV, or only half."""
 
@@ -168,6 +170,8 @@ def verdict(node: str, fsuuid: str, named: str | None, record: DriveRecord | Non
         return Verdict.NO_DRIVE
     if record is None:
         return Verdict.ADOPT
+    if record.retired:
+        return Verdict.RETIRED
     return Verdict.OURS if (record.node, record.fsuuid) == (node, fsuuid) else Verdict.FOREIGN
 
 

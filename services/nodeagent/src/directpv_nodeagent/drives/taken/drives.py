@@ -45,6 +45,10 @@ TAKE_OVER_SECONDS: Final = 300.0
 LONGEST_SECONDS: Final = 24 * 3600.0
 """Log recovery takes minutes; quotacheck reads each inode, of which a drive may have 10⁹."""
 TABLE_SECONDS: Final = 20.0
+RETIRED_ADVICE: Final = (
+    "pull the disk, or run discover and init with --dangerous to make a new drive of it; volumes that are still on it "
+    "must be wiped by hand first"
+)
 _HEALTHY_AGAIN: Final = frozenset({"found", "recovered"})
 
 
@@ -73,6 +77,8 @@ class Drives:
         """Devices that are being formatted, by kernel name: a scan leaves them alone."""
         self._device_locks: dict[str, asyncio.Lock] = {}
         self._refused: dict[str, tuple[str, str]] = {}
+        self.retired: dict[str, str] = {}
+        """Drives that were given up and are still here, with words for people."""
         self._unknown: dict[str, str] = {}
 
     # ---- asked by others ----------------------------------------------------------------------------------------
@@ -143,6 +149,7 @@ class Drives:
                 break
             # An operation that had begun before ended after the drive was read: read it again.
         self._refused.pop(fsuuid, None)
+        self.retired.pop(fsuuid, None)
         self._unknown.pop(fsuuid, None)
         drive = self._accept(fsuuid, contents)
         self.on_take_over(drive)
@@ -227,12 +234,44 @@ class Drives:
     def refuse(self, fsuuid: str, facts: DeviceFacts, error: NotOurs) -> None:
         """Leave a device alone until it changes."""
         self._refused[fsuuid] = (_identity(facts), str(error))
+        if error.retired:
+            self._note_retired(fsuuid, facts, str(error))
         if self.by_id.pop(fsuuid, None) is not None:
             self.emit("drive", "removed", fsuuid, device=facts.name, cause=str(error))
             self.on_change()
         log.warning("not a drive of this node", extra={"device": facts.name, "drive": fsuuid, "error": str(error)})
         if error.foreign:
             self.emit("drive", "conflict", fsuuid, device=facts.name, cause=str(error))
+
+    def _note_retired(self, fsuuid: str, facts: DeviceFacts, why: str) -> None:
+        """Note, and tell once, that a device carries a drive that was given up."""
+        if self.retired.get(fsuuid) != why:
+            self.retired[fsuuid] = why
+            self.emit("drive", "retired", fsuuid, device=facts.name, cause=why, advice=RETIRED_ADVICE)
+
+    def give_up(self, fsuuid: str, facts: DeviceFacts | None, why: str, *, noted: bool) -> None:
+        """Have a drive no more, and leave its device alone until it changes.
+
+        Args:
+            fsuuid: The drive.
+            facts: Its device, as it is now; None: none carries it.
+            why: In words.
+            noted: Whether the drive itself says so.
+        """
+        if facts is not None:
+            self._refused[fsuuid] = (_identity(facts), why)
+            if noted:
+                self._note_retired(fsuuid, facts, why)
+        if self.by_id.pop(fsuuid, None) is not None:
+            log.info("drive given up", extra={"drive": fsuuid, "device": facts.name if facts else "", "noted": noted})
+            self.emit("drive", "removed", fsuuid, device=facts.name if facts else "", cause=why)
+        self.on_change()
+
+    def look_again(self, fsuuid: str) -> None:
+        """Forget that a device was refused: the next scan looks at it."""
+        self._refused.pop(fsuuid, None)
+        self.retired.pop(fsuuid, None)
+        self.on_doubt()
 
     def is_refused(self, fsuuid: str, facts: DeviceFacts) -> bool:
         """Tell whether the device was refused, and is still what it was then."""
@@ -241,6 +280,7 @@ class Drives:
     def forgive(self, seen: Collection[str]) -> None:
         """Forget refusals of what is not ``seen`` any more."""
         self._refused = {fsuuid: why for fsuuid, why in self._refused.items() if fsuuid in seen}
+        self.retired = {fsuuid: why for fsuuid, why in self.retired.items() if fsuuid in seen}
 
     def tell_conflict(self, fsuuid: str, drive: Drive | None, names: str, cause: str) -> None:
         """Tell once of copies of a drive that is not served; of one that is, its state tells."""

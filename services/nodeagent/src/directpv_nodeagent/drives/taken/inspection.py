@@ -34,10 +34,12 @@ class NotOurs(Exception):
     ``certain``: it says so in words that can be read, or has nothing of a drive; replaying its log cannot change that.
     """
 
-    def __init__(self, reason: str, *, foreign: bool, certain: bool = False) -> None:
+    def __init__(self, reason: str, *, foreign: bool, certain: bool = False, retired: bool = False) -> None:
         super().__init__(reason)
         self.foreign = foreign
         self.certain = certain
+        self.retired = retired
+        """It was a drive, of whatever node, and was given up."""
 
 
 def inspect(host: Host, fsuuid: str, facts: DeviceFacts) -> DriveRecord:
@@ -70,7 +72,7 @@ def record_if_ours(host: Host, drive: DriveDir) -> DriveRecord | None:
     """Return the drive's record, or None for one that upstream laid out.
 
     Raises:
-        NotOurs: It is another node's, or no drive.
+        NotOurs: It is another node's, was given up, or is no drive.
     """
     named = drive.named_fsuuid()
     try:
@@ -81,6 +83,10 @@ def record_if_ours(host: Host, drive: DriveDir) -> DriveRecord | None:
     if found is Verdict.NO_DRIVE:
         certain = named is not None or not drive.has_traces()
         raise NotOurs(f"its meta.info names {named or 'nothing'}", foreign=False, certain=certain)
+    if found is Verdict.RETIRED:
+        assert record is not None
+        since = f"it was removed from DirectPV at {record.retired}"
+        raise NotOurs(since, foreign=False, certain=True, retired=True)
     if found is Verdict.FOREIGN:
         assert record is not None
         raise NotOurs(f"it belongs to node {record.node}", foreign=True, certain=True)

@@ -53,6 +53,7 @@ TMP_DIR: Final = "tmp"
 PROBE_DIR: Final = "probe"
 NUMBERS_DIR: Final = "numbers"
 KNOWN_DIR: Final = "known"
+WIPES_DIR: Final = "wipes"
 
 LEAST_FREE: Final = 16 * MIB
 """Bytes; below that even records and directories of volumes may not find place."""

@@ -1,0 +1,78 @@
+"""Drives that are given up: what people ask for, what the leader orders, and what becomes of it."""
+
+from directpv_common.protocol.messages.base import Fence, FsUuid, Message, NodeName, Timestamp
+from directpv_common.protocol.messages.drives import DriveId
+from directpv_common.protocol.open_enum import OpenStrEnum
+
+
+class Wipe(OpenStrEnum):
+    """What becomes of the data on a drive that is given up."""
+
+    NONE = "none"
+    """The file system stays as it is."""
+    ZERO = "zero"
+    """All of the device is zeroed."""
+    DISCARD = "discard"
+    """All of the device is discarded, and its beginning zeroed: what can be read then is the disk's affair."""
+
+
+class RemoveDrive(DriveId, frozen=True, kw_only=True):
+    """CLI -> controller: take a drive without volumes out of use. Source: upstream's ``remove``."""
+
+    wipe: Wipe = Wipe.NONE
+    dry_run: bool = False
+    """Say what would be done, and change nothing."""
+
+
+class RemovalOutcome(OpenStrEnum):
+    """What came of giving up a drive."""
+
+    REMOVED = "Removed"
+    """Its record is gone; its node has given it up, or has no such disk."""
+    WAITING = "Waiting"
+    """It is recorded, and its node has not carried it out yet."""
+    WOULD_REMOVE = "WouldRemove"
+    """Nothing was done: a dry run."""
+
+
+class DriveRemoval(Message, frozen=True, kw_only=True):
+    """What came of giving up one drive."""
+
+    fsuuid: FsUuid
+    node: str = ""
+    device: str = ""
+    outcome: RemovalOutcome
+    message: str = ""
+    """In words, with what to do next."""
+
+
+class ReleaseDrive(DriveId, frozen=True, kw_only=True):
+    """Leader -> node: give up a drive that has no volumes: note that on the drive itself, unmount it, wipe it if asked.
+
+    Safe to repeat: a drive that was given up already, or is not there, is told so.
+    """
+
+    wipe: Wipe = Wipe.NONE
+    fence: Fence
+
+
+class DriveReleased(Message, frozen=True, kw_only=True):
+    """How far a node is with giving up a drive."""
+
+    released: bool
+    """The node has it no more; otherwise it is at work on it: ask again."""
+    noted: bool = False
+    """If the disk ever shows the drive again, the disk itself says that it was given up, or nothing is left on it."""
+    message: str = ""
+    """In words: what is done at the moment, or where the disk is."""
+
+
+class RetiredDrive(Message, frozen=True, kw_only=True):
+    """A drive that was given up without its disk knowing of it: should the disk come back, its node is told to.
+
+    Kept in the registry; see ``ReleaseDrive``.
+    """
+
+    fsuuid: FsUuid
+    node: NodeName
+    since: Timestamp = ""
