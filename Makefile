@@ -75,6 +75,10 @@ images: install ## Container images of all services, as OCI archives in .cache/i
 	@scripts/setup-system cluster
 	scripts/build-images
 
+.PHONY: docs
+docs: install ## The documents as a site in build/site; a link that leads nowhere is an error
+	.venv/bin/properdocs build --strict
+
 .PHONY: bench-k8s
 bench-k8s: install ## CreateVolume against a real API server with 10,000 drives, beside a bare create (root, Go)
 	scripts/build-kubernetes etcd kube-apiserver kubectl >/dev/null

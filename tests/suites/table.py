@@ -74,12 +74,13 @@ STEPS: Final = (
 SUITES: Final = (
     Suite(
         "check",
-        "formatting, lint, types, architecture",
+        "formatting, lint, types, architecture, links of the documents",
         (
             _python("ruff", "format", "--check", "."),
             _python("ruff", "check", "."),
             _python("mypy"),
             (sys.executable.removesuffix("python") + "lint-imports",),
+            (sys.executable.removesuffix("python") + "properdocs", "build", "--strict"),
         ),
         seconds=30,
         long_seconds=30,

@@ -1,14 +1,17 @@
 """Writes what is generated in a checkout: ``python -m directpv_cli.release.generate .``."""
 
 import sys
+from functools import cache
 from pathlib import Path
 
 from directpv_cli.install.chart import render as chart
 from directpv_cli.install.objects import manifest
 from directpv_cli.install.objects.options import Options
+from directpv_cli.release.documents import bus, commands, settings
 from directpv_cli.release.monitoring import dashboards, rules
 
 
+@cache
 def files() -> dict[str, str]:
     """Return all generated files by their paths in a checkout."""
     found = {
@@ -20,6 +23,7 @@ def files() -> dict[str, str]:
         "manifests/monitoring": rules.manifests(),
         "manifests/monitoring/dashboards": dashboards.files(),
         rules.PAGES: rules.pages(),
+        "docs/reference": {"commands.md": commands.page(), "settings.md": settings.page(), **bus.pages()},
     }
     return found | {f"{folder}/{path}": text for folder, within in folders.items() for path, text in within.items()}
 

@@ -84,4 +84,9 @@ def manifests() -> dict[str, str]:
 
 def pages() -> dict[str, str]:
     """Return files below :data:`PAGES`."""
-    return {f"{alert.name}.md": page(alert) for alert in ALERTS}
+    return {"index.md": _index(), **{f"{alert.name}.md": page(alert) for alert in ALERTS}}
+
+
+def _index() -> str:
+    rows = (f"| [{each.name}]({each.name}.md) | {each.severity} | {each.cause} |" for each in ALERTS)
+    return "\n".join(["# Alerts", "", "| alert | severity | cause |", "|---|---|---|", *rows, ""])
