@@ -93,7 +93,7 @@ SUITES: Final = (
         "the node in guests with kernels of their own: quota, hot-plug, faults, reboot, SMART, chaos",
         _pytest("-n", "2", "--dist", "worksteal", "--timeout=300", "tests/vm"),
         seconds=600,
-        long_seconds=600,
+        long_seconds=1000,
         cores=1.2,
         needs=("guests",),
     ),

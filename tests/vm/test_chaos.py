@@ -48,6 +48,7 @@ async def test_a_drive_that_has_not_come_back_since_it_was_pulled_cannot_be_fill
             await break_disk(host, Action(0, Kind.FULL, node=0, drive=0))
 
 
+@pytest.mark.long
 async def test_a_run_in_which_a_guest_loses_its_timer_is_told_and_begins_anew(directory: Path) -> None:
     said: list[str] = []
     freezing: list[asyncio.Task[None]] = []

@@ -252,6 +252,7 @@ async def test_a_clone_beside_its_drive_is_told_of_and_not_mounted(lab: Lab, tap
     assert (await pod.read("meanwhile")).out == "served"
 
 
+@pytest.mark.long
 async def test_scans_alone_reach_the_end_state_that_events_reach(lab: Lab, tap: Tap) -> None:
     node, disks, drives = await lab.node_with_drives()
     await node.client.make_volume(drives[0], "pvc-0")

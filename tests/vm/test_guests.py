@@ -91,6 +91,7 @@ async def test_a_guest_that_loses_its_timer_while_it_boots_is_booted_again(
     assert "g1 lost its timer" in capsys.readouterr().out
 
 
+@pytest.mark.long
 async def test_a_guest_that_loses_its_timer_at_every_boot_is_given_up(directory: Path) -> None:
     guest = Spins(directory, times=BOOTS)
     try:
@@ -149,6 +150,7 @@ def group_of(process: "subprocess.Popen[str]") -> int:
     return next(int(line.split()[-1]) for line in process.stdout if "group " in line)
 
 
+@pytest.mark.long
 def test_a_test_whose_guest_burns_processor_time_and_answers_nothing_ends_with_the_reason_that_its_timer_is_lost(
     directory: Path,
 ) -> None:

@@ -67,6 +67,7 @@ async def live(bus: Bus, drive: str) -> DriveMetrics:
         await unsubscribe()
 
 
+@pytest.mark.long
 async def test_a_disk_that_expects_to_fail_is_told_of_until_it_is_well_again_and_goes_on_serving(
     lab: Lab, tap: Tap, bus: Bus
 ) -> None:
@@ -125,6 +126,7 @@ async def named(machine: Qemu, vendor: str) -> str:
     return await machine.hand.sh(f"basename $(dirname $(dirname $(grep -l {vendor} /sys/block/sd*/device/vendor)))")
 
 
+@pytest.mark.long
 async def test_disks_of_every_kind_are_asked_and_one_that_says_nothing_alarms_nobody(lab: Lab, tap: Tap) -> None:
     machine, (disk,) = await nvme.boot(lab, drives=1, devices=sata_and_scsi(lab.directory))
     await machine.hand.sh(

@@ -4,6 +4,8 @@ import shutil
 import time
 from pathlib import Path
 
+import pytest
+
 from directpv_common.protocol import api
 from directpv_common.protocol.messages import DriveStatus, Empty, VolumeRecord
 from support.guest.disks import Disk
@@ -110,6 +112,7 @@ async def test_a_drive_pulled_while_it_is_written_to_harms_no_other(lab: Lab, ta
     assert (await pods[0].write("after", "again")).code == 0
 
 
+@pytest.mark.long
 async def test_a_drive_of_another_node_is_reported_and_left_alone(lab: Lab, tap: Tap) -> None:
     first, disks, drives = await lab.node_with_drives("n1", 1)
     await first.client.make_volume(drives[0], "pvc-1")

@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.messages import DriveStatus, StatVolume, VolumeRecord
 from support.guest.disks import Disk
@@ -55,6 +57,7 @@ async def test_a_hung_drive_costs_only_its_own_operations(lab: Lab, tap: Tap) ->
     await node.client.make_volume(drives[0], "pvc-stuck")
 
 
+@pytest.mark.long
 async def test_a_new_disk_is_seen_while_another_one_hangs(lab: Lab, tap: Tap) -> None:
     machine = await lab.boot(disks=2)
     first, second = Disk(machine, 0), Disk(machine, 1)
