@@ -8,7 +8,7 @@ while this process certainly leads.
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Generator
 from typing import Any, Final, TypeVar
 
 import directpv_common.protocol.messages as m
@@ -239,7 +239,7 @@ class Api:
         """Return what would become of a volume, and why; nothing is placed."""
         await self._nodes.reported()
         await self._viewed(self._ledger.index.needs(wanted_from(request)))
-        return listing.placement(self._ledger, request)
+        return await _in_turns(listing.placement(self._ledger, request))
 
     async def _viewed(self, needs: Collection[Need]) -> None:
         """Have the index make what it needs to answer; others get their turn meanwhile, and likewise."""
@@ -258,3 +258,14 @@ class Api:
     async def list_nodes(self, request: m.ListNodes) -> m.NodePage:
         """Return one page of nodes."""
         return self._nodes.page(request)
+
+
+async def _in_turns(steps: Generator[None, None, R]) -> R:
+    """Return what ``steps`` give in the end; others have their turn between them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        await asyncio.sleep(0)

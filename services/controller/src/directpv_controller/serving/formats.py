@@ -55,8 +55,7 @@ class Formats:
         asked = {device.name for device in request.devices}
         found = {device.fsuuid.lower() for device in devices.devices if device.name in asked and device.fsuuid}
         ledger = self._term.ledger
-        known = ledger.drives.keys() | {name for noun, name in ledger.unreadable if noun == "drive"}
-        return tuple(sorted(found & known))
+        return tuple(sorted(id for id in found if id in ledger.drives or ("drive", id) in ledger.unreadable))
 
     async def _register(self, node: str, result: m.FormatResult) -> m.FormatResult:
         if result.drive is None:

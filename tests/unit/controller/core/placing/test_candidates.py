@@ -1,11 +1,16 @@
 """Every drive says all that keeps it from taking a volume, and the smallest change that takes that away."""
 
+from typing import cast
+
 import msgspec
 import pytest
 
 import directpv_common.protocol.messages as m
 from directpv_common.protocol import names
 from directpv_common.protocol.errors import NoCapacity
+from directpv_controller.core.placing import candidates
+from directpv_controller.core.placing.model import Drive
+from directpv_controller.core.placing.wanted import Pairs, Wanted
 from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.core.showing import listing
 from unit.controller.builders import CLAIM, GIB, drive_record, ledger_of, on, place
@@ -15,7 +20,12 @@ TIER = f"{names.GROUP}/tier"
 
 def explained(ledger: Ledger, **asked: object) -> m.Placement:
     request = {"name": "v9", "required": GIB, **asked}
-    return listing.placement(ledger, m.ExplainPlacement(**request))  # type: ignore[arg-type]
+    steps = listing.placement(ledger, m.ExplainPlacement(**request))  # type: ignore[arg-type]
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast(m.Placement, end.value)
 
 
 def only(ledger: Ledger, **asked: object) -> m.Candidate:
@@ -85,3 +95,24 @@ def test_few_of_many_are_shown_and_the_rest_is_counted() -> None:
 
     assert (len(asked.candidates), asked.more, asked.unseen) == (3, 27, 0)
     assert len(msgspec.json.encode(explained(ledger, required=100 * GIB))) < 100_000
+
+
+def test_others_have_their_turn_while_many_drives_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "SLICE", 10)
+    looked: list[str] = []
+    original = candidates._order
+
+    def noting(wanted: Wanted, drive: Drive, terms: tuple[Pairs, ...], chosen: Drive | None) -> object:
+        looked.append(drive.fsuuid)
+        return original(wanted, drive, terms, chosen)
+
+    monkeypatch.setattr(candidates, "_order", noting)
+    ledger = ledger_of(*(drive_record(node=f"n{number}") for number in range(95)))
+    steps = listing.placement(ledger, m.ExplainPlacement(name="v9", required=99 * GIB, show=3))
+
+    turns = 0
+    for _ in steps:
+        turns += 1
+        assert len(looked) <= 10 * turns
+        ledger.register(drive_record(node="new")).done()  # what happens meanwhile does no harm
+    assert (turns, len(looked), len({*looked})) == (10, 95, 95)

@@ -6,7 +6,7 @@ import pytest
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.errors import InvalidToken, NotFound
 from directpv_controller.core.reserving.ledger import Ledger
-from directpv_controller.core.showing import health, listing
+from directpv_controller.core.showing import health, listing, paging
 from unit.controller.builders import GIB, NOW, committed, drive_record, ledger_of, on, place
 
 LOST = m.Condition(type=m.ConditionType.LOST, message="gone", since=NOW)
@@ -101,3 +101,21 @@ def test_a_token_of_another_list_is_refused() -> None:
 
     with pytest.raises(InvalidToken):
         health.list_volume_health(ledger, m.ListVolumeHealth(token=token))
+
+
+def test_a_page_looks_at_a_bounded_number_of_drives_and_pages_reach_all_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(paging, "LOOK_AT_MOST", 10)
+    ledger = ledger_of(*(drive_record(1000 * GIB, node=f"n{number}") for number in range(95)))
+    for number in range(95):
+        place(ledger, f"v{number:02}", requisite=on(f"n{number}"))
+    for number in (0, 50, 94):
+        lose(ledger, f"n{number}")
+    looked: list[str] = []
+    original = health.is_unwell
+    monkeypatch.setattr(health, "is_unwell", lambda drive: looked.append(drive.fsuuid) or original(drive))
+
+    health.list_volume_health(ledger, m.ListVolumeHealth())
+    assert len(looked) <= 11
+    assert unwell(ledger) == ["v00", "v50", "v94"]

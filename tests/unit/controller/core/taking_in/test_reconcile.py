@@ -1,13 +1,14 @@
 """What a drive's inventory means: the drive is the truth about itself, and absence proves little."""
 
 import random
+from typing import Any
 
 import pytest
 
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.errors import NoCapacity, Unavailable
 from directpv_common.protocol.names import AccessTier
-from directpv_controller.core.placing.model import Snapshot
+from directpv_controller.core.placing.model import Drive, Snapshot
 from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.core.taking_in.reconcile import change_of, lost, take_in
 from unit.controller.builders import GIB, NOW, committed, drive_record, held, ledger_of, place, volume_record
@@ -276,6 +277,28 @@ def test_a_drive_that_could_not_be_read_yet_may_have_any_volume_until_it_is_read
     ledger.require_read("v2")
     report(ledger, held(replace(drive, status=m.DriveStatus.ERROR), readable=False))
     ledger.require_read("v2")
+
+
+class Unwalked(dict[str, Drive]):
+    """Drives of which each may be asked for; nobody may look at all of them."""
+
+    def values(self) -> Any:
+        raise AssertionError("somebody looks at every drive of the cluster")
+
+    __iter__ = keys = items = values
+
+
+def test_that_a_volume_is_gone_is_told_without_looking_at_every_drive() -> None:
+    ledger, lost_one = ledger_of(drive_record(), drive_record()), drive_record(status=m.DriveStatus.ERROR)
+    another = ledger_of(drive_record())
+    report(another, held(lost_one, readable=False))
+    for each in (ledger, another):
+        assert each.check() == []
+        each.drives = Unwalked(each.drives)
+
+    ledger.require_read("v1")
+    with pytest.raises(Unavailable, match=lost_one.fsuuid):
+        another.require_read("v1")
 
 
 def test_a_record_that_was_taken_back_is_written_again() -> None:

@@ -3,9 +3,9 @@
 Unlike :mod:`.explain`, which counts first reasons of refusals that come in storms.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from heapq import nsmallest
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, NamedTuple
 
 from directpv_common.protocol.messages import Candidate, Placement
@@ -20,9 +20,14 @@ from directpv_controller.core.placing.wanted import Pairs, Wanted, describe
 
 SHOWN: Final = 20
 LOOK_AT_MOST: Final = 20_000
-"""Drives that one question looks at: some hundredths of a second."""
+"""Drives that one question looks at."""
+SLICE: Final = 500
+"""Drives that are looked at before others get their turn: some milliseconds."""
 FAR_AT_MOST: Final = 2_000
 """Of these, drives out of reach of a volume that may only be in some places."""
+
+
+_Place = tuple[bool, int, int, int, str]
 
 
 class Obstacle(NamedTuple):
@@ -32,8 +37,10 @@ class Obstacle(NamedTuple):
     change: str
 
 
-def placement_of(wanted: Wanted, index: Index, drives: Iterable[Drive], total: int, shown: int) -> Placement:
-    """Return where the volume would go, and what every drive lacks.
+def placement_of(
+    wanted: Wanted, index: Index, drives: Iterable[Drive], total: int, shown: int
+) -> Generator[None, None, Placement]:
+    """Return where the volume would go, and what every drive lacks; yield after every slice of drives.
 
     Args:
         wanted: The volume.
@@ -44,12 +51,17 @@ def placement_of(wanted: Wanted, index: Index, drives: Iterable[Drive], total: i
     """
     chosen = index.select(wanted)
     terms = (*wanted.preferred, *wanted.requisite)
+    summary = "" if chosen else explain(wanted, index).text
     seen = list(_looked_at(index, terms, drives))
-    first = nsmallest(shown, seen, key=lambda drive: _order(wanted, drive, terms, chosen))
+    first: list[tuple[_Place, Drive]] = []
+    for begin in range(0, len(seen), SLICE):
+        part = ((_order(wanted, drive, terms, chosen), drive) for drive in seen[begin : begin + SLICE])
+        first = nsmallest(shown, chain(first, part))
+        yield
     return Placement(
         drive=chosen.fsuuid if chosen else "",
-        summary="" if chosen else explain(wanted, index).text,
-        candidates=tuple(_candidate(wanted, drive, terms) for drive in first),
+        summary=summary,
+        candidates=tuple(_candidate(wanted, drive, terms) for _, drive in first),
         more=len(seen) - len(first),
         unseen=max(0, total - len(seen)),
     )
@@ -65,7 +77,8 @@ def _looked_at(index: Index, terms: tuple[Pairs, ...], drives: Iterable[Drive]) 
     yield from islice((drive for drive in drives if drive.fsuuid not in near), FAR_AT_MOST)
 
 
-def _order(wanted: Wanted, drive: Drive, terms: tuple[Pairs, ...], chosen: Drive | None) -> tuple[object, ...]:
+def _order(wanted: Wanted, drive: Drive, terms: tuple[Pairs, ...], chosen: Drive | None) -> _Place:
+    """Return the drive's place in the order: unlike that of any other."""
     missing = max(0, wanted.at_least - drive.free)
     return (drive is not chosen, sum(1 for _ in obstacles(wanted, drive, terms)), missing, -drive.free, drive.fsuuid)
 

@@ -102,24 +102,31 @@ class Index:
     def select(self, wanted: Wanted) -> Drive | None:
         """Return the drive for a new volume, or None if no drive can hold it.
 
-        Preferred terms are tried in order; then all requisite terms compete, and the drive with most free space wins.
+        Some preferred terms are tried in order; then the others compete, then all requisite terms, and the drive with
+        most free space wins.
 
-        Source: CSI CreateVolume, TopologyRequirement: terms are alternatives.
+        Source: CSI CreateVolume, TopologyRequirement: terms are alternatives. With Immediate binding, the official
+        provisioner names every node of the cluster in both lists.
         """
         chooser = Chooser(wanted.groups)
         if not wanted.preferred and not wanted.requisite:
             return self._best(wanted, frozenset(), chooser)
         if self._hopeless(wanted):
             return None
-        for term in wanted.preferred:
+        for term in wanted.preferred[:FEW_TERMS]:
             drive = self._best(wanted, term, chooser)
             if drive is not None:
                 return drive
-        if len(wanted.requisite) > FEW_TERMS and all(map(node_in, wanted.requisite)):
-            found, certain = self._anywhere_of(wanted, chooser)
+        others = self._best_of(wanted, wanted.preferred[FEW_TERMS:], chooser)
+        return others or self._best_of(wanted, wanted.requisite, chooser)
+
+    def _best_of(self, wanted: Wanted, terms: tuple[Pairs, ...], chooser: Chooser) -> Drive | None:
+        """Return the drive with most free space in any of the terms."""
+        if len(terms) > FEW_TERMS and all(map(node_in, terms)):
+            found, certain = self._anywhere_of(wanted, terms, chooser)
             if certain:
                 return found
-        competing = (self._best(wanted, term, chooser) for term in wanted.requisite)
+        competing = (self._best(wanted, term, chooser) for term in terms)
         return min(
             (drive for drive in competing if drive is not None),
             key=lambda drive: (chooser.company(drive), drive.key),
@@ -179,9 +186,9 @@ class Index:
         self._view(need).first(self._drives, fits, wanted.at_least)
         return choice.best
 
-    def _anywhere_of(self, wanted: Wanted, chooser: Chooser) -> tuple[Drive | None, bool]:
+    def _anywhere_of(self, wanted: Wanted, many: tuple[Pairs, ...], chooser: Chooser) -> tuple[Drive | None, bool]:
         """Return the best drive of many nodes, and whether that is certain: few drives elsewhere had to be skipped."""
-        terms = {node_in(term): term for term in wanted.requisite}
+        terms = {node_in(term): term for term in many}
         skipped = 0
 
         def fits(drive: Drive) -> bool:
@@ -193,7 +200,7 @@ class Index:
             return skipped > ELSEWHERE_AT_MOST
 
         found = self._first(wanted, self._need(wanted, frozenset()), chooser, fits)
-        return found, skipped <= ELSEWHERE_AT_MOST and len(terms) == len(wanted.requisite)
+        return found, skipped <= ELSEWHERE_AT_MOST and len(terms) == len(many)
 
     # ---- views
 

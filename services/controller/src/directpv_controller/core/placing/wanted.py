@@ -72,6 +72,7 @@ def wanted_from(request: CreateVolume) -> Wanted:
         raise InvalidRequest(f"name: {request.name} has project id 0; choose another name", field="name")
     check_sizes(request.required, request.limit)
     preferred = _terms(request.preferred)
+    first = frozenset(preferred)
     return Wanted(
         name=request.name,
         project=project,
@@ -80,7 +81,7 @@ def wanted_from(request: CreateVolume) -> Wanted:
         parameters=request.parameters,
         need=need_from(request.parameters),
         preferred=preferred,
-        requisite=tuple(term for term in _terms(request.requisite) if term not in preferred),
+        requisite=tuple(term for term in _terms(request.requisite) if term not in first),
         groups=_groups(request),
     )
 

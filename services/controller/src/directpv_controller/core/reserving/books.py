@@ -26,6 +26,8 @@ class Books:
         self.totals = Totals({status.value: 0 for status in DriveStatus})
         self.unreadable: dict[tuple[str, str], str] = {}
         """Records of the registry that cannot be understood, by noun and name, with the reason; until a node tells."""
+        self.unread: set[str] = set()
+        """Drives of which nobody has told yet which volumes they have."""
         self.index = Index(self.drives, self.nodes, chance)
 
     def enter(self, record: DriveRecord) -> Drive:
@@ -55,7 +57,7 @@ class Books:
         del self.nodes[drive.record.node].drives[drive.fsuuid]
 
     def _count(self, drive: Drive, sign: int) -> None:
-        """Add the drive to the sums, or take it away."""
+        """Add the drive to the sums and to what is known of all drives, or take it away."""
         node, record = self.nodes[drive.record.node], drive.record
         for sums in (node, self.totals):
             sums.total += sign * record.total
@@ -63,6 +65,8 @@ class Books:
             sums.volumes += sign * len(drive.volumes)
         statuses = self.totals.drives
         statuses[record.status.value] = statuses.get(record.status.value, 0) + sign
+        if record.unread:
+            (self.unread.add if sign > 0 else self.unread.discard)(record.fsuuid)
 
     # ---- accounting
 

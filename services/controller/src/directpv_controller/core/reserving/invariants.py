@@ -81,6 +81,8 @@ def _sums(books: Books) -> Iterator[str]:
     statuses = Counter(drive.record.status.value for drive in books.drives.values())
     if {status: count for status, count in books.totals.drives.items() if count} != dict(statuses):
         yield "drives are counted wrongly by status"
+    if books.unread != {fsuuid for fsuuid, drive in books.drives.items() if drive.record.unread}:
+        yield "the drives that could not be read yet are not those that are noted"
 
 
 def _views(books: Books) -> Iterator[str]:

@@ -101,8 +101,9 @@ class Ledger(DriveBooks):
         Raises:
             Unavailable: Names the drive; repeat when it can be read, or is removed.
         """
-        unread = next((drive.record for drive in self.drives.values() if drive.known and drive.record.unread), None)
-        if unread is not None:
+        fsuuid = next(iter(self.unread), "")
+        if fsuuid:
+            unread = self.drives[fsuuid].record
             raise Unavailable(
                 f"volume {name} is not known, and may be on drive {unread.fsuuid} ({unread.device or 'no device'}) of "
                 f"node {unread.node}, whose volumes this registry has not learnt, for it cannot be read; repair it",

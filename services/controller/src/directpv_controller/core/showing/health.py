@@ -52,7 +52,10 @@ def list_volume_health(ledger: Ledger, request: ListVolumeHealth) -> VolumeHealt
 
 
 def _unwell(ledger: Ledger, start: str) -> Iterator[str]:
-    """Return ``drive/volume`` for each volume after ``start`` whose drive is not well."""
+    """Return ``drive/volume`` for each volume after ``start`` whose drive is not well.
+
+    Of a drive that is well, or has none, ``drive/``: a page counts at how many drives it looks.
+    """
     first, _, last = start.partition("/")
     for fsuuid in ledger.drive_ids.irange(first) if first else ledger.drive_ids:
         drive = ledger.drives[fsuuid]
@@ -60,6 +63,8 @@ def _unwell(ledger: Ledger, start: str) -> Iterator[str]:
             for name in sorted(drive.volumes):
                 if fsuuid != first or name > last:
                     yield f"{fsuuid}/{name}"
+        else:
+            yield f"{fsuuid}/"
 
 
 def is_unwell(drive: Drive) -> bool:

@@ -1,6 +1,6 @@
 """Pages of drives and volumes, with filters."""
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Final
 
 from sortedcontainers import SortedList
@@ -140,8 +140,8 @@ def capacity(ledger: Ledger, request: GetCapacity) -> Capacity:
     return Capacity(available=available, maximum=maximum)
 
 
-def placement(ledger: Ledger, request: ExplainPlacement) -> Placement:
-    """Return what would become of a volume; of one that is placed, where it is.
+def placement(ledger: Ledger, request: ExplainPlacement) -> Generator[None, None, Placement]:
+    """Return what would become of a volume; of one that is placed, where it is. Others may have their turn at yields.
 
     Raises:
         InvalidRequest: It can never be placed; ``field`` names why.
@@ -151,7 +151,7 @@ def placement(ledger: Ledger, request: ExplainPlacement) -> Placement:
     if held is not None:
         return Placement(drive=held.record.fsuuid)
     shown = min(request.show or SHOWN, PAGE)
-    return placement_of(wanted, ledger.index, ledger.drives.values(), len(ledger.drives), shown)
+    return (yield from placement_of(wanted, ledger.index, ledger.drives.values(), len(ledger.drives), shown))
 
 
 def _ordered(every: SortedList[str], few: Iterable[str] | None, start: str) -> Iterable[str]:

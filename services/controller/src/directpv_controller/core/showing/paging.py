@@ -13,8 +13,9 @@ T = TypeVar("T")
 PAGE: Final = 1_000
 PAGE_BYTES: Final = 700_000
 """The bus carries a mebibyte; a page that would be larger ends earlier."""
-LOOK_AT_MOST: Final = 20_000
-"""A page ends, possibly empty, when so many objects were looked at: filters must not stop the leader."""
+LOOK_AT_MOST: Final = 10_000
+"""A page ends, possibly empty, when so many objects were looked at, in some milliseconds: filters must not stop the
+leader."""
 
 
 def page(keys: Iterable[str], show: Callable[[str], T | None], limit: int) -> tuple[tuple[T, ...], str]:
