@@ -49,6 +49,7 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
             )
             with cancellation_heeded():  # Ctrl-C just while the server greets
                 entered = await stack.enter_async_context(bus)
+            await entered.follow_leader()  # nobody sits for the seconds that an attempt lasts when a leader dies
             return await work(entered)
 
     try:

@@ -57,3 +57,12 @@ def test_an_exception_is_one_line_with_its_traceback():
 
 def test_what_is_below_the_level_is_not_written():
     assert lines_of(SETUP + 'log.debug("detail")') == []
+
+
+def test_what_cannot_be_written_as_json_is_written_as_text_and_the_next_line_comes():
+    extra = r'extra={"huge": 2**80, "word": b"\xff".decode(errors="surrogateescape"), "thing": {object}}'
+    odd, after = lines_of(SETUP + f'log.info("odd", {extra})\nlog.info("after")')
+
+    assert odd["huge"] == 2**80
+    assert "object" in odd["thing"]
+    assert after["message"] == "after"

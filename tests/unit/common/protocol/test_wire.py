@@ -119,6 +119,12 @@ def test_words_that_are_no_unicode_are_sent_as_such_and_silence_nothing_else() -
     assert b"/fine" in encode({broken: ["/fine"]})
 
 
+def test_numbers_of_more_than_64_bits_are_sent_as_text_and_silence_nothing_else() -> None:
+    sent = {"sum": 2**64, "debt": -(2**63) - 1, "most": 2**64 - 1, "fine": [1]}
+
+    assert json.loads(encode(sent)) == {"sum": str(2**64), "debt": str(-(2**63) - 1), "most": 2**64 - 1, "fine": [1]}
+
+
 @pytest.mark.parametrize("size", [0, 1000, 3_000_000], ids=["empty", "small", "large"])
 def test_what_is_packed_is_the_same_when_it_is_unpacked(size: int) -> None:
     data, headers = b"0123456789abcdef" * (size // 16), dict[str, str]()

@@ -6,10 +6,13 @@ import time
 import pytest
 
 import directpv_common.protocol.messages as m
-from directpv_common.protocol.errors import InvalidToken
+from directpv_common.protocol.errors import InvalidToken, Unavailable
 from directpv_common.protocol.wire import decode, encode
+from directpv_controller.nodes import nodes as nodes_module
 from directpv_controller.nodes.nodes import Nodes
-from unit.controller.builders import drive_record, ledger_of
+from directpv_controller.serving.api import Api
+from directpv_controller.serving.metrics import Figures
+from unit.controller.builders import drive_record, ledger_of, request
 from unit.controller.terms import Events, term_of
 
 MANY = 5_000
@@ -86,3 +89,17 @@ async def test_a_node_without_drives_is_forgotten_once_it_is_silent_for_long() -
 
         nodes.worker("without").heard(heartbeat("without"), "now")
         assert shown(nodes) == ["busy", "with-drive", "without"], "it is known again when it is heard"
+
+
+async def test_until_nodes_have_reported_nothing_is_placed_and_nothing_is_said_to_be_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a new registry: a volume that is not known may be on a drive that was not taken in yet."""
+    monkeypatch.setattr(nodes_module, "REPORT_SECONDS", 0.01)
+    term = term_of(ledger_of(drive_record()), Events())
+    api = Api(term, Nodes(term, online_seconds=0), Figures())
+
+    for work in (api.create_volume(request("v1")), api.delete_volume(m.VolumeId(name="v1"))):
+        with pytest.raises(Unavailable, match="still reporting"):
+            await work
+    assert term.ledger.volumes == {}

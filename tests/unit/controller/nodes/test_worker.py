@@ -5,6 +5,7 @@ import random
 from collections.abc import Coroutine
 
 import pytest
+from msgspec.structs import replace
 
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.errors import Busy
@@ -109,3 +110,38 @@ async def test_there_is_no_way_back_once_the_data_of_a_volume_is_destroyed() -> 
     with pytest.raises(Busy, match="being deleted"):
         ledger.place(wanted_from(request("v1")), now="")
     assert ledger.check() == []
+
+
+async def test_what_cannot_be_taken_in_is_told_once_for_each_reason() -> None:
+    drive = drive_record()
+    absurd = replace(drive, total=2**63 - 1)
+    ledger = Ledger.load(Snapshot([drive], []), random.random)
+    events = await told_of(*(held(absurd, generation=n) for n in range(1, 5)), ledger=ledger)
+    assert events == [("drive", "not-reconciled", drive.fsuuid)]
+
+    crowded = volume_record("v1", drive, labels={"a": "x" * 600_000})
+    events = await told_of(*(held(drive, crowded, generation=n) for n in range(5, 9)), ledger=ledger)
+    assert events == [("volume", "not-reconciled", "v1")]
+
+
+async def test_nonsense_in_heartbeats_is_told_once_and_a_drive_is_lost_all_the_same() -> None:
+    drive = drive_record()
+    ledger, events = Ledger.load(Snapshot([drive], []), random.random), Events()
+    spawned: list[Coroutine[None, None, None]] = []
+    worker = NodeWorker("n1", term_of(ledger, events), spawned.append, asyncio.Semaphore(1))
+    long = m.Condition(type=m.ConditionType.LOST, message="x" * 600_000, since="")
+    health = m.DriveHealth(status=m.DriveStatus.LOST, conditions=(long,))
+    for number in range(1, 4):
+        worker.heard(
+            m.NodeState(
+                info=m.NodeInfo(name="n1", topology={"a": "x" * 600_000}), boot="b", sequence=number,
+                drives={drive.fsuuid: 1}, unwell={drive.fsuuid: health},
+            ),
+            "now",
+        )  # fmt: skip
+    await asyncio.gather(*spawned)
+
+    assert events.seen[:1] == [("node", "not-reconciled", "n1")]
+    assert ("node", "not-reconciled", "n1") not in events.seen[1:]
+    record = ledger.drives[drive.fsuuid].record
+    assert (record.status, record.conditions) == (m.DriveStatus.LOST, ())

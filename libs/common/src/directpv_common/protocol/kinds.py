@@ -42,6 +42,7 @@ KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "drive.wipe-failed": "a drive was given up, and its disk could not be wiped; says why",
         "leader.elected": "a controller leads; says after how many seconds",
         "leader.lost": "a controller leads no longer; says why",
+        "node.not-reconciled": "what a node says of itself could not be taken in; says why",
         "node.offline": "nothing was heard of a node's agent for long",
         "node.online": "a node's agent is heard",
         "volume.adopted": "a volume was found on a drive, and taken in",

@@ -15,7 +15,7 @@ from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import DeadlineExceeded, DirectPVError, Unavailable
 from directpv_controller.core.placing.model import UNKNOWN, Drive
-from directpv_controller.core.taking_in.doubt import doubt, doubtful_volumes
+from directpv_controller.core.taking_in.doubt import believed, doubt, doubtful_volumes
 from directpv_controller.core.taking_in.outcome import Outcome
 from directpv_controller.core.taking_in.parts import Asked, Pages, following
 from directpv_controller.core.taking_in.reconcile import change_of, lost, noticed, take_in
@@ -62,6 +62,8 @@ class NodeWorker(NodeOrders):
         self._again = False
         self.unfit: dict[str, str] = {}
         """Drives that cannot be taken in, with the reason: nobody waits for them."""
+        self._doubted = ""
+        """Why not all of a heartbeat was believed, as it was told last."""
         self._told = Told()
         self._conflicts: dict[str, int] = {}
         """Drives that belong to another node, with the generation at which that was told."""
@@ -75,6 +77,8 @@ class NodeWorker(NodeOrders):
 
     def heard(self, state: m.NodeState, when: str) -> None:
         """Take a heartbeat; ask for what differs."""
+        state, why = believed(state)
+        self._tell_doubt(why)
         last = self.state
         if last is not None and last.boot == state.boot and state.sequence < last.sequence:
             return
@@ -89,6 +93,12 @@ class NodeWorker(NodeOrders):
         self._notice_missing(state)
         self._notice_unwell(state)
         self.pull()
+
+    def _tell_doubt(self, why: str) -> None:
+        if why and why != self._doubted:
+            log.warning("heartbeat not believed", extra={"node": self.name, "why": why})
+            self._term.events.emit("node", "not-reconciled", self.name, node=self.name, cause=why)
+        self._doubted = why
 
     def pull(self) -> None:
         """Ask for the inventory of drives that differ, unless that is under way."""

@@ -13,12 +13,13 @@ from directpv_common.protocol.wire import decode, encode
 from directpv_controller.core.placing.model import Snapshot
 from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.core.showing.listing import list_drives, list_volumes
-from directpv_controller.core.taking_in.doubt import doubt, doubtful_volumes
+from directpv_controller.core.taking_in.doubt import DRIVES_AT_MOST, believed, doubt, doubtful_volumes
 from directpv_controller.core.taking_in.parts import Pages
 from directpv_controller.core.taking_in.reconcile import change_of, take_in
 from unit.controller.builders import GIB, drive_record, held, place, volume_record
 
 replace = msgspec.structs.replace
+DRIVE = drive_record()
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,12 @@ replace = msgspec.structs.replace
             {"conditions": (m.Condition(type=m.ConditionType.SLOW, message="x" * 600_000, since=""),)},
             id="a long condition",
         ),
+        pytest.param(
+            "conditions",
+            {"conditions": (m.Condition(type=m.ConditionType.SLOW, message="x", since=""),) * 99},
+            id="many conditions",
+        ),
+        pytest.param("record", {"labels": {f"k{i}": "x" * 4_000 for i in range(100)}}, id="large in all"),
     ],
 )
 def test_a_drive_that_cannot_be_so_is_doubted_and_the_field_named(field: str, nonsense: dict[str, Any]) -> None:
@@ -50,6 +57,7 @@ def test_a_drive_that_cannot_be_so_is_doubted_and_the_field_named(field: str, no
         pytest.param("labels", {"labels": {"k": "x" * 600_000}}, id="a long label"),
         pytest.param("parameters", {"parameters": {"k": "x" * 600_000}}, id="a long parameter"),
         pytest.param("pod_name", {"pod_name": "x" * 600_000}, id="a long pod"),
+        pytest.param("record", {"labels": {f"k{i}": "x" * 4_000 for i in range(100)}}, id="large in all"),
     ],
 )
 def test_a_volume_that_cannot_be_so_is_doubted_and_its_neighbour_is_not(field: str, nonsense: dict[str, Any]) -> None:
@@ -59,6 +67,63 @@ def test_a_volume_that_cannot_be_so_is_doubted_and_its_neighbour_is_not(field: s
     found = doubtful_volumes(held(drive, bad, good))
     assert list(found) == ["bad"]
     assert found["bad"].startswith(field)
+
+
+def test_a_volume_that_is_mounted_at_more_paths_than_can_be_listed_is_doubted() -> None:
+    drive = drive_record()
+    path = "/" + "x" * 4_000
+    use = m.VolumeUse(staged=path, published=tuple(f"{path}{number}" for number in range(100)))
+
+    assert doubtful_volumes(held(drive, volume_record("v", drive), uses={"v": use}))["v"].startswith("record: ")
+
+
+def heartbeat(**facts: Any) -> m.NodeState:
+    fsuuid = DRIVE.fsuuid
+    state = m.NodeState(info=m.NodeInfo(name="n1", topology={"a": "b"}), boot="b", sequence=1, drives={fsuuid: 3})
+    return replace(state, unwell={fsuuid: LOST}, **facts)
+
+
+LONG = m.Condition(type=m.ConditionType.LOST, message="x" * 600_000, since="")
+LOST = m.DriveHealth(status=m.DriveStatus.LOST, conditions=(replace(LONG, message="pulled"),))
+
+
+@pytest.mark.parametrize(
+    ("field", "nonsense"),
+    [
+        pytest.param("topology", {"info": m.NodeInfo(name="n1", topology={"k": "x" * 600_000})}, id="a long segment"),
+        pytest.param("version", {"info": m.NodeInfo(name="n1", topology={}, version="x" * 600_000)}, id="a long word"),
+        pytest.param(
+            "info", {"info": m.NodeInfo(name="n1", topology={f"k{i}": "x" * 4_000 for i in range(100)})}, id="long info"
+        ),
+    ],
+)
+def test_a_node_that_tells_nonsense_of_itself_is_there_all_the_same(field: str, nonsense: dict[str, Any]) -> None:
+    told = heartbeat(**nonsense)
+    state, why = believed(told)
+
+    assert why.startswith(field)
+    assert state == replace(told, info=m.NodeInfo(name="n1", topology={}))
+    assert believed(heartbeat()) == (heartbeat(), "")
+
+
+def test_that_a_drive_is_lost_is_believed_though_the_words_cannot_be_so() -> None:
+    good, bad = drive_record().fsuuid, drive_record().fsuuid
+    told = replace(heartbeat(), unwell={good: LOST, bad: replace(LOST, conditions=(LONG,))})
+    state, why = believed(told)
+
+    assert why.startswith(f"unwell[{bad}]: conditions")
+    assert state.unwell == {good: LOST, bad: m.DriveHealth(status=m.DriveStatus.LOST)}
+
+
+def test_a_node_has_no_more_drives_than_can_be_and_none_without_an_id() -> None:
+    real = {drive_record().fsuuid: 1 for _ in range(3)}
+    state, why = believed(replace(heartbeat(), drives={"x" * 600_000: 1, **real}))
+    assert (state.drives, why) == (real, "drives: 4, of which 3 have ids")
+
+    crowd = {drive_record().fsuuid: 1 for _ in range(DRIVES_AT_MOST + 9)}
+    state, why = believed(replace(heartbeat(), drives=crowd))
+    assert len(state.drives) == DRIVES_AT_MOST
+    assert why.startswith("drives: ")
 
 
 TEXTS = st.text(max_size=8)
@@ -90,9 +155,6 @@ def inventories(draw: st.DrawFn) -> m.HeldDrive:
         record=record, generation=draw(st.integers(0, 5)), readable=draw(st.booleans()), volumes=tuple(volumes),
         purging=tuple(draw(st.lists(NAMES, max_size=2))), more=draw(st.sampled_from(["", "v1"])),
     )  # fmt: skip
-
-
-DRIVE = drive_record()
 
 
 @settings(max_examples=300, deadline=None)

@@ -20,7 +20,8 @@ PageLimit = Annotated[int, Meta(ge=0)]
 VOLUME_NAME_PATTERN: Final = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?\Z"
 VolumeName = Annotated[str, Meta(pattern=VOLUME_NAME_PATTERN)]
 """Volume id and name of its directory: one path component, 128 characters at most (CSI: size limit of ``name``)."""
-FsUuid = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")]
+FSUUID_PATTERN: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"
+FsUuid = Annotated[str, Meta(pattern=FSUUID_PATTERN)]
 """Drive id: the UUID of its XFS, lower case."""
 NodeName = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")]
 """DNS-1123 subdomain, as Kubernetes names nodes."""
