@@ -76,6 +76,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"apparmorProfile": "directpv", "seccompProfile": "directpv.json"},
         {"apparmor_profile": "directpv", "seccomp_profile": "directpv.json"},
     ),
+    ({"otlpEndpoint": "http://otel:4318"}, {"otlp_endpoint": "http://otel:4318"}),
     (
         {"controller": {"onPredictedFailure": "cordon", "initRequests": "off"}},
         {"on_predicted_failure": "cordon", "init_requests": "off"},

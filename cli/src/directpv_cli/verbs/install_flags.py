@@ -61,6 +61,10 @@ InitRequests = Annotated[
     str, typer.Option("--init-requests", help="off: nobody formats devices by DirectPVInitRequest objects.")
 ]
 
+OtlpEndpoint = Annotated[
+    str, typer.Option("--otlp-endpoint", help="OpenTelemetry collector that takes traces over HTTP [none].")
+]
+
 # ---- how it is done -------------------------------------------------------------------------------------------
 
 Printed = Annotated[str, typer.Option("--output", "-o", help="yaml or json: print objects, use no cluster.")]

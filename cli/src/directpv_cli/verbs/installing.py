@@ -25,6 +25,7 @@ def install(
     controller_replicas: f.ControllerReplicas = None,
     on_predicted_failure: f.OnPredictedFailure = "report",
     init_requests: f.InitRequests = "on",
+    otlp_endpoint: f.OtlpEndpoint = "",
     wait: f.UntilRunning = 0.0,
     kubeconfig: Kubeconfig = "",
     quiet: Quiet = False,
@@ -58,6 +59,7 @@ def install(
         subject_prefix=settings.prefix,
         on_predicted_failure=on_predicted_failure,
         init_requests=init_requests,
+        otlp_endpoint=otlp_endpoint,
     )
     asked = {
         "--kube-version": kube_version,

@@ -21,6 +21,7 @@ from directpv_common.process.config import load
 from directpv_common.process.lifecycle import background, leaves, run, stop_on_signal
 from directpv_common.process.logs import configure_logging
 from directpv_common.process.monitoring import Monitor, serve_http
+from directpv_common.process.tracing import traced
 from directpv_common.protocol.errors import DirectPVError
 from directpv_controller.candidate import Candidate
 from directpv_controller.config import KUBERNETES, Config
@@ -126,7 +127,8 @@ def main() -> None:
     config = load(Config, sys.argv[1:], os.environ, prog="directpv-controller")
     failures: list[str] = []
     try:
-        run(lambda: serve(config))
+        with traced("controller"):
+            run(lambda: serve(config))
     except* (DirectPVError, OSError) as group:
         failures.extend(str(error) for error in leaves(group))
     for failure in failures:

@@ -18,6 +18,7 @@ from directpv_common.process.lifecycle import background, leaves, run, stop_on_s
 from directpv_common.process.logs import configure_logging
 from directpv_common.process.monitoring import Monitor, serve_http
 from directpv_common.process.own_metrics import register_own
+from directpv_common.process.tracing import traced
 from directpv_common.protocol.errors import DirectPVError
 from directpv_csi_gateway.adapters.calls import Calls
 from directpv_csi_gateway.adapters.controller import Controller
@@ -94,7 +95,8 @@ def main() -> None:
     config = load(Config, sys.argv[1:], os.environ, prog="directpv-csi-gateway")
     errors: list[BaseException] = []
     try:
-        run(lambda: Gateway(config).run())
+        with traced("csi-gateway"):
+            run(lambda: Gateway(config).run())
     except* (DirectPVError, OSError) as group:
         errors.extend(leaves(group))
     for error in errors:

@@ -10,6 +10,7 @@ from directpv_common.calls.scopes import task_group
 from directpv_common.process.config import load
 from directpv_common.process.lifecycle import run, stop_on_signal
 from directpv_common.process.logs import configure_logging
+from directpv_common.process.tracing import traced
 from directpv_nodeagent.agent import Agent
 from directpv_nodeagent.config import Config
 
@@ -33,7 +34,8 @@ def main() -> None:
     config = load(Config, sys.argv[1:], os.environ, prog="directpv-nodeagent")
     configure_logging()
     raise_limits()
-    run(lambda: serve(config))
+    with traced("nodeagent"):
+        run(lambda: serve(config))
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ def test_an_empty_value_tolerates_only_the_taint_without_value() -> None:
         ({"on_predicted_failure": "ignore"}, "--on-predicted-failure", "report, cordon"),
         ({"init_requests": "maybe"}, "--init-requests", "on, off"),
         ({"subject_prefix": "a..b"}, "--subject-prefix", "dots"),
+        ({"otlp_endpoint": "otel:4317"}, "--otlp-endpoint", "http://otel.example:4318"),
     ],
 )
 def test_what_is_refused_names_the_flag_and_the_fix(flags: dict[str, Any], flag: str, fix: str) -> None:

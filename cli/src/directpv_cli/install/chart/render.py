@@ -50,6 +50,11 @@ _VALUES: Final = {
 
 _PASSAGES: Final = (
     (
+        r"^( *)- name: OTEL_EXPORTER_OTLP_ENDPOINT\n *value: zz-otlp\n",
+        r"\1{{- with .Values.otlpEndpoint }}\n\1- name: OTEL_EXPORTER_OTLP_ENDPOINT\n\1  value: {{ . | quote }}\n"
+        r"\1{{- end }}\n",
+    ),
+    (
         r"^( *)type: Localhost\n *localhostProfile: zz-seccomp\n",
         r"\1{{- if .Values.seccompProfile }}\n\1type: Localhost\n\1localhostProfile: {{ .Values.seccompProfile }}\n"
         r"\1{{- else }}\n\1type: Unconfined\n\1{{- end }}\n",
@@ -223,6 +228,7 @@ def _objects(way: str, *, openshift: bool) -> list[Object]:
         subject_prefix="zz-prefix",
         on_predicted_failure=word("zz-predicted"),
         init_requests=word("zz-init-requests"),
+        otlp_endpoint="zz-otlp",
     )
     if way in ("external", "leaf"):
         options = replace(options, nats_url="zz-nats-url", nats_leaf_url="zz-leaf-url" if way == "leaf" else "")

@@ -25,6 +25,7 @@ def values() -> Object:
         "openshift": False,
         "kubeletDir": KUBELET_DIR,
         "subjectPrefix": DEFAULT_PREFIX,
+        "otlpEndpoint": "",
         "nats": {"url": "", "leafUrl": "", "replicas": 3, "createSecret": True},
         "controller": {"replicas": 3, "onPredictedFailure": "report", "initRequests": "on"},
     }
@@ -46,6 +47,7 @@ _COMMENTS: Final = {
     "openshift": "Red Hat's sidecars, and bindings to its security context constraints",
     "kubeletDir": "real path of kubelet's folder on the nodes",
     "subjectPrefix": "of all NATS subjects of this installation",
+    "otlpEndpoint": "where an OpenTelemetry collector takes traces over HTTP; empty: none are made",
     "nats": "url and leafUrl of a NATS of your own; replicas 3, or 1 on a cluster of one node; createSecret false:\n"
     "# the Secret directpv-bus is there already, or charts are rendered without a cluster",
     "controller": "onPredictedFailure: report or cordon; initRequests: on or off",

@@ -139,8 +139,21 @@ def replicated(
     }
 
 
+def traces(options: Options) -> list[Object]:
+    """Return the environment by which a service of ours sends traces; source: OpenTelemetry, OTLP exporter."""
+    endpoint = options.otlp_endpoint
+    return [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": endpoint}] if endpoint else []
+
+
 def gateway(
-    options: Options, mode: str, nats_url: str, *, security: Object, bus_secret: str = "", **more: Any
+    options: Options,
+    mode: str,
+    nats_url: str,
+    *,
+    security: Object,
+    bus_secret: str = "",
+    env: Sequence[Object] = (),
+    **more: Any,
 ) -> Object:
     """Return the CSI gateway; ``bus_secret`` is the file with the secret of the bus, if it needs a key.
 
@@ -165,6 +178,7 @@ def gateway(
             *secret,
         ],
         ports=[port("gateway", GATEWAY_PORT)],
+        env=[*env, *traces(options)],
         livenessProbe=http_probe("/healthz", "gateway"),
         startupProbe=http_probe("/healthz", "gateway", period=2, failures=60),
         volumeMounts=[

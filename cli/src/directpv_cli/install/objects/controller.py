@@ -18,6 +18,7 @@ from directpv_cli.install.objects.containers import (
     mount,
     port,
     replicated,
+    traces,
 )
 from directpv_cli.install.objects.nats import SECRET_DIR, SECRET_FILE, hub_url, own, secret_volume
 from directpv_cli.install.objects.options import Options
@@ -46,7 +47,11 @@ def _controller(options: Options) -> Object:
         command=["directpv-controller"],
         args=controller_args(options),
         ports=[port("metrics", METRICS_PORT)],
-        env=[field_env("POD_NAME", "metadata.name"), field_env("POD_NAMESPACE", "metadata.namespace")],
+        env=[
+            field_env("POD_NAME", "metadata.name"),
+            field_env("POD_NAMESPACE", "metadata.namespace"),
+            *traces(options),
+        ],
         readinessProbe=http_probe("/ready", "metrics"),
         livenessProbe=http_probe("/healthz", "metrics"),
         startupProbe=http_probe("/healthz", "metrics", period=2, failures=60),
@@ -113,7 +118,14 @@ def deployment(options: Options) -> Object:
     """Return the Deployment."""
     secret = SECRET_FILE if own(options) else ""
     containers = [
-        gateway(options, "controller", hub_url(options), security=confined(), bus_secret=secret),  # first, as on nodes
+        gateway(  # first, as on nodes
+            options,
+            "controller",
+            hub_url(options),
+            security=confined(),
+            bus_secret=secret,
+            env=[field_env("POD_NAME", "metadata.name")],
+        ),
         _controller(options),
         _provisioner(options),
         _resizer(options),

@@ -21,6 +21,7 @@ from directpv_cli.install.objects.containers import (
     mount,
     pod_security,
     port,
+    traces,
 )
 from directpv_cli.install.objects.nats import (
     CONFIG_HASH,
@@ -75,7 +76,7 @@ def _agent(options: Options) -> Object:
         options.images.driver,
         command=["directpv-nodeagent"],
         args=agent_args(options),
-        env=[_node_env()],
+        env=[_node_env(), *traces(options)],
         ports=[port("metrics", METRICS_PORT), port("readinessport", READINESS_PORT)],
         readinessProbe=http_probe("/ready", "readinessport"),
         livenessProbe=http_probe("/healthz", "readinessport"),

@@ -29,6 +29,8 @@ class _AsGiven:
     nats_replicas: int = 3
     controller_replicas: int = 3
     subject_prefix: str = DEFAULT_PREFIX
+    otlp_endpoint: str = ""
+    """Where an OpenTelemetry collector takes traces over HTTP; empty: none are made."""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ def parse(flags: Flags) -> Options:
         init_requests=_one_of("--init-requests", flags.init_requests, OnOff),
         on_predicted_failure=_one_of("--on-predicted-failure", flags.on_predicted_failure, OnPredictedFailure),
         subject_prefix=_prefix(flags.subject_prefix),
+        otlp_endpoint=_endpoint(flags.otlp_endpoint),
         **_nats(flags),
     )
 
@@ -159,6 +160,15 @@ def _nats(flags: Flags) -> dict[str, Any]:
         "nats_replicas": flags.nats_replicas,
         "controller_replicas": flags.controller_replicas,
     }
+
+
+def _endpoint(text: str) -> str:
+    """Check the URL of a collector; empty: none."""
+    if text and not re.fullmatch(r"https?://[-a-zA-Z0-9.:\[\]]+(/[-a-zA-Z0-9._/]*)?", text):
+        raise ValueError(
+            f"--otlp-endpoint: {text!r} is no URL of a collector; use for instance http://otel.example:4318"
+        )
+    return text
 
 
 def _urls(text: str, flag: str, schemes: Sequence[str], example: str) -> str:

@@ -22,7 +22,7 @@ from nats.micro.service import EndpointStats, ServiceConfig
 from directpv_common import __version__
 from directpv_common.bus.account import Account
 from directpv_common.bus.bus import Bus, reraise
-from directpv_common.calls.context import call_context, within_from
+from directpv_common.calls.context import TRACE_HEADER, call_context, note, within_from
 from directpv_common.process.lifecycle import InFlight
 from directpv_common.protocol.api import Endpoint
 from directpv_common.protocol.errors import Busy, DirectPVError, Failure, TooLarge
@@ -128,7 +128,9 @@ class Dispatcher:
         with (
             self._in_flight.call(),
             self._accounts[endpoint.name].work() as work,
-            call_context(within=within_from(headers), traceparent=(headers or {}).get("traceparent")),
+            call_context(
+                within=within_from(headers), traceparent=(headers or {}).get(TRACE_HEADER), name=endpoint.name
+            ),
         ):
             try:
                 if self._in_flight.running > MAX_RUNNING:
@@ -140,6 +142,7 @@ class Dispatcher:
                 log.info("left unanswered", extra={"endpoint": endpoint.name, "cause": str(silence)})
             except Exception as error:
                 work.error = await self._refuse(endpoint, request, error, time.monotonic() - begun)
+                note(error=work.error)
             else:
                 log.debug("served", extra={"endpoint": endpoint.name, "seconds": time.monotonic() - begun})
                 work.error = await self._reply(endpoint, request, reply, time.monotonic() - begun)

@@ -1,4 +1,8 @@
-"""What travels with a call from process to process: its deadline and its W3C trace context."""
+"""What travels with a call from process to process: its deadline and its W3C trace context.
+
+Every call has a span, whether or not somebody records them: logs and events name it. Who records is told by
+:func:`record_with`; nothing here knows how.
+"""
 
 import asyncio
 import random
@@ -7,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from directpv_common.protocol.errors import DeadlineExceeded
 
@@ -50,8 +54,50 @@ class Trace:
         return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
 
 
+class Recording(Protocol):
+    """One span that is being recorded."""
+
+    @property
+    def trace(self) -> Trace:
+        """What the span is called."""
+        ...
+
+    def end(self, noted: dict[str, str]) -> None:
+        """Note that the work has ended; ``noted`` are its attributes, ``error`` among them if it failed."""
+        ...
+
+
+class Recorder(Protocol):
+    """Keeps spans for somebody who looks at them later."""
+
+    def begin(self, name: str, traceparent: str | None) -> Recording:
+        """Begin a span below ``traceparent``, or a trace if that is missing or malformed."""
+        ...
+
+
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 _trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
+_noted: ContextVar[dict[str, str] | None] = ContextVar("noted", default=None)
+_recorder: Recorder | None = None
+
+
+def record_with(recorder: Recorder | None) -> None:
+    """Have spans that begin from now on recorded, or not any more (None)."""
+    global _recorder
+    _recorder = recorder
+
+
+def handed_on() -> str:
+    """Return the ``traceparent`` for work that outlives this call and belongs to its trace; empty: nobody records."""
+    span = _trace.get()
+    return span.header if _recorder is not None and span is not None else ""
+
+
+def note(**attributes: str) -> None:
+    """Say something about the span of this task; ``error`` says why it failed. Seen by who records spans alone."""
+    noted = _noted.get()
+    if noted is not None:
+        noted.update(attributes)
 
 
 def trace() -> Trace | None:
@@ -75,16 +121,47 @@ def remaining(default: float) -> float:
 
 
 @contextmanager
-def call_context(*, within: float | None, traceparent: str | None) -> Iterator[Trace]:
-    """Work for a caller that waits ``within`` seconds (None: for ever) inside the trace ``traceparent``."""
-    span = Trace.parse(traceparent)
+def call_context(*, within: float | None, traceparent: str | None, name: str = "") -> Iterator[Trace]:
+    """Work for a caller that waits ``within`` seconds (None: for ever) inside the trace ``traceparent``.
+
+    ``name`` is that of the span, in records; without it the span is not recorded.
+    """
     deadline = None if within is None else asyncio.get_running_loop().time() + within
-    tokens = _deadline.set(deadline), _trace.set(span)
+    token = _deadline.set(deadline)
+    try:
+        with _span(name, traceparent) as span:
+            yield span
+    finally:
+        _deadline.reset(token)
+
+
+@contextmanager
+def step(name: str, traceparent: str | None = None) -> Iterator[None]:
+    """Record a part of the call by itself, or work that another call ordered: ``traceparent`` is that one's then."""
+    if _recorder is None:
+        yield
+        return
+    current = _trace.get()
+    with _span(name, traceparent or (current.header if current is not None else None)):
+        yield
+
+
+@contextmanager
+def _span(name: str, traceparent: str | None) -> Iterator[Trace]:
+    recording = _recorder.begin(name, traceparent) if _recorder is not None and name else None
+    span = recording.trace if recording is not None else Trace.parse(traceparent)
+    noted: dict[str, str] = {}
+    tokens = _trace.set(span), _noted.set(noted)
     try:
         yield span
+    except BaseException as error:
+        noted.setdefault("error", f"{type(error).__name__}: {error}"[:200])
+        raise
     finally:
-        _deadline.reset(tokens[0])
-        _trace.reset(tokens[1])
+        _trace.reset(tokens[0])
+        _noted.reset(tokens[1])
+        if recording is not None:
+            recording.end(noted)
 
 
 def detached() -> Context:

@@ -10,6 +10,7 @@ import directpv_common.protocol.messages as m
 from directpv_common.bus.bus import Bus
 from directpv_common.bus.events import Events
 from directpv_common.bus.service import Unanswered
+from directpv_common.calls.context import step
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.errors import DirectPVError, Fenced, Unavailable
 from directpv_controller.core.placing.model import Change
@@ -104,8 +105,9 @@ class Term:
 
     async def _committed(self, change: Change, outcome: Awaitable[None]) -> None:
         try:
-            async with timeout(COMMIT_SECONDS):
-                await outcome
+            with step("commit"):
+                async with timeout(COMMIT_SECONDS):
+                    await outcome
         except (Fenced, RegistryLost, RegistryDamaged, OutcomeUnknown, TimeoutError) as error:
             why = str(error) or f"a commit took longer than {COMMIT_SECONDS:g} s"
             self.resign(why)

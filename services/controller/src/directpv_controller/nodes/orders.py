@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import directpv_common.protocol.messages as m
 from directpv_common.bus.service import Unanswered
+from directpv_common.calls.context import handed_on
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import DirectPVError, Unavailable
@@ -49,7 +50,8 @@ class NodeOrders:
         self._retries: dict[str, float] = {}
         """Drives to compare again, with the monotonic time from which on."""
         self._ordering = False
-        self._prepare: dict[str, None] = {}
+        self._prepare: dict[str, str] = {}
+        """Names, with the trace of who wanted it; empty if nobody records traces."""
         self._updates: dict[str, None] = {}
         self._removals: dict[str, m.VolumeRecord] = {}
         self._preparing: set[str] = set()
@@ -77,7 +79,7 @@ class NodeOrders:
         if self.silent:
             self.later(*(record.fsuuid for record in prepare))
         else:
-            self._prepare.update((record.name, None) for record in prepare)
+            self._prepare.update(dict.fromkeys((record.name for record in prepare), handed_on()))
         self._updates.update((record.fsuuid, None) for record in update)
         self._removals.update((record.name, record) for record in remove)
         if not self._ordering and (self._prepare or self._updates or self._removals):
@@ -101,8 +103,7 @@ class NodeOrders:
 
     async def _give_prepare(self) -> None:
         batch = list(islice(self._prepare, BATCH))
-        for name in batch:
-            del self._prepare[name]
+        traces = {name: self._prepare.pop(name) for name in batch}
         held = [self._ledger.volumes[name].record for name in batch if name in self._ledger.volumes]
         self.later(*{record.fsuuid for record in held if record.name in self._ledger.busy})
         records = tuple(r for r in held if not r.deleting and r.name not in self._ledger.busy)
@@ -114,7 +115,8 @@ class NodeOrders:
         self._preparing.update(record.name for record in records)
         self._prepared.clear()
         try:
-            request = m.PrepareVolumes(records=records, fence=self._term.fence)
+            traces = {record.name: trace for record in records if (trace := traces[record.name])}
+            request = m.PrepareVolumes(records=records, fence=self._term.fence, traces=traces)
             reply = await self._term.bus.call(
                 Node.VOLUME_PREPARE, request, node=self.name, within=ORDER_SECONDS, patient=False
             )

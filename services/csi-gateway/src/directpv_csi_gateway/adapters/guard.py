@@ -61,7 +61,7 @@ class Guard:
             call = Call(name)
             with (
                 calls.in_flight.call(),
-                call_context(within=_within(stream), traceparent=_traceparent(stream)),
+                call_context(within=_within(stream), traceparent=_traceparent(stream), name=f"csi {name}"),
                 calls.account(call),
             ):
                 try:

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
+from directpv_common.calls.context import note, step
 from directpv_common.calls.singleflight import SingleFlight
 from directpv_common.protocol.errors import (
     IS_MOUNTED,
@@ -58,12 +60,21 @@ class LeaderOrders:
         failed: dict[str, str] = {}
         for outcome in await asyncio.gather(
             *(
-                self._batches.run(object(), None, lambda f=fsuuid, r=records: self._prepare_on(f, r))  # type: ignore[misc]
+                self._batches.run(object(), None, lambda f=fsuuid, r=records: self._seen(f, r, request.traces))  # type: ignore[misc]
                 for fsuuid, records in by_drive(request.records).items()
             )
         ):
             failed |= outcome
         return Prepared(failed=failed)
+
+    async def _seen(self, fsuuid: str, records: list[VolumeRecord], traces: dict[str, str]) -> dict[str, str]:
+        """Prepare volumes of one drive, each in the trace of the call that wanted it."""
+        with ExitStack() as stack:
+            for record in records:
+                if trace := traces.get(record.name):
+                    stack.enter_context(step("make directory", trace))
+                    note(volume=record.name, drive=fsuuid)
+            return await self._prepare_on(fsuuid, records)
 
     async def _prepare_on(self, fsuuid: str, records: list[VolumeRecord]) -> dict[str, str]:
         """Prepare volumes of one drive; return those that failed."""

@@ -172,6 +172,8 @@ class PrepareVolumes(Message, frozen=True, kw_only=True):
 
     records: tuple[VolumeRecord, ...]
     fence: Fence
+    traces: dict[str, str] = {}
+    """By name, the ``traceparent`` of the call that wanted the volume; only while somebody records traces."""
 
 
 class Prepared(Message, frozen=True, kw_only=True):
