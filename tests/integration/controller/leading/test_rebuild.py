@@ -11,8 +11,10 @@ import pytest
 
 import directpv_common.protocol.messages as m
 from directpv_common.bus.bus import Bus
+from directpv_common.bus.cloud_event import TYPE_PREFIX, CloudEvent
 from directpv_common.protocol.api import Controller as Api
 from directpv_common.protocol.errors import DeadlineExceeded, Unavailable
+from directpv_common.protocol.wire import decode
 from integration.controller.harness import read_registry, until, violations
 from integration.controller.leading.asking import Start, create, leader, listed
 from integration.controller.node import GIB, PlayedNode
@@ -180,9 +182,12 @@ async def test_a_record_that_cannot_be_read_stops_nothing_and_is_told_until_its_
     with closing(sqlite3.connect(tmp_path / "registry.db", isolation_level=None)) as registry:
         registry.execute("UPDATE volumes SET record = '{\"name\": 1}' WHERE name = 'v1'")
 
+    told: list[tuple[str, str]] = []
+    await bus.subscribe(bus.subjects.all_events, lambda message: told.append(_what(decode(message.data, CloudEvent))))
     second = controllers("c2")
     assert (await listed(bus)).keys() == {"v2"}
     assert second.said("record left out")
+    await until(lambda: ("volume.unreadable", "v1") in told, "people are told")
     assert await second.metric("directpv_controller_unreadable_records") == 1
     for endpoint, request in _about("v1"):
         with pytest.raises((Unavailable, DeadlineExceeded), match="start the agent"):
@@ -194,6 +199,10 @@ async def test_a_record_that_cannot_be_read_stops_nothing_and_is_told_until_its_
         assert await second.metric("directpv_controller_unreadable_records") == 0
     assert {record.name for record in read_registry(tmp_path / "registry.db").volumes} == {"v1", "v2"}
     assert violations(tmp_path / "registry.db") == []
+
+
+def _what(event: CloudEvent) -> tuple[str, str]:
+    return event.type.removeprefix(TYPE_PREFIX), event.subject
 
 
 def _about(name: str) -> list[tuple[Any, object]]:

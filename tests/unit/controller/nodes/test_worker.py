@@ -3,12 +3,13 @@
 import asyncio
 import random
 from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 import directpv_common.protocol.messages as m
-from directpv_common.protocol.errors import Busy
+from directpv_common.protocol.errors import Busy, Unavailable
 from directpv_controller.core.placing.model import Snapshot
 from directpv_controller.core.placing.wanted import wanted_from
 from directpv_controller.core.reserving.ledger import Ledger
@@ -17,7 +18,7 @@ from directpv_controller.nodes.worker import NodeWorker
 from directpv_controller.serving.api import Api
 from directpv_controller.serving.metrics import Figures
 from unit.controller.builders import GIB, drive_record, held, request, volume_record
-from unit.controller.terms import Events, term_of
+from unit.controller.terms import Deaf, Events, term_of
 
 
 async def test_a_drive_that_the_registry_refuses_keeps_nothing_from_its_neighbour_and_is_asked_for_again() -> None:
@@ -145,3 +146,47 @@ async def test_nonsense_in_heartbeats_is_told_once_and_a_drive_is_lost_all_the_s
     assert ("node", "not-reconciled", "n1") not in events.seen[1:]
     record = ledger.drives[drive.fsuuid].record
     assert (record.status, record.conditions) == (m.DriveStatus.LOST, ())
+
+
+class Heard(Deaf):
+    """A bus on which the node answers that it destroyed the volume."""
+
+    def __init__(self) -> None:
+        self.orders: list[m.RemoveVolume] = []
+
+    async def call(self, endpoint: object, request: object, **how: object) -> Any:
+        assert isinstance(request, m.RemoveVolume)
+        self.orders.append(request)
+        return m.VolumeRemoved(purged=True)
+
+
+async def removed(waited: m.VolumeRecord, now: m.VolumeRecord, drive: m.DriveRecord) -> list[m.RemoveVolume]:
+    """Return which orders a node gets when one to remove a volume waited, and the registry says ``now`` by then."""
+    ledger = Ledger.load(Snapshot([drive], [now]), random.random)
+    term, bus = term_of(ledger, Events()), Heard()
+    term.bus = bus  # type: ignore[assignment]
+    worker = NodeWorker("n1", term, lambda work: work.close(), asyncio.Semaphore(1))
+    await worker._remove(waited)
+    if not bus.orders:
+        with pytest.raises(Unavailable, match="not to be destroyed"):
+            await worker.purge(waited, within=1)
+    assert ledger.check() == []
+    return bus.orders
+
+
+async def test_an_order_to_remove_that_waited_is_not_given_when_it_is_not_wanted_any_more() -> None:
+    drive = drive_record()
+    going = volume_record("v1", drive, incarnation="aa", deleting=True)
+    assert await removed(going, replace(going, deleting=False), drive) == [], "the deletion was taken back"
+    assert await removed(going, replace(going, incarnation="bb"), drive) == [], "it is deleted and made anew"
+    nameless = replace(going, incarnation="")
+    assert await removed(nameless, replace(nameless, deleting=False), drive) == [], (
+        "made before there were incarnations"
+    )
+
+
+async def test_an_order_to_remove_names_the_incarnation() -> None:
+    drive = drive_record()
+    going = volume_record("v1", drive, incarnation="aa", deleting=True)
+
+    assert [order.incarnation for order in await removed(going, going, drive)] == ["aa"]
