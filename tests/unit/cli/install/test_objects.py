@@ -171,6 +171,12 @@ def test_a_pod_that_is_not_ready_holds_up_no_drain_from_the_version_that_can_say
     assert [budget.get("unhealthyPodEvictionPolicy") for budget in budgets] == [expected] * 2
 
 
+@pytest.mark.parametrize(("version", "holds"), [("1.36", None), ("1.37", True)])
+def test_pods_wait_for_a_nodes_agent_from_the_version_that_can_hold_them(version: str, holds: bool | None) -> None:
+    driver = one(built(kube_version=version), "CSIDriver", "directpv-min-io")
+    assert driver["spec"].get("preventPodSchedulingIfMissing") is holds
+
+
 @pytest.mark.parametrize(("version", "old"), [("1.24", True), ("1.36", True), ("1.37", False)])
 def test_health_is_told_as_the_kubelet_of_that_version_asks_for_it(version: str, old: bool) -> None:
     gateways = [

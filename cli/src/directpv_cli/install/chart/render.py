@@ -17,6 +17,7 @@ from directpv_cli.install.chart.texts import BUS_HEAD, CHECKS, HELPERS, NOTES, R
 from directpv_cli.install.chart.values import schema, values_file
 from directpv_cli.install.objects import images, manifest
 from directpv_cli.install.objects.base import (
+    HOLDS_PODS,
     NAMESPACE,
     POD_SECURITY,
     UNHEALTHY_POLICY,
@@ -49,6 +50,11 @@ _VALUES: Final = {
 """What stands for a value while objects are built, and what takes its place in the template; longer ones first."""
 
 _PASSAGES: Final = (
+    (
+        r"^( *)(preventPodSchedulingIfMissing: true\n)",
+        rf'\1{{{{- if semverCompare ">={HOLDS_PODS}.0-0" .Capabilities.KubeVersion.Version }}}}\n'
+        r"\1\2\1{{- end }}\n",
+    ),
     (
         r"^( *)- name: OTEL_EXPORTER_OTLP_ENDPOINT\n *value: zz-otlp\n",
         r"\1{{- with .Values.otlpEndpoint }}\n\1- name: OTEL_EXPORTER_OTLP_ENDPOINT\n\1  value: {{ . | quote }}\n"

@@ -5,7 +5,7 @@ Source: Kubernetes API reference; names, parameters and labels are upstream's, w
 
 from typing import Any, Final
 
-from directpv_cli.install.objects.kube_version import KubeVersion
+from directpv_cli.install.objects.kube_version import NEWEST, KubeVersion
 from directpv_cli.install.objects.options import Options
 from directpv_common.protocol.names import API_VERSION, CREATED_BY, DRIVER_NAME, FS_TYPE, GROUP, IDENTITY, VERSION
 
@@ -23,6 +23,8 @@ SELECTOR: Final = f"selector.{GROUP}"
 POD_SECURITY: Final = "pod-security.kubernetes.io/enforce"
 UNHEALTHY_POLICY: Final = KubeVersion(1, 27)
 """The first version that has the field of budgets by default; older ones refuse what they do not know."""
+HOLDS_PODS: Final = KubeVersion(1, 37)
+"""CSIDriver has ``preventPodSchedulingIfMissing``, and it is on by default."""
 VOLUME_HEALTH: Final = KubeVersion(1, 37)
 """The first version whose kubelet asks for health as CSI 1.13 has it; older ones read VOLUME_CONDITION."""
 
@@ -41,11 +43,12 @@ def namespace(options: Options) -> Object:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata(NAMESPACE, namespace=None, labels=security)}
 
 
-def csi_driver() -> Object:
+def csi_driver(version: KubeVersion = NEWEST) -> Object:
     """Return the driver's registration.
 
     ``storageCapacity``: the scheduler asks CSIStorageCapacity objects, so that no pod goes to a full node. Generic
     ephemeral volumes are ordinary claims and need no more than ``Persistent``; inline ones are not offered.
+    ``preventPodSchedulingIfMissing``: no pod with one of our volumes goes to a node whose agent is not registered yet.
     """
     return {
         "apiVersion": "storage.k8s.io/v1",
@@ -57,6 +60,7 @@ def csi_driver() -> Object:
             "fsGroupPolicy": "ReadWriteOnceWithFSType",
             "storageCapacity": True,
             "volumeLifecycleModes": ["Persistent"],
+            **({"preventPodSchedulingIfMissing": True} if version >= HOLDS_PODS else {}),
         },
     }
 

@@ -35,7 +35,7 @@ def objects(options: Options) -> list[Object]:
         *rbac.controller_rights(guard=own_nats),
         *(rbac.people() if own_nats else []),
         *(rbac.openshift_bindings(nats=own_nats) if options.openshift else []),
-        base.csi_driver(),
+        base.csi_driver(options.kube_version),
         base.storage_class(),
         *nats.objects(options, node.POD, controller.POD),
         *controller.objects(options),
