@@ -91,6 +91,21 @@ async def test_a_node_without_drives_is_forgotten_once_it_is_silent_for_long() -
         assert shown(nodes) == ["busy", "with-drive", "without"], "it is known again when it is heard"
 
 
+async def test_nodes_are_looked_through_for_such_that_are_gone_while_a_leader_leads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nodes_module, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(nodes_module, "FORGET_SECONDS", -1.0)  # whoever is silent for no time at all
+    nodes = Nodes(term_of(ledger_of(drive_record(node="with-drive")), Events()), online_seconds=0)
+    async with nodes.running(), asyncio.timeout(20):
+        nodes.worker("without").heard(heartbeat("without"), "now")
+        assert shown(nodes) == ["with-drive", "without"]
+        while "without" in shown(nodes):
+            await asyncio.sleep(0.01)
+
+    assert shown(nodes) == ["with-drive"]
+
+
 async def test_until_nodes_have_reported_nothing_is_placed_and_nothing_is_said_to_be_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
