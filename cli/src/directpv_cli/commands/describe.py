@@ -2,7 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -25,19 +25,27 @@ SHOWN: Final = 10
 """Events at the end of a page."""
 
 
-async def lately(bus: Bus, keep: EventFilter) -> list[CloudEvent]:
-    """Return the last events about an object; none if there is no stream."""
+class Lately(NamedTuple):
+    """What happened to an object."""
+
+    events: list[CloudEvent]
+    unread: str = ""
+    """Why that is not known; empty: it is."""
+
+
+async def lately(bus: Bus, keep: EventFilter) -> Lately:
+    """Return the last events about an object; that they cannot be read does not keep the rest from being shown."""
     try:
-        return [event for event, _ in await history.history(bus, datetime.now(UTC) - SINCE, keep)][-SHOWN:]
-    except DirectPVError:
-        return []
+        return Lately([event for event, _ in await history.history(bus, datetime.now(UTC) - SINCE, keep)][-SHOWN:])
+    except DirectPVError as error:
+        return Lately([], error.message)
 
 
 def drive(word: str, output: str) -> None:
     """Print one drive: ``word`` is its id, the beginning of one, or NODE/DEVICE."""
     printer = output_format(output, wide=False)
 
-    async def work(bus: Bus) -> tuple[m.DriveInfo, list[m.VolumeInfo], list[CloudEvent]]:
+    async def work(bus: Bus) -> tuple[m.DriveInfo, list[m.VolumeInfo], Lately]:
         (info,) = await listing.all_drives(bus, m.ListDrives(ids=(word,)))
         fsuuid = info.record.fsuuid
         held = await listing.all_volumes(bus, m.ListVolumes(drives=(fsuuid,), deleting=True))
@@ -76,7 +84,7 @@ def volume(name: str, output: str) -> None:
     """Print one volume."""
     printer = output_format(output, wide=False)
 
-    async def work(bus: Bus) -> tuple[m.VolumeInfo, list[CloudEvent]]:
+    async def work(bus: Bus) -> tuple[m.VolumeInfo, Lately]:
         (info,) = await listing.all_volumes(bus, m.ListVolumes(names=(name,), deleting=True))
         return info, await lately(bus, EventFilter.of(None, (), [name], None))
 
@@ -111,7 +119,7 @@ def node(name: str, output: str) -> None:
     """Print one node."""
     printer = output_format(output, wide=False)
 
-    async def work(bus: Bus) -> tuple[m.NodeSummary, list[m.DriveInfo], list[CloudEvent]]:
+    async def work(bus: Bus) -> tuple[m.NodeSummary, list[m.DriveInfo], Lately]:
         found = [each for each in await listing.all_nodes(bus) if each.info.name == name]
         if not found:
             raise NotFound(f"no node is called {name}; `kubectl directpv info` lists the nodes")
@@ -148,7 +156,11 @@ def _volumes(held: list[m.VolumeInfo]) -> None:
         tables.show(rows.VOLUME_COLUMNS, [rows.volume_row(each, wide=False, pvc=False, labels=False) for each in held])
 
 
-def _events(events: list[CloudEvent]) -> None:
-    pages.headline(f"Last events ({len(events)})")
+def _events(found: Lately) -> None:
+    if found.unread:
+        pages.headline("Last events")
+        listing.warn([f"they cannot be read: {found.unread}"])
+        return
+    pages.headline(f"Last events ({len(found.events)})")
     now = time.time()
-    pages.text(event_line(event, now) for event in events)
+    pages.text(event_line(event, now) for event in found.events)

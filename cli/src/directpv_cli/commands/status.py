@@ -1,7 +1,6 @@
 """``status``: one screen that says whether all is well, and an exit status that says the same."""
 
 import asyncio
-import contextlib
 from typing import Any
 
 import orjson
@@ -40,16 +39,27 @@ async def hear(bus: Bus) -> Heard:
     nodes: list[m.NodeSummary] = []
     drives: list[m.DriveInfo] = []
     deleting: list[m.VolumeInfo] = []
-    with contextlib.suppress(DirectPVError):
-        nodes, drives = await all_nodes(bus), await all_drives(bus, m.ListDrives())
+    unheard = ""
+    try:
+        nodes = await all_nodes(bus)
+        drives = await all_drives(bus, m.ListDrives())
         deleting = await all_volumes(bus, m.ListVolumes(statuses=(m.VolumeStatus.DELETING,)))
+    except DirectPVError as error:
+        unheard = error.message
     metadata = service.get("metadata") or {}
     leads = f"{metadata.get('holder', '?')}, epoch {metadata.get('epoch', '?')}" if service else ""
     client = bus.client
     host = client.connected_url.netloc.rpartition("@")[2] if client.connected_url else "?"
     version = str(client.connected_server_version).strip("<>").removeprefix("nats server v")
     return Heard(
-        leads, str(service.get("version", "")), f"{host}, nats-server {version}", stream, nodes, drives, deleting
+        leads,
+        str(service.get("version", "")),
+        f"{host}, nats-server {version}",
+        stream,
+        nodes,
+        drives,
+        deleting,
+        unheard,
     )
 
 

@@ -28,6 +28,8 @@ class Heard(NamedTuple):
     drives: Sequence[m.DriveInfo]
     deleting: Sequence[m.VolumeInfo]
     """Volumes whose data is not gone yet."""
+    unheard: str = ""
+    """Why not all of nodes, drives and volumes could be listed; empty: they were."""
 
 
 def lines_of(heard: Heard) -> list[tuple[str, str]]:
@@ -74,12 +76,14 @@ def notes(heard: Heard) -> list[str]:
 def _of_services(heard: Heard) -> Iterator[str]:
     if not heard.leader:
         yield "no controller leads: nothing can be placed or changed; look at the controllers' logs"
+    elif heard.unheard:
+        yield f"not everything could be listed, so that nobody knows whether it is well: {heard.unheard}; repeat"
     if not heard.stream:
         yield "there is no event stream: what happens is not kept; JetStream of the NATS servers must be enabled"
 
 
 def _of_nodes(heard: Heard) -> Iterator[str]:
-    if not heard.nodes:
+    if not heard.nodes and not heard.unheard:
         yield "no node agent has been heard; is DirectPV installed, and do its pods run?"
     for node in [node for node in heard.nodes if not node.online][:NAMED]:
         since = f" since {age_of(node.last_seen)}" if age_of(node.last_seen) else ""

@@ -51,6 +51,8 @@ LEFT = m.VolumeInfo(record=m.VolumeRecord(name="pvc-1", fsuuid=ID, capacity=1, d
         ({"nodes": []}, "no node agent has been heard"),
         ({"nodes": [node(), node("n2", online=False)]}, "node n2 is offline"),
         ({"nodes": [node("n2", online=False)], "deleting": [LEFT]}, "1 volumes stay Deleting"),
+        ({"unheard": "volume.list: no reply within 10 s"}, "not everything could be listed"),
+        ({"nodes": [], "unheard": "node.list: no reply"}, "node.list: no reply; repeat"),
         ({"drives": [drive(m.DriveStatus.LOST)]}, "n1/sda is Lost; why: kubectl directpv explain drive n1/sda"),
         ({"drives": [drive(conditions=(SLOW,))]}, "n1/sda: Slow: requests take 4 s"),
     ],
@@ -70,3 +72,8 @@ def test_whatever_is_not_well_is_a_trouble_that_is_named(facts: dict[str, object
 def test_what_people_decided_is_noted_and_makes_nothing_unhealthy(facts: dict[str, object], said: str) -> None:
     assert said in " ".join(notes(heard(**facts)))
     assert troubles(heard(**facts)) == []
+
+
+def test_who_could_not_be_asked_is_not_said_to_be_missing() -> None:
+    assert len(troubles(heard(nodes=[], drives=[], unheard="node.list: no reply"))) == 1
+    assert len(troubles(heard(nodes=[], drives=[], leader="", unheard="nobody answers"))) == 1
