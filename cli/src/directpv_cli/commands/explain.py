@@ -14,6 +14,7 @@ from directpv_cli.showing import pages, whys
 from directpv_cli.showing.ages import age_of
 from directpv_cli.showing.lines import checked
 from directpv_common.bus.bus import Bus
+from directpv_common.bus.cloud_event import CloudEvent
 from directpv_common.process.command import output_of
 from directpv_common.protocol.api import Controller, Node
 from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NotFound, Unavailable
@@ -29,7 +30,7 @@ def drive(word: str) -> None:
 
     async def work(bus: Bus) -> list[str]:
         (info,) = await all_drives(bus, m.ListDrives(ids=(word,)))
-        return whys.of_drive(info, await lately(bus, EventFilter.of(None, (info.record.fsuuid,), None, ["drive"])))
+        return whys.of_drive(info, await _of_drive(bus, info.record.fsuuid))
 
     pages.text(run(work))
 
@@ -42,18 +43,23 @@ def volume(name: str) -> None:
 async def _volume(bus: Bus, name: str) -> list[str]:
     try:
         (info,) = await all_volumes(bus, m.ListVolumes(names=(name,), deleting=True))
-    except NotFound:
+    except NotFound as error:
         refused = await lately(bus, EventFilter.of(None, (), [name], ["volume.refused"]))
-        if not refused:
+        if refused.unread:
+            raise Unavailable(f"{error.message}; whether it was refused cannot be read: {refused.unread}") from error
+        if not refused.events:
             raise
-        last = refused[-1]
+        last = refused.events[-1]
         asked = checked(lambda: whys.refused_request(name, last.data))
         lines = [f"volume {name} was not placed, {age_of(last.time)} ago: {last.data.get('cause', '')}"]
         return [*lines, "now:", *whys.of_placement(asked, await _placement(bus, asked))]
     found = await all_drives(bus, m.ListDrives(ids=(info.record.fsuuid,)))
-    return whys.of_volume(
-        info, found[0], await lately(bus, EventFilter.of(None, (info.record.fsuuid,), None, ["drive"]))
-    )
+    return whys.of_volume(info, found[0], await _of_drive(bus, info.record.fsuuid))
+
+
+async def _of_drive(bus: Bus, fsuuid: str) -> list[CloudEvent]:
+    """Return what happened to a drive lately; nothing if that cannot be read: what is wrong with it is known anyhow."""
+    return (await lately(bus, EventFilter.of(None, (fsuuid,), None, ["drive"]))).events
 
 
 async def _placement(bus: Bus, request: m.ExplainPlacement) -> m.Placement:

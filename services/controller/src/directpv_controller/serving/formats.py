@@ -9,6 +9,7 @@ from directpv_common.calls.context import remaining
 from directpv_common.calls.singleflight import SingleFlight
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import Conflict, FailedPrecondition, NotFound, Unavailable
+from directpv_controller.core.taking_in.doubt import doubt
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.asking import ask
 from directpv_controller.nodes.nodes import Nodes
@@ -61,6 +62,8 @@ class Formats:
         if result.drive is None:
             return result
         record = msgspec.structs.replace(result.drive, node=node)
+        if why := doubt(record):
+            return m.FormatResult(name=result.name, error=f"formatted, and not taken in: {why}; look at its node")
         news = record.fsuuid not in self._term.ledger.drives  # the node's heartbeat may have been quicker
         try:
             change = self._term.ledger.register(record)
