@@ -82,6 +82,15 @@ class PlayedNode:
         """Drives of which no inventory can be told."""
         self.mounted = ""
         """Its drives cannot be reached; it says so of removals, and whether volumes are mounted: ``yes`` or ``no``."""
+        self.noted: set[str] = set()
+        """Drives whose disks say that they were given up."""
+        self.releases: list[m.ReleaseDrive] = []
+        self.at_work = 0
+        """So many orders to release a drive are answered with: not yet."""
+        self.unwritable = False
+        """Its disks cannot be told that they are given up."""
+        self.used = ""
+        """Why it releases no drive."""
         self.stuck: asyncio.Event | None = None
         """Removals are carried out at once, and answered only after this."""
 
@@ -136,6 +145,7 @@ class PlayedNode:
             Node.DRIVE_UPDATE: self.update,
             Node.DEVICE_LIST: self.list_devices,
             Node.DEVICE_FORMAT: self.format,
+            Node.DRIVE_RELEASE: self.release,
             Node.DRIVE_REPAIR: self.repair,
             Node.DRIVE_REPAIR_STATUS: self.repair_status,
         }
@@ -235,6 +245,22 @@ class PlayedNode:
         with self._changing(request.record.fsuuid) as drive:
             drive.record = request.record
         return m.Done()
+
+    async def release(self, request: m.ReleaseDrive) -> m.DriveReleased:
+        self._obey(request.fence)
+        self.releases.append(request)
+        if self.used:
+            raise FailedPrecondition(self.used)
+        if self.at_work:
+            self.at_work -= 1
+            return m.DriveReleased(released=False, message="wiping it: 7 %")
+        held = self.drives.get(request.fsuuid)
+        if held is not None and held.volumes:
+            raise FailedPrecondition(f"volumes on it ({', '.join(held.volumes)})")
+        there = self.drives.pop(request.fsuuid, None) is not None or request.fsuuid in self.noted
+        if there and not self.unwritable:
+            self.noted.add(request.fsuuid)
+        return m.DriveReleased(released=True, noted=request.fsuuid in self.noted, message="the device is free")
 
     async def list_devices(self, request: m.Empty) -> m.DeviceList:
         return m.DeviceList(node=self.name, devices=tuple(self.devices.values()))

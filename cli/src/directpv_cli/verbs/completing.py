@@ -16,6 +16,7 @@ FILES: Final = ":0"
 VALUES: Final[Mapping[str, tuple[str, ...]]] = {
     "--output": ("json", "yaml", "wide", "name", "jsonpath="),
     "--status": ("Ready", "Lost", "Error", "Removed", "Moving", "Repairing", "Pending", "Bounded", "Deleting"),
+    "--wipe": ("none", "zero", "discard"),
     "--since": ("15m", "1h", "1d", "7d"),
 }
 """What may follow a flag, where it is one of a few words."""

@@ -133,6 +133,10 @@ NoPrefetch = Annotated[
 ]
 OnlyLook = Annotated[bool, typer.Option("--dry-run", help="Look for damage and repair nothing (xfs_repair -n).")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outcome.")]
+WipeHow = Annotated[
+    str, typer.Option("--wipe", help="none: data stays on the disk; zero or discard: all of the disk is wiped.")
+]
+RemovalTimeout = Annotated[float, waiting("--timeout", "How long to wait for nodes; what is recorded they do anyhow.")]
 NodesTimeout = Annotated[float, waiting("--timeout", "How long to wait for all nodes.")]
 OutcomeTimeout = Annotated[float, waiting("--timeout", "How long to wait for the outcome; the repair itself goes on.")]
 ContextPort = Annotated[

@@ -15,6 +15,7 @@ from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import DeadlineExceeded, DirectPVError, Unavailable
 from directpv_controller.core.placing.model import UNKNOWN, Drive
+from directpv_controller.core.reserving.retiring import is_not_taken_in
 from directpv_controller.core.taking_in.doubt import believed, doubt, doubtful_volumes
 from directpv_controller.core.taking_in.outcome import Outcome
 from directpv_controller.core.taking_in.parts import Asked, Pages, following
@@ -23,6 +24,7 @@ from directpv_controller.core.taking_in.told import Told
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.orders import NodeOrders, Spawn
 from directpv_controller.nodes.pod_labels import PodLabels
+from directpv_controller.nodes.releases import Releases
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ UNFIT_SECONDS: Final = 30.0
 """After so long a drive that could not be taken in is asked for again."""
 PULL_PAUSE: Final = 0.5
 """Seconds between two inventories of a node: each of our own orders changes its drives, and need not be read back."""
+_NOT_MISSED: Final = frozenset({m.DriveStatus.LOST, m.DriveStatus.REMOVED})
+"""What is said of them already, or decided, says more than that their node does not name them."""
 MISSED_AT_MOST: Final = 2
 """Heartbeats in a row without a drive until it is lost: one may have been under way while the drive was registered."""
 
@@ -65,6 +69,7 @@ class NodeWorker(NodeOrders):
         self._doubted = ""
         """Why not all of a heartbeat was believed, as it was told last."""
         self._told = Told()
+        self.releases = Releases(name, term, spawn)
         self._conflicts: dict[str, int] = {}
         """Drives that belong to another node, with the generation at which that was told."""
 
@@ -92,6 +97,7 @@ class NodeWorker(NodeOrders):
         self._look_again()
         self._notice_missing(state)
         self._notice_unwell(state)
+        self.releases.heard(state, tuple(self._drives()))
         self.pull()
 
     def _tell_doubt(self, why: str) -> None:
@@ -133,13 +139,15 @@ class NodeWorker(NodeOrders):
     def _notice_missing(self, state: m.NodeState) -> None:
         for drive in self._drives():
             drive.missed = 0 if drive.fsuuid in state.drives else drive.missed + 1
-            lives = drive.known and not drive.pending and drive.record.status is not m.DriveStatus.LOST
+            lives = drive.known and not drive.pending and drive.record.status not in _NOT_MISSED
             if drive.missed >= MISSED_AT_MOST and lives:
                 with contextlib.suppress(Unanswered):
                     self._spawn(self._applied(self._commit(drive.fsuuid, lost(self._ledger, drive, now_rfc3339()))))
 
     def _differs(self, fsuuid: str, generation: int) -> bool:
         drive = self._ledger.drives.get(fsuuid)
+        if is_not_taken_in(self._ledger, fsuuid):
+            return False
         if drive is None or not drive.known:
             return True
         if drive.record.node != self.name:
@@ -155,7 +163,8 @@ class NodeWorker(NodeOrders):
                 continue
             news = drive.boot != state.boot or state.drives[drive.fsuuid] > drive.generation
             health = state.unwell.get(drive.fsuuid, m.DriveHealth(status=m.DriveStatus.READY))
-            if news and drive.record.status != health.status:
+            status = drive.record.status
+            if news and status != health.status and m.DriveStatus.REMOVED not in (status, health.status):
                 with contextlib.suppress(Unanswered):
                     self._spawn(self._applied(self._commit(drive.fsuuid, noticed(self._ledger, drive, health))))
 
@@ -166,6 +175,8 @@ class NodeWorker(NodeOrders):
         return [fsuuid for fsuuid in self.state.drives if fsuuid not in self.unfit and not self._is_taken_in(fsuuid)]
 
     def _is_taken_in(self, fsuuid: str) -> bool:
+        if is_not_taken_in(self._ledger, fsuuid):
+            return True
         drive = self._ledger.drives.get(fsuuid)
         if drive is None or not drive.known or drive.pending:
             return False
@@ -286,7 +297,9 @@ class NodeWorker(NodeOrders):
         commit = self._commit(held.record.fsuuid, outcome)
         if self._pods is not None:
             self._pods.take_in(outcome.pods, self)
-        drive = self._ledger.drives[held.record.fsuuid]
+        drive = self._ledger.drives.get(held.record.fsuuid)
+        if drive is None:
+            return commit  # it was given up
         if drive.record.node != self.name:
             self._conflicts[drive.fsuuid] = held.generation
         elif outcome.unsettled:

@@ -33,6 +33,7 @@ from directpv_controller.serving.changes import Changes
 from directpv_controller.serving.formats import Formats
 from directpv_controller.serving.metrics import Figures
 from directpv_controller.serving.refusals import Refusals
+from directpv_controller.serving.removals import Removals
 from directpv_controller.serving.repairs import Repairs
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Api:
         self._refusals = Refusals(term.events)
         self._changes = Changes(term, nodes, self._flights)
         self._repairs = Repairs(term, nodes, self._flights)
+        self._removals = Removals(term, nodes, self._flights)
         self.init_devices = Formats(term, nodes, self._flights).init
 
     def handlers(self) -> Handlers:
@@ -73,6 +75,7 @@ class Api:
             Controller.DRIVE_LIST: self.list_drives,
             Controller.DRIVE_CHANGE: self._changes.drive,
             Controller.DRIVE_INIT: self.init_devices,
+            Controller.DRIVE_REMOVE: self._removals.remove,
             Controller.DRIVE_REPAIR: self._repairs.begin,
             Controller.DRIVE_REPAIR_STATUS: self._repairs.status,
             Controller.PLACEMENT_EXPLAIN: self.explain_placement,

@@ -19,6 +19,7 @@ from directpv_common.protocol.errors import Busy, Conflict, NoCapacity, OutOfRan
 from directpv_common.protocol.names import AccessTier
 from directpv_controller.core.placing.model import Change, Snapshot, Writes
 from directpv_controller.core.placing.wanted import wanted_from
+from directpv_controller.core.reserving import retiring
 from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.core.taking_in.reconcile import NOT_REPORTED, change_of, lost, take_in
 from unit.controller.builders import CLAIM, NOW, drive_record, on
@@ -76,6 +77,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.registry_volumes.update((record.name, record) for record in writes.volumes)
         for record in writes.removed:
             del self.registry_volumes[record.name]
+        for gone in writes.gone:
+            del self.registry_drives[gone.fsuuid]
 
     def settle(self, change: Change | None, commit: bool, undo: Callable[[], None]) -> None:
         if change is None:
@@ -146,13 +149,34 @@ class LedgerMachine(RuleBasedStateMachine):
     def a_drive_changes_state(self, data: st.DataObject, status: m.DriveStatus, commit: bool) -> None:
         drive = self.draw_drive(data)
         before = drive.record
-        drive.record = msgspec.structs.replace(before, status=status)
+        seen = drive.record = msgspec.structs.replace(before, status=status)
         drive.generation += 1
-        held = m.HeldDrive(record=drive.record, generation=drive.generation, readable=False)
+        if status is m.DriveStatus.REMOVED:  # which is not for a node to decide
+            cause = m.Condition(type=m.ConditionType.MOUNT_ERROR, message=retiring.GIVEN_UP, since=before.created)
+            drive.record = msgspec.structs.replace(before, status=m.DriveStatus.ERROR, conditions=(cause,))
+        held = m.HeldDrive(record=seen, generation=drive.generation, readable=False)
         outcome = take_in(self.ledger, drive.record.node, self.boot, held)
         assert (outcome.prepare, outcome.remove) == ([], [])
         change = change_of(self.ledger, [outcome])
         self.settle(change, commit, lambda: setattr(drive, "record", before))
+
+    @precondition(lambda self: not self.pending and self.empty_drives())
+    @rule(data=st.data(), noted=st.booleans(), commit=st.booleans())
+    def a_drive_is_given_up(self, data: st.DataObject, noted: bool, commit: bool) -> None:
+        fsuuid = data.draw(st.sampled_from(self.empty_drives()))
+        change = retiring.give_up(self.ledger, self.ledger.drives[fsuuid], m.Wipe.NONE)
+        assert change is not None
+        self.settle(change, True, lambda: None)
+        if not commit:
+            retiring.close(self.ledger, self.ledger.drives[fsuuid], noted=noted, now=NOW).undo()
+            assert retiring.is_given_up(self.ledger.drives[fsuuid])
+        drive = self.drives.pop(fsuuid)
+        self.settle(retiring.close(self.ledger, self.ledger.drives[fsuuid], noted=noted, now=NOW), True, lambda: None)
+        held = m.HeldDrive(record=drive.record, generation=drive.generation + 1)
+        assert take_in(self.ledger, drive.record.node, self.boot, held).changes == []
+
+    def empty_drives(self) -> list[str]:
+        return sorted(f for f, drive in self.drives.items() if not (drive.volumes or drive.on_disk))
 
     @precondition(lambda self: self.drives)
     @rule(data=st.data(), commit=st.booleans())

@@ -44,6 +44,8 @@ class DriveRemoval(Message, frozen=True, kw_only=True):
     outcome: RemovalOutcome
     message: str = ""
     """In words, with what to do next."""
+    online: bool = True
+    """Whether its node is there."""
 
 
 class ReleaseDrive(DriveId, frozen=True, kw_only=True):

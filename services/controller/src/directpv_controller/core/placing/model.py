@@ -10,7 +10,14 @@ from typing import Final
 from msgspec import Struct
 
 from directpv_common.protocol import names
-from directpv_common.protocol.messages import ConditionType, DriveRecord, DriveStatus, VolumeRecord, VolumeUse
+from directpv_common.protocol.messages import (
+    ConditionType,
+    DriveRecord,
+    DriveStatus,
+    RetiredDrive,
+    VolumeRecord,
+    VolumeUse,
+)
 from directpv_controller.core.placing.views import Key, View
 
 UNKNOWN: Final = -1
@@ -120,13 +127,17 @@ class Totals(Struct, gc=False, eq=False):
 class Writes(Struct, frozen=True, gc=False):
     """What a decision needs the registry to hold, all or nothing.
 
-    ``drives`` and ``volumes`` are put (made or replaced), ``removed`` volumes are taken away. Every volume names its
-    drive, so a backend that keeps reservations on the drive object can tell which drives to update.
+    ``drives`` and ``volumes`` are put (made or replaced), ``removed`` volumes and drives that are ``gone`` are taken
+    away. Every volume names its drive, so a backend that keeps reservations on the drive object can tell which drives
+    to update. Drives that are ``retired`` are remembered, before they are gone, until that is ``settled``.
     """
 
     drives: tuple[DriveRecord, ...] = ()
     volumes: tuple[VolumeRecord, ...] = ()
     removed: tuple[VolumeRecord, ...] = ()
+    gone: tuple[DriveRecord, ...] = ()
+    retired: tuple[RetiredDrive, ...] = ()
+    settled: tuple[RetiredDrive, ...] = ()
 
 
 class Unreadable(Struct, frozen=True, gc=False):
@@ -150,6 +161,7 @@ class Snapshot(Struct, frozen=True, gc=False):
     uses: dict[str, VolumeUse] = {}
     """Where volumes were last seen mounted, by name; none of those that were not, or if nobody noted it."""
     unreadable: list[Unreadable] = []
+    retired: list[RetiredDrive] = []
 
 
 class Change:
@@ -207,7 +219,11 @@ def merged(changes: list[Change], busy: set[str]) -> Change | None:
     drives = {record.fsuuid: record for change in changes for record in change.writes.drives}
     volumes = {record.name: record for change in changes for record in change.writes.volumes}
     removed = tuple(record for change in changes for record in change.writes.removed)
-    return Change(Writes((*drives.values(),), (*volumes.values(),), removed), undo, busy=busy, done=done)
+    gone = tuple(record for change in changes for record in change.writes.gone)
+    retired = tuple(each for change in changes for each in change.writes.retired)
+    settled = tuple(each for change in changes for each in change.writes.settled)
+    writes = Writes((*drives.values(),), (*volumes.values(),), removed, gone, retired, settled)
+    return Change(writes, undo, busy=busy, done=done)
 
 
 def is_full(record: DriveRecord) -> bool:

@@ -7,9 +7,10 @@ import msgspec
 
 from directpv_common.protocol import names
 from directpv_common.protocol.errors import InvalidRequest
-from directpv_common.protocol.messages import ChangeDrive, ChangeVolume, DriveRecord
+from directpv_common.protocol.messages import ChangeDrive, ChangeVolume, DriveRecord, DriveStatus
 
 OBSERVED: Final = ("total", "overhead", "device", "make", "topology", "status", "conditions")
+_STATE: Final = ("status", "conditions")
 DECIDED: Final = ("unschedulable", "access_tier", "labels")
 
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?\Z")
@@ -17,8 +18,9 @@ _PREFIX: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 
 
 def observed(record: DriveRecord, seen: DriveRecord) -> DriveRecord:
-    """Return ``record`` with what its node observed."""
-    return msgspec.structs.replace(record, **{name: getattr(seen, name) for name in OBSERVED})
+    """Return ``record`` with what its node observed; that it is given up is a decision, whatever its node sees."""
+    kept = _STATE if record.status is DriveStatus.REMOVED else ()
+    return msgspec.structs.replace(record, **{name: getattr(seen, name) for name in OBSERVED if name not in kept})
 
 
 def decided_alike(record: DriveRecord, seen: DriveRecord) -> bool:

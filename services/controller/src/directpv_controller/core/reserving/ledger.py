@@ -11,7 +11,7 @@ import msgspec
 
 from directpv_common.protocol import names
 from directpv_common.protocol.errors import Busy, Conflict, NoCapacity, NotFound, OutOfRange, Unavailable
-from directpv_common.protocol.messages import ChangeVolume, ExpandVolume, VolumeRecord
+from directpv_common.protocol.messages import ChangeVolume, ExpandVolume, RetiredDrive, VolumeRecord
 from directpv_common.protocol.units import format_bytes
 from directpv_controller.core.placing.explain import explain
 from directpv_controller.core.placing.model import (
@@ -45,6 +45,13 @@ class Ledger(DriveBooks):
         self._graves: dict[str, tuple[str, str]] = {}
         """Names of removed volumes, oldest first, with the last incarnation that was removed, and its drive: what
         another drive has under that name is a copy, of which nobody acknowledged that it may go."""
+        self.retired: dict[str, RetiredDrive] = {}
+        """Drives that were given up while their disks could not be told; see :mod:`.retiring`."""
+        self.leaving: dict[str, int] = {}
+        """Drives that were given up just now, with how many heartbeats of their node did not name them since: what was
+        said of them before must not bring them back."""
+        self.past: dict[str, RetiredDrive] = {}
+        """All drives that this leader saw given up."""
 
     # ---- loading
 
@@ -63,6 +70,7 @@ class Ledger(DriveBooks):
             _share(volume, drive)
             ledger.attach(drive, Volume(volume, snapshot.uses.get(volume.name)))
         ledger.volume_names.update(ledger.volumes)
+        ledger.retired = {each.fsuuid: each for each in snapshot.retired if each.fsuuid not in ledger.drives}
         for each in snapshot.unreadable:
             ledger.unreadable[each.noun, each.name] = each.why
         for drive in ledger.drives.values():
@@ -295,6 +303,12 @@ class Ledger(DriveBooks):
         self._graves[record.name] = (record.incarnation, record.fsuuid)
         if len(self._graves) > GRAVES:
             del self._graves[next(iter(self._graves))]
+
+    def note_past(self, retired: RetiredDrive) -> None:
+        """Remember, for as long as this leader leads, that a drive was given up."""
+        self.past[retired.fsuuid] = retired
+        if len(self.past) > GRAVES:
+            del self.past[next(iter(self.past))]
 
     def is_buried(self, record: VolumeRecord) -> bool:
         """Tell whether this very volume was removed, and not an earlier or a later one of its name, nor a copy."""

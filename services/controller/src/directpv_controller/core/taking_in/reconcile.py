@@ -21,6 +21,7 @@ from directpv_common.protocol.reasons import Reason, advice_for
 from directpv_controller.core.placing.model import UNKNOWN, Change, Drive, merged
 from directpv_controller.core.reserving import labels
 from directpv_controller.core.reserving.ledger import Ledger
+from directpv_controller.core.reserving.retiring import GIVEN_UP, is_not_taken_in
 from directpv_controller.core.taking_in import prediction
 from directpv_controller.core.taking_in.outcome import Outcome
 from directpv_controller.core.taking_in.parts import Pages
@@ -54,6 +55,8 @@ def take_in(
     """
     outcome = Outcome()
     drive = ledger.drives.get(held.record.fsuuid)
+    if is_not_taken_in(ledger, held.record.fsuuid):
+        return outcome
     if drive is not None and drive.known and drive.record.node != node:
         outcome.tell("drive", "conflict", drive.fsuuid, node=node, registered=drive.record.node)
         return outcome
@@ -63,7 +66,7 @@ def take_in(
     if drive is not None and drive.boot == boot and held.generation < drive.generation:
         return outcome
     over = drive is not None and drive.overcommitted
-    seen = replace(held.record, node=node)
+    seen = _seen(held.record, node)
     policy = _Policy(cordon_predicted, same_run=drive is not None and (drive.boot == boot or not first))
     new = drive is None or not drive.known
     drive = _take_in_record(ledger, seen, policy, outcome, readable=held.readable)
@@ -117,6 +120,15 @@ def lost(ledger: Ledger, drive: Drive, now: str) -> Outcome:
         advice=advice_for(Reason.DRIVE_LOST, drive.fsuuid),
     )
     return outcome
+
+
+def _seen(record: DriveRecord, node: str) -> DriveRecord:
+    """Return what a node says of a drive. That one is given up, the registry decides: else it is out of order."""
+    seen = replace(record, node=node, removal="", retired="")
+    if seen.status is not DriveStatus.REMOVED:
+        return seen
+    cause = Condition(type=ConditionType.MOUNT_ERROR, message=GIVEN_UP, since=record.created)
+    return replace(seen, status=DriveStatus.ERROR, conditions=(cause,))
 
 
 class _Policy(NamedTuple):

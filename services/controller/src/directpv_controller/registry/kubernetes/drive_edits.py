@@ -7,10 +7,11 @@ import msgspec
 
 from directpv_common import crd
 from directpv_common.crd import Object
-from directpv_common.protocol.errors import InvalidRequest
+from directpv_common.protocol.errors import DirectPVError, InvalidRequest
 from directpv_common.protocol.messages import DriveRecord, DriveStatus
 from directpv_controller.core.editing.edits import drive_with_edit
 from directpv_controller.core.placing.model import Drive
+from directpv_controller.core.reserving import retiring
 from directpv_controller.registry.kubernetes.informer import Kind, newer
 from directpv_controller.registry.kubernetes.shelf import HeldDrive
 from directpv_controller.registry.kubernetes.taking import Taking
@@ -18,8 +19,8 @@ from directpv_controller.registry.kubernetes.taking import Taking
 log = logging.getLogger(__name__)
 
 NO_MOVE: Final = "move would leave the data behind; nothing was moved, and the object was put back"
-REMOVE: Final = "a drive is not taken out of use by a status: it was cordoned, and the object was put back"
-REMOVE_NOT: Final = "volumes are on the drive; the object was put back"
+REMOVE: Final = "the drive is taken out of use: its node lets go of it, then the object goes"
+REMOVE_NOT: Final = "{why} The object was put back"
 TAKEN: Final = (
     "somebody reserved {extra} bytes more than the drive's volumes have, as an expansion by another controller does; "
     "the object was put back, and the volume is expanded when its node is told to, if the space is still free"
@@ -120,11 +121,19 @@ class DriveEdits(Taking):
 
     def _asked(self, drive: Drive, status: DriveStatus, record: DriveRecord) -> DriveRecord:
         """Upstream's plugin asks for work by writing a status: say what becomes of it."""
-        empty = not drive.volumes
-        remove = status is DriveStatus.REMOVED
-        why = (REMOVE if empty else REMOVE_NOT) if remove else NO_MOVE
-        kind = "remove-requested" if remove and empty else "edit-refused"
+        remove, refused = status is DriveStatus.REMOVED, _not_removable(drive) if status is DriveStatus.REMOVED else ""
+        why = (REMOVE_NOT.format(why=refused) if refused else REMOVE) if remove else NO_MOVE
+        taken = remove and not refused
         facts = {"node": record.node, "status": status.value, "volumes": len(drive.volumes), "why": why}
-        log.warning("status not taken over", extra={"drive": record.fsuuid, **facts})
-        self._term.events.emit("drive", kind, record.fsuuid, **facts)
-        return msgspec.structs.replace(record, unschedulable=True) if remove and empty else record
+        log.warning("status asked for", extra={"drive": record.fsuuid, "taken": taken, **facts})
+        self._term.events.emit("drive", "remove-requested" if taken else "edit-refused", record.fsuuid, **facts)
+        return msgspec.structs.replace(record, status=status, conditions=()) if taken else record
+
+
+def _not_removable(drive: Drive) -> str:
+    """Return why a drive may not be given up; empty if it may."""
+    try:
+        retiring.check_removable(drive)
+    except DirectPVError as error:
+        return error.message
+    return ""

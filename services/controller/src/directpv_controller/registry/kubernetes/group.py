@@ -41,6 +41,8 @@ class Entry:
         self.drive: DriveRecord | None = None
         self.puts: dict[str, VolumeRecord] = {}
         self.removed: dict[str, VolumeRecord] = {}
+        self.gone = False
+        """The drive's object goes, after those of its volumes."""
         self.again: set[str] = set()
         """Volumes to be written even if nothing about them changes."""
 
@@ -62,9 +64,11 @@ class Group:
         self.drive: DriveRecord | None = None
         self.puts: dict[str, VolumeRecord] = {}
         self.removed: dict[str, VolumeRecord] = {}
+        self.gone = False
         self.again: set[str] = set()
         for entry in batch:
             self.drive = entry.drive or self.drive
+            self.gone = entry.gone or (self.gone and entry.drive is None)
             for name in entry.removed:
                 self.puts.pop(name, None)
             self.removed = {**self.removed, **entry.removed}

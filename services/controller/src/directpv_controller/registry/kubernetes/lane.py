@@ -73,10 +73,13 @@ class Lane:
         outcomes: dict[str, Outcome] = {}
         failure: Outcome = None
         try:
-            await self._write_drive(group, lease)
+            if not group.gone:
+                await self._write_drive(group, lease)
             names = [*{**group.puts, **group.removed, **dict.fromkeys(group.again)}]
             done = await asyncio.gather(*(self._write_volume(name, group, lease) for name in names))
             outcomes = dict(zip(names, done, strict=True))
+            if group.gone and not any(outcomes.values()):
+                await self._remove_drive(lease)
         except DirectPVError as error:
             failure = error
         except BaseException:
@@ -123,6 +126,12 @@ class Lane:
         held = self._shelf.drives.get(self._fsuuid)
         rest = held.rest if held is not None else crd.NOTHING
         self._shelf.drives[self._fsuuid] = HeldDrive(record, rest, stored["metadata"]["resourceVersion"])
+
+    async def _remove_drive(self, lease: KubernetesLease) -> None:
+        held = self._shelf.drives.get(self._fsuuid)
+        if held is not None and held.version:
+            await self._writer.remove(DRIVES, self._fsuuid, held.version, list(held.rest.finalizers), lease)
+        self._shelf.drives.pop(self._fsuuid, None)
 
     def _reread_drive(self, found: Object | None, ours: DriveRecord) -> tuple[DriveRecord, DriveRecord] | None:
         """Take in what is there; return the record that we knew and the one that is there, if both are known."""

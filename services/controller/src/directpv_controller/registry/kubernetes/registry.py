@@ -21,6 +21,7 @@ from directpv_controller.registry.kubernetes.client import Client
 from directpv_controller.registry.kubernetes.election import REBUILT, KubernetesElection, KubernetesLease
 from directpv_controller.registry.kubernetes.group import Entry, Notice
 from directpv_controller.registry.kubernetes.lane import Lane
+from directpv_controller.registry.kubernetes.retired import RetiredDrives
 from directpv_controller.registry.kubernetes.shelf import VOLUMES, Shelf
 from directpv_controller.registry.kubernetes.writer import Writer
 
@@ -54,6 +55,7 @@ class KubernetesRegistry:
         self,
         client: Client,
         election: KubernetesElection,
+        retired: RetiredDrives,
         registry: str,
         observe: Callable[[int, float], None],
         count_conflict: Callable[[str], None],
@@ -65,6 +67,7 @@ class KubernetesRegistry:
         self.notice: Notice = _Deaf()
         """Whoever listens to what others do to the objects."""
         self._election, self._observe = election, observe
+        self._retired = retired
         self._writer = Writer(client, count_conflict)
         self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -101,6 +104,7 @@ class KubernetesRegistry:
             volumes=[held.record for held in shelf.volumes.values()],
             uses={name: use for name, use in shown if use is not None},
             unreadable=list(shelf.skipped.values()),
+            retired=await self._retired.load(),
         )
 
     async def rebuilding(self) -> bool:
@@ -122,6 +126,18 @@ class KubernetesRegistry:
             self._part(parts, volume.fsuuid, lease).puts[volume.name] = volume
         for volume in writes.removed:
             self._part(parts, volume.fsuuid, lease).removed[volume.name] = volume
+        for drive in writes.gone:
+            self._part(parts, drive.fsuuid, lease).gone = True
+        if writes.retired or writes.settled:
+            return asyncio.ensure_future(self._remembered(writes, parts))
+        return self._written_in(parts)
+
+    async def _remembered(self, writes: Writes, parts: dict[str, Entry]) -> None:
+        """Remember which drives are retired before their objects go: a disk that comes back must not be a new one."""
+        await self._retired.change(writes.retired, writes.settled)
+        await self._written_in(parts)
+
+    def _written_in(self, parts: dict[str, Entry]) -> Awaitable[None]:
         for fsuuid, entry in parts.items():
             self._queue(fsuuid, entry)
         futures = [entry.future for entry in parts.values()]

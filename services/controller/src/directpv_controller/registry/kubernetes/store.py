@@ -22,6 +22,7 @@ from directpv_controller.registry.kubernetes.pods import pod_reader
 from directpv_controller.registry.kubernetes.recorder import Recorder
 from directpv_controller.registry.kubernetes.registry import KubernetesRegistry
 from directpv_controller.registry.kubernetes.requests import Requests
+from directpv_controller.registry.kubernetes.retired import RetiredDrives
 from directpv_controller.registry.port import Format
 
 DEFINITIONS: Final = Resource("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "definitions")
@@ -101,7 +102,8 @@ async def open_store(
         registry_id = await _registry_id(client)
         confirm = functools.partial(_confirm, aside, registry_id)
         election = KubernetesElection(aside, options.namespace, options.holder, options.ttl, confirm)
-        registry = KubernetesRegistry(client, election, registry_id, observe, count_conflict)
+        retired = RetiredDrives(client, options.namespace)
+        registry = KubernetesRegistry(client, election, retired, registry_id, observe, count_conflict)
         try:
             yield KubernetesStore(registry, election, holder=options.holder, init_requests=options.init_requests)
         finally:

@@ -29,9 +29,12 @@ class Rows:
 
     require: Job
     """Refuses in the name of the lease; the same object for all that may go together."""
-    drives: list[tuple[str, bytes]]
+    drives: list[tuple[str, bytes | None]]
+    """FSUUID and record; None removes the drive."""
     volumes: list[tuple[str, bytes | None]]
     """Name and record; None removes the volume."""
+    notes: list[tuple[str, str | None]]
+    """Key and value of what is kept beside them; None removes it."""
 
 
 _Item = tuple[Job | Rows, asyncio.Future[Any]]
@@ -237,19 +240,25 @@ def _outcomes(group: list[_Item], connection: sqlite3.Connection) -> list[tuple[
 
 def _write(group: list[_Item], require: Job, connection: sqlite3.Connection) -> None:
     require(connection)
-    drives: dict[str, bytes] = {}
+    drives: dict[str, bytes | None] = {}
     volumes: dict[str, bytes | None] = {}
+    notes: dict[str, str | None] = {}
     for rows, _ in group:
         if isinstance(rows, Rows):
             drives.update(rows.drives)
             volumes.update(rows.volumes)
-    for statement, values in (
-        ("REPLACE INTO drives VALUES (?, ?)", list(drives.items())),
-        ("REPLACE INTO volumes VALUES (?, ?)", [item for item in volumes.items() if item[1] is not None]),
-        ("DELETE FROM volumes WHERE name = ?", [(name,) for name, record in volumes.items() if record is None]),
+            notes.update(rows.notes)
+    for changes, put, remove in (
+        (drives, "REPLACE INTO drives VALUES (?, ?)", "DELETE FROM drives WHERE fsuuid = ?"),
+        (volumes, "REPLACE INTO volumes VALUES (?, ?)", "DELETE FROM volumes WHERE name = ?"),
+        (notes, "REPLACE INTO meta VALUES (?, ?)", "DELETE FROM meta WHERE key = ?"),
     ):
-        if values:
-            connection.executemany(statement, values)
+        kept = [item for item in changes.items() if item[1] is not None]
+        removed = [(name,) for name, record in changes.items() if record is None]
+        if kept:
+            connection.executemany(put, kept)
+        if removed:
+            connection.executemany(remove, removed)
 
 
 def _settle(outcomes: list[tuple[asyncio.Future[Any], Any]]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from directpv_common.protocol.errors import Unavailable
-from directpv_common.protocol.messages import DriveRecord, VolumeRecord
+from directpv_common.protocol.messages import DriveRecord, RetiredDrive, VolumeRecord
 from directpv_common.protocol.wire import encode
 from directpv_controller.core.placing.model import Snapshot, Unreadable, Writes
 from directpv_controller.leading.collector import without_collector
@@ -29,6 +29,8 @@ T = TypeVar("T")
 DAMAGED_FROM: Final = 10
 """So many bad records, if they are most of all, are a damaged registry, which people must look at."""
 _DRIVES: Final = "SELECT fsuuid, record FROM drives ORDER BY fsuuid"
+_RETIRED: Final = "SELECT key, value FROM meta WHERE key LIKE 'retired/%' ORDER BY key"
+"""In a table that earlier versions have too, and overlook there."""
 _VOLUMES: Final = "SELECT name, record FROM volumes ORDER BY name"
 OPEN_TRIES: Final = 5
 OPEN_PAUSE: Final = 0.2
@@ -63,6 +65,7 @@ class SqliteRegistry:
                 connection.execute("BEGIN")
                 drives, bad_drives = _records(connection, "drive", _DRIVES, DriveRecord)
                 volumes, bad_volumes = _records(connection, "volume", _VOLUMES, VolumeRecord)
+                retired, _ = _records(connection, "retired drive", _RETIRED, RetiredDrive)
         except sqlite3.Error as error:
             raise self._file.translated(error) from error
         finally:
@@ -73,7 +76,7 @@ class SqliteRegistry:
                 f"registry {self._file.path}: most records cannot be read, for instance that of {bad[0].name} "
                 f"({bad[0].why}); {REPAIR}"
             )
-        return Snapshot(drives, volumes, unreadable=bad)
+        return Snapshot(drives, volumes, unreadable=bad, retired=retired)
 
     async def rebuilding(self) -> bool:
         """Tell whether the nodes have not yet had the time to report their drives to this registry."""
@@ -91,10 +94,14 @@ class SqliteRegistry:
 
     def commit(self, writes: Writes, lease: SqliteLease) -> Awaitable[None]:
         """Queue ``writes`` at once, and return what waits for them to be durable."""
-        drives = [(record.fsuuid, encode(record)) for record in writes.drives]
+        drives: list[tuple[str, bytes | None]] = [(record.fsuuid, encode(record)) for record in writes.drives]
+        drives += [(record.fsuuid, None) for record in writes.gone]
+        notes: list[tuple[str, str | None]]
+        notes = [(f"retired/{each.fsuuid}", encode(each).decode()) for each in writes.retired]
+        notes += [(f"retired/{each.fsuuid}", None) for each in writes.settled]
         volumes: list[tuple[str, bytes | None]] = [(record.name, encode(record)) for record in writes.volumes]
         volumes += [(record.name, None) for record in writes.removed]
-        return self._file.submit(Rows(lease.require, drives, volumes))
+        return self._file.submit(Rows(lease.require, drives, volumes, notes))
 
     def show(self, volumes: Iterable[VolumeRecord]) -> None:
         """Nothing to do: only the controller reads the file."""

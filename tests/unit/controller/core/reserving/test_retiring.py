@@ -1,0 +1,163 @@
+"""Giving drives up: which may go, what is written, and what cannot bring one back."""
+
+import pytest
+
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.errors import FailedPrecondition, NoCapacity, Unavailable
+from directpv_controller.core.placing.model import Drive, Snapshot, merged
+from directpv_controller.core.reserving import retiring
+from directpv_controller.core.reserving.ledger import Ledger
+from directpv_controller.core.taking_in.reconcile import take_in
+from unit.controller.builders import GIB, NOW, committed, drive_record, held, ledger_of, place, volume_record
+from unit.controller.reports import BOOT, replace, report, told
+
+
+def given_up(*, noted: bool) -> tuple[Ledger, m.DriveRecord, retiring.Change]:
+    record = drive_record()
+    ledger = ledger_of(record)
+    committed(retiring.give_up(ledger, ledger.drives[record.fsuuid], m.Wipe.NONE))
+    change = retiring.close(ledger, ledger.drives[record.fsuuid], noted=noted, now=NOW)
+    return ledger, record, change
+
+
+def only(ledger: Ledger) -> Drive:
+    (drive,) = ledger.drives.values()
+    return drive
+
+
+def test_a_drive_with_volumes_is_refused_with_how_many_of_how_many_claims_and_what_to_do() -> None:
+    record = drive_record(device="sda")
+    ledger = ledger_of(record)
+    for name, claim in (("pvc-1", "data-0"), ("pvc-2", "data-0"), ("pvc-3", "")):
+        owner = {"pvc_name": claim, "pvc_namespace": "shop"} if claim else {}
+        report(ledger, held(record, *ledger_volumes(ledger), volume_record(name, record, **owner)))
+    committed(ledger.mark(ledger.volumes["pvc-3"], deleting=True))
+
+    with pytest.raises(FailedPrecondition) as refused:
+        retiring.check_removable(only(ledger))
+
+    assert "3 volumes of 1 claim: pvc-1 (shop/data-0), pvc-2 (shop/data-0), pvc-3 (being deleted)" in str(refused.value)
+    assert "(sda) on node n1" in str(refused.value)
+    assert "Delete their claims" in str(refused.value)
+
+
+def ledger_volumes(ledger: Ledger) -> tuple[m.VolumeRecord, ...]:
+    return tuple(volume.record for volume in ledger.volumes.values())
+
+
+@pytest.mark.parametrize("status", [m.DriveStatus.REPAIRING, m.DriveStatus.MOVING])
+def test_a_drive_that_somebody_works_on_is_refused(status: m.DriveStatus) -> None:
+    with pytest.raises(FailedPrecondition, match=f"{status}; wait"):
+        retiring.check_removable(only(ledger_of(drive_record(status=status))))
+
+
+@pytest.mark.parametrize("status", [m.DriveStatus.READY, m.DriveStatus.LOST, m.DriveStatus.ERROR])
+def test_a_drive_without_volumes_may_go_however_it_is(status: m.DriveStatus) -> None:
+    retiring.check_removable(only(ledger_of(drive_record(status=status, unschedulable=True))))
+
+
+def test_a_drive_of_which_nobody_knows_what_is_on_it_is_refused() -> None:
+    with pytest.raises(FailedPrecondition, match="never be read"):
+        retiring.check_removable(only(ledger_of(drive_record(unread=True))))
+    ledger = ledger_of(drive_record())
+    ledger.set_partial(only(ledger), True)
+    with pytest.raises(Unavailable):
+        retiring.check_removable(only(ledger))
+    ledger = ledger_of(drive_record())
+    ledger.set_strays(only(ledger), GIB)
+    with pytest.raises(FailedPrecondition, match=r"1 GiB of volumes"):
+        retiring.check_removable(only(ledger))
+
+
+def test_a_drive_that_is_given_up_takes_no_volumes_and_stays_so_whatever_its_node_says() -> None:
+    record = drive_record()
+    ledger = ledger_of(record)
+    change = retiring.give_up(ledger, only(ledger), m.Wipe.ZERO)
+    committed(change)
+
+    report(ledger, held(replace(record, status=m.DriveStatus.READY, device="sdz"), generation=2))
+
+    assert (only(ledger).record.status, only(ledger).record.removal) == ("Removed", "zero")
+    assert only(ledger).record.device == "sdz"
+    with pytest.raises(NoCapacity):
+        place(ledger)
+    assert retiring.give_up(ledger, only(ledger), m.Wipe.ZERO) is None
+    assert ledger.check() == []
+
+
+def test_a_drive_that_is_kept_is_asked_for_and_is_what_its_node_says() -> None:
+    record = drive_record()
+    ledger = ledger_of(record)
+    report(ledger, held(record))
+    committed(retiring.give_up(ledger, only(ledger), m.Wipe.NONE))
+    committed(retiring.keep(ledger, only(ledger), "somebody uses it", NOW))
+    assert only(ledger).generation == -1
+    assert not retiring.is_given_up(only(ledger))
+
+    report(ledger, held(record))
+
+    assert only(ledger).record == record
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_drive_that_was_let_go_of_is_gone_and_what_was_said_of_it_before_brings_it_not_back(noted: bool) -> None:
+    ledger, record, change = given_up(noted=noted)
+
+    assert [each.fsuuid for each in change.writes.gone] == [record.fsuuid]
+    assert [each.fsuuid for each in change.writes.retired] == ([] if noted else [record.fsuuid])
+    committed(change)
+    outcome = take_in(ledger, "n1", BOOT, held(record, volume_record("v1", record)))
+    assert (told(outcome), outcome.changes) == ([], [])
+    assert (ledger.drives, ledger.volumes) == ({}, {})
+    assert ledger.check() == []
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_what_could_not_be_committed_is_as_before(noted: bool) -> None:
+    ledger, _, change = given_up(noted=noted)
+    change.undo()
+
+    assert only(ledger).record.status is m.DriveStatus.REMOVED
+    assert (ledger.retired, ledger.leaving, ledger.past) == ({}, {}, {})
+    assert ledger.check() == []
+
+
+def test_a_drive_whose_disk_could_not_be_told_is_remembered_until_it_was() -> None:
+    _, record, change = given_up(noted=False)
+    committed(change)
+    (retired,) = change.writes.retired
+    again = Ledger.load(Snapshot([], [], retired=[retired]), lambda: 0.5)
+    assert retiring.is_not_taken_in(again, record.fsuuid)
+
+    settled = retiring.settle(again, retired)
+    assert settled.writes.settled == (retired,)
+    assert again.retired == {}
+    settled.undo()
+    assert again.retired == {record.fsuuid: retired}
+
+
+def test_a_drive_that_the_registry_still_has_is_not_retired() -> None:
+    record = drive_record()
+    retired = m.RetiredDrive(fsuuid=record.fsuuid, node="n1")
+    ledger = Ledger.load(Snapshot([record], [], retired=[retired]), lambda: 0.5)
+
+    assert ledger.retired == {}
+    assert not retiring.is_not_taken_in(ledger, record.fsuuid)
+
+
+def test_a_node_that_gives_a_drive_up_for_another_registry_does_not_make_it_given_up_here() -> None:
+    record = drive_record()
+    ledger = ledger_of()
+    report(ledger, held(replace(record, status=m.DriveStatus.REMOVED), volume_record("v1", record), readable=False))
+
+    assert only(ledger).record.status is m.DriveStatus.ERROR
+
+
+def test_several_changes_of_which_one_takes_a_drive_away_are_one() -> None:
+    ledger, record, change = given_up(noted=False)
+    both = merged([change, ledger.register(drive_record())], ledger.busy)
+
+    assert both is not None
+    assert [each.fsuuid for each in both.writes.gone] == [record.fsuuid]
+    assert [each.fsuuid for each in both.writes.retired] == [record.fsuuid]
+    assert len(both.writes.drives) == 1
