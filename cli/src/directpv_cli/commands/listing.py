@@ -1,7 +1,7 @@
 """Everything that is listed, page by page."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -11,8 +11,6 @@ from directpv_cli.showing.lines import plain, say
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Controller, Endpoint
 from directpv_common.protocol.errors import NotFound
-
-UNWELL: Final = tuple(status for status in m.DriveStatus if status is not m.DriveStatus.READY)
 
 Q = TypeVar("Q", m.ListDrives, m.ListVolumes, m.ListNodes)
 P = TypeVar("P", m.DrivePage, m.VolumePage, m.NodePage)
@@ -65,8 +63,9 @@ def warn(lines: Sequence[str]) -> None:
 
 
 async def unwell_drives(bus: Bus) -> list[m.DriveInfo]:
-    """Return the drives that are in any state but Ready."""
-    return await all_drives(bus, m.ListDrives(statuses=UNWELL))
+    """Return the drives that are in any state but Ready, also in such that a later version has."""
+    found = await all_drives(bus, m.ListDrives(unwell=True))
+    return [drive for drive in found if drive.record.status is not m.DriveStatus.READY]
 
 
 def _require(noun: str, asked: tuple[str, ...], found: set[str]) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.errors import InvalidToken
@@ -266,3 +267,12 @@ def test_a_page_looks_at_a_bounded_number_of_volumes_whatever_the_filter(
     assert ledger.volumes.looked <= 50
     assert not sorted_at_once, "so many are not sorted for one page"
     assert page.next
+
+
+def test_drives_that_are_not_ready_are_listed_in_whatever_state_they_are() -> None:
+    ready, lost, later = drive_record(), drive_record(status=m.DriveStatus.LOST), drive_record()
+    ledger = ledger_of(ready, lost, replace(later, status=m.DriveStatus("Resting")))
+
+    page = listing.list_drives(ledger, m.ListDrives(unwell=True))
+    assert [info.record.fsuuid for info in page.drives] == [lost.fsuuid, later.fsuuid]
+    assert len(listing.list_drives(ledger, m.ListDrives()).drives) == 3

@@ -113,6 +113,8 @@ class ListDrives(Filters, frozen=True, kw_only=True):
 
     ids: tuple[str, ...] = ()
     statuses: tuple[DriveStatus, ...] = ()
+    unwell: bool = False
+    """Only those that are not Ready, in whatever state; a controller of an earlier version returns all."""
     labels: dict[str, str] = {}
     token: str = ""
     limit: PageLimit = 0

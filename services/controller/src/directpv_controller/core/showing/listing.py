@@ -200,6 +200,7 @@ class _DriveFilter:
 
     def __init__(self, request: ListDrives) -> None:
         self._ids, self._nodes, self._devices = map(frozenset, (request.ids, request.nodes, request.devices))
+        self._unwell = request.unwell
         self._statuses, self._labels = frozenset(request.statuses), request.labels.items()
 
     def __call__(self, drive: Drive) -> bool:
@@ -209,6 +210,7 @@ class _DriveFilter:
             and (not self._nodes or record.node in self._nodes)
             and (not self._devices or record.device in self._devices)
             and (not self._statuses or record.status in self._statuses)
+            and not (self._unwell and record.status is DriveStatus.READY)
             and self._labels <= record.labels.items()
         )
 
