@@ -152,6 +152,8 @@ class AgentProcess:
         self.readiness_port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.extra: tuple[str, ...] = ()
+        self.devices: tuple[str, ...] = ()
+        """Of tests that start it again."""
 
     def start(self, *devices: str) -> None:
         with self.log.open("ab") as log:

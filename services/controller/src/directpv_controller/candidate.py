@@ -188,6 +188,7 @@ class Candidate:
             await resources.enter_async_context(nodes.running())
             await resources.enter_async_context(store.attending(term, nodes, api.init_devices))
             resources.push_async_callback(self._drain, api)
+            await resources.enter_async_context(api.moves.running())
             await resources.enter_async_context(service)
             self._figures.term, self._figures.nodes = term, nodes
             self._figures.terms += 1

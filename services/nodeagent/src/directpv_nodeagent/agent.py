@@ -44,6 +44,7 @@ from directpv_nodeagent.serving.metrics import NodeCollector, registry_with
 from directpv_nodeagent.serving.sampler import Sampler
 from directpv_nodeagent.serving.tell import Teller
 from directpv_nodeagent.volumes.leader_orders import LeaderOrders
+from directpv_nodeagent.volumes.moving.moves import Moves
 from directpv_nodeagent.volumes.node_path import NodeVolumes
 from directpv_nodeagent.volumes.purging import Purging
 from directpv_nodeagent.volumes.staging import Staging
@@ -79,7 +80,8 @@ class Agent:
         self._staging = Staging(work)
         self._volumes = NodeVolumes(work)
         self._purges = Purging(work)
-        self._orders = LeaderOrders(work, fences, self._purges)
+        self._moves = Moves(work, fences)
+        self._orders = LeaderOrders(work, fences, self._purges, self._moves)
         self._devices = Devices(work, fences)
         self._udev = UdevMonitor()
         self._heartbeat = Heartbeat(self.drives)
@@ -96,6 +98,7 @@ class Agent:
         self.drives.on_doubt = self._scanner.trigger
         self.drives.on_change = self._heartbeat.poke
         self.drives.on_take_over = self._purges.purge_left
+        self.drives.on_unstaged = self._moves.unstaged
 
     @property
     def handlers(self) -> Handlers:
@@ -111,6 +114,7 @@ class Agent:
             Node.DRIVE_REPAIR_STATUS: self._repairs.status,
             Node.VOLUME_PREPARE: self._orders.prepare,
             Node.VOLUME_REMOVE: self._orders.remove,
+            Node.VOLUME_COPY: self._moves.copy,
             Node.VOLUME_STAGE: self._staging.stage,
             Node.VOLUME_PUBLISH: self._volumes.publish,
             Node.VOLUME_UNPUBLISH: self._volumes.unpublish,
@@ -200,6 +204,7 @@ class Agent:
         finally:
             await self._repairs.stop()
             await self._releases.stop()
+            await self._moves.stop()
             await self._purges.stop()
             await self._volumes.stop()
 

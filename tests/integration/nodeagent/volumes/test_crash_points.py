@@ -4,13 +4,9 @@ A child process does the work on a real XFS and dies, without any clean-up, at i
 grows until it gets through.
 """
 
-import fcntl
 import os
 import shutil
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,12 +22,11 @@ from directpv_nodeagent.layout.core.layout import RETIRED
 from directpv_nodeagent.layout.drive_dir import open_drive
 from directpv_nodeagent.linux import quota
 from directpv_nodeagent.volumes import remains
+from integration.nodeagent.crashing import every_crash
 from integration.nodeagent.harness import Loops, run
 from support.node_client import MIB
 
 FSUUID = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
-CHANGING = ("mkdir", "rename", "unlink", "rmdir", "fsync", "fchmod", "symlink", "setxattr", "removexattr")
-KILLED, DONE = 9, 0
 RECORD = VolumeRecord(name="pvc-1", fsuuid=FSUUID, capacity=20 * MIB)
 
 
@@ -56,50 +51,6 @@ def facts(loops: Loops) -> DeviceFacts:
 def view(host: Host, facts: DeviceFacts) -> DriveView:
     lay_out(host, FSUUID, facts)
     return take_over(host, FSUUID, facts).view
-
-
-def dies_at(step: int, work: Callable[[], object]) -> bool:
-    """Do ``work`` in a process that is killed at its ``step``-th change; tell whether it died."""
-    child = os.fork()
-    if child == 0:
-        try:
-            _arm(step)
-            work()
-            os._exit(DONE)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in (KILLED, DONE)
-    return code == KILLED
-
-
-def _arm(step: int) -> None:
-    left = [step]
-
-    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            left[0] -= 1
-            if left[0] == 0:
-                os._exit(KILLED)
-            return call(*args, **kwargs)
-
-        return wrapped
-
-    for name in CHANGING:
-        setattr(os, name, counted(getattr(os, name)))
-    fcntl.ioctl = counted(fcntl.ioctl)  # type: ignore[assignment]
-
-
-def every_crash(prepare: Callable[[], None], work: Callable[[], object], check: Callable[[], None]) -> int:
-    """Let ``work`` die at each of its steps in turn, and ``check`` after each death; return how many there were."""
-    for step in range(1, 500):
-        prepare()
-        died = dies_at(step, work)
-        check()
-        if not died:
-            return step - 1
-    raise AssertionError("it never got through")
 
 
 def contents(host: Host, facts: DeviceFacts) -> Contents:

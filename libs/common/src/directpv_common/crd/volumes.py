@@ -110,6 +110,10 @@ def _extra(record: m.VolumeRecord, misfits: dict[str, str]) -> Object:
         extra["name"] = record.name
     if record.deleting:
         extra["deleting"] = True
+    if record.moving is not None:
+        extra["moving"] = msgspec.to_builtins(record.moving)
+    if record.origins:
+        extra["origins"] = list(record.origins)
     if misfits:
         extra["labels"] = misfits
     return extra
@@ -174,6 +178,8 @@ def volume_from_object(obj: Object) -> tuple[m.VolumeRecord, Rest]:
         "incarnation": extra.get("incarnation", ""),
         "created": extra.get("created", meta.get("creationTimestamp") or ""),
         "deleting": bool(extra.get("deleting")) or released,
+        "moving": extra.get("moving"),
+        "origins": extra.get("origins", []),
     }
     values["claim_id"] = values["claim_id"].lower()
     kept = {key: value for key, value in status.items() if key not in _CAPACITIES and value != _FRESH.get(key)}

@@ -200,6 +200,20 @@ class NodeOrders:
             self.later(record.fsuuid)
         return reply.purged
 
+    async def unseal(self, record: m.VolumeRecord, move: str, target: str) -> None:
+        """Let a drive serve its volume again, which it keeps sealed for a move that the registry does not know."""
+        request = m.CopyVolume(record=record, target=target, id=move, cancel=True, fence=self._term.fence)
+        try:
+            self._term.require_lead()
+            await self._term.bus.call(
+                Node.VOLUME_COPY, request, node=self.name, within=ORDER_SECONDS, attempt=ORDER_SECONDS, patient=False
+            )
+        except Unanswered:
+            return
+        except DirectPVError as error:
+            log.info("volume not unsealed yet", extra={"volume": record.name, "error": error.message})
+        self.later(record.fsuuid)
+
     async def _no_more_prepare(self, name: str, within: float) -> None:
         """Make sure that no order to prepare the volume arrives after the one to remove it."""
         self._prepare.pop(name, None)

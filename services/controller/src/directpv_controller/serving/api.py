@@ -32,6 +32,7 @@ from directpv_controller.nodes.nodes import Nodes
 from directpv_controller.serving.changes import Changes
 from directpv_controller.serving.formats import Formats
 from directpv_controller.serving.metrics import Figures
+from directpv_controller.serving.moves import Moves
 from directpv_controller.serving.refusals import Refusals
 from directpv_controller.serving.removals import Removals
 from directpv_controller.serving.repairs import Repairs
@@ -58,6 +59,7 @@ class Api:
         self._changes = Changes(term, nodes, self._flights)
         self._repairs = Repairs(term, nodes, self._flights)
         self._removals = Removals(term, nodes, self._flights)
+        self.moves = Moves(term, nodes, self._flights)
         self.init_devices = Formats(term, nodes, self._flights).init
 
     def handlers(self) -> Handlers:
@@ -67,6 +69,8 @@ class Api:
             Controller.VOLUME_DELETE: self.delete_volume,
             Controller.VOLUME_EXPAND: self.expand_volume,
             Controller.VOLUME_CHANGE: self._changes.volume,
+            Controller.VOLUME_MOVE: self.moves.move,
+            Controller.MOVE_LIST: self.moves.list,
             Controller.VOLUME_GET: self.get_volume,
             Controller.VOLUME_LIST: self.list_volumes,
             Controller.VOLUME_HEALTH: self.volume_health,
@@ -160,6 +164,7 @@ class Api:
             self._ledger.require_read(name)
             return m.Done()
         self._ledger.require_idle(name)
+        await self.moves.make_way(volume)
         if not volume.record.deleting:
             await self._term.commit(self._ledger.mark(volume, deleting=True))
         worker = self._nodes.worker(self._ledger.drives[volume.record.fsuuid].record.node)

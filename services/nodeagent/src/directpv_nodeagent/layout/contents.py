@@ -69,6 +69,7 @@ def read_contents(
         uses=uses_in(table, view, volumes, staging),
         flags=flags_of_kubelets(mount for mount in table.of(view.device) if mount.root.lstrip("/") in volumes),
         strays=marks.read(drive, Mark.STRAY),
+        sealed=marks.read(drive, Mark.SEALED),
         purging={name: _limit(view, drive, projects.get(f"{name}{DELETED_SUFFIX}", 0)) for name in remains},
     )
 

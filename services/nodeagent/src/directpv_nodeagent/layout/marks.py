@@ -100,6 +100,17 @@ def drop(drive: DriveDir, kind: Mark, name: str) -> None:
         files.remove_file(name, directory)
 
 
+def put_one(drive: DriveDir, kind: Mark, name: str, word: str) -> None:
+    """Mark a name, durably.
+
+    Raises:
+        OSError: It could not be marked; a full drive gives ballast back before.
+    """
+    with opened(drive, kind) as directory:
+        ballast.with_room(drive.root, lambda: put(name, word, directory))
+        os.fsync(directory)
+
+
 def put_all(drive: DriveDir, kind: Mark, words: Mapping[str, str]) -> None:
     """Mark names, durably; a drive that is full goes on without."""
     if not words:

@@ -181,7 +181,16 @@ def find(view: DriveView, name: str, incarnation: str) -> tuple[bool, int]:
                 return True, 0
             return True, quota.usage(directory, view.device_path, project).limit
     except FileNotFoundError:
+        _check_not_moved(view, name)
         return False, 0
+
+
+def _check_not_moved(view: DriveView, name: str) -> None:
+    """Raise if the volume was moved to another drive: what the volume context names is where it was made."""
+    with drive_of(view) as drive:
+        home = marks.word(drive, Mark.MOVED, name)
+    if home is not None:
+        raise FailedPrecondition(f"{name} was moved from drive {view.fsuuid} to drive {home}; put that drive back")
 
 
 def resize(view: DriveView, record: VolumeRecord, known: Mapping[str, int]) -> int:

@@ -42,7 +42,11 @@ class Ended:
 
 
 async def run_supervised(
-    *argv: str, within: float, keep: int, started: Callable[[int], None] = lambda pid: None
+    *argv: str,
+    within: float,
+    keep: int,
+    started: Callable[[int], None] = lambda pid: None,
+    heard: Callable[[bytes], None] = lambda output: None,
 ) -> Ended:
     """Run ``argv`` and return how it ended; it is killed if this process ends, or the call is cancelled.
 
@@ -53,6 +57,7 @@ async def run_supervised(
         within: Seconds until it is killed.
         keep: Bytes of output to keep.
         started: Told the program's process id.
+        heard: Told each piece of its output.
 
     Raises:
         DriveFault: It cannot be started, did not end in time, or cannot be killed.
@@ -71,7 +76,7 @@ async def run_supervised(
     tail = bytearray()
     try:
         async with timeout(within):
-            status = await _follow(process, tail, keep)
+            status = await _follow(process, tail, keep, heard)
     except TimeoutError:
         raise DriveFault(f"{argv[0]} did not end within {within:g} s and was killed") from None
     finally:
@@ -82,12 +87,15 @@ async def run_supervised(
     return Ended(status, bytes(tail))
 
 
-async def _follow(process: asyncio.subprocess.Process, tail: bytearray, keep: int) -> int:
+async def _follow(
+    process: asyncio.subprocess.Process, tail: bytearray, keep: int, heard: Callable[[bytes], None]
+) -> int:
     """Read until the program ends, keeping the last ``keep`` bytes in ``tail``."""
     assert process.stdout is not None
     while chunk := await process.stdout.read(_CHUNK):
         tail += chunk
         del tail[:-keep]
+        heard(chunk)
     return await process.wait()
 
 

@@ -23,6 +23,7 @@ MS_NODIRATIME: Final = 2048
 MS_BIND: Final = 4096
 MS_REC: Final = 1 << 14
 MS_PRIVATE: Final = 1 << 18
+MS_SLAVE: Final = 1 << 19
 MS_RELATIME: Final = 1 << 21
 MS_STRICTATIME: Final = 1 << 24
 
@@ -43,6 +44,9 @@ _STATX_INO: Final = 0x100
 _STATX_ATTR_MOUNT_ROOT: Final = 0x2000
 _STATX: Final = struct.Struct("=8xQ16xQ16xQ72xII112x")
 """``struct statx``: attributes, inode, mask of the attributes that this kernel knows, major and minor of the device."""
+_CLONE_NEWNS: Final = 0x20000
+_SYS_PIVOT_ROOT: Final = {"x86_64": 155, "ppc64le": 203, "s390x": 217}.get(os.uname().machine, 41)
+"""41 in the generic table: aarch64, riscv64, loongarch64. Source: asm/unistd.h."""
 _SYS_OPEN_TREE: Final = 428
 _SYS_MOVE_MOUNT: Final = 429
 _SYS_MOUNT_SETATTR: Final = 442
@@ -81,6 +85,18 @@ def umount(target: str, flags: int = 0) -> None:
     """umount2(2); never follows a symbolic link in the last component."""
     if _libc.umount2(_bytes(target), flags | UMOUNT_NOFOLLOW) != 0:
         raise _fail("umount", target)
+
+
+def unshare_mounts() -> None:
+    """unshare(2): a mount namespace of our own, for this process and its children."""
+    if _libc.unshare(_CLONE_NEWNS) != 0:
+        raise _fail("unshare")
+
+
+def pivot_root(new: str, old: str) -> None:
+    """pivot_root(2) of this mount namespace; it has no function in the C library."""
+    if _libc.syscall(_SYS_PIVOT_ROOT, _bytes(new), _bytes(old)) != 0:
+        raise _fail("pivot_root", new)
 
 
 def clone_mount(directory: int) -> int:

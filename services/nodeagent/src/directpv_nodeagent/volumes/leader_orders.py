@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
+from msgspec.structs import replace
+
 from directpv_common.calls.context import note, step
 from directpv_common.calls.singleflight import SingleFlight
 from directpv_common.protocol.errors import (
@@ -28,6 +30,8 @@ from directpv_nodeagent.layout.drive_dir import checked
 from directpv_nodeagent.linux import mounts
 from directpv_nodeagent.volumes import remains
 from directpv_nodeagent.volumes.core.decisions import is_mounted
+from directpv_nodeagent.volumes.moving import incoming
+from directpv_nodeagent.volumes.moving.moves import Moves
 from directpv_nodeagent.volumes.purging import Purging
 from directpv_nodeagent.volumes.work import VolumeWork
 
@@ -41,12 +45,13 @@ PREPARE_SECONDS: Final = 60.0
 class LeaderOrders:
     """Carries out the leader's orders on volumes."""
 
-    def __init__(self, work: VolumeWork, fences: Fences, purging: Purging) -> None:
+    def __init__(self, work: VolumeWork, fences: Fences, purging: Purging, moves: Moves) -> None:
         self._work = work
         self._fences = fences
         self._removals: SingleFlight[VolumeRemoved] = SingleFlight()
         self._batches: SingleFlight[dict[str, str]] = SingleFlight()
         self._purging = purging
+        self._moves = moves
 
     # ---- prepare ------------------------------------------------------------------------------------------------
 
@@ -83,15 +88,43 @@ class LeaderOrders:
             drive = self._work.drives.get(fsuuid)
             self._note_labels(drive, records)
             drive.check_usable()
+            records, moving = self._without_moving(records)
             async with self._work.turns.take(*(record.name for record in records), kind="prepare") as turn:
+                stuck = await self._adopt(turn, drive, records)
+                records = [record for record in records if record.name not in stuck]
                 wanted, failed = self._reserve(drive, records)
                 try:
-                    return failed | await self._make(drive, wanted, turn)
+                    return moving | stuck | failed | await self._make(drive, wanted, turn)
                 finally:
                     for record in wanted:
                         drive.release(record.name)
         except DirectPVError as error:
             return {record.name: error.message for record in records}
+
+    def _without_moving(self, records: list[VolumeRecord]) -> tuple[list[VolumeRecord], dict[str, str]]:
+        """Leave out volumes whose last pass is under way: all others of the order would wait for it."""
+        moving = {
+            record.name: "its last pass to another drive is under way"
+            for record in records
+            if f"move of {record.name}" in self._work.turns.running(record.name)
+        }
+        return [record for record in records if record.name not in moving], moving
+
+    async def _adopt(self, turn: Turn, drive: Drive, records: list[VolumeRecord]) -> dict[str, str]:
+        """Put copies in their places: the registry has these volumes on this drive. Return those that could not be.
+
+        Without that, a volume that was copied here would be made anew, and empty.
+        """
+        view, unknown = drive.view, [record for record in records if record.name not in drive.volumes]
+        if not unknown:
+            return {}
+        found = await self._work.on(turn, drive, lambda: incoming.adopt_all(view, unknown), "looking for copies")
+        for name, error in found.items():
+            if error is None:
+                self._moves.forget(name)
+                log.info("copy adopted", extra={"volume": name, "drive": drive.fsuuid})
+                self._work.emit("volume", "moved", name, drive=drive.fsuuid)
+        return {name: error.message for name, error in found.items() if error is not None}
 
     async def _note_homes(self, fsuuid: str, records: list[VolumeRecord]) -> None:
         """Take in that volumes are on this drive, and that what other drives have under their names are copies.
@@ -101,6 +134,8 @@ class LeaderOrders:
         for record in records:
             for drive in self._work.drives.holders(record.name):
                 home = "" if drive.fsuuid == fsuuid else fsuuid
+                if not home and record.name in drive.sealed:
+                    continue  # which only the move's own order lifts
                 if drive.set_stray(record.name, home):
                     log.info("volume or copy", extra={"volume": record.name, "drive": drive.fsuuid, "stray_of": home})
                     self._work.drives.on_change()
@@ -134,7 +169,7 @@ class LeaderOrders:
             if known is not None and is_another(known, record.incarnation or None):
                 failed[record.name] = f"{drive.describe()} still has another volume of that name; it must go first"
                 continue
-            keep = merged(known, record)
+            keep = merged(known, replace(record, moving=None))
             if keep == known:
                 continue
             try:
@@ -147,7 +182,7 @@ class LeaderOrders:
 
     def _check(self, drive: Drive, name: str) -> None:
         checked(name)
-        holders = self._work.drives.holders(name)
+        holders = [each for each in self._work.drives.holders(name) if each.strays.get(name) != drive.fsuuid]
         if holders and drive not in holders:
             raise FailedPrecondition(
                 f"{name} is on {holders[0].describe()} already; rename its directory there if that is no copy to keep"
@@ -183,7 +218,7 @@ class LeaderOrders:
         """
         self._fences.check(request.fence)
         checked(request.name)
-        key = (request.name, request.fsuuid, request.incarnation)
+        key = (request.name, request.fsuuid, request.incarnation, request.move)
         return await self._removals.run(key, None, lambda: self._remove(request))
 
     async def _remove(self, request: RemoveVolume) -> VolumeRemoved:
@@ -195,6 +230,8 @@ class LeaderOrders:
             raise Unavailable(f"{name} cannot be removed from node {node} now: {why}", **mounted)
         async with self._work.turns.take(name, kind="remove") as turn:
             view, known = drive.view, drive.volumes.get(name)
+            if request.move and known is not None:
+                self._require_moved(request, drive)
             if known is None:
                 meant = partial(_is_meant, view, name, request.incarnation)
                 another = not await self._work.on(turn, drive, meant, f"looking for {name}")
@@ -203,7 +240,8 @@ class LeaderOrders:
             if another:
                 log.warning("a later volume of that name is kept", extra={"volume": name, "drive": fsuuid})
                 return VolumeRemoved(purged=True)
-            had, left = await self._work.on(turn, drive, lambda: _take_off(view, name), f"removing {name}")
+            take_off = partial(_take_off, view, name, request.moved_to)
+            had, left = await self._work.on(turn, drive, take_off, f"removing {name}")
             if had or name in drive.volumes or (left and name not in drive.purging):
                 drive.retire(name, left)
                 self._work.emit("volume", "removed", name, drive=fsuuid)
@@ -213,6 +251,19 @@ class LeaderOrders:
         purge = self._purging.purge(drive, name)
         await asyncio.wait([purge], timeout=REPLY_SECONDS)
         return VolumeRemoved(purged=name not in drive.purging)
+
+    def _require_moved(self, request: RemoveVolume, drive: Drive) -> None:
+        """Raise unless what is here was sealed by the move that is meant, and the other drive serves the volume.
+
+        Raises:
+            FailedPrecondition: It was not, or another drive does not have it now.
+        """
+        name, home = request.name, self._work.drives.by_id.get(request.moved_to)
+        if drive.sealed.get(name) != request.move:
+            raise FailedPrecondition(f"what {drive.describe()} has of {name} was not moved away by move {request.move}")
+        moved = home.volumes.get(name) if home is not None and not home.trouble() else None
+        if moved is None or is_another(moved, request.incarnation):
+            raise FailedPrecondition(f"{name} is not on drive {request.moved_to} now: its former data is kept")
 
     async def _mounted_details(self, name: str) -> dict[str, str]:
         """Return whether the volume is mounted anywhere, as details of an error; empty if that cannot be told."""
@@ -233,7 +284,7 @@ def _is_meant(view: DriveView, name: str, incarnation: str | None) -> bool:
     return not is_later(mark or "", incarnation or "")
 
 
-def _take_off(view: DriveView, name: str) -> tuple[bool, bool]:
+def _take_off(view: DriveView, name: str, moved_to: str = "") -> tuple[bool, bool]:
     """Rename the volume's directory and remove its record, unless it is mounted anywhere.
 
     Returns:
@@ -244,4 +295,4 @@ def _take_off(view: DriveView, name: str) -> tuple[bool, bool]:
         if paths:
             raise FailedPrecondition(f"{name} is still mounted at {describe_paths(paths)}; unmount it first")
         had = name in drive.volume_names()
-    return had, remains.retire(view, name)
+    return had, remains.retire(view, name, moved_to)

@@ -61,6 +61,7 @@ class NodeVolumes:
         name = checked(request.name)
         flags = mount_flags(request.mount_flags, read_only=request.read_only)
         async with self._work.turns.take(name, kind="publish", target=request.target_path) as turn:
+            self._work.require_unsealed(name)
             drive = self._work.holder(name, request.staging_path)
             others = drive.use(name).published
             wanted = Publication(request.staging_path, request.target_path, flags, request.single_writer, others)
@@ -163,6 +164,8 @@ class NodeVolumes:
                 files = ", ".join(outcome.left)
                 log.warning("directory left, it holds files of others", extra={"path": outcome.path, "files": files})
                 self._work.emit("volume", "files-left", name, path=outcome.path, files=files)
+        if not unpublish:
+            self._work.drives.on_unstaged(name)
         return Done()
 
     # ---- expand and stats ---------------------------------------------------------------------------------------

@@ -27,8 +27,10 @@ _FREED_SECONDS: Final = 1.0
 _FREED_PAUSE: Final = 0.02
 
 
-def retire(view: DriveView, name: str) -> bool:
+def retire(view: DriveView, name: str, moved_to: str = "") -> bool:
     """Take a volume away: mark it, rename its directory, remove its record, each durably. Tell whether data remains.
+
+    What was moved to another drive leaves marks: it is never made anew here, and empty.
 
     Raises:
         FailedPrecondition: The name of its remains is taken by a directory that DirectPV did not rename.
@@ -36,11 +38,14 @@ def retire(view: DriveView, name: str) -> bool:
     with drive_of(view) as drive:
         with contextlib.suppress(FileNotFoundError), drive.volume(name) as directory:
             unlock(directory)  # an immutable or append-only directory cannot be marked or renamed
+        if moved_to:
+            marks.put_one(drive, Mark.MOVED, name, moved_to)
         _mark(drive, name)
         drive.retire(name)
         drive.remove_record(name)
         for kind in Mark:
-            marks.drop(drive, kind, name)
+            if not (moved_to and kind in (Mark.HELD, Mark.MOVED)):
+                marks.drop(drive, kind, name)
         return name in drive.deleted_names()
 
 

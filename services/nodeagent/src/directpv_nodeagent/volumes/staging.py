@@ -51,6 +51,7 @@ class Staging:
         name = checked(request.name)
         flags = mount_flags(request.mount_flags)
         async with self._work.turns.take(name, kind="stage") as turn:
+            self._work.require_unsealed(name)
             drive = self._work.drives.holder(name, request.fsuuid, request.incarnation)
             drive = drive or await self._restore(turn, request)
             if drive.suspended(name):  # also, and above all, on a drive that has failed

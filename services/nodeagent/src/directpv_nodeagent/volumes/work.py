@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from directpv_common.protocol.errors import DriveFault, NotFound
+from directpv_common.protocol.errors import Busy, DriveFault, NotFound
 from directpv_nodeagent.drives.taken.turns import Turn
 from directpv_nodeagent.drives.taken.work import WORK_SECONDS, Work
 from directpv_nodeagent.layout.core.held import Drive
@@ -34,6 +34,20 @@ class VolumeWork(Work):
         if drive is None:
             raise NotFound(f"no drive of node {self.drives.host.node} has volume {name}")
         return drive
+
+    def require_unsealed(self, name: str) -> None:
+        """Refuse to show a volume of which all was copied to another drive, while it is decided which one has it.
+
+        Raises:
+            Busy: Repeat a moment later.
+        """
+        holders = self.drives.holders(name)
+        sealed = [drive for drive in holders if name in drive.sealed]
+        if sealed and len(holders) == len(sealed):
+            raise Busy(
+                f"{name} was copied to drive {sealed[0].strays.get(name, '')}, and waits for the controller to say "
+                "that it is there; repeat a little later"
+            )
 
     def note(self, drive: Drive, name: str, outcome: Outcome, kind: str, **data: object) -> None:
         """Take in where a volume is mounted now, and tell of it if something was done."""

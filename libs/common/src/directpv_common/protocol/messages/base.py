@@ -23,6 +23,9 @@ VolumeName = Annotated[str, Meta(pattern=VOLUME_NAME_PATTERN)]
 FSUUID_PATTERN: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"
 FsUuid = Annotated[str, Meta(pattern=FSUUID_PATTERN)]
 """Drive id: the UUID of its XFS, lower case."""
+FSUUID_OR_EMPTY: Final = r"^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})?\Z"
+MoveId = Annotated[str, Meta(pattern=r"^[0-9a-f]{0,32}\Z")]
+"""Made at random with each move."""
 NodeName = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")]
 """DNS-1123 subdomain, as Kubernetes names nodes."""
 AbsolutePath = Annotated[str, Meta(pattern=r"^/[^\x00]*\Z", max_length=4096)]

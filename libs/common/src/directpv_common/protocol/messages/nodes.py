@@ -158,6 +158,8 @@ class HeldVolume(Message, frozen=True, kw_only=True):
     """Another drive of the node has a volume of that name too, and the node does not know which one is meant."""
     stray_of: str = ""
     """FSUUID of the drive that has the volume, as a leader said: this is a copy, and is not served."""
+    sealed: str = ""
+    """All of it was copied to ``stray_of`` by the move with this id, and it waits for the leader's decision."""
 
 
 class HeldDrive(Message, frozen=True, kw_only=True):

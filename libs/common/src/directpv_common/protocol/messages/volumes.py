@@ -1,6 +1,11 @@
 """Volumes: one directory on one drive, with an XFS project quota."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from directpv_common.protocol.messages.base import (
+    FSUUID_OR_EMPTY,
     AbsolutePath,
     Bytes,
     Count,
@@ -9,6 +14,7 @@ from directpv_common.protocol.messages.base import (
     FsUuid,
     Incarnation,
     Message,
+    MoveId,
     NodeName,
     PageLimit,
     Segments,
@@ -19,6 +25,29 @@ from directpv_common.protocol.messages.base import (
 from directpv_common.protocol.open_enum import OpenStrEnum
 
 # ---- what is kept ---------------------------------------------------------------------------------------------
+
+
+class MovePhase(OpenStrEnum):
+    """What the registry has decided about the move of a volume to another drive of its node."""
+
+    COPYING = "Copying"
+    """The volume is on its drive; the other one is getting a copy."""
+    FLIPPED = "Flipped"
+    """The volume is on the drive that had the copy; the other one's data is to be removed."""
+    CANCELLED = "Cancelled"
+    """The volume stays where it is; what was copied is to be removed from the other drive."""
+
+
+class Moving(Message, frozen=True, kw_only=True):
+    """A move that has not ended, as the registry keeps it; both drives have space reserved for the volume."""
+
+    drive: FsUuid
+    """The other drive: the target until the flip, the source after it."""
+    id: MoveId
+    """Tells this move from earlier and later ones of the volume."""
+    phase: MovePhase = MovePhase.COPYING
+    limit: Bytes = 0
+    """Bytes per second that are read for it; 0: as fast as it goes."""
 
 
 class VolumeRecord(Message, frozen=True, kw_only=True):
@@ -44,6 +73,10 @@ class VolumeRecord(Message, frozen=True, kw_only=True):
     pod_namespace: str = ""
     pod_uid: str = ""
     """Tells the pod from an earlier one of the same name, as a StatefulSet makes them; empty: not known."""
+    moving: Moving | None = None
+    """Of the registry alone: the move to another drive that has not ended."""
+    origins: tuple[FsUuid, ...] = ()
+    """Drives that had the volume before it was moved: the volume context may name one of them."""
 
 
 class VolumeUse(Message, frozen=True, kw_only=True):
@@ -129,6 +162,66 @@ class ChangeVolume(VolumeId, frozen=True, kw_only=True):
     remove_labels: tuple[str, ...] = ()
 
 
+class MoveVolume(VolumeId, frozen=True, kw_only=True):
+    """Move a volume with its data to another drive of its node, or cancel that. Safe to repeat."""
+
+    target: Annotated[str, Meta(pattern=FSUUID_OR_EMPTY)] = ""
+    """Empty: the drive of the node that suits the volume and has most space."""
+    limit: Bytes = 0
+    """Bytes per second; 0 means no limit."""
+    cancel: bool = False
+
+
+class MoveState(OpenStrEnum):
+    """Where a move stands."""
+
+    QUEUED = "Queued"
+    """Another move of the node goes first, or the node has not begun."""
+    COPYING = "Copying"
+    WAITING = "Waiting"
+    """The copy is close; the last pass begins when no pod has the volume."""
+    LAST_PASS = "LastPass"  # noqa: S105 - no secret
+    """No pod can have the volume until this is over."""
+    COPIED = "Copied"
+    """The copy is complete and compared; the leader decides."""
+    FLIPPED = "Flipped"
+    """The volume is on its new drive; the old data is being removed."""
+    CANCELLING = "Cancelling"
+    FAILED = "Failed"
+    """Nothing was lost; ``message`` says why. It goes on when that is mended and the move is repeated."""
+    NONE = "None"
+    """There is no move of the volume."""
+
+
+class MoveStatus(Message, frozen=True, kw_only=True):
+    """How far a move is. Bytes count what the current pass has to look at."""
+
+    name: VolumeName
+    source: str = ""
+    target: str = ""
+    node: str = ""
+    state: MoveState = MoveState.NONE
+    passes: Count = 0
+    """Which pass this is."""
+    done: Bytes = 0
+    total: Bytes = 0
+    rate: Bytes = 0
+    """Bytes per second, of late."""
+    message: str = ""
+
+
+class ListMoves(Message, frozen=True, kw_only=True):
+    """Ask for moves that have not ended; ``names`` empty: all."""
+
+    names: tuple[VolumeName, ...] = ()
+
+
+class MoveList(Message, frozen=True, kw_only=True):
+    """Moves, ordered by name of the volume."""
+
+    moves: tuple[MoveStatus, ...] = ()
+
+
 class ListVolumes(Filters, frozen=True, kw_only=True):
     """Ask for volumes."""
 
@@ -188,7 +281,35 @@ class RemoveVolume(VolumeId, frozen=True, kw_only=True):
     fsuuid: FsUuid
     incarnation: Incarnation | None = None
     """Nothing but this one is destroyed; None: the leader is of a version that knows of none."""
+    move: MoveId = ""
+    """The data was moved away by this move: it goes only if it is sealed for it, and ``moved_to`` has the volume."""
+    moved_to: str = ""
     fence: Fence
+
+
+class CopyVolume(Message, frozen=True, kw_only=True):
+    """Leader -> node: begin to copy a volume to another drive, or say how far that is; or end that, and undo it."""
+
+    record: VolumeRecord
+    """On its drive, the source."""
+    target: FsUuid
+    id: MoveId
+    limit: Bytes = 0
+    cancel: bool = False
+    retry: bool = False
+    """Begin anew what has failed."""
+    fence: Fence
+
+
+class CopyStatus(Message, frozen=True, kw_only=True):
+    """How far the copy is; fields as in :class:`MoveStatus`. ``NONE`` answers a cancel: nothing is left of it."""
+
+    state: MoveState
+    passes: Count = 0
+    done: Bytes = 0
+    total: Bytes = 0
+    rate: Bytes = 0
+    message: str = ""
 
 
 class VolumeRemoved(Message, frozen=True, kw_only=True):

@@ -41,7 +41,7 @@ class Drive(Struct, gc=False, eq=False):
     record: DriveRecord
     key: Key
     allocated: int
-    """Overhead of the file system, plus all volumes, plus strays; more than ``record.total`` when overcommitted."""
+    """Overhead of the file system, all volumes, guests and strays; more than ``record.total`` when overcommitted."""
     volumes: dict[str, Volume]
     claims: dict[str, int]
     """Claim id to number of volumes; more than 1 only when such volumes were found on the drive."""
@@ -54,6 +54,8 @@ class Drive(Struct, gc=False, eq=False):
     """Number of volumes by what they belong to, see :mod:`.spread`; None until a placement asks."""
     strays: int = 0
     """Bytes of volumes found here that the registry says live on another drive."""
+    guests: dict[str, int] = {}
+    """Volumes that live on another drive and take space here while they are moved: name to bytes."""
     boot: str = ""
     generation: int = UNKNOWN
     missed: int = 0

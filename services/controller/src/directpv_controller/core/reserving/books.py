@@ -28,6 +28,8 @@ class Books:
         """Records of the registry that cannot be understood, by noun and name, with the reason; until a node tells."""
         self.unread: set[str] = set()
         """Drives of which nobody has told yet which volumes they have."""
+        self.moves: set[str] = set()
+        """Volumes with a move that has not ended."""
         self.index = Index(self.drives, self.nodes, chance)
 
     def enter(self, record: DriveRecord) -> Drive:
@@ -171,6 +173,20 @@ class Books:
         if size != drive.strays:
             difference, drive.strays = size - drive.strays, size
             self.reserve(drive, difference)
+
+    def note_move(self, record: VolumeRecord) -> None:
+        """Keep in step which volumes are being moved."""
+        if record.moving is None:
+            self.moves.discard(record.name)
+        else:
+            self.moves.add(record.name)
+
+    def host(self, drive: Drive, name: str, size: int) -> None:
+        """Keep ``size`` bytes (0: none any more) for a volume of another drive that is being moved from or to here."""
+        before = drive.guests.pop(name, 0)
+        if size:
+            drive.guests[name] = size
+        self.reserve(drive, size - before)
 
     def move(self, drive: Drive, record: DriveRecord) -> None:
         """Replace the record of a drive, also when it names another node."""

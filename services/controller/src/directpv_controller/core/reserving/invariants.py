@@ -11,15 +11,17 @@ from directpv_controller.core.reserving.books import Books
 
 def check(books: Books) -> list[str]:
     """Return what is wrong, in sentences; empty when all is well. Looks at everything: not for the hot path."""
-    return [*_drives(books), *_volumes(books), *_sums(books), *_views(books)]
+    return [*_drives(books), *_volumes(books), *_moves(books), *_sums(books), *_views(books)]
 
 
 def _drives(books: Books) -> Iterator[str]:
     for fsuuid, drive in books.drives.items():
         volumes = sum(volume.record.capacity for volume in drive.volumes.values())
-        expected = drive.record.overhead + volumes + drive.strays
+        expected = drive.record.overhead + volumes + sum(drive.guests.values()) + drive.strays
         if drive.allocated != expected:
-            yield f"drive {fsuuid}: allocated {drive.allocated}, but overhead, volumes and strays make {expected}"
+            made = "guests, overhead, volumes and strays make"
+            yield f"drive {fsuuid}: allocated {drive.allocated}, but {made} {expected}"
+        yield from _guests(books, drive)
         yield from promises(drive)
         if drive.strays:
             yield f"drive {fsuuid}: carries {drive.strays} bytes of volumes that belong to another drive"
@@ -35,6 +37,14 @@ def promises(drive: Drive) -> Iterator[str]:
         yield f"drive {drive.fsuuid}: has {len(drive.volumes)} volumes in the registry, but is not registered itself"
     elif drive.overcommitted:
         yield f"drive {drive.fsuuid}: {drive.allocated} bytes promised of {drive.record.total}"
+
+
+def _guests(books: Books, drive: Drive) -> Iterator[str]:
+    for name, size in drive.guests.items():
+        volume = books.volumes.get(name)
+        moving = volume.record.moving if volume is not None else None
+        if volume is None or moving is None or (moving.drive, volume.record.capacity) != (drive.fsuuid, size):
+            yield f"drive {drive.fsuuid}: {size} bytes are kept for {name}, which is not being moved from or to it"
 
 
 def _claims(drive: Drive) -> Iterator[str]:
@@ -66,6 +76,12 @@ def _volumes(books: Books) -> Iterator[str]:
         yield f"volume {name}: space is reserved, but there is no such volume"
     if list(books.volume_names) != sorted(books.volumes) or list(books.drive_ids) != sorted(books.drives):
         yield "the ordered names are not those of the volumes and drives"
+
+
+def _moves(books: Books) -> Iterator[str]:
+    moving = {name for name, volume in books.volumes.items() if volume.record.moving is not None}
+    if moving != books.moves:
+        yield f"moves are known of {sorted(books.moves ^ moving)} that are none, or not known"
 
 
 def _sums(books: Books) -> Iterator[str]:

@@ -26,7 +26,7 @@ from directpv_controller.core.placing.model import (
 )
 from directpv_controller.core.placing.placement import Chance
 from directpv_controller.core.placing.wanted import Need, Wanted, check_sizes
-from directpv_controller.core.reserving import invariants, labels
+from directpv_controller.core.reserving import invariants, labels, unsettled
 from directpv_controller.core.reserving.drives import DriveBooks
 
 replace = msgspec.structs.replace
@@ -69,6 +69,7 @@ class Ledger(DriveBooks):
             drive = ledger.drives.get(volume.fsuuid) or ledger.enter_placeholder(volume.fsuuid)
             _share(volume, drive)
             ledger.attach(drive, Volume(volume, snapshot.uses.get(volume.name)))
+        unsettled.load(ledger)
         ledger.volume_names.update(ledger.volumes)
         ledger.retired = {each.fsuuid: each for each in snapshot.retired if each.fsuuid not in ledger.drives}
         for each in snapshot.unreadable:
@@ -227,8 +228,10 @@ class Ledger(DriveBooks):
 
         Raises:
             OutOfRange: The drive has not so much free; says how much there is.
+            Busy: It is being moved.
         """
         record = volume.record
+        unsettled.require_settled(record)
         drive = self.drives[record.fsuuid]
         delta = capacity - record.capacity
         if delta > drive.free:
@@ -286,6 +289,7 @@ class Ledger(DriveBooks):
     def remove(self, volume: Volume) -> Change:
         """Forget a volume whose data is gone, and free its space."""
         record = volume.record
+        unsettled.require_settled(record)
         drive = self.drop(volume)
         grave = self._graves.get(record.name)
         self._bury(record)
@@ -329,6 +333,8 @@ class Ledger(DriveBooks):
         volume = self.volumes.get(record.name)
         if volume is None:
             return self.is_buried(record)
+        if volume.record.moving is not None:
+            return False  # one order after the other
         if volume.record.fsuuid == record.fsuuid and is_same(volume.record, record):
             return volume.record.deleting
         return bool(record.incarnation) and self._graves.get(record.name) == (record.incarnation, record.fsuuid)
@@ -339,9 +345,9 @@ class Ledger(DriveBooks):
 
     def adopt(self, drive: Drive, record: VolumeRecord) -> Change:
         """Enter a volume that was found on its drive, even if that promises more than the drive has."""
-        volume, why = Volume(record), self.unreadable.pop(("volume", record.name), None)
+        volume, why = Volume(replace(record, moving=None)), self.unreadable.pop(("volume", record.name), None)
         self.add(drive, volume)
-        return self.change(Writes(volumes=(record,)), lambda: self._undo_adopt(volume, why), record.name)
+        return self.change(Writes(volumes=(volume.record,)), lambda: self._undo_adopt(volume, why), record.name)
 
     def _undo_adopt(self, volume: Volume, why: str | None) -> None:
         drive = self.drop(volume)

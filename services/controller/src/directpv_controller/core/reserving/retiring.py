@@ -43,6 +43,11 @@ def check_removable(drive: Drive) -> None:
     if drive.volumes:
         said = _said([volume.record for volume in drive.volumes.values()])
         raise FailedPrecondition(f"{title(record)} has {said}. {_FIRST}")
+    if drive.guests:
+        raise FailedPrecondition(
+            f"{title(record)}: {', '.join(sorted(drive.guests)[:NAMED])} is being moved to it or from it; wait until "
+            "that has ended (kubectl directpv move), or cancel it, then repeat"
+        )
     if drive.strays:
         raise FailedPrecondition(
             f"{title(record)} carries {format_bytes(drive.strays)} of volumes of which the registry knows another "

@@ -15,6 +15,14 @@ class Event(NamedTuple):
     data: dict[str, Any]
 
 
+class Sealed(NamedTuple):
+    """A volume that its drive keeps sealed for a move that the registry knows nothing of."""
+
+    record: VolumeRecord
+    move: str
+    target: str
+
+
 class Outcome:
     """What to commit, then what to order and what to tell."""
 
@@ -22,6 +30,7 @@ class Outcome:
         self.changes: list[Change] = []
         self.prepare: list[VolumeRecord] = []
         self.remove: list[VolumeRecord] = []
+        self.unseal: list[Sealed] = []
         self.update: list[DriveRecord] = []
         self.used: list[VolumeRecord] = []
         """Volumes that are mounted elsewhere than when their drive was last looked at."""

@@ -6,14 +6,16 @@ Names authorise nothing: a volume is the same if its incarnation is, and what no
 import msgspec
 
 from directpv_common.protocol.messages import (
+    DriveStatus,
     HeldDrive,
     HeldVolume,
     VolumeRecord,
     is_volume_name,
 )
-from directpv_controller.core.placing.model import Drive, Volume
+from directpv_controller.core.placing.model import UNKNOWN, Drive, Volume
 from directpv_controller.core.reserving.ledger import Ledger, is_same
-from directpv_controller.core.taking_in.outcome import Outcome
+from directpv_controller.core.reserving.unsettled import is_left_by_move
+from directpv_controller.core.taking_in.outcome import Outcome, Sealed
 from directpv_controller.core.taking_in.pods import pod_of
 
 replace = msgspec.structs.replace
@@ -36,15 +38,25 @@ def take_in_volume(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Out
     record = found.record
     known = ledger.volumes.get(record.name)
     if known is None:
+        if found.sealed and not _is_settled(ledger, drive, found):
+            outcome.unsettled = True
+            return _nobodys(drive, found, outcome)
+        if found.sealed:
+            _unknown(ledger, drive, found, outcome)
+            return 0
         if found.contested or found.stray_of or ledger.was_elsewhere(replace(record, fsuuid=drive.fsuuid)):
             return _nobodys(drive, found, outcome)
         _unknown(ledger, drive, found, outcome)
         return 0
     if known.record.fsuuid != drive.fsuuid:
+        if is_left_by_move(known.record, drive.fsuuid, record):
+            return 0
         if found.stray_of != known.record.fsuuid and _is_beside(ledger, drive, known):
             outcome.prepare.append(known.record)  # so that the node knows which one is the volume
         return _stray(drive, known, record, outcome)
-    if found.contested or found.stray_of:
+    if found.sealed and known.record.moving is None:
+        outcome.unseal.append(Sealed(known.record, found.sealed, found.stray_of))
+    elif (found.contested or found.stray_of) and known.record.moving is None:
         outcome.prepare.append(known.record)
     if not is_same(known.record, record):
         return _earlier(ledger, drive, known, record, outcome)
@@ -56,9 +68,22 @@ def take_in_volume(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Out
         outcome.unsettled = True
     elif known.record.deleting:
         outcome.remove.append(known.record)
+    elif known.record.moving is not None and record.capacity > known.record.capacity:
+        outcome.unsettled = True  # its size is taken over when the move has ended
     else:
         _compare(ledger, drive, known, record, outcome)
     return 0
+
+
+def _is_settled(ledger: Ledger, drive: Drive, found: HeldVolume) -> bool:
+    """Tell whether a sealed volume of which the registry knows nothing is the volume: the registry was lost meanwhile.
+
+    It is, if the drive to which it was copied was looked at, and has no volume of that name: nobody wrote to the copy.
+    """
+    other = ledger.drives.get(found.stray_of)
+    if other is None or not other.known or other.record.node != drive.record.node:
+        return False
+    return other.generation != UNKNOWN and not other.partial and other.record.status is DriveStatus.READY
 
 
 def _nobodys(drive: Drive, found: HeldVolume, outcome: Outcome) -> int:

@@ -159,16 +159,19 @@ class Lane:
 
     async def _write_volume(self, name: str, group: Group, lease: KubernetesLease) -> Outcome:
         try:
-            if name in group.removed:
-                await self._remove(name, lease)
-            else:
-                held = self._shelf.volumes.get(name)
-                wanted = group.puts.get(name) or (held.record if held is not None else None)
-                if wanted is not None:
+            async with self._shelf.writing(name):
+                if name in group.removed:
+                    await self._remove(name, lease)
+                elif (wanted := group.puts.get(name) or self._own(name)) is not None:
                     await self._put(wanted, lease, again=name in group.again)
         except DirectPVError as error:
             return error
         return None
+
+    def _own(self, name: str) -> VolumeRecord | None:
+        """Return the volume as it is held; None if it is another drive's by now, whose lane writes it."""
+        held = self._shelf.volumes.get(name)
+        return held.record if held is not None and held.record.fsuuid == self._fsuuid else None
 
     async def _remove(self, name: str, lease: KubernetesLease) -> None:
         held = self._shelf.volumes.get(name)

@@ -1,6 +1,7 @@
 """What the API server holds of drives and volumes, as far as we know: read once, then kept in step with each write."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final, TypeVar
 
@@ -64,6 +65,7 @@ class Shelf:
         self.volumes: dict[str, HeldVolume] = {}
         self.on_drive: dict[str, dict[str, HeldVolume]] = {}
         """Volumes by drive and name."""
+        self._writing: dict[str, asyncio.Lock] = {}
         self.versions: dict[str, str] = {}
         """Resource version of the list of each resource: where a watch begins."""
         self.skipped: dict[tuple[str, str], Unreadable] = {}
@@ -72,6 +74,17 @@ class Shelf:
         """The latest that any object names, of those that can be a leader's."""
         self.odd: dict[tuple[str, str], str] = {}
         """Volumes and drives with an epoch that is nobody's, by noun and name: to be written again."""
+
+    @contextlib.asynccontextmanager
+    async def writing(self, name: str) -> AsyncIterator[None]:
+        """Let one lane at a time write a volume: one that moves has been another lane's."""
+        lock = self._writing.get(name) or self._writing.setdefault(name, asyncio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked() and not lock._waiters:
+                self._writing.pop(name, None)
 
     def volumes_of(self, fsuuid: str) -> dict[str, HeldVolume]:
         """Return the volumes of a drive, by name."""

@@ -54,9 +54,15 @@ def _spoken_for(name: str, holders: Sequence[Drive], hint: str, incarnation: str
     if len(same) == 1:
         return same[0]
     if hint:
-        return next((drive for drive in same or holders if drive.fsuuid == hint), None)
+        return _named(name, same or holders, hint)
     mounted = [drive for drive in holders if drive.use(name) != _NO_USE]
     return mounted[0] if len(mounted) == 1 else None
+
+
+def _named(name: str, holders: Sequence[Drive], hint: str) -> Drive | None:
+    """Return the drive that the volume context names, or the one to which the volume was moved from there."""
+    moved = [drive for drive in holders if hint in drive.volumes[name].origins]
+    return next((drive for drive in (*moved, *holders) if drive in moved or drive.fsuuid == hint), None)
 
 
 def _only(name: str, holders: Sequence[Drive], hint: str) -> Drive:

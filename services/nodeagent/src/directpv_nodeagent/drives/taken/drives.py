@@ -73,6 +73,8 @@ class Drives:
         """Called when something is wrong with a drive, and nobody knows yet what."""
         self.on_take_over: Callable[[Drive], None] = lambda drive: None
         """Called after a drive was mounted and read, and when it is well again without that."""
+        self.on_unstaged: Callable[[str], None] = lambda name: None
+        """Called after a volume was unstaged, before anybody else can have its turn."""
         self.busy_devices: Counter[str] = Counter()
         """Devices that are being formatted, by kernel name: a scan leaves them alone."""
         self._device_locks: dict[str, asyncio.Lock] = {}

@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 _QUEUES: Final = frozenset({"prepare", "purge", "renewal", "note"})
 """Short, and sent by nobody who would repeat them at once: they wait for their turn, and others wait for them."""
+_LONG: Final = "move"
+"""The last pass of a move: nobody waits for it, and who holds up others with what he has meanwhile least of all."""
 _BY_TARGET: Final = frozenset({"publish", "unpublish"})
 
 
@@ -29,6 +31,8 @@ class Turn:
 
     def waits_for(self, other: "Turn") -> bool:
         """Tell whether this operation queues behind ``other``; if not, it is refused meanwhile."""
+        if other.kind == _LONG:
+            return False
         if self.kind in _QUEUES or other.kind in _QUEUES:
             return True
         return {self.kind, other.kind} <= _BY_TARGET and self.target != other.target

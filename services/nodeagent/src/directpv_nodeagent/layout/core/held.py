@@ -71,6 +71,8 @@ class Contents:
     """Volumes whose remains wait to be purged, with the bytes that they may still take."""
     strays: dict[str, str] = field(default_factory=dict)
     """Copies of volumes that the leader said are on another drive, with that drive."""
+    sealed: dict[str, str] = field(default_factory=dict)
+    """Volumes of which all was copied to the drive that ``strays`` names, with the id of the move."""
     flags: dict[str, frozenset[str]] = field(default_factory=dict)
     """Flags of the mounts of volumes that kubelet asked for, by path."""
 
@@ -97,6 +99,7 @@ class Drive:
         self.staging_paths: dict[str, str] = {}
         """Where volumes were staged by this run: the mount table alone does not tell staging from publishing."""
         self._strays: dict[str, str] = {}
+        self._sealed: dict[str, str] = {}
         self.flags: dict[str, frozenset[str]] = {}
         """Flags of each mount that kubelet or this run's operations made, by path: to put one back that others took
         away. Of others' mounts they may dispose."""
@@ -111,6 +114,7 @@ class Drive:
         self._uses = {name: use for name, use in contents.uses.items() if use != _NO_USE}
         self._purging = dict(contents.purging)
         self._strays = dict(contents.strays)
+        self._sealed = dict(contents.sealed)
         self.projects = dict(contents.projects)
         self.flags |= contents.flags
         self.generation += 1
@@ -136,6 +140,11 @@ class Drive:
     def strays(self) -> MappingProxyType[str, str]:
         """Volumes of which the copy here is not the volume, with the drive that the registry has it on."""
         return MappingProxyType({name: home for name, home in self._strays.items() if name in self._volumes})
+
+    @property
+    def sealed(self) -> MappingProxyType[str, str]:
+        """Volumes that were copied to another drive and wait for the registry's decision, with the id of the move."""
+        return MappingProxyType({name: move for name, move in self._sealed.items() if name in self._volumes})
 
     @property
     def purging(self) -> tuple[str, ...]:
@@ -204,6 +213,7 @@ class Drive:
                 use=self.use(name),
                 contested=name in contested,
                 stray_of=self._strays.get(name, ""),
+                sealed=self._sealed.get(name, ""),
             )
             room -= len(encode(volume)) if room < math.inf else 0
             if told and room < 0:
@@ -269,11 +279,21 @@ class Drive:
         self._changed()
         return True
 
+    def seal(self, name: str, move: str, home: str) -> None:
+        """Note that all of a volume was copied to the drive ``home``; both empty: that this is the volume after all."""
+        for table, word in ((self._sealed, move), (self._strays, home)):
+            if word:
+                table[name] = word
+            else:
+                table.pop(name, None)
+        self._changed()
+
     def retire(self, name: str, remains: bool) -> None:
         """Forget a volume, whose data waits to be purged if there are ``remains``."""
         record = self._volumes.pop(name, None)
         self._uses.pop(name, None)
         self._strays.pop(name, None)
+        self._sealed.pop(name, None)
         self.staging_paths.pop(name, None)
         project = self.projects.pop(name, None)
         if remains:

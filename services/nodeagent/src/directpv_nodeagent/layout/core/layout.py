@@ -10,6 +10,9 @@ Source: facts of upstream v4 (paths, ``meta.info``, project id) that existing dr
     <drive>/.directpv/volumes/<name>.json  VolumeRecord
     <drive>/.directpv/held/<name>          link whose text is the volume's incarnation: there is, or was, such a volume
     <drive>/.directpv/strays/<name>        link whose text is the drive that has the volume; the copy here is none
+    <drive>/.directpv/sealed/<name>        link whose text is a move: all of it was copied, only that move unseals it
+    <drive>/.directpv/moved/<name>         link whose text is the drive that the volume was moved to; none is left here
+    <drive>/.directpv/incoming/<name>/     copy of a volume of another drive; no volume, until the registry says so
     <drive>/.directpv/.ballast             allocated blocks, given back when a record must be written on a full drive
     <drive>/.directpv/.proof               empty; written now and then, to see whether the drive can be written
     <drive>/<name>/                        0755, data of a volume
@@ -46,6 +49,15 @@ class Mark(Enum):
     """Made before the record, and taken away after it: without directory, and even without record, data vanished."""
     STRAY = "strays"
     """Made when the leader says that another drive has the volume."""
+    SEALED = "sealed"
+    """Made when all of the volume was copied to another drive, before anybody hears of it."""
+    MOVED = "moved"
+    """Made before the data goes that was moved to another drive; kept, for the volume context may name this one."""
+
+
+INCOMING_DIR: Final = "incoming"
+COPIED: Final = "trusted.directpv.copied"
+"""Extended attribute of a copy that is complete and compared: the move's id, and the volume's incarnation."""
 
 
 MNT_DIR: Final = "mnt"

@@ -1,0 +1,215 @@
+"""Decisions about a volume's move to another drive of its node: space on both, one commit that flips it, and the end.
+
+    begin ─▶ COPYING ──flip──▶ FLIPPED ──settle──▶ (none)
+                └──cancel──▶ CANCELLED ──settle──▶ (none)
+
+Until it is settled both drives have the volume's size reserved: what is still occupied must not be promised.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from directpv_common.protocol.errors import Conflict, FailedPrecondition, NoCapacity
+from directpv_common.protocol.messages import DriveStatus, MovePhase, MoveVolume, Moving, VolumeRecord
+from directpv_common.protocol.units import format_bytes
+from directpv_controller.core.placing.closed import closed
+from directpv_controller.core.placing.model import Change, Drive, Volume, Writes, is_suspended
+from directpv_controller.core.placing.placement import meets
+from directpv_controller.core.placing.wanted import need_from
+from directpv_controller.core.reserving.ledger import Ledger
+
+replace = msgspec.structs.replace
+
+
+def begin(ledger: Ledger, request: MoveVolume, move: str) -> tuple[Volume, Change | None]:
+    """Reserve space on another drive of the volume's node; a repeat changes the limit at most.
+
+    Args:
+        ledger: The ledger.
+        request: What is asked.
+        move: Id of the move, if there will be a new one.
+
+    Raises:
+        NotFound: No such volume, or no such drive.
+        Conflict: It is being moved to another drive, or a former move is being undone.
+        FailedPrecondition: Source or target cannot be used; says what to do.
+        NoCapacity: No drive has room for it.
+        Busy: The volume is being changed.
+    """
+    ledger.require_idle(request.name)
+    volume = ledger.volume(request.name)
+    record = volume.record
+    if record.moving is not None:
+        return volume, _again(ledger, volume, record.moving, request)
+    source = ledger.drives[record.fsuuid]
+    _check_source(source)
+    target = ledger.drive(request.target) if request.target else _chosen(ledger, source, volume)
+    _check_target(source, target, record)
+    size = record.capacity
+    moving = Moving(drive=target.fsuuid, id=move, limit=request.limit)
+    ledger.host(target, record.name, size)
+    return volume, _amended(ledger, volume, lambda: ledger.host(target, record.name, 0), moving=moving)
+
+
+def _again(ledger: Ledger, volume: Volume, moving: Moving, request: MoveVolume) -> Change | None:
+    if moving.phase is MovePhase.CANCELLED:
+        raise Conflict(f"the former move of {request.name} is being undone; repeat when that has ended")
+    target = volume.record.fsuuid if moving.phase is MovePhase.FLIPPED else moving.drive
+    if request.target not in ("", target):
+        raise Conflict(
+            f"volume {request.name} is being moved to drive {target}; cancel that first: "
+            f"kubectl directpv move --cancel {request.name}"
+        )
+    if request.limit == moving.limit:
+        return None
+    return _amended(ledger, volume, lambda: None, moving=replace(moving, limit=request.limit))
+
+
+def _check_source(source: Drive) -> None:
+    record = source.record
+    if is_suspended(record):
+        raise FailedPrecondition(
+            f"drive {record.fsuuid} is suspended: its volumes show nothing; run: kubectl directpv resume drives "
+            f"{record.fsuuid}"
+        )
+    if not source.known or record.status is not DriveStatus.READY:
+        raise FailedPrecondition(
+            f"drive {record.fsuuid} is {record.status.value}, so that its data cannot be read; see what is wrong: "
+            f"kubectl directpv explain drive {record.fsuuid}"
+        )
+    if source.offline:
+        raise FailedPrecondition(f"node {record.node} is offline; start its agent, then repeat")
+
+
+def _check_target(source: Drive, target: Drive, record: VolumeRecord) -> None:
+    fsuuid = target.fsuuid
+    if target is source:
+        raise FailedPrecondition(f"volume {record.name} is on drive {fsuuid} already")
+    if target.record.node != source.record.node:
+        raise FailedPrecondition(
+            f"drive {fsuuid} is on node {target.record.node}, and the volume on {source.record.node}: a volume moves "
+            "to drives of its own node only"
+        )
+    for each in closed(target):
+        raise FailedPrecondition(
+            f"drive {fsuuid} takes no volumes: {each.why.format(drive=target)}; {each.change.format(drive=target)}"
+        )
+    if record.claim_id and record.claim_id in target.claims:
+        raise FailedPrecondition(f"drive {fsuuid} has a volume of claim id {record.claim_id} already")
+    if record.capacity > target.free:
+        raise NoCapacity(
+            f"volume {record.name} has {format_bytes(record.capacity)}, and drive {fsuuid} has "
+            f"{format_bytes(target.free)} free"
+        )
+
+
+def _chosen(ledger: Ledger, source: Drive, volume: Volume) -> Drive:
+    """Return the drive of the node that suits the volume's class and has most space.
+
+    Raises:
+        NoCapacity: There is none.
+    """
+    record, node = volume.record, ledger.nodes[source.record.node]
+    need = need_from(record.parameters)
+    suits = [each for each in node.drives.values() if each is not source and each.open and meets(each, need)]
+    fits = [each for each in suits if each.free >= record.capacity and not _has_claim(each, record)]
+    if not fits:
+        most = max((each.free for each in suits), default=0)
+        raise NoCapacity(
+            f"no other drive of node {source.record.node} takes volume {record.name}: {len(suits)} suit its class and "
+            f"are open, and the largest has {format_bytes(most)} free of the {format_bytes(record.capacity)} needed"
+        )
+    return max(fits, key=lambda each: (each.free, each.fsuuid))
+
+
+def _has_claim(drive: Drive, record: VolumeRecord) -> bool:
+    return bool(record.claim_id) and record.claim_id in drive.claims
+
+
+def cancel(ledger: Ledger, name: str) -> tuple[Volume, Change | None]:
+    """Decide that a volume stays where it is; its copy is to be removed.
+
+    Raises:
+        NotFound: No such volume.
+        FailedPrecondition: It is on its new drive already.
+        Busy: The volume is being changed.
+    """
+    ledger.require_idle(name)
+    volume = ledger.volume(name)
+    return volume, cancelled(ledger, volume)
+
+
+def cancelled(ledger: Ledger, volume: Volume) -> Change | None:
+    """Return what takes a move back; None: there is none, or it is taken back already. Raises as :func:`cancel`."""
+    moving = volume.record.moving
+    if moving is None or moving.phase is MovePhase.CANCELLED:
+        return None
+    if moving.phase is not MovePhase.COPYING:
+        raise FailedPrecondition(
+            f"volume {volume.record.name} is on drive {volume.record.fsuuid} already, with all its data; to have it on "
+            "the other drive, move it again"
+        )
+    return _amended(ledger, volume, lambda: None, moving=replace(moving, phase=MovePhase.CANCELLED))
+
+
+def flip(ledger: Ledger, volume: Volume) -> Change:
+    """Decide that the volume is on the drive that has its copy. All of it must be there, compared, and on disk."""
+    before = volume.record
+    moving = before.moving
+    if moving is None or moving.phase is not MovePhase.COPYING:
+        raise Conflict(f"volume {before.name} is not being copied")
+    target = ledger.drives[moving.drive]
+    origins = tuple(each for each in dict.fromkeys((*before.origins, before.fsuuid)) if each != target.fsuuid)
+    after = replace(
+        before,
+        fsuuid=target.record.fsuuid,
+        moving=replace(moving, drive=before.fsuuid, phase=MovePhase.FLIPPED),
+        origins=origins,
+    )
+    _change_places(ledger, volume, after)
+
+    def undo() -> None:
+        back = {name: getattr(before, name) for name in ("fsuuid", "moving", "origins")}
+        _change_places(ledger, volume, replace(volume.record, **back))
+
+    return ledger.change(Writes(volumes=(after,)), undo, before.name)
+
+
+def _change_places(ledger: Ledger, volume: Volume, record: VolumeRecord) -> None:
+    """Put the volume on the drive of ``record``, and its reservation on the one that it leaves."""
+    left, entered = ledger.drives[volume.record.fsuuid], ledger.drives[record.fsuuid]
+    ledger.host(entered, record.name, 0)
+    ledger.drop(volume)
+    volume.record, volume.seen = record, 0
+    ledger.add(entered, volume)
+    ledger.host(left, record.name, record.capacity)
+
+
+def settle(ledger: Ledger, volume: Volume) -> Change:
+    """Decide that a move has ended, for nothing of the volume is left on the other drive."""
+    moving = volume.record.moving
+    other = ledger.drives.get(moving.drive) if moving is not None else None
+    size = other.guests.get(volume.record.name, 0) if other is not None else 0
+    if other is not None:
+        ledger.host(other, volume.record.name, 0)
+
+    def back() -> None:
+        if other is not None:
+            ledger.host(other, volume.record.name, size)
+
+    return _amended(ledger, volume, back, moving=None)
+
+
+def _amended(ledger: Ledger, volume: Volume, back: Callable[[], None], **fields: Any) -> Change:
+    before = volume.record
+    ledger.amend(volume, replace(before, **fields))
+    ledger.note_move(volume.record)
+
+    def undo() -> None:
+        back()
+        ledger.amend(volume, replace(volume.record, **{name: getattr(before, name) for name in fields}))
+        ledger.note_move(volume.record)
+
+    return ledger.change(Writes(volumes=(volume.record,)), undo, before.name)

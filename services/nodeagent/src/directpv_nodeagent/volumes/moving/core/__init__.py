@@ -1,0 +1,1 @@
+"""When to look again, what rsync's words mean: decisions without I/O."""

@@ -1,0 +1,185 @@
+"""Killed at every step of what is done to the two drives: the same call again ends the work, with the data once."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from directpv_common.protocol.messages import VolumeRecord
+from directpv_nodeagent.devices.core.facts import DeviceFacts
+from directpv_nodeagent.devices.probe import Prober
+from directpv_nodeagent.drives.taken.inspection import Host
+from directpv_nodeagent.drives.taken.takeover import lay_out, take_over
+from directpv_nodeagent.layout import volume_dirs
+from directpv_nodeagent.layout.core.held import DriveView
+from directpv_nodeagent.volumes import remains
+from directpv_nodeagent.volumes.moving import incoming
+from integration.nodeagent.crashing import every_crash
+from integration.nodeagent.harness import Loops, run
+from support.node_client import MIB
+
+FSUUID = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
+OTHER = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f11"
+MOVE = "0123456789abcdef"
+RECORD = VolumeRecord(name="pvc-1", fsuuid=FSUUID, capacity=20 * MIB, incarnation="ab")
+
+
+@pytest.fixture
+def host(base: Path) -> Host:
+    root = base / "root"
+    for name in ("mnt", "probe"):
+        (root / name).mkdir(parents=True)
+    return Host("n1", str(root), {}, quota_required=False)
+
+
+@pytest.fixture
+def facts(loops: Loops) -> DeviceFacts:
+    name = loops.make()
+    run("mkfs.xfs", "-q", "-m", f"uuid={FSUUID}", "-L", "DIRECTPV", f"/dev/{name}")
+    found = Prober(patterns=(name,)).probe_one(name)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def view(host: Host, facts: DeviceFacts) -> DriveView:
+    lay_out(host, FSUUID, facts)
+    return take_over(host, FSUUID, facts).view
+
+
+def clean(view: DriveView) -> None:
+    """Take away all that a volume leaves on the drive."""
+    top = Path(view.path)
+    for path in (top / "pvc-1", top / "pvc-1.deleted", Path(incoming.path_of(view, "pvc-1"))):
+        shutil.rmtree(path, ignore_errors=True)
+    for kind in ("volumes", "held", "strays", "sealed", "moved"):
+        shutil.rmtree(top / ".directpv" / kind, ignore_errors=True)
+
+
+def make_copy(view: DriveView) -> None:
+    clean(view)
+    incoming.begin(view, RECORD, {})
+    (Path(incoming.path_of(view, "pvc-1")) / "file").write_text("data")
+    incoming.complete(view, RECORD, MOVE)
+
+
+def make_volume(view: DriveView) -> None:
+    clean(view)
+    made = volume_dirs.prepare(view, [RECORD], {}, frozenset())
+    assert isinstance(made["pvc-1"], int)
+    (Path(view.path) / "pvc-1/file").write_text("data")
+
+
+def places(view: DriveView) -> list[Path]:
+    top = Path(view.path)
+    found = (top / "pvc-1/file", Path(incoming.path_of(view, "pvc-1")) / "file", top / "pvc-1.deleted/file")
+    return [path for path in found if path.exists()]
+
+
+def test_a_copy_that_is_put_in_its_place(host: Host, facts: DeviceFacts, view: DriveView) -> None:
+    def work() -> None:
+        incoming.adopt(view, RECORD)
+        made = volume_dirs.prepare(view, [RECORD], {}, frozenset())
+        assert isinstance(made["pvc-1"], int), made
+
+    def check() -> None:
+        (place,) = places(view)
+        assert place.read_text() == "data"
+        found = take_over(host, FSUUID, facts)
+        assert found.sealed == found.strays == {}
+        work()
+        found = take_over(host, FSUUID, facts)
+        assert found.volumes == {"pvc-1": RECORD}
+        assert (Path(view.path) / "pvc-1/file").read_text() == "data"
+
+    assert every_crash(lambda: make_copy(view), work, check) > 5
+
+
+def test_a_copy_that_is_not_complete_is_never_put_in_its_place(view: DriveView) -> None:
+    make_copy(view)
+
+    def again() -> None:
+        make_copy(view)
+        incoming.begin(view, RECORD, {})
+
+    def check() -> None:
+        words = incoming.completed_by(view, "pvc-1")
+        assert words in (("", ""), (MOVE, "ab"), None)
+        assert not (Path(view.path) / "pvc-1").exists()
+
+    assert every_crash(lambda: make_copy(view), again, check) > 5
+
+
+def test_a_source_that_is_sealed_and_unsealed(host: Host, facts: DeviceFacts, view: DriveView) -> None:
+    def sealed() -> None:
+        incoming.seal(view, "pvc-1", MOVE, OTHER)
+
+    def check_sealed() -> None:
+        found = take_over(host, FSUUID, facts)
+        assert found.volumes == {"pvc-1": RECORD}
+        assert found.strays == {} or found.sealed == {"pvc-1": MOVE}
+        sealed()
+        found = take_over(host, FSUUID, facts)
+        assert (found.sealed, found.strays) == ({"pvc-1": MOVE}, {"pvc-1": OTHER})
+
+    def unsealed() -> None:
+        incoming.unseal(view, "pvc-1", MOVE)
+
+    def check_unsealed() -> None:
+        found = take_over(host, FSUUID, facts)
+        assert found.strays == {} or found.sealed == {"pvc-1": MOVE}
+        unsealed()
+        found = take_over(host, FSUUID, facts)
+        assert found.sealed == found.strays == {}
+        assert (Path(view.path) / "pvc-1/file").read_text() == "data"
+
+    def make_sealed() -> None:
+        make_volume(view)
+        sealed()
+
+    assert every_crash(lambda: make_volume(view), sealed, check_sealed) > 2
+    assert every_crash(make_sealed, unsealed, check_unsealed) > 1
+
+
+def test_a_seal_of_another_move_stays(view: DriveView) -> None:
+    make_volume(view)
+    incoming.seal(view, "pvc-1", MOVE, OTHER)
+
+    incoming.unseal(view, "pvc-1", "fedcba9876543210")
+
+    assert os.readlink(Path(view.path) / ".directpv/sealed/pvc-1") == MOVE
+
+
+def test_a_source_that_was_moved_away_is_never_made_anew(host: Host, facts: DeviceFacts, view: DriveView) -> None:
+    def make() -> None:
+        make_volume(view)
+        incoming.seal(view, "pvc-1", MOVE, OTHER)
+
+    def work() -> None:
+        remains.retire(view, "pvc-1", OTHER)
+
+    def check() -> None:
+        found = take_over(host, FSUUID, facts)
+        if "pvc-1" in found.volumes:
+            assert found.sealed == {"pvc-1": MOVE}
+        work()
+        outcome = volume_dirs.prepare(view, [RECORD], {}, frozenset())
+        assert not isinstance(outcome["pvc-1"], int)
+        assert not (Path(view.path) / "pvc-1").exists()
+
+    assert every_crash(make, work, check) > 5
+
+
+def test_a_copy_that_is_removed(view: DriveView) -> None:
+    def work() -> None:
+        assert incoming.drop_some(view, "pvc-1", 60, {}, MOVE)
+
+    def check() -> None:
+        assert incoming.completed_by(view, "pvc-1") in (None, ("", ""), (MOVE, "ab"))
+        work()
+        assert places(view) == []
+        made = volume_dirs.prepare(view, [RECORD], {}, frozenset())
+        assert isinstance(made["pvc-1"], int)
+
+    assert every_crash(lambda: make_copy(view), work, check) > 3
