@@ -55,3 +55,11 @@ def test_a_hundred_thousand_places_are_read_in_one_pass() -> None:
 
     assert len(wanted.preferred) == 100_000
     assert wanted.requisite == (frozenset({("zone", "z")}),)
+
+
+def test_only_the_very_terms_that_are_preferred_are_left_out_of_the_others() -> None:
+    zone = {"zone": "z"}
+    n1, n2 = on("n1", "n2")
+    wanted = wanted_from(request(preferred=(n1, zone, {**n2, **zone}), requisite=(n1, {**n1, **zone}, zone, n2, n2)))
+
+    assert [dict(term) for term in wanted.requisite] == [{**n1, **zone}, n2]

@@ -72,7 +72,6 @@ def wanted_from(request: CreateVolume) -> Wanted:
         raise InvalidRequest(f"name: {request.name} has project id 0; choose another name", field="name")
     check_sizes(request.required, request.limit)
     preferred = _terms(request.preferred)
-    first = frozenset(preferred)
     return Wanted(
         name=request.name,
         project=project,
@@ -81,7 +80,7 @@ def wanted_from(request: CreateVolume) -> Wanted:
         parameters=request.parameters,
         need=need_from(request.parameters),
         preferred=preferred,
-        requisite=tuple(term for term in _terms(request.requisite) if term not in first),
+        requisite=_others(request, preferred),
         groups=_groups(request),
     )
 
@@ -153,6 +152,14 @@ def _claim(value: str) -> str:
 def _terms(terms: tuple[dict[str, str], ...]) -> tuple[Pairs, ...]:
     """Return the terms without repetitions, in order."""
     return tuple(dict.fromkeys(frozenset(term.items()) for term in terms))
+
+
+def _others(request: CreateVolume, preferred: tuple[Pairs, ...]) -> tuple[Pairs, ...]:
+    """Return the requisite terms that are not preferred: with Immediate binding, both lists have every node."""
+    same = {term.get(names.NODE): term for term in request.preferred}
+    rest = tuple(term for term in request.requisite if same.get(term.get(names.NODE)) != term)
+    first = frozenset(preferred) if rest else frozenset()
+    return tuple(term for term in _terms(rest) if term not in first)
 
 
 def describe(segments: Pairs) -> str:
