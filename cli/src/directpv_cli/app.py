@@ -26,6 +26,7 @@ from directpv_cli.verbs.devices import discover, init
 from directpv_cli.verbs.flags import Context, Kubeconfig, NatsNkey, NatsUrl, Plain, Prefix, Quiet, Version
 from directpv_cli.verbs.installing import install, uninstall
 from directpv_cli.verbs.looking import events, info, list_drives, list_volumes, nats_context
+from directpv_cli.verbs.recovering import recover
 from directpv_cli.verbs.removing import remove
 from directpv_cli.verbs.repairing import repair
 from directpv_cli.verbs.suspending import resume_drives, resume_volumes, suspend_drives, suspend_volumes
@@ -44,6 +45,7 @@ VERBS: Mapping[str, Verb] = {
     "uncordon": uncordon,
     "repair": repair,
     "remove": remove,
+    "recover": recover,
     "events": events,
     "nats-context": nats_context,
     "completion": completion,

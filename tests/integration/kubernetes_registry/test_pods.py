@@ -2,12 +2,17 @@
 
 import asyncio
 import contextlib
+import json
 import urllib.request
+from typing import Any
 
 import pytest
 
 import directpv_common.protocol.messages as m
 from directpv_common.bus.bus import Bus
+from directpv_common.crd import RECORD, volume_from_object
+from directpv_common.crd.persistent_volumes import pv_object
+from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller as Api
 from directpv_common.protocol.api import Node
 from directpv_controller.registry.kubernetes.access import from_kubeconfig
@@ -24,6 +29,7 @@ from support.node_client import Client
 
 pytestmark = pytest.mark.timeout(240)
 
+PVS = "/api/v1/persistentvolumes"
 ONE = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
 CLAIM = "0e5f6ab7-6d5d-4a5b-8f61-5d9e4b0c1a2b"
 RESERVED = {
@@ -144,6 +150,50 @@ async def test_what_people_change_stays_through_restarts_and_pods_that_say_nothi
         shown = labels_of(cluster, "pvc-1")
         assert {key: shown.get(key) for key in edited} == edited
         assert f"{G}app" not in shown
+
+
+async def test_what_the_persistent_volume_says_is_kept_in_the_registry_and_on_the_drive(
+    cluster: Cluster, bus: Bus
+) -> None:
+    node, pods = played(), Pods(cluster)
+    claim = {"namespace": cluster.namespace, "name": "data-web-0"}
+    kept = m.KeptPv(storage_class="fast", reclaim_policy="Retain", access_modes=("ReadWriteOncePod",), fs_type="xfs")
+    first = cluster.controller()
+    async with node.running(bus):
+        await volumes_on(cluster, bus, node, "pvc-kept-1", "pvc-kept-2")
+        topology = {names.NODE: "n1"}
+        for name in ("pvc-kept-1", "pvc-kept-2"):
+            cluster.objects.call("POST", PVS, pv_object(node.volumes()[name], topology, kept, claim))
+        try:
+            node.publish("pvc-kept-1", "/t", **pods.make("web-0", {}))
+            await until(lambda: node.volumes()["pvc-kept-1"].pv == kept, "the drive remembers it")
+            record = node.volumes()["pvc-kept-1"]
+            assert (record.pvc_namespace, record.pvc_name) == (cluster.namespace, "data-web-0")
+            stored = cluster.objects.find(VOLUMES, "pvc-kept-1")
+            assert stored is not None
+            assert volume_from_object(stored)[0].pv == kept
+
+            forgotten = pods.make("web-1", {})
+            first.end()
+            node.publish("pvc-kept-2", "/t2", **forgotten)
+            strip(cluster, "pvc-kept-2", forgotten)
+            await leads(cluster.controller("c2"))
+            await until(lambda: node.volumes()["pvc-kept-2"].pv == kept, "so it does of a pod that was known before")
+        finally:
+            for name in ("pvc-kept-1", "pvc-kept-2"):
+                cluster.objects.erase(PVS, name)
+
+
+def strip(cluster: Cluster, name: str, pod: dict[str, Any]) -> None:
+    """Let the registry know the pod of a volume, as a controller does that keeps nothing of PersistentVolumes."""
+
+    def change(obj: dict[str, Any]) -> None:
+        labels = obj["metadata"]["labels"]
+        labels[f"{G}pod.name"], labels[f"{G}pod.namespace"] = pod["pod_name"], pod["pod_namespace"]
+        extra = json.loads(obj["metadata"]["annotations"][RECORD])
+        obj["metadata"]["annotations"][RECORD] = json.dumps({**extra, "pod_uid": pod["pod_uid"]})
+
+    cluster.objects.change(VOLUMES, name, change)
 
 
 async def test_only_metadata_of_a_pod_is_sent_and_no_name_leads_elsewhere(cluster: Cluster) -> None:

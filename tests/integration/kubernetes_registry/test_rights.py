@@ -1,4 +1,4 @@
-"""The controller needs these rights, and no others: no Secrets, no Nodes, no PersistentVolumes; of pods only `get`."""
+"""The controller needs these rights, and no others: no Secrets, no Nodes; of pods and PersistentVolumes only `get`."""
 
 from typing import Any
 

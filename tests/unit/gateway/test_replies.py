@@ -4,6 +4,7 @@ import pytest
 
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.names import DRIVE, NODE, PVC_NAME, VOLUME_SIZE
+from directpv_common.protocol.volume_context import volume_context
 from directpv_csi_gateway.core import replies
 from directpv_csi_gateway.pb import csi_pb2 as pb
 from unit.gateway import requests as r
@@ -81,7 +82,7 @@ def test_a_node_says_its_name_and_its_topology():
 
 
 def test_what_a_volume_can_do_is_confirmed_in_the_words_of_the_request():
-    context = {**replies.volume_context(info().record), "storage.kubernetes.io/csiProvisionerIdentity": "1-x"}
+    context = {**volume_context(info().record), "storage.kubernetes.io/csiProvisionerIdentity": "1-x"}
     request = r.validate(volume_context=context, parameters={"tier": "hot"})
 
     reply = replies.validated(request, info(parameters={"tier": "hot"}))
@@ -92,7 +93,7 @@ def test_what_a_volume_can_do_is_confirmed_in_the_words_of_the_request():
 
 
 def test_a_volume_that_grew_is_confirmed_under_the_size_it_had_at_creation():
-    request = r.validate(volume_context=replies.volume_context(info().record))
+    request = r.validate(volume_context=volume_context(info().record))
 
     assert replies.validated(request, info(capacity=2 * r.GIB)).HasField("confirmed")
 

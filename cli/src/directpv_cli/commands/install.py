@@ -146,7 +146,7 @@ def uninstall(*, dangerous: bool, kubeconfig: str, within: float) -> None:
 
 def _run(kubeconfig: str, work: Callable[[Cluster], Awaitable[T]]) -> T:
     async def connected() -> T:
-        async with connect(kubeconfig) as cluster:
+        async with connect(kubeconfig, settings.context) as cluster:
             return await work(cluster)
 
     try:

@@ -142,3 +142,24 @@ OutcomeTimeout = Annotated[float, waiting("--timeout", "How long to wait for the
 ContextPort = Annotated[
     int, typer.Option("--port", min=1, max=65535, help="Port of loopback that kubectl port-forward will listen on.")
 ]
+
+# ---- recover --------------------------------------------------------------------------------------------------
+
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NODE|DRIVE]...", help="Nodes; or drives by id, its first letters, or NODE/DEVICE. [all]"),
+]
+DiskIsOut = Annotated[
+    bool,
+    typer.Option("--dangerous", help="Yes, nodes that are not heard have the disks mounted no more: they were moved."),
+]
+ClaimsOfVolumes = Annotated[
+    list[str] | None,
+    typer.Option("--claim", help="VOLUME=NAMESPACE/NAME: the claim of a volume that does not remember it."),
+]
+ClassOfVolumes = Annotated[
+    str, typer.Option("--storage-class", help="Class of volumes that do not remember it [by their parameters].")
+]
+RecoverTimeout = Annotated[
+    float, waiting("--timeout", "How long to wait for drives to be taken in, and for claims to be bound.")
+]

@@ -167,7 +167,8 @@ class Candidate:
             log.error("invariant violated", extra={"what": violation})
 
     async def _open_term(self, store: Store, term: Term, loading: float) -> None:
-        nodes = Nodes(term, online_seconds=self._config.online_seconds, read_pod=store.read_pod)
+        seconds = self._config.online_seconds
+        nodes = Nodes(term, online_seconds=seconds, read_pod=store.read_pod, read_pv=store.read_pv)
         api = Api(term, nodes, self._figures)
         if not await store.registry.rebuilding():
             term.settled.set()

@@ -22,6 +22,7 @@ from directpv_nodeagent.config import Config
 from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.devices.udev_monitor import UdevMonitor
 from directpv_nodeagent.drives.changing.devices import Devices
+from directpv_nodeagent.drives.changing.moved import Moved
 from directpv_nodeagent.drives.changing.release import Releases
 from directpv_nodeagent.drives.changing.repair import Repairs
 from directpv_nodeagent.drives.core.orders import Fences
@@ -83,6 +84,7 @@ class Agent:
         self._moves = Moves(work, fences)
         self._orders = LeaderOrders(work, fences, self._purges, self._moves)
         self._devices = Devices(work, fences)
+        self._moved = Moved(work, fences)
         self._udev = UdevMonitor()
         self._heartbeat = Heartbeat(self.drives)
         self._healths = Healths(self.drives)
@@ -108,6 +110,8 @@ class Agent:
             Node.INVENTORY_GET: self._heartbeat.get_inventory,
             Node.DEVICE_LIST: self._devices.list,
             Node.DEVICE_FORMAT: self._devices.format,
+            Node.DRIVE_SEEN: self._moved.seen,
+            Node.DRIVE_ADOPT: self._moved.adopt,
             Node.DRIVE_UPDATE: self._devices.update,
             Node.DRIVE_RELEASE: self._releases.release,
             Node.DRIVE_REPAIR: self._repairs.repair,

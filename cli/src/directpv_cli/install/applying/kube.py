@@ -93,8 +93,10 @@ class Cluster:
             return False
         return True
 
-    async def pages(self, kind: str, *, selector: str = "") -> AsyncIterator[list[Object]]:
+    async def pages(self, kind: str, *, selector: str = "", path: str = "") -> AsyncIterator[list[Object]]:
         """Yield the objects of a kind in pages; nothing if the kind is unknown there.
+
+        ``path`` is that of the collection, where it is not that of the kind, in our namespace or in none.
 
         A list that took too long begins again, so that an object may come more than once, and none is left out.
 
@@ -106,7 +108,10 @@ class Cluster:
         while True:
             try:
                 reply = await self.call(
-                    "GET", PLACES[kind].path(), query={**query, "continue": token} if token else query, about=kind
+                    "GET",
+                    path or PLACES[kind].path(),
+                    query={**query, "continue": token} if token else query,
+                    about=kind,
                 )
             except NotFound:
                 return
@@ -193,8 +198,10 @@ def _answer(status: int, content: bytes, about: str) -> Object:
 
 
 @contextlib.asynccontextmanager
-async def connect(kubeconfig: str = "") -> AsyncIterator[Cluster]:
+async def connect(kubeconfig: str = "", context: str = "") -> AsyncIterator[Cluster]:
     """Connect as kubectl does: ``kubeconfig``, else ``KUBECONFIG``, else ``~/.kube/config``, else the pod's account.
+
+    ``context`` is one of the kubeconfig; empty: its current one.
 
     Raises:
         FailedPrecondition: There is none of these, or it cannot be used.
@@ -202,7 +209,7 @@ async def connect(kubeconfig: str = "") -> AsyncIterator[Cluster]:
     from kubernetes_asyncio.client import ApiClient, Configuration
 
     settings = Configuration()
-    await _load(settings, kubeconfig)
+    await _load(settings, kubeconfig, context)
     client = ApiClient(settings)
 
     async def headers() -> dict[str, str]:
@@ -223,7 +230,7 @@ def _own_file() -> str:
     return default if os.path.exists(default) else ""
 
 
-async def _load(settings: Any, kubeconfig: str) -> None:
+async def _load(settings: Any, kubeconfig: str, context: str = "") -> None:
     import yaml
     from kubernetes_asyncio import config
 
@@ -232,7 +239,7 @@ async def _load(settings: Any, kubeconfig: str) -> None:
         raise FailedPrecondition(f"no cluster: there is no file {path}; give --kubeconfig")
     try:
         if path:
-            await config.load_kube_config(config_file=path, client_configuration=settings)
+            await config.load_kube_config(config_file=path, context=context or None, client_configuration=settings)
         else:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
     except (

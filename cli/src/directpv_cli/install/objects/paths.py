@@ -28,6 +28,8 @@ PLACES: Final = MappingProxyType(
     {
         "Namespace": Place("/api/v1", "namespaces"),
         "Node": Place("/api/v1", "nodes"),
+        "PersistentVolume": Place("/api/v1", "persistentvolumes"),
+        "PersistentVolumeClaim": Place("/api/v1", "persistentvolumeclaims", True),
         "Pod": Place("/api/v1", "pods", True),
         "ServiceAccount": Place("/api/v1", "serviceaccounts", True),
         "ConfigMap": Place("/api/v1", "configmaps", True),

@@ -108,6 +108,7 @@ TABLE: Final[Mapping[Role, _Row]] = {
             "{p}.ctl.*.*",
             "{p}.node.*.node.get",
             "{p}.node.*.device.list",
+            "{p}.node.*.drive.seen",
             "{p}.node.*.inventory.get",
             _MONITORING,
             *_READ_STREAM,

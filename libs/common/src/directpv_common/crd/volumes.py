@@ -103,6 +103,8 @@ def volume_to_object(
 def _extra(record: m.VolumeRecord, misfits: dict[str, str]) -> Object:
     """Return what upstream's schema has no place for."""
     extra: Object = {field: getattr(record, field) for field in _PLAIN if getattr(record, field)}
+    if record.pv is not None:
+        extra["pv"] = msgspec.to_builtins(record.pv)
     for field in _IN_LABELS:
         if not is_label_value(getattr(record, field)):
             extra[field] = getattr(record, field)
@@ -174,6 +176,7 @@ def volume_from_object(obj: Object) -> tuple[m.VolumeRecord, Rest]:
         **{field: restored(labels.get(key, ""), extra.get(field, "")) for field, key in _IN_LABELS.items()},
         "pvc_name": extra.get("pvc_name", ""),
         "pvc_namespace": extra.get("pvc_namespace", ""),
+        "pv": extra.get("pv"),
         "pod_uid": extra.get("pod_uid", ""),
         "incarnation": extra.get("incarnation", ""),
         "created": extra.get("created", meta.get("creationTimestamp") or ""),

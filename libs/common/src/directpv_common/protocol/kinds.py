@@ -24,6 +24,7 @@ KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "drive.expand-failed": "a device grew, and its file system could not follow",
         "drive.expanded": "the file system of a drive grew with its device",
         "drive.lost": "no device of its node carries the drive any more",
+        "drive.moved": "a drive became another node's, for its disk was put there, and somebody said so",
         "drive.media-errors": "the disk counts more errors of its medium than before",
         "drive.not-reconciled": "what a node says of a drive could not be taken in; says why",
         "drive.overcommitted": "more is promised to a drive's volumes than it has",

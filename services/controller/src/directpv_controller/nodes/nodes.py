@@ -21,7 +21,7 @@ from directpv_controller.core.placing.model import Node
 from directpv_controller.core.reserving.books import UNKNOWN_NODE
 from directpv_controller.core.showing.paging import after, page, token
 from directpv_controller.leading.term import Term
-from directpv_controller.nodes.pod_labels import PodLabels, ReadPod
+from directpv_controller.nodes.pod_labels import PodLabels, ReadPod, ReadPv
 from directpv_controller.nodes.roll_call import RollCall
 from directpv_controller.nodes.worker import NodeWorker
 
@@ -40,7 +40,14 @@ SWEEP_SECONDS: Final = 60.0
 class Nodes:
     """The workers of all nodes that were heard or must be told something."""
 
-    def __init__(self, term: Term, *, online_seconds: float, read_pod: ReadPod | None = None) -> None:
+    def __init__(
+        self,
+        term: Term,
+        *,
+        online_seconds: float,
+        read_pod: ReadPod | None = None,
+        read_pv: ReadPv | None = None,
+    ) -> None:
         self.resyncs = 0
         """How often all inventories were asked for again because messages may have been lost."""
         self._term = term
@@ -48,7 +55,7 @@ class Nodes:
         self.roll_call = RollCall(term, online_seconds, self._last_heard)
         self._workers: dict[str, NodeWorker] = {}
         self._pulls = asyncio.Semaphore(PULLS_AT_ONCE)
-        self._pods = PodLabels(term, read_pod, self._spawn) if read_pod is not None else None
+        self._pods = PodLabels(term, read_pod, self._spawn, read_pv) if read_pod and read_pv else None
         self._group = asyncio.TaskGroup()  # noqa: TID251 - entered by task_group
         self._running: set[asyncio.Task[None]] = set()
         self._closed = False

@@ -297,6 +297,7 @@ class NodeWorker(NodeOrders):
         commit = self._commit(held.record.fsuuid, outcome)
         if self._pods is not None:
             self._pods.take_in(outcome.pods, self)
+            self._pods.keep(outcome.unkept, self)
         drive = self._ledger.drives.get(held.record.fsuuid)
         if drive is None:
             return commit  # it was given up

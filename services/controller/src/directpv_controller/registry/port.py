@@ -8,7 +8,7 @@ from directpv_common.protocol.messages import FormatResults, InitDevices
 from directpv_controller.leading.port import Election, Registry
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes
-from directpv_controller.nodes.pod_labels import ReadPod
+from directpv_controller.nodes.pod_labels import ReadPod, ReadPv
 
 Format = Callable[[InitDevices], Awaitable[FormatResults]]
 """Formats devices and registers the drives that they become."""
@@ -23,6 +23,11 @@ class Store(Protocol):
     @property
     def read_pod(self) -> ReadPod | None:
         """What reads the labels of pods; None: there are no pods."""
+        ...
+
+    @property
+    def read_pv(self) -> ReadPv | None:
+        """What reads what PersistentVolumes say; None: there are none."""
         ...
 
     def attending(self, term: Term, nodes: Nodes, init_devices: Format) -> AbstractAsyncContextManager[None]:

@@ -34,6 +34,7 @@ from directpv_controller.serving.formats import Formats
 from directpv_controller.serving.metrics import Figures
 from directpv_controller.serving.moves import Moves
 from directpv_controller.serving.refusals import Refusals
+from directpv_controller.serving.rehoming import Rehoming
 from directpv_controller.serving.removals import Removals
 from directpv_controller.serving.repairs import Repairs
 
@@ -57,6 +58,7 @@ class Api:
         """One slice of one view in each turn of the loop, however many wait for views."""
         self._refusals = Refusals(term.events)
         self._changes = Changes(term, nodes, self._flights)
+        self._rehoming = Rehoming(term, nodes, self._flights)
         self._repairs = Repairs(term, nodes, self._flights)
         self._removals = Removals(term, nodes, self._flights)
         self.moves = Moves(term, nodes, self._flights)
@@ -80,6 +82,7 @@ class Api:
             Controller.DRIVE_CHANGE: self._changes.drive,
             Controller.DRIVE_INIT: self.init_devices,
             Controller.DRIVE_REMOVE: self._removals.remove,
+            Controller.DRIVE_MOVE_NODE: self._rehoming.move,
             Controller.DRIVE_REPAIR: self._repairs.begin,
             Controller.DRIVE_REPAIR_STATUS: self._repairs.status,
             Controller.PLACEMENT_EXPLAIN: self.explain_placement,

@@ -1,18 +1,15 @@
 """Messages of the bus to replies of CSI."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.errors import InvalidRequest
-from directpv_common.protocol.names import DRIVE, INCARNATION, VOLUME_SIZE
+from directpv_common.protocol.names import VOLUME_SIZE
+from directpv_common.protocol.volume_context import KUBERNETES, volume_context
 from directpv_csi_gateway.core.capability import all_supported
 from directpv_csi_gateway.core.checks import shown
 from directpv_csi_gateway.core.former_health import with_condition
 from directpv_csi_gateway.pb import csi_pb2 as pb
-
-KUBERNETES: Final = ("csi.storage.k8s.io/", "storage.kubernetes.io/")
-"""Prefixes of keys that Kubernetes adds to parameters and context for each call."""
 
 
 def volume(info: m.VolumeInfo) -> pb.Volume:
@@ -24,17 +21,6 @@ def volume(info: m.VolumeInfo) -> pb.Volume:
     if info.topology:
         shown_volume.accessible_topology.add().segments.update(info.topology)
     return shown_volume
-
-
-def volume_context(record: m.VolumeRecord) -> dict[str, str]:
-    """Return what the node gets with each stage and publish call.
-
-    The parameters of the class, as upstream gives them, two hints with which a node finds the volume although the
-    record on its drive is gone, and which volume of that name it is.
-    """
-    kept = {key: value for key, value in record.parameters.items() if not key.startswith(KUBERNETES)}
-    which = {INCARNATION: record.incarnation} if record.incarnation else {}
-    return {**kept, DRIVE: record.fsuuid, VOLUME_SIZE: str(record.capacity), **which}
 
 
 def listed(page: m.VolumePage, *, condition: bool = False) -> pb.ListVolumesResponse:

@@ -201,6 +201,60 @@ class Inventory(Message, frozen=True, kw_only=True):
     """Drives that were asked for and did not fit in: ask again."""
 
 
+class ListSeenDrives(Message, frozen=True, kw_only=True):
+    """Ask a node for the drives on its devices, whosever they are; of one drive, also what is on it."""
+
+    fsuuid: str = ""
+    """Only this drive, with its volumes; empty: all drives, and only how many volumes each has."""
+    after: str = ""
+    """Of that drive, only volumes whose names come after this one."""
+
+
+class SeenDrive(Message, frozen=True, kw_only=True):
+    """A drive of DirectPV as a device shows it, mounted or not."""
+
+    fsuuid: FsUuid
+    device: str
+    node: str = ""
+    """Whose it is, as it says itself; empty: it does not say, or cannot be read."""
+    total: Bytes = 0
+    count: Count = 0
+    """How many volumes it has a record of."""
+    volumes: tuple[VolumeRecord, ...] = ()
+    more: str = ""
+    """The last volume told, if there are more: ask for those after it."""
+    retired: Timestamp = ""
+    """Since when it is nobody's, for it was given up; empty: it was not."""
+    problem: str = ""
+    """Why the node cannot use it, if that is known; empty: it can, or is using it."""
+
+
+class SeenDrives(Message, frozen=True, kw_only=True):
+    """Drives on the devices of ``node``."""
+
+    node: NodeName
+    drives: tuple[SeenDrive, ...]
+
+
+class MoveDrive(Message, frozen=True, kw_only=True):
+    """CLI -> controller: the disk of this drive is in ``node`` now; from now on the drive is that node's."""
+
+    fsuuid: FsUuid
+    node: NodeName
+    from_node: str = ""
+    """Whose it is as the drive says; another one on the drive, and nothing is done."""
+    dangerous: bool = False
+    """Also if the node that had it is not heard, so that nobody knows whether it still has the disk mounted."""
+
+
+class AdoptDrive(Message, frozen=True, kw_only=True):
+    """Leader -> node: note on the drive, which says that it is ``from_node``'s, that it is yours, and serve it."""
+
+    fsuuid: FsUuid
+    from_node: str
+    fence: Fence
+
+
 class DriveHealth(Message, frozen=True, kw_only=True):
     """How one drive is, however long the list of its volumes."""
 

@@ -50,6 +50,20 @@ class Moving(Message, frozen=True, kw_only=True):
     """Bytes per second that are read for it; 0: as fast as it goes."""
 
 
+class KeptPv(Message, frozen=True, kw_only=True):
+    """What Kubernetes' PersistentVolume of a volume said last, beside what the volume itself says.
+
+    Kept so that one like it can be made when the cluster that had it is lost. Source: Kubernetes, PersistentVolumeSpec.
+    """
+
+    storage_class: str = ""
+    reclaim_policy: str = ""
+    """``Delete`` or ``Retain``."""
+    access_modes: tuple[str, ...] = ()
+    mount_options: tuple[str, ...] = ()
+    fs_type: str = ""
+
+
 class VolumeRecord(Message, frozen=True, kw_only=True):
     """What is known of a volume, in the registry and on its drive (``.directpv/volumes/<name>.json``)."""
 
@@ -65,6 +79,8 @@ class VolumeRecord(Message, frozen=True, kw_only=True):
     """Made with the volume, so that a later one of the same name is another; empty: made before there were such."""
     pvc_name: str = ""
     pvc_namespace: str = ""
+    pv: KeptPv | None = None
+    """None: not known; there is no Kubernetes, or no pod has used the volume yet."""
     created: Timestamp = ""
     deleting: bool = False
     """Delete was acknowledged or is under way; the space stays reserved until the data is gone."""

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from directpv_common.protocol import names
 from directpv_common.protocol.errors import Conflict, NotFound
-from directpv_common.protocol.messages import ChangeDrive, DriveRecord
+from directpv_common.protocol.messages import ChangeDrive, Condition, ConditionType, DriveRecord, DriveStatus
 from directpv_controller.core.placing.model import UNKNOWN, Change, Drive, Writes
 from directpv_controller.core.placing.placement import Chance
 from directpv_controller.core.reserving import labels
@@ -102,6 +103,38 @@ class DriveBooks(Books):
 
         self.doubtful.discard(drive.fsuuid)
         return self.change(Writes(drives=(record,)), undo)
+
+    def rehome(self, drive: Drive, node: str, now: str) -> Change:
+        """Let a drive be another node's, with all that is on it; it is lost until that node reports it."""
+        before = drive.record
+        cause = Condition(
+            type=ConditionType.LOST, message=f"its disk was moved here from node {before.node}", since=now
+        )
+        self.move(
+            drive,
+            replace(
+                before,
+                node=node,
+                device="",
+                status=DriveStatus.LOST,
+                conditions=(cause,),
+                topology={**before.topology, names.NODE: node},
+            ),
+        )
+        self._not_looked_at(drive)
+
+        def undo() -> None:
+            self.move(drive, replace(before, **{name: getattr(drive.record, name) for name in labels.DECIDED}))
+            self._not_looked_at(drive)
+
+        return self.change(Writes(drives=(drive.record,)), undo)
+
+    @staticmethod
+    def _not_looked_at(drive: Drive) -> None:
+        """Nothing that a node said of the drive counts any more: neither where volumes are mounted."""
+        drive.boot, drive.generation, drive.missed = "", UNKNOWN, 0
+        for volume in drive.volumes.values():
+            volume.use = None
 
     def change_drive(self, request: ChangeDrive) -> tuple[Drive, Change | None]:
         """Cordon, suspend or label a drive, or take that back; a request that changes nothing needs no commit.

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
+from directpv_common.crd.persistent_volumes import Seen
 from directpv_common.protocol import names
 from directpv_common.protocol.errors import Busy, Conflict, NoCapacity, NotFound, OutOfRange, Unavailable
-from directpv_common.protocol.messages import ChangeVolume, ExpandVolume, RetiredDrive, VolumeRecord
+from directpv_common.protocol.messages import ChangeVolume, ExpandVolume, KeptPv, RetiredDrive, VolumeRecord
 from directpv_common.protocol.units import format_bytes
 from directpv_controller.core.placing.explain import explain
 from directpv_controller.core.placing.model import (
@@ -65,9 +66,10 @@ class Ledger(DriveBooks):
         ledger = cls(chance)
         for record in snapshot.drives:
             ledger.enter(record)
+        kept: dict[KeptPv, KeptPv] = {}
         for volume in snapshot.volumes:
             drive = ledger.drives.get(volume.fsuuid) or ledger.enter_placeholder(volume.fsuuid)
-            _share(volume, drive)
+            _share(volume, drive, kept)
             ledger.attach(drive, Volume(volume, snapshot.uses.get(volume.name)))
         unsettled.load(ledger)
         ledger.volume_names.update(ledger.volumes)
@@ -249,10 +251,21 @@ class Ledger(DriveBooks):
 
         return self.change(Writes(volumes=(volume.record,)), undo, record.name)
 
-    def note_pod(self, volume: Volume, seen: VolumeRecord, labels: dict[str, str] | None = None) -> Change:
-        """Take over from the node's record which pod mounted the volume last, and the labels that it led to, if any."""
+    def note_pod(
+        self, volume: Volume, seen: VolumeRecord, labels: dict[str, str] | None = None, pv: Seen | None = None
+    ) -> Change:
+        """Take over from the node's record which pod mounted the volume last, and the labels that it led to, if any.
+
+        ``pv``: what the volume's PersistentVolume says; None: not known, what is known of it stays.
+        """
         fields: dict[str, Any] = {name: getattr(seen, name) for name in ("pod_name", "pod_namespace", "pod_uid")}
-        return self._amend(volume, **fields if labels is None else {**fields, "labels": labels})
+        fields |= {} if labels is None else {"labels": labels}
+        return self._amend(volume, **fields, **_kept(pv))
+
+    def keep_pv(self, volume: Volume, seen: VolumeRecord) -> Change:
+        """Take over from the drive what it remembers of the volume's PersistentVolume and claim."""
+        claim = {name: getattr(seen, name) for name in ("pvc_name", "pvc_namespace") if seen.pvc_name}
+        return self._amend(volume, pv=seen.pv, **claim)
 
     def change_volume(self, request: ChangeVolume) -> tuple[Volume, Change | None]:
         """Suspend, resume or label a volume; a request that changes nothing needs no commit.
@@ -365,9 +378,19 @@ def is_same(one: VolumeRecord, other: VolumeRecord) -> bool:
     return one.incarnation == other.incarnation or not one.incarnation or not other.incarnation
 
 
-def _share(record: VolumeRecord, drive: Drive) -> None:
+def _kept(pv: Seen | None) -> dict[str, Any]:
+    """Return the fields of a record in which that is kept."""
+    if pv is None:
+        return {}
+    claim = {"pvc_name": pv.claim.name, "pvc_namespace": pv.claim.namespace} if pv.claim is not None else {}
+    return {"pv": pv.pv, **claim}
+
+
+def _share(record: VolumeRecord, drive: Drive, kept: dict[KeptPv, KeptPv]) -> None:
     """Let equal parts of a million records be one object: saves a third of their memory."""
     msgspec.structs.force_setattr(record, "fsuuid", drive.record.fsuuid)
+    if record.pv is not None:
+        msgspec.structs.force_setattr(record, "pv", kept.setdefault(record.pv, record.pv))
     if not record.parameters:
         msgspec.structs.force_setattr(record, "parameters", _NOTHING)
     if not record.labels:

@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from directpv_common.crd.persistent_volumes import OPTIONS_AT_MOST
 from directpv_common.protocol.messages import (
     FSUUID_PATTERN,
     Condition,
@@ -14,6 +15,7 @@ from directpv_common.protocol.messages import (
     DriveRecord,
     HeldDrive,
     HeldVolume,
+    KeptPv,
     NodeInfo,
     NodeState,
     VolumeRecord,
@@ -109,8 +111,19 @@ def _of_volume(found: HeldVolume, total: int) -> Iterator[str]:
 def _words(record: VolumeRecord) -> Iterator[str]:
     yield from _pairs("labels", record.labels)
     yield from _pairs("parameters", record.parameters)
+    if record.pv is not None:
+        yield from _pv(record.pv)
     for name in ("claim_id", "pvc_name", "pvc_namespace", "pod_name", "pod_namespace", "pod_uid", "created"):
         yield from _long(name, getattr(record, name))
+
+
+def _pv(kept: KeptPv) -> Iterator[str]:
+    for name in ("access_modes", "mount_options"):
+        if len(getattr(kept, name)) > OPTIONS_AT_MOST:
+            yield f"pv.{name}: {len(getattr(kept, name))} words"
+    words = (kept.storage_class, kept.reclaim_policy, kept.fs_type, *kept.access_modes, *kept.mount_options)
+    for word in words:
+        yield from _long("pv", word)
 
 
 def _pairs(field: str, pairs: Mapping[str, str]) -> Iterator[str]:

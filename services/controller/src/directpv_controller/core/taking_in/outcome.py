@@ -36,6 +36,8 @@ class Outcome:
         """Volumes that are mounted elsewhere than when their drive was last looked at."""
         self.pods: list[VolumeRecord] = []
         """Volumes, as their node records them, whose pod is news; its labels are to be read first."""
+        self.unkept: list[VolumeRecord] = []
+        """Volumes that pods have used, and of whose PersistentVolume nothing is kept."""
         self.events: list[Event] = []
         self.unsettled = False
         """Something is left to be done later, of which the node will not remind us: look at the drive again."""

@@ -58,7 +58,8 @@ def take_in(
     if is_not_taken_in(ledger, held.record.fsuuid):
         return outcome
     if drive is not None and drive.known and drive.record.node != node:
-        outcome.tell("drive", "conflict", drive.fsuuid, node=node, registered=drive.record.node)
+        if held.record.status is not DriveStatus.LOST:  # else its disk was moved, and this node remembers it
+            outcome.tell("drive", "conflict", drive.fsuuid, node=node, registered=drive.record.node)
         return outcome
     pages = pages or Pages()
     first = pages.generation == UNKNOWN

@@ -135,6 +135,10 @@ def _compare(ledger: Ledger, drive: Drive, known: Volume, record: VolumeRecord, 
     """Take over what only the node knows, and bring the sizes together: the larger one was promised to somebody."""
     if pod_of(record) != pod_of(known.record):
         outcome.pods.append(record)
+    elif record.pod_name and known.record.pv is None and record.pv is None:
+        outcome.unkept.append(record)
+    if record.pv is not None and known.record.pv is None:
+        outcome.changes.append(ledger.keep_pv(known, record))
     if record.incarnation and not known.record.incarnation:
         outcome.changes.append(ledger.identify(known, record.incarnation))
     name, more = record.name, record.capacity - known.record.capacity
@@ -143,13 +147,19 @@ def _compare(ledger: Ledger, drive: Drive, known: Volume, record: VolumeRecord, 
         outcome.tell("volume", "raised", name, drive=drive.fsuuid, capacity=record.capacity)
     elif more > 0:
         outcome.tell("volume", "oversized", name, drive=drive.fsuuid, capacity=record.capacity, free=drive.free)
-    elif more < 0 or _told(record) != _told(known.record):
+    elif more < 0 or not kept_alike(record, known.record):
         outcome.prepare.append(known.record)
+
+
+def kept_alike(one: VolumeRecord, other: VolumeRecord) -> bool:
+    """Tell whether two records of a volume agree in what its drive keeps for the registry, beside the size."""
+    return _told(one) == _told(other)
 
 
 def _told(record: VolumeRecord) -> tuple[object, ...]:
     """Return what the drive's record has from the registry, beside the size."""
-    return record.labels, record.claim_id, record.incarnation
+    kept = record.parameters, record.pv, record.pvc_name, record.pvc_namespace
+    return record.labels, record.claim_id, record.incarnation, *kept
 
 
 def take_in_pods(ledger: Ledger, outcome: Outcome, read_pods: bool) -> None:

@@ -1,17 +1,23 @@
 """Reads the labels of one pod, and nothing else of it: what a pod runs, and with which secrets, is not sent.
 
+And the PersistentVolume of one volume, so that its drive can remember what made it.
+
 Source: Kubernetes, API concepts, "Metadata-only fetches"; the right to ``get`` pods covers them.
 """
 
 from typing import Final
 
 from directpv_common import crd
+from directpv_common.crd.persistent_volumes import Seen, read_pv
 from directpv_common.protocol.messages import VolumeRecord
-from directpv_controller.nodes.pod_labels import ReadPod
+from directpv_controller.nodes.pod_labels import ReadPod, ReadPv
 from directpv_controller.registry.kubernetes.client import Client, Resource
 from directpv_controller.registry.kubernetes.errors import Missing
 
 METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+
+PERSISTENT_VOLUMES: Final = Resource("/api/v1/persistentvolumes", "persistentvolumes")
 
 
 def pods_of(namespace: str) -> Resource:
@@ -33,6 +39,20 @@ def pod_reader(client: Client) -> ReadPod:
             return {}  # a later pod of this name: its own mount will be told
         labels: dict[str, str] = meta.get("labels") or {}
         return labels
+
+    return read
+
+
+def pv_reader(client: Client) -> ReadPv:
+    """Return what reads PersistentVolumes over ``client``; csi-provisioner names each as its volume."""
+
+    async def read(record: VolumeRecord) -> Seen | None:
+        if not _is_name(record.name):
+            return None
+        try:
+            return read_pv(await client.get(PERSISTENT_VOLUMES, record.name), record.name)
+        except Missing:
+            return None
 
     return read
 

@@ -18,7 +18,7 @@ from directpv_controller.registry.kubernetes.client import CALL_SECONDS, Client,
 from directpv_controller.registry.kubernetes.edits import Edits
 from directpv_controller.registry.kubernetes.election import KubernetesElection
 from directpv_controller.registry.kubernetes.errors import Missing, Refused
-from directpv_controller.registry.kubernetes.pods import pod_reader
+from directpv_controller.registry.kubernetes.pods import pod_reader, pv_reader
 from directpv_controller.registry.kubernetes.recorder import Recorder
 from directpv_controller.registry.kubernetes.registry import KubernetesRegistry
 from directpv_controller.registry.kubernetes.requests import Requests
@@ -61,6 +61,7 @@ class KubernetesStore:
         self.registry: Any = registry
         self.election: Any = election
         self.read_pod = pod_reader(registry.client)
+        self.read_pv = pv_reader(registry.client)
         self._holder, self._init_requests = holder, init_requests
 
     @contextlib.asynccontextmanager

@@ -137,6 +137,7 @@ class SqliteStore:
     """Registry and election on one open file."""
 
     read_pod: None = None
+    read_pv: None = None
 
     def __init__(self, file: SqliteFile, holder: str, ttl: float) -> None:
         self.registry: Any = SqliteRegistry(file)

@@ -88,6 +88,28 @@ def inspected(device: str, fsuuid: str, root: str, *, recover: bool) -> Iterator
             os.rmdir(path)
 
 
+@contextlib.contextmanager
+def changed(device: str, fsuuid: str, root: str) -> Iterator[str]:
+    """Show a device's file system where nobody else looks, so that it can be written to, and take it away again.
+
+    An agent that is killed meanwhile takes it away when it starts (:func:`prepare_root`). Args as of :func:`inspected`.
+
+    Raises:
+        OSError: It cannot be mounted.
+    """
+    path = f"{root}/{PROBE_DIR}/{fsuuid}"
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    try:
+        _mount(device, path, syscalls.MS_NOATIME, () if kernel_lacks_quota() else (_QUOTA,), fsuuid)
+        try:
+            yield path
+        finally:
+            mounts.unmount(path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
+
+
 def mount_drive(device: str, path: str, fsuuid: str, *, quota_required: bool) -> None:
     """Mount a drive with project quota.
 

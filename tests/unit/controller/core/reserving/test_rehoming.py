@@ -1,0 +1,104 @@
+"""A drive becomes another node's with all that is on it, and comes back if that cannot be kept."""
+
+import pytest
+
+import directpv_common.protocol.messages as m
+from directpv_common.protocol import names
+from directpv_controller.core.placing.model import UNKNOWN
+from directpv_controller.core.placing.wanted import wanted_from
+from directpv_controller.core.reserving import retiring
+from directpv_controller.core.reserving.rehoming import objection, welcomed
+from directpv_controller.core.taking_in.reconcile import take_in
+from unit.controller.builders import GIB, NOW, committed, drive_record, held, ledger_of, place, request
+from unit.controller.reports import BOOT, replace, report, told
+
+LOST, READY = m.DriveStatus.LOST, m.DriveStatus.READY
+
+
+@pytest.mark.parametrize(
+    ("node", "status", "online", "dangerous", "why"),
+    [
+        ("n1", READY, True, False, ""),
+        ("n2", LOST, True, False, ""),
+        ("n2", READY, True, True, "is online and has drive"),
+        ("n2", m.DriveStatus.ERROR, True, True, "is online and has drive"),
+        ("n2", LOST, False, False, "--dangerous"),
+        ("n2", READY, False, False, "--dangerous"),
+        ("n2", READY, False, True, ""),
+    ],
+)
+def test_a_drive_stays_where_its_disk_may_be_mounted(
+    node: str, status: m.DriveStatus, online: bool, dangerous: bool, why: str
+) -> None:
+    found = objection(drive_record(status=status), node, online=online, dangerous=dangerous)
+    assert (why in found) if why else not found
+
+
+def test_a_drive_that_moved_is_the_other_nodes_lost_until_that_one_reports_it() -> None:
+    drive = drive_record(3 * GIB)
+    ledger = ledger_of(drive)
+    volume = place(ledger)
+    report(ledger, held(drive, volume.record, uses={"v1": m.VolumeUse(staged="/s")}))
+    assert volume.use is not None
+    committed(ledger.rehome(ledger.drives[drive.fsuuid], "n2", NOW))
+
+    moved = ledger.drives[drive.fsuuid]
+    assert (moved.record.node, moved.record.status, moved.record.device) == ("n2", LOST, "")
+    assert moved.record.topology[names.NODE] == "n2"
+    assert (volume.use, moved.open, [*ledger.nodes["n2"].drives]) == (None, False, [drive.fsuuid])
+    assert ledger.check() == []
+
+    outcome = report(ledger, held(replace(drive, node="n2", device="sdx"), volume.record), "n2", "boot-2")
+    assert "drive.conflict" not in told(outcome)
+    assert (moved.record.status, moved.record.device, ledger.volumes["v1"] is volume) == (READY, "sdx", True)
+    place(ledger, "v2")
+    assert ledger.check() == []
+
+
+def test_a_move_that_cannot_be_kept_is_taken_back_and_what_people_decided_meanwhile_stays() -> None:
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    report(ledger, held(drive))
+    known = ledger.drives[drive.fsuuid]
+    change = ledger.rehome(known, "n2", NOW)
+    committed(ledger.change_drive(m.ChangeDrive(fsuuid=drive.fsuuid, unschedulable=True))[1])
+    change.undo()
+    assert known.record == replace(drive, unschedulable=True)
+    assert known.generation == UNKNOWN, "its node is asked again"
+    assert [*ledger.nodes["n1"].drives] == [drive.fsuuid]
+    assert ledger.check() == []
+
+
+def test_the_node_that_had_the_disk_is_no_conflict_while_it_only_remembers_it() -> None:
+    drive = drive_record(node="n2")
+    ledger = ledger_of(drive)
+    remembered = replace(drive, node="n1", status=LOST, device="")
+    assert told(take_in(ledger, "n1", BOOT, held(remembered, readable=False))) == []
+    assert told(take_in(ledger, "n1", BOOT, held(replace(drive, node="n1")))) == ["drive.conflict"]
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_drive_that_was_given_up_is_taken_in_again_when_somebody_wants_it_back(noted: bool) -> None:
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    committed(retiring.give_up(ledger, ledger.drives[drive.fsuuid], m.Wipe.NONE))
+    committed(retiring.close(ledger, ledger.drives[drive.fsuuid], noted=noted, now=NOW))
+    report(ledger, held(drive))
+    assert not ledger.drives, "not by itself"
+
+    change = welcomed(ledger, drive.fsuuid)
+    if not noted:
+        assert change is not None
+        assert [each.fsuuid for each in change.writes.settled] == [drive.fsuuid]
+        change.undo()
+        change = welcomed(ledger, drive.fsuuid)
+        assert change is not None
+        change.done()
+    assert told(report(ledger, held(drive))) == ["drive.registered"]
+
+
+def test_a_moved_drive_takes_no_volumes_before_it_is_reported() -> None:
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    committed(ledger.rehome(ledger.drives[drive.fsuuid], "n2", NOW))
+    assert ledger.index.select(wanted_from(request())) is None
