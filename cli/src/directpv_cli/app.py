@@ -26,6 +26,7 @@ from directpv_cli.verbs.devices import discover, init
 from directpv_cli.verbs.flags import Context, Kubeconfig, NatsNkey, NatsUrl, Plain, Prefix, Quiet, Version
 from directpv_cli.verbs.installing import install, uninstall
 from directpv_cli.verbs.looking import events, info, list_drives, list_volumes, nats_context
+from directpv_cli.verbs.moving import evacuate, move
 from directpv_cli.verbs.recovering import recover
 from directpv_cli.verbs.removing import remove
 from directpv_cli.verbs.repairing import repair
@@ -46,6 +47,8 @@ VERBS: Mapping[str, Verb] = {
     "repair": repair,
     "remove": remove,
     "recover": recover,
+    "move": move,
+    "evacuate": evacuate,
     "events": events,
     "nats-context": nats_context,
     "completion": completion,

@@ -8,6 +8,7 @@ from typer.models import OptionInfo
 
 from directpv_cli.reading.words import duration
 from directpv_common import __version__
+from directpv_common.protocol.units import KIB, parse_bytes
 
 
 def show_version(wanted: bool) -> None:
@@ -30,6 +31,21 @@ def waiting(flag: str, help_text: str, least: float = 1.0) -> OptionInfo:
         return seconds
 
     return cast(OptionInfo, typer.Option(flag, help=help_text, parser=read, metavar="DURATION"))
+
+
+def sized(flag: str, help_text: str) -> OptionInfo:
+    """Return a flag that takes a number of bytes, as people write them, of at least 1 KiB."""
+
+    def read(text: object) -> int:
+        try:
+            size = parse_bytes(str(text))
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+        if 0 < size < KIB or (size == 0 and text not in (0, "0")):
+            raise typer.BadParameter(f"{text} is less than 1 KiB")
+        return size
+
+    return cast(OptionInfo, typer.Option(flag, help=help_text, parser=read, metavar="SIZE", show_default=False))
 
 
 # ---- of every verb --------------------------------------------------------------------------------------------
@@ -137,6 +153,16 @@ WipeHow = Annotated[
     str, typer.Option("--wipe", help="none: data stays on the disk; zero or discard: all of the disk is wiped.")
 ]
 RemovalTimeout = Annotated[float, waiting("--timeout", "How long to wait for nodes; what is recorded they do anyhow.")]
+MoveWords = Annotated[
+    list[str] | None, typer.Argument(metavar="FROM TO", help="Drives; with --cancel: names of volumes.")
+]
+WithData = Annotated[bool, typer.Option("--with-data", help="Copy the data; move does nothing else.")]
+OnlyVolumes = Annotated[list[str] | None, typer.Option("--volume", help="Only this volume.")]
+CancelMoves = Annotated[bool, typer.Option("--cancel", help="Take moves back: these volumes stay where they are.")]
+RateLimit = Annotated[
+    int, sized("--limit", "Copy so many bytes per second at most, for instance 50M [as fast as it goes].")
+]
+MoveTimeout = Annotated[float, waiting("--timeout", "How long to wait; the moves go on anyhow.")]
 NodesTimeout = Annotated[float, waiting("--timeout", "How long to wait for all nodes.")]
 OutcomeTimeout = Annotated[float, waiting("--timeout", "How long to wait for the outcome; the repair itself goes on.")]
 ContextPort = Annotated[

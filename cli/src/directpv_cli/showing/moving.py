@@ -1,0 +1,81 @@
+"""How far moves are: a bar per volume on a terminal, words in a table."""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+
+import directpv_common.protocol.messages as m
+from directpv_cli.reading.settings import settings
+from directpv_cli.showing.lines import plain, say
+from directpv_common.protocol.units import format_bytes
+
+
+def remaining(status: m.MoveStatus) -> str:
+    """Return how long the current pass takes yet, in words; empty if that is not known.
+
+    >>> remaining(m.MoveStatus(name="v", done=100, total=7300, rate=2))
+    '1h0m'
+    """
+    if not status.rate or status.done >= status.total:
+        return ""
+    seconds = (status.total - status.done) // status.rate
+    if seconds < 60:
+        return f"{seconds}s"
+    return f"{seconds // 60}m{seconds % 60}s" if seconds < 3600 else f"{seconds // 3600}h{seconds % 3600 // 60}m"
+
+
+def words(status: m.MoveStatus) -> tuple[str, str, str]:
+    """Return how much is copied, how fast, and how long it takes yet."""
+    copied = f"{format_bytes(status.done)} of {format_bytes(status.total)}" if status.total else ""
+    return copied, f"{format_bytes(status.rate)}/s" if status.rate else "", remaining(status)
+
+
+def row(status: m.MoveStatus) -> list[str]:
+    """Return the cells of one move."""
+    ends = [status.source[:8], status.target[:8]]
+    return [status.name, status.node, *ends, str(status.state), *words(status), status.message]
+
+
+class Bars:
+    """Shows moves; off a terminal nothing."""
+
+    def update(self, status: m.MoveStatus) -> None:
+        """One is so far."""
+
+    def end(self, name: str, *, good: bool) -> None:
+        """One has ended."""
+
+    def message(self, text: str) -> None:
+        """Something is to be said of all."""
+
+
+class _Live(Bars):
+    def __init__(self, names: Sequence[str]) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (TextColumn("[yellow]{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
+        self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._tasks = {name: self.progress.add_task(name, total=None, said="") for name in names}
+
+    def update(self, status: m.MoveStatus) -> None:
+        said = "  ".join(filter(None, (str(status.state), *words(status))))
+        total = status.total or None
+        self.progress.update(self._tasks[status.name], total=total, completed=status.done, said=said)
+
+    def end(self, name: str, *, good: bool) -> None:
+        self.progress.update(self._tasks[name], total=1, completed=1, said="[green]✔" if good else "[red]✘")
+
+    def message(self, text: str) -> None:
+        say(f"[yellow]{plain(text)}[/yellow]")
+
+
+@contextlib.contextmanager
+def bars(names: Sequence[str]) -> Iterator[Bars]:
+    """Show one bar per move while the block runs."""
+    if settings.quiet or not names or not sys.stderr.isatty():
+        yield Bars()
+        return
+    live = _Live(names)
+    with live.progress:
+        yield live

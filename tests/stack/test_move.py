@@ -1,0 +1,132 @@
+"""``move`` and ``evacuate``, as a person types them."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from directpv_cli.local.csi_client import CsiClient, creation
+from directpv_common.protocol import names
+from directpv_common.protocol.units import MIB
+from stack.running import plugin
+from support.cluster import Cluster, Pod, cluster, eventually
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+async def running() -> AsyncIterator[Cluster]:
+    with cluster(nodes=1, drives=2) as stack:
+        await stack.initialise()
+        yield stack
+
+
+@pytest.fixture
+async def client(running: Cluster) -> AsyncIterator[CsiClient]:
+    async with running.csi() as connected:
+        yield connected
+
+
+async def new_pod(running: Cluster, client: CsiClient, name: str, user: str) -> Pod:
+    volume = (await client.controller.CreateVolume(creation(name, 32 * MIB))).volume
+    volume.volume_context.update({names.CONTEXT_POD_NAME: user, names.CONTEXT_POD_NAMESPACE: "shop"})
+    pod = Pod(client, volume, running.stack.directory / "pods")
+    await eventually(pod.stage, "it is staged")
+    await pod.publish()
+    Path(pod.target, "file").write_bytes(os.urandom(4 * MIB))
+    return pod
+
+
+async def listed(running: Cluster, noun: str) -> dict[str, dict[str, Any]]:
+    shown = await plugin(running, "list", noun, "--all", "-o", "json")
+    assert shown.returncode == 0, shown.stderr
+    return {item["metadata"]["name"]: item for item in json.loads(shown.stdout)["items"]}
+
+
+async def drive_of(running: Cluster, name: str) -> str:
+    return str((await listed(running, "volumes"))[name]["status"]["fsuuid"])
+
+
+async def moves(running: Cluster) -> list[dict[str, Any]]:
+    shown = await plugin(running, "move", "-o", "json")
+    assert shown.returncode == 0, shown.stderr
+    return list(json.loads(shown.stdout)["moves"])
+
+
+async def waits(running: Cluster, name: str) -> None:
+    async def check() -> None:
+        assert [each["state"] for each in await moves(running) if each["name"] == name] == ["Waiting"]
+
+    await eventually(check, "all but the last pass is done", 120)
+
+
+async def test_a_drive_is_emptied_while_its_pod_runs_and_can_be_removed_then(running, client):
+    pod = await new_pod(running, client, "pvc-1", "db-0")
+    old = await drive_of(running, "pvc-1")
+    (new,) = set(await listed(running, "drives")) - {old}
+    dry = await plugin(running, "move", old, new, "--with-data", "--dry-run")
+    assert (dry.returncode, "would be moved" in dry.stderr, await moves(running)) == (0, True, [])
+    before = Path(pod.target, "file").read_bytes()
+
+    moving = asyncio.create_task(plugin(running, "move", old, new, "--with-data", "--limit", "20M", "-o", "json"))
+    await waits(running, "pvc-1")
+    refused = await plugin(running, "remove", new)
+    assert refused.returncode == 1
+    assert "pvc-1 is being moved" in refused.stderr
+    await pod.unpublish()
+    await pod.unstage()
+    await eventually(pod.stage, "it is staged again")
+    await pod.publish()
+    ended = await moving
+
+    assert ended.returncode == 0, ended.stderr
+    assert "kubectl delete pod -n shop db-0" in ended.stderr
+    (result,) = json.loads(ended.stdout)["volumes"]
+    assert (result["name"], result["outcome"], result["from"], result["to"]) == ("pvc-1", "Moved", old, new)
+    assert Path(pod.target, "file").read_bytes() == before
+    assert await drive_of(running, "pvc-1") == new
+    again = await plugin(running, "move", old, new, "--with-data")
+    assert (again.returncode, "Nothing to do" in again.stderr) == (0, True)
+    removed = await plugin(running, "remove", old)
+    assert removed.returncode == 0, removed.stderr
+    await pod.unpublish()
+    await pod.unstage()
+
+
+async def test_evacuate_cordons_chooses_and_is_cancelled(running, client):
+    pod = await new_pod(running, client, "pvc-1", "db-0")
+    old = await drive_of(running, "pvc-1")
+
+    begun = await plugin(running, "evacuate", old, "--no-wait")
+    assert begun.returncode == 0, begun.stderr
+    assert (await listed(running, "drives"))[old]["spec"]["unschedulable"] is True
+    await waits(running, "pvc-1")
+    shown = await plugin(running, "move")
+    assert "Waiting" in shown.stdout
+    cancelled = await plugin(running, "move", "--cancel", "pvc-1")
+
+    assert cancelled.returncode == 0, cancelled.stderr
+    assert f"Volume pvc-1 stays on drive {old}" in cancelled.stderr
+    assert await moves(running) == []
+    assert "No volume is being moved" in (await plugin(running, "move")).stderr
+    await pod.unpublish()
+    await pod.unstage()
+
+
+async def test_what_cannot_be_moved_is_said_per_volume(running, client):
+    await client.controller.CreateVolume(creation("pvc-1", 32 * MIB))
+    old = await drive_of(running, "pvc-1")
+    (new,) = set(await listed(running, "drives")) - {old}
+    assert (await plugin(running, "cordon", new)).returncode == 0
+
+    refused = await plugin(running, "move", old, new, "--with-data")
+
+    assert refused.returncode == 1
+    assert f"pvc-1: drive {new} takes no volumes: it is cordoned; kubectl directpv uncordon {new}" in refused.stderr
+    evacuated = await plugin(running, "evacuate", old)
+    assert evacuated.returncode == 1
+    assert "no other drive of node" in evacuated.stderr
