@@ -52,6 +52,20 @@ def test_a_volume_that_was_removed_is_destroyed_by_its_incarnation_and_never_one
     assert ledger.check() == []
 
 
+def test_a_volume_that_the_registry_lacks_is_taken_in_though_an_earlier_one_of_its_name_was_removed() -> None:
+    """As after a registry was restored from a copy: its name alone would have it destroyed."""
+    drive = drive_record()
+    first, second = (volume_record("v1", drive, incarnation=each) for each in (FIRST, SECOND))
+    ledger = ledger_of(drive)
+    report(ledger, held(drive, first))
+    committed(ledger.remove(ledger.volumes["v1"]))
+
+    assert not ledger.may_destroy(second)
+    found = report(ledger, held(drive, second))
+    assert (found.remove, told(found), ledger.volumes["v1"].record) == ([], ["volume.adopted"], second)
+    assert ledger.check() == []
+
+
 def marked(drive: m.DriveRecord, record: m.VolumeRecord, **fields: object) -> m.HeldDrive:
     """The inventory of a drive whose only volume its node says more about."""
     return replace(held(drive), volumes=(m.HeldVolume(record=record, **fields),))  # type: ignore[arg-type]

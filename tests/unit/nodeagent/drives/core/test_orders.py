@@ -5,7 +5,7 @@ import pytest
 from directpv_common.protocol.errors import Fenced
 from directpv_common.protocol.messages import DriveRecord, DriveStatus, Fence, VolumeRecord
 from directpv_common.protocol.names import AccessTier
-from directpv_nodeagent.drives.core.orders import Fences, by_drive, decided, merged
+from directpv_nodeagent.drives.core.orders import Fences, by_drive, decided, is_another, merged
 
 A = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
 B = "00000000-0000-4000-8000-000000000000"
@@ -56,6 +56,23 @@ def test_a_record_never_shrinks_and_keeps_its_birthday() -> None:
 
     assert (kept.capacity, kept.created, kept.pvc_name) == (50, "then", "data")
     assert merged(volume(capacity=10), volume(capacity=50)).capacity == 50
+
+
+def test_a_record_that_has_an_incarnation_keeps_it_and_one_without_gets_it() -> None:
+    """A leader of an earlier version sends none: without it, the name alone would authorise destruction."""
+    assert merged(volume(incarnation="aa"), volume(labels={"a": "b"})) == volume(incarnation="aa", labels={"a": "b"})
+    assert merged(volume(incarnation="aa"), volume(incarnation="bb")).incarnation == "aa"
+    assert merged(volume(), volume(incarnation="bb")).incarnation == "bb"
+
+
+@pytest.mark.parametrize(
+    ("known", "ordered", "another"),
+    [("aa", "bb", True), ("aa", "", True), ("aa", "aa", False), ("", "bb", False), ("aa", None, False)],
+)
+def test_an_order_means_another_volume_if_it_names_another_incarnation(
+    known: str, ordered: str | None, another: bool
+) -> None:
+    assert is_another(volume(incarnation=known), ordered) is another
 
 
 def test_people_decide_some_fields_of_a_drive_and_the_agent_the_others() -> None:
