@@ -11,7 +11,15 @@ from directpv_common.bus.bus import Bus
 from directpv_common.bus.cloud_event import CloudEvent
 from directpv_common.bus.connecting import connect_bus
 from directpv_common.protocol.api import Node
-from directpv_common.protocol.messages import Empty, GetInventory, NodeMetrics, NodeState, VolumeRecord
+from directpv_common.protocol.messages import (
+    ConditionType,
+    DriveStatus,
+    Empty,
+    GetInventory,
+    NodeMetrics,
+    NodeState,
+    VolumeRecord,
+)
 from directpv_common.protocol.names import TENANT
 from directpv_common.protocol.wire import decode
 from integration.nodeagent.harness import AgentProcess, Loops, unmount, wait_until
@@ -68,6 +76,29 @@ async def test_a_change_is_told_at_once_with_a_generation_that_grows(
         return states[-1].drives[fsuuid] == last
 
     await eventually(told, "told of the last change")
+
+
+async def test_heartbeats_say_which_drives_are_unwell_and_why_however_long_the_list_of_their_volumes(
+    agent: AgentProcess, loops: Loops, client: Client
+) -> None:
+    device, other = loops.make(), loops.make()
+    agent.start(device, other)
+    pulled, well = await client.make_drive(device), await client.make_drive(other)
+    states: list[NodeState] = await gather(client.bus, client.bus.subjects.state("n1"), NodeState)
+    await eventually(lambda: _at_least(states, 1), "told while all is well")
+    assert states[-1].unwell == {}
+
+    unmount(agent.root / "mnt" / pulled)
+    loops.detach(device)
+
+    async def told() -> bool:
+        return set(states[-1].unwell or ()) == {pulled}
+
+    await eventually(told, "told that one of two is unwell")
+    health = (states[-1].unwell or {})[pulled]
+    assert health.status is DriveStatus.LOST
+    assert [condition.type for condition in health.conditions] == [ConditionType.LOST]
+    assert states[-1].drives.keys() == {pulled, well}
 
 
 async def test_heartbeats_come_without_any_change(agent: AgentProcess, drive: str, client: Client) -> None:
