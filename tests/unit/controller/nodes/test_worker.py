@@ -148,6 +148,48 @@ async def test_nonsense_in_heartbeats_is_told_once_and_a_drive_is_lost_all_the_s
     assert (record.status, record.conditions) == (m.DriveStatus.LOST, ())
 
 
+FULL = m.Condition(type=m.ConditionType.FULL, message="its file system has nothing left", since="")
+
+
+@pytest.mark.parametrize(
+    ("unwell", "conditions"),
+    [
+        pytest.param({"told": m.DriveHealth(status=m.DriveStatus.READY, conditions=(FULL,))}, (FULL,), id="a warning"),
+        pytest.param({"told": m.DriveHealth(status=m.DriveStatus.ERROR, conditions=(FULL,))}, (FULL,), id="an error"),
+        pytest.param({}, (), id="nothing"),
+        pytest.param(None, (), id="of a version that does not tell"),
+    ],
+)
+async def test_a_heartbeat_is_enough_to_know_what_is_wrong_with_a_drive(
+    unwell: dict[str, m.DriveHealth] | None, conditions: tuple[m.Condition, ...]
+) -> None:
+    """Whether or not the list of its volumes can ever be told."""
+    drive = drive_record()
+    ledger = Ledger.load(Snapshot([drive], []), random.random)
+    assert await after_heartbeat(ledger, drive, unwell) == conditions
+    assert ledger.drives[drive.fsuuid].open is (conditions == ())
+
+
+async def test_a_heartbeat_that_says_nothing_of_a_ready_drive_takes_no_warning_away() -> None:
+    """An agent of an earlier version tells warnings in inventories alone."""
+    drive = drive_record(conditions=(FULL,))
+    ledger = Ledger.load(Snapshot([drive], []), random.random)
+    assert await after_heartbeat(ledger, drive, {}) == (FULL,)
+
+
+async def after_heartbeat(
+    ledger: Ledger, drive: m.DriveRecord, unwell: dict[str, m.DriveHealth] | None
+) -> tuple[m.Condition, ...]:
+    """Return the conditions that the leader knows of the drive when its node's heartbeat came, and no inventory."""
+    spawned: list[Coroutine[None, None, None]] = []
+    worker = NodeWorker("n1", term_of(ledger, Events()), spawned.append, asyncio.Semaphore(1))
+    told = {drive.fsuuid: unwell["told"]} if unwell else unwell
+    info = m.NodeInfo(name="n1", topology={})
+    worker.heard(m.NodeState(info=info, boot="b", sequence=1, drives={drive.fsuuid: 1}, unwell=told), "now")
+    await asyncio.gather(*spawned)
+    return ledger.drives[drive.fsuuid].record.conditions
+
+
 class Heard(Deaf):
     """A bus on which the node answers that it destroyed the volume."""
 

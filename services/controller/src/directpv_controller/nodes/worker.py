@@ -162,9 +162,10 @@ class NodeWorker(NodeOrders):
             if drive.fsuuid not in state.drives or not drive.known or drive.pending:
                 continue
             news = drive.boot != state.boot or state.drives[drive.fsuuid] > drive.generation
-            health = state.unwell.get(drive.fsuuid, m.DriveHealth(status=m.DriveStatus.READY))
-            status = drive.record.status
-            if news and status != health.status and m.DriveStatus.REMOVED not in (status, health.status):
+            told, status = state.unwell.get(drive.fsuuid), drive.record.status
+            health = told or m.DriveHealth(status=m.DriveStatus.READY)
+            changed = status != health.status or (told is not None and told.conditions != drive.record.conditions)
+            if news and changed and m.DriveStatus.REMOVED not in (status, health.status):
                 with contextlib.suppress(Unanswered):
                     self._spawn(self._applied(self._commit(drive.fsuuid, noticed(self._ledger, drive, health))))
 

@@ -102,6 +102,6 @@ class Heartbeat:
             unwell={
                 fsuuid: DriveHealth(status=drive.record.status, conditions=drive.record.conditions)
                 for fsuuid, drive in drives.items()
-                if drive.record.status is not DriveStatus.READY
+                if drive.record.status is not DriveStatus.READY or drive.record.conditions
             },
         )

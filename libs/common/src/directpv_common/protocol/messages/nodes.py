@@ -274,7 +274,9 @@ class NodeState(Message, frozen=True, kw_only=True):
     drives: dict[str, int] = {}
     """FSUUID to generation."""
     unwell: dict[str, DriveHealth] | None = None
-    """Drives that are not Ready; None: the agent is of a version that does not tell."""
+    """Drives that are not Ready, or have warnings; None: the agent is of a version that does not tell.
+
+    One that is not here is Ready; what warnings it has, if any, its inventory tells."""
 
 
 class DriveMetrics(Message, frozen=True, kw_only=True):
