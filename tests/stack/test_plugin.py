@@ -53,6 +53,8 @@ def initialised(shared: tuple[str, Path]) -> str:
     done = run("kubectl-directpv", "init", "drives.yaml", "--dangerous", url=url, cwd=path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("Success") == 4
+    again = run("kubectl-directpv", "init", "drives.yaml", "--dangerous", url=url, cwd=path)
+    assert (again.returncode, again.stdout.count("Exists already, and was left as it is")) == (0, 4)
     return url
 
 

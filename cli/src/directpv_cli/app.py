@@ -74,6 +74,16 @@ GROUPS: Mapping[str, tuple[str, Mapping[str, Verb]]] = {
 SHORT: Mapping[str, tuple[str, ...]] = {"drives": ("drive", "dr"), "volumes": ("volume", "vol")}
 """Upstream's other words, in the groups that it has them in."""
 
+STATUSES = """\b
+Exit status:
+  0    done; nothing is left to be done
+  1    something failed, is not well, or nothing matched; what was done stays, and a repeat goes on
+  2    a flag or verb is unknown, or an argument is missing
+  255  an argument cannot be understood; nothing was done
+  130  interrupted (Ctrl-C)
+  141  nobody reads what is printed, as in: events | head
+"""
+"""The epilogue of the help. 1 and 255 are upstream's."""
 HELP: Mapping[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 
@@ -102,6 +112,7 @@ def app_for(words: Sequence[str] | None = None) -> typer.Typer:
     app = typer.Typer(
         context_settings=dict(HELP),
         help="Manage the drives and volumes of DirectPV.",
+        epilog=STATUSES,
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,

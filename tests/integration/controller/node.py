@@ -60,6 +60,8 @@ class PlayedNode:
         self.boot = str(uuid.uuid4())
         self.sequence = 0
         self.drives: dict[str, PlayedDrive] = {}
+        self.foreign: dict[str, PlayedDrive] = {}
+        """Drives on its devices that say that they are another node's."""
         self.devices: dict[str, m.Device] = {}
         self.epochs: dict[str, int] = {}
         self.formats: list[m.FormatDevices] = []
@@ -143,6 +145,8 @@ class PlayedNode:
             Node.VOLUME_PREPARE: self.prepare,
             Node.VOLUME_REMOVE: self.remove,
             Node.DRIVE_UPDATE: self.update,
+            Node.DRIVE_SEEN: self.seen,
+            Node.DRIVE_ADOPT: self.adopt,
             Node.DEVICE_LIST: self.list_devices,
             Node.DEVICE_FORMAT: self.format,
             Node.DRIVE_RELEASE: self.release,
@@ -239,6 +243,31 @@ class PlayedNode:
         if self.stuck is not None:
             await self.stuck.wait()
         return m.VolumeRemoved(purged=True)
+
+    async def seen(self, request: m.ListSeenDrives) -> m.SeenDrives:
+        drives = {**self.drives, **self.foreign}
+        return m.SeenDrives(
+            node=self.name,
+            drives=tuple(
+                m.SeenDrive(
+                    fsuuid=fsuuid,
+                    device=drive.record.device,
+                    node=drive.record.node,
+                    count=len(drive.volumes),
+                    volumes=tuple(drive.volumes.values()) if request.fsuuid else (),
+                )
+                for fsuuid, drive in drives.items()
+                if request.fsuuid in ("", fsuuid)
+            ),
+        )
+
+    async def adopt(self, request: m.AdoptDrive) -> m.DriveRecord:
+        self._obey(request.fence)
+        drive = self.foreign.pop(request.fsuuid, None)
+        if drive is not None:
+            drive.record = msgspec.structs.replace(drive.record, node=self.name, topology=self.info.topology)
+            self.drives[request.fsuuid] = drive
+        return self.drives[request.fsuuid].record
 
     async def update(self, request: m.UpdateDrive) -> m.Done:
         self._obey(request.fence)

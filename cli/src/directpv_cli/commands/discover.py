@@ -24,6 +24,7 @@ from directpv_common.protocol.api import Controller, Node
 from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NotFound
 
 USED: Final = "Used by DirectPV"
+EXISTED: Final = "Exists already, and was left as it is"
 DEVICE_COLUMNS: Final = (
     Column("ID"),
     Column("NODE"),
@@ -186,7 +187,7 @@ def show_results(results: list[tuple[str, m.FormatResult]]) -> None:
             result.drive.fsuuid if result.drive else "",
             node,
             result.name,
-            tint(result.error, "red") if result.error else tint("Success", "green"),
+            tint(result.error, "red") if result.error else tint(EXISTED if result.existed else "Success", "green"),
         ]
         for node, result in results
     ]

@@ -9,6 +9,7 @@ import typer
 
 from directpv_cli.showing.ending import ended
 from directpv_cli.showing.lines import checked, fail, say
+from directpv_common import __version__
 
 if TYPE_CHECKING:
     from directpv_cli.local.stack import Stack
@@ -22,6 +23,23 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def show_version(wanted: bool) -> None:
+    """Print what was asked for, and end."""
+    if wanted:
+        typer.echo(f"directpv version {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def flags(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=show_version)
+    ] = False,
+) -> None:
+    """Take the flags that come before a command."""
+
 
 StateDir = Annotated[Path, typer.Option("--state-dir", envvar="DIRECTPV_STATE_DIR", help="Where everything lives.")]
 DEFAULT_DIR = Path("/var/lib/directpv-local")

@@ -128,3 +128,23 @@ def _in_seconds(text: str) -> float | None:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return None
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+class Seconds(float):
+    """A duration that is shown as Go writes it, for instance ``24h0m0s``. Source: Go, ``time.Duration.String``."""
+
+    def __str__(self) -> str:
+        """Return it in hours, minutes and seconds, without those in front that are zero."""
+        whole, rest = divmod(self, 1)
+        hours, minutes = divmod(int(whole) // 60, 60)
+        seconds = f"{int(whole) % 60 + rest:g}s"
+        if hours:
+            return f"{hours}h{minutes}m{seconds}"
+        return f"{minutes}m{seconds}" if minutes else seconds
+
+
+AT_ONCE: Final = Seconds(0)
+TWO_MINUTES: Final = Seconds(120)
+QUARTER_HOUR: Final = Seconds(900)
+DAY: Final = Seconds(86_400)
+WEEK: Final = Seconds(604_800)

@@ -59,7 +59,13 @@ Shell = Annotated[str, typer.Argument(metavar="bash|zsh|fish", help="Which shell
 
 
 def completion(shell: Shell) -> None:
-    """Print what makes a shell complete, for instance: source <(kubectl-directpv completion bash).
+    """Print what makes a shell complete.
+
+    \b
+    For instance, in the file that each shell reads when it starts:
+      source <(kubectl-directpv completion bash)
+      source <(kubectl-directpv completion zsh)
+      kubectl-directpv completion fish | source
 
     For `kubectl directpv`, kubectl asks the program kubectl_complete-directpv, which is installed beside the plugin.
     """

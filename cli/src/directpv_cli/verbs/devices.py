@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from directpv_cli.reading.words import QUARTER_HOUR, TWO_MINUTES
 from directpv_cli.verbs.flags import (
     AllDevices,
     Drives,
@@ -20,7 +21,7 @@ def discover(
     all_devices: AllDevices = False,
     output_file: OutputFile = Path("drives.yaml"),
     output: Output = "",
-    timeout: NodesTimeout = 120.0,
+    timeout: NodesTimeout = TWO_MINUTES,
 ) -> None:
     """Find devices that can become drives, and write them to drives.yaml."""
     from directpv_cli.commands import discover as command
@@ -28,7 +29,9 @@ def discover(
     command.discover(nodes, drives, all_devices=all_devices, file=output_file, output=output, timeout=timeout)
 
 
-def init(file: DrivesFile, dangerous: EraseDevices = False, output: Output = "", timeout: NodesTimeout = 900.0) -> None:
+def init(
+    file: DrivesFile, dangerous: EraseDevices = False, output: Output = "", timeout: NodesTimeout = QUARTER_HOUR
+) -> None:
     """Format the selected devices of drives.yaml and make them drives."""
     from directpv_cli.commands import discover as command
 

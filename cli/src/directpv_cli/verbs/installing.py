@@ -1,6 +1,7 @@
 """``install`` and ``uninstall``."""
 
 from directpv_cli.reading.settings import settings
+from directpv_cli.reading.words import AT_ONCE, TWO_MINUTES
 from directpv_cli.verbs import install_flags as f
 from directpv_cli.verbs.flags import Kubeconfig, Quiet
 
@@ -26,7 +27,7 @@ def install(
     on_predicted_failure: f.OnPredictedFailure = "report",
     init_requests: f.InitRequests = "on",
     otlp_endpoint: f.OtlpEndpoint = "",
-    wait: f.UntilRunning = 0.0,
+    wait: f.UntilRunning = AT_ONCE,
     kubeconfig: Kubeconfig = "",
     quiet: Quiet = False,
 ) -> None:
@@ -74,7 +75,7 @@ def install(
 
 def uninstall(
     dangerous: f.DropRecords = False,
-    timeout: f.UntilGone = 120.0,
+    timeout: f.UntilGone = TWO_MINUTES,
     kubeconfig: Kubeconfig = "",
     quiet: Quiet = False,
 ) -> None:

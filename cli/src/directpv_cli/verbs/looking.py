@@ -89,7 +89,13 @@ def list_volumes(
 
 
 def nats_context(port: ContextPort = 14222, kubeconfig: Kubeconfig = "") -> None:
-    """Write a context for the nats CLI, with an observer's token: it hears everything, and commands nothing."""
+    """Write a context for the nats CLI, with an observer's token: it hears everything, and commands nothing.
+
+    \b
+    For instance, while the port-forward that it names runs:
+      nats --context directpv-cluster sub 'directpv.v1.evt.>'
+      nats --context directpv-cluster micro ls
+    """
     from directpv_cli.commands import nats_context as command
 
     command.nats_context(kubeconfig or settings.kubeconfig, port)

@@ -1,5 +1,6 @@
 """``move`` and ``evacuate``: volumes go to other drives of their node, with their data."""
 
+from directpv_cli.reading.words import WEEK
 from directpv_cli.showing.lines import checked
 from directpv_cli.verbs.flags import (
     CancelMoves,
@@ -23,7 +24,7 @@ def move(
     cancel: CancelMoves = False,
     dry_run: DryRun = False,
     wait: Wait = True,
-    timeout: MoveTimeout = 604800.0,
+    timeout: MoveTimeout = WEEK,
     output: Output = "",
 ) -> None:
     """Move the volumes of drive FROM to drive TO of the same node with their data, while pods go on writing.
@@ -56,7 +57,7 @@ def evacuate(
     limit: RateLimit = 0,
     dry_run: DryRun = False,
     wait: Wait = True,
-    timeout: MoveTimeout = 604800.0,
+    timeout: MoveTimeout = WEEK,
     output: Output = "",
 ) -> None:
     """Cordon a drive, and move each of its volumes, with its data, to the drive of its node that suits it best.

@@ -1,5 +1,6 @@
 """``recover``: puts back what drives remember and the cluster has lost, or has elsewhere."""
 
+from directpv_cli.reading.words import TWO_MINUTES
 from directpv_cli.showing.lines import checked
 from directpv_cli.verbs.flags import (
     ClaimsOfVolumes,
@@ -18,7 +19,7 @@ def recover(
     dangerous: DiskIsOut = False,
     claims: ClaimsOfVolumes = None,
     storage_class: ClassOfVolumes = "",
-    timeout: RecoverTimeout = 120.0,
+    timeout: RecoverTimeout = TWO_MINUTES,
     output: Output = "",
 ) -> None:
     """Bring back what drives remember: after the loss of a cluster's etcd, or when disks were put into another server.

@@ -1,5 +1,6 @@
 """``remove``: drives that are taken out of use."""
 
+from directpv_cli.reading.words import DAY
 from directpv_cli.showing.lines import checked
 from directpv_cli.verbs.flags import (
     All,
@@ -24,7 +25,7 @@ def remove(
     wipe: WipeHow = "none",
     dry_run: DryRun = False,
     wait: Wait = True,
-    timeout: RemovalTimeout = 86400.0,
+    timeout: RemovalTimeout = DAY,
     output: Output = "",
 ) -> None:
     """Take drives without volumes out of use: each is unmounted, and its device can be pulled or initialised again.

@@ -1,5 +1,6 @@
 """``repair``: checks and repairs the file systems of drives."""
 
+from directpv_cli.reading.words import DAY
 from directpv_cli.showing.lines import checked
 from directpv_cli.verbs.flags import DriveIdsNeeded, DropLog, NoPrefetch, OnlyLook, OutcomeTimeout, Wait
 
@@ -10,7 +11,7 @@ def repair(
     disable_prefetch: NoPrefetch = False,
     dry_run: OnlyLook = False,
     wait: Wait = True,
-    timeout: OutcomeTimeout = 86400.0,
+    timeout: OutcomeTimeout = DAY,
 ) -> None:
     """Check and repair the file systems of drives that nothing uses; each is unmounted for that and mounted again.
 

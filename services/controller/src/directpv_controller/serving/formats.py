@@ -74,4 +74,5 @@ class Formats:
         if news:
             facts = {"node": node, "device": record.device, "total": record.total}
             self._term.events.emit("drive", "registered", record.fsuuid, **facts)
-        return m.FormatResult(name=result.name, drive=self._term.ledger.drives[record.fsuuid].record)
+        drive = self._term.ledger.drives[record.fsuuid].record
+        return m.FormatResult(name=result.name, drive=drive, existed=result.existed)

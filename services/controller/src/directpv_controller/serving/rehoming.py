@@ -72,4 +72,3 @@ class Rehoming:
         await self._term.commit(self._ledger.rehome(drive, request.node, now_rfc3339()))
         facts = {"node": request.node, "was": before}
         self._term.events.emit("drive", "moved", drive.fsuuid, **facts)
-        self._term.show([volume.record for volume in drive.volumes.values()])

@@ -57,6 +57,21 @@ class TestRepair:
         (last,) = [event for event in events if event.type.endswith(".repaired")]
         assert (last.data["exit_status"], last.data["status"]) == (0, "Ready")
 
+    async def test_a_dry_run_of_a_well_drive_says_that_a_repair_would_change_nothing_and_is_no_error(
+        self, agent: AgentProcess, drive: str, client: Client
+    ) -> None:
+        events = await told(client.bus)
+        before = await client.held(drive)
+
+        dry = await repaired(client, drive, dry_run=True)
+
+        assert (dry.outcome, dry.exit_status, dry.status) == ("Clean", 0, "Ready")
+        assert "would change nothing" in dry.message
+        assert (await client.held(drive)).record == before.record
+        await eventually(lambda: equal(kinds(events)[-1:], ["checked"]), "told")
+        seen = kinds(events)
+        assert seen[seen.index("repairing") :] == ["repairing", "check-ended", "checked"]
+
     async def test_damage_is_found_by_a_dry_run_which_repairs_nothing_and_a_lost_root_is_told_with_where_the_data_is(
         self, agent: AgentProcess, loops: Loops, drive: str, client: Client
     ) -> None:

@@ -330,3 +330,15 @@ class TestWhoseDrive:
 
 async def _said(agent: AgentProcess, text: str) -> bool:
     return text in agent.log_text()
+
+
+async def test_a_device_that_was_formatted_by_an_earlier_request_is_said_to_exist(device: str, client: Client) -> None:
+    devices = (await client.ask(Node.DEVICE_LIST, Empty())).devices
+    wanted = (FormatDevice(id=devices[0].id, name=device),)
+    first, second = [
+        (await client.ask(Node.DEVICE_FORMAT, FormatDevices(devices=wanted, fence=FENCE))).results[0] for _ in range(2)
+    ]
+    assert (first.existed, second.existed) == (False, True)
+    assert first.drive is not None
+    assert second.drive is not None
+    assert first.drive.fsuuid == second.drive.fsuuid

@@ -11,7 +11,8 @@ READY, LOST, ERROR = DriveStatus.READY, DriveStatus.LOST, DriveStatus.ERROR
 OPERATIONS = [DriveStatus.REPAIRING, DriveStatus.MOVING, DriveStatus.REMOVED]
 statuses = st.sampled_from(DriveStatus)
 looks = st.lists(st.sampled_from(Observation))
-plain_looks = st.lists(st.sampled_from([look for look in Observation if look is not Observation.OPERATION_ENDED]))
+ENDS = {Observation.OPERATION_ENDED, Observation.CHECK_ENDED}
+plain_looks = st.lists(st.sampled_from([look for look in Observation if look not in ENDS]))
 
 
 def after(status, observations):
@@ -85,7 +86,7 @@ def test_a_drive_is_never_mounted_when_it_is_unclear_which_device_it_is(status):
 
 
 @pytest.mark.parametrize("status", [DriveStatus.REPAIRING, DriveStatus.REMOVED])
-@given(observation=st.sampled_from([look for look in Observation if look is not Observation.OPERATION_ENDED]))
+@given(observation=st.sampled_from([look for look in Observation if look not in ENDS]))
 def test_a_drive_that_is_repaired_or_removed_is_left_alone(status, observation):
     assert step(status, observation).action is None
 
@@ -111,3 +112,10 @@ def test_only_a_look_that_finds_the_drive_mounted_makes_it_ready_from_lost_or_er
 @pytest.mark.parametrize("observation", Observation)
 def test_a_status_that_a_later_version_wrote_on_the_drive_is_left_as_error_is(observation: Observation) -> None:
     assert step(DriveStatus("Retired"), observation) == step(DriveStatus.ERROR, observation)
+
+
+def test_a_check_of_a_drive_that_was_well_does_not_pass_through_error():
+    found = step(DriveStatus.REPAIRING, Observation.CHECK_ENDED)
+    assert (found.status, found.condition, found.action) == (READY, None, Action.MOUNT)
+    for status in (READY, LOST, ERROR, DriveStatus.MOVING, DriveStatus.REMOVED):
+        assert step(status, Observation.CHECK_ENDED).status is status

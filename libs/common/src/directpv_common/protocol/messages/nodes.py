@@ -133,6 +133,8 @@ class FormatResult(Message, frozen=True, kw_only=True):
     name: str
     drive: DriveRecord | None = None
     error: str = ""
+    existed: bool = False
+    """The drive was made by an earlier request of the same device; nothing was formatted now."""
 
 
 class FormatResults(Message, frozen=True, kw_only=True):

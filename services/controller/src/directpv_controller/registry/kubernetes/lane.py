@@ -122,6 +122,8 @@ class Lane:
             if theirs is not None:
                 record = drive_with_edit(theirs[0], theirs[1], record)
 
+        if held is not None and held.record.node != record.node:  # its volumes' labels name the node, too
+            group.again |= self._shelf.volumes_of(self._fsuuid).keys()
         stored = await self._writer.write(DRIVES, build, reread, lease)
         held = self._shelf.drives.get(self._fsuuid)
         rest = held.rest if held is not None else crd.NOTHING

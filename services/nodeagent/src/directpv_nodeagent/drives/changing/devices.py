@@ -93,7 +93,7 @@ class Devices:
         """Format one device, or return what came of it when the same was asked before."""
         before = self._work.drives.by_id.get(self._done.get(device.id, ""))
         if before is not None:
-            return FormatResult(name=device.name, drive=before.record)
+            return FormatResult(name=device.name, drive=before.record, existed=True)
         try:
             return await self._formats.run(device.id, device, lambda: self._format(device, registered))
         except DirectPVError as error:

@@ -149,6 +149,7 @@ class Repairs:
             started=now_rfc3339(),
         )
         self._last[drive.fsuuid] = (request, status)
+        was_well = drive.record.status is DriveStatus.READY
         drive.set_state(DriveStatus.REPAIRING, (), readable=False)
         self._drives.busy_devices[found.facts.name] += 1
         log.info("repair begins", extra={"drive": drive.fsuuid, "device": found.facts.name, "dry_run": request.dry_run})
@@ -157,14 +158,16 @@ class Repairs:
         )
         self._drives.on_change()
         task = asyncio.create_task(
-            self._run(request, drive, found, status), name=f"repair {drive.fsuuid}", context=detached()
+            self._run(request, drive, found, status, was_well), name=f"repair {drive.fsuuid}", context=detached()
         )
         self._tasks[drive.fsuuid] = task
         task.add_done_callback(lambda _: self._tasks.pop(drive.fsuuid, None))
         return status
 
-    async def _run(self, request: OrderRepair, drive: Drive, found: Found, status: RepairStatus) -> None:
-        """Work on the drive, and bring it back whatever came of it."""
+    async def _run(
+        self, request: OrderRepair, drive: Drive, found: Found, status: RepairStatus, was_well: bool
+    ) -> None:
+        """Work on the drive, and bring it back whatever came of it; a check of one that was well leaves it well."""
         verdict, ended = Verdict(RepairOutcome.FAILED, "the agent stopped; repeat the repair when it is back"), None
         try:
             async with self._drives.device(found.facts.name):
@@ -177,7 +180,9 @@ class Repairs:
             verdict = Verdict(RepairOutcome.FAILED, f"{type(error).__name__}: the log of the node's agent has more")
         finally:
             self._drives.busy_devices[found.facts.name] -= 1
-            self._drives.observe(drive.fsuuid, drive, Observation.OPERATION_ENDED, verdict.message)
+            unchanged = request.dry_run and was_well
+            ended_as = Observation.CHECK_ENDED if unchanged else Observation.OPERATION_ENDED
+            self._drives.observe(drive.fsuuid, drive, ended_as, verdict.message)
             status = replace(
                 status,
                 output=repair.end_of(ended.output) if ended else "",

@@ -86,7 +86,7 @@ def judge(request: RepairDrive, exit_status: int) -> Verdict:
 
 def _judge_dry_run(request: RepairDrive, exit_status: int) -> Verdict:
     if exit_status == 0:
-        return Verdict(RepairOutcome.CLEAN, "the file system is well")
+        return Verdict(RepairOutcome.CLEAN, "the file system is well: a repair would change nothing")
     if exit_status == 1:
         return Verdict(
             RepairOutcome.DAMAGED,

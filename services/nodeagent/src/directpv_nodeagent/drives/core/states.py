@@ -18,7 +18,8 @@ A state is left when its cause goes, at the next look and without a restart: a d
 is Ready, whatever was wrong before. (Upstream keeps ``Error`` after an I/O error, and forgets a repair when the
 device is away for a moment.)
 
-People own Repairing, Moving and Removed. Such a state lasts until ``OPERATION_ENDED``, which also is what an agent
+People own Repairing, Moving and Removed. Such a state lasts until ``OPERATION_ENDED`` (``CHECK_ENDED`` of a drive that
+was well and to which nothing was done: it is Ready then), which also is what an agent
 sees that starts and finds nobody at work on the drive; what is seen meanwhile changes nothing. A drive that is
 repaired or removed is not mounted behind that operation's back; one whose volumes are moved away is kept mounted.
 
@@ -39,6 +40,8 @@ class Observation(StrEnum):
 
     OPERATION_ENDED = "OperationEnded"
     """Repair, move or remove ended or was given up; look again for what the drive is now."""
+    CHECK_ENDED = "CheckEnded"
+    """A check that changes nothing, of a drive that was well before, ended: mount it again."""
     ABSENT = "Absent"
     """No device carries its FSUUID, whatever the mount table still shows."""
     DUPLICATE = "Duplicate"
@@ -102,6 +105,7 @@ TABLE: Final[Mapping[DriveStatus, Mapping[Observation, Step]]] = MappingProxyTyp
     {
         READY: {
             _O.OPERATION_ENDED: Step(READY),
+            _O.CHECK_ENDED: Step(READY),
             _O.ABSENT: Step(LOST, NO_DEVICE, "lost"),
             _O.DUPLICATE: Step(ERROR, MULTIPLE_MATCHES, "error"),
             _O.STALE_MOUNT: Step(ERROR, MOUNT_ERROR, "error", _REMOUNT),
@@ -114,6 +118,7 @@ TABLE: Final[Mapping[DriveStatus, Mapping[Observation, Step]]] = MappingProxyTyp
         },
         LOST: {
             _O.OPERATION_ENDED: Step(LOST),
+            _O.CHECK_ENDED: Step(LOST),
             _O.ABSENT: Step(LOST, NO_DEVICE),
             _O.DUPLICATE: Step(ERROR, MULTIPLE_MATCHES, "error"),
             _O.STALE_MOUNT: Step(ERROR, MOUNT_ERROR, "error", _REMOUNT),
@@ -126,6 +131,7 @@ TABLE: Final[Mapping[DriveStatus, Mapping[Observation, Step]]] = MappingProxyTyp
         },
         ERROR: {
             _O.OPERATION_ENDED: Step(ERROR),
+            _O.CHECK_ENDED: Step(ERROR),
             _O.ABSENT: Step(LOST, NO_DEVICE, "lost"),
             _O.DUPLICATE: Step(ERROR, MULTIPLE_MATCHES),
             _O.STALE_MOUNT: Step(ERROR, MOUNT_ERROR, None, _REMOUNT),
@@ -139,9 +145,11 @@ TABLE: Final[Mapping[DriveStatus, Mapping[Observation, Step]]] = MappingProxyTyp
         REPAIRING: {
             **dict.fromkeys(_O, Step(REPAIRING)),
             _O.OPERATION_ENDED: Step(ERROR, MOUNT_ERROR, "repair-ended", _MOUNT),
+            _O.CHECK_ENDED: Step(READY, None, "check-ended", _MOUNT),
         },
         MOVING: {
             _O.OPERATION_ENDED: Step(READY, None, "move-ended", _MOUNT),
+            _O.CHECK_ENDED: Step(MOVING),
             _O.ABSENT: Step(MOVING, NO_DEVICE),
             _O.DUPLICATE: Step(MOVING, MULTIPLE_MATCHES),
             _O.STALE_MOUNT: Step(MOVING, MOUNT_ERROR, None, _REMOUNT),
