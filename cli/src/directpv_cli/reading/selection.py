@@ -3,6 +3,7 @@
 Pure; flags that mean nothing, or that cannot be understood, are a ValueError that says how to write them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import directpv_common.protocol.messages as m
@@ -108,6 +109,27 @@ def drive_ids(words: Words) -> tuple[str, ...]:
     if not words:
         raise ValueError("give at least one drive id, as `list drives` shows it")
     return tuple(dict.fromkeys(drive_words(words)))
+
+
+def only_ids(flag: str, *others: object) -> None:
+    """Refuse selectors beside ids.
+
+    Raises:
+        ValueError: One of ``others`` was given.
+    """
+    if any(others):
+        raise ValueError(f"{flag}: name the drives by their ids alone; no other selector, and no --wipe")
+
+
+def the_node(words: Sequence[str], *others: object) -> str:
+    """Return the one node that ``remove node`` names.
+
+    Raises:
+        ValueError: None, several, or other selectors beside it.
+    """
+    if len(words) != 1 or any(others):
+        raise ValueError("remove node: name one node, and no drives or other selectors")
+    return words[0]
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,9 @@ NoPrefetch = Annotated[
 ]
 OnlyLook = Annotated[bool, typer.Option("--dry-run", help="Look for damage and repair nothing (xfs_repair -n).")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outcome.")]
+Removed = Annotated[list[str] | None, typer.Argument(metavar="[DRIVE]...|node NAME", help="Drive ids, or a node.")]
+WithVolumes = Annotated[bool, typer.Option("--lost", help="The drives are dead: they go with their volumes.")]
+LoseData = Annotated[bool, typer.Option("--dangerous", help="Yes, the data of these volumes is given up for good.")]
 WipeHow = Annotated[
     str, typer.Option("--wipe", help="none: data stays on the disk; zero or discard: all of the disk is wiped.")
 ]

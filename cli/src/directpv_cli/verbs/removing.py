@@ -4,25 +4,29 @@ from directpv_cli.reading.words import DAY
 from directpv_cli.showing.lines import checked
 from directpv_cli.verbs.flags import (
     All,
-    DriveIds,
     Drives,
     DryRun,
+    LoseData,
     Nodes,
     Output,
     RemovalTimeout,
+    Removed,
     Statuses,
     Wait,
     WipeHow,
+    WithVolumes,
 )
 
 
 def remove(
-    ids: DriveIds = None,
+    ids: Removed = None,
     nodes: Nodes = None,
     drives: Drives = None,
     status: Statuses = None,
     all_drives: All = False,
     wipe: WipeHow = "none",
+    lost: WithVolumes = False,
+    dangerous: LoseData = False,
     dry_run: DryRun = False,
     wait: Wait = True,
     timeout: RemovalTimeout = DAY,
@@ -31,14 +35,28 @@ def remove(
     """Take drives without volumes out of use: each is unmounted, and its device can be pulled or initialised again.
 
     The file system stays on it unless --wipe says otherwise; discover offers the device again, with force alone. A
-    drive with volumes is refused, however dead it is. The order waits for a node that is away. Safe to repeat: the exit
-    status is 0 only if every drive is gone (with --no-wait: if it is recorded).
+    drive with volumes is refused. The order waits for a node that is away. Safe to repeat: the exit status is 0 only if
+    every drive is gone (with --no-wait: if it is recorded).
+
+    With --lost, drives that are dead go with their volumes; `remove node NAME` gives up all drives of a node that is
+    gone for good. Both show what is on them, and need --dangerous; claims and pods are left to you.
     """
     from directpv_cli.commands import remove as command
-    from directpv_cli.reading.selection import drive_selection
+    from directpv_cli.commands import remove_lost
+    from directpv_cli.reading.selection import drive_ids, drive_selection, only_ids, the_node
     from directpv_cli.reading.words import states
     from directpv_common.protocol.messages import Wipe
 
+    how_lost = remove_lost.Flags(dangerous=dangerous, dry_run=dry_run, output=output)
+    selectors = (nodes, drives, status, all_drives, wipe != "none")
+    if ids and ids[0] == "node":
+        name = checked(lambda: the_node(ids[1:], *selectors, lost))
+        return remove_lost.node(name, how_lost)
+    if lost:
+        checked(lambda: only_ids("--lost", *selectors))
+        return remove_lost.lost(checked(lambda: drive_ids(ids)), how_lost)
     selection = checked(lambda: drive_selection(nodes, drives, status, None, ids, everything=all_drives, required=True))
     (how,) = checked(lambda: states((wipe.replace(",", " "),), Wipe, "--wipe"))
-    command.remove(selection, command.Flags(how, dry_run=dry_run, within=timeout if wait else 0.0, output=output))
+    return command.remove(
+        selection, command.Flags(how, dry_run=dry_run, within=timeout if wait else 0.0, output=output)
+    )

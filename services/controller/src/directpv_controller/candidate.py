@@ -13,6 +13,7 @@ from directpv_common.bus.bus import Bus
 from directpv_common.bus.events import Events
 from directpv_common.bus.service import Unanswered, serve
 from directpv_common.calls.scopes import task_group, timeout
+from directpv_common.process.lifecycle import background
 from directpv_common.protocol.errors import DirectPVError, Unavailable
 from directpv_controller.config import Config
 from directpv_controller.core.placing.model import Snapshot, Unreadable
@@ -167,8 +168,13 @@ class Candidate:
             log.error("invariant violated", extra={"what": violation})
 
     async def _open_term(self, store: Store, term: Term, loading: float) -> None:
-        seconds = self._config.online_seconds
-        nodes = Nodes(term, online_seconds=seconds, read_pod=store.read_pod, read_pv=store.read_pv)
+        nodes = Nodes(
+            term,
+            online_seconds=self._config.online_seconds,
+            read_pod=store.read_pod,
+            read_pv=store.read_pv,
+            forget_key=store.forget_key,
+        )
         api = Api(term, nodes, self._figures)
         if not await store.registry.rebuilding():
             term.settled.set()
@@ -190,6 +196,7 @@ class Candidate:
             await resources.enter_async_context(store.attending(term, nodes, api.init_devices))
             resources.push_async_callback(self._drain, api)
             await resources.enter_async_context(api.moves.running())
+            await resources.enter_async_context(background(self._resume(api)))
             await resources.enter_async_context(service)
             self._figures.term, self._figures.nodes = term, nodes
             self._figures.terms += 1
@@ -220,6 +227,10 @@ class Candidate:
         except DirectPVError as error:
             raise Resigned(error.message) from error
         log.info("drives are taken in", extra={"drives": len(term.ledger.drives), "volumes": len(term.ledger.volumes)})
+
+    async def _resume(self, api: Api) -> None:
+        with contextlib.suppress(Unanswered):  # this process leads no longer, as others notice too
+            await api.resume()
 
     async def _drain(self, api: Api) -> None:
         with contextlib.suppress(TimeoutError):

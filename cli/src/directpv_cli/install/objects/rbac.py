@@ -61,17 +61,15 @@ def cluster_rules(*, guard: bool = True) -> list[Object]:
 def namespace_rules(*, guard: bool = True) -> list[Object]:
     """Return what they may do in their own namespace: elect a leader, tell the scheduler of free space, guard the bus.
 
-    Who guards it keeps the nodes' public keys in ConfigMaps, and knows pods of the version before by their addresses.
+    ConfigMaps keep which drives were given up while their disks were away, and, of who guards the bus, the nodes' public
+    keys; who guards it knows pods of the version before by their addresses.
     """
-    guarding = [
-        _rule("", ["configmaps"], [*_READ, "create", "update"]),
-        _rule("", ["pods"], ["list"]),
-    ]
     return [
         _rule("coordination.k8s.io", ["leases"], [*_READ, "create", "update", "patch", "delete"]),
         _rule("storage.k8s.io", ["csistoragecapacities"], [*_READ, "create", "update", "patch", "delete"]),
         _rule("apps", ["replicasets"], ["get"]),
-        *(guarding if guard else []),
+        _rule("", ["configmaps"], [*_READ, "create", "update"]),
+        *([_rule("", ["pods"], ["list"])] if guard else []),
     ]
 
 

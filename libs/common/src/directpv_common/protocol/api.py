@@ -46,6 +46,7 @@ class Controller:
     DRIVE_REPAIR = Endpoint("drive", "repair", m.RepairDrive, m.RepairStatus)
     DRIVE_REPAIR_STATUS = Endpoint("drive", "repair-status", m.DriveId, m.RepairStatus)
     PLACEMENT_EXPLAIN = Endpoint("placement", "explain", m.ExplainPlacement, m.Placement)
+    NODE_REMOVE = Endpoint("node", "remove", m.RemoveNode, m.NodeRemoval)
     NODE_LIST = Endpoint("node", "list", m.ListNodes, m.NodePage)
 
 

@@ -60,7 +60,7 @@ TABLE: Final[Mapping[Reason, Meaning]] = MappingProxyType(
             _GONE,
             "no device of the node carries the drive's file system",
             "put the disk back, or look at its cable, enclosure and controller; it is mounted again by itself. If it "
-            "is gone for good, delete its volumes' claims and remove the drive",
+            "is gone for good, run: kubectl directpv remove --lost {drive}",
         ),
         Reason.DRIVE_REMOVED: Meaning(
             _GONE, "the drive was taken out of service", "init the device again if it shall serve"

@@ -12,6 +12,7 @@ from directpv_controller.admission.core.tokens import Pod
 from directpv_controller.registry.kubernetes.client import Client, Resource
 from directpv_controller.registry.kubernetes.errors import Exists, Missing, Stale
 from directpv_controller.registry.kubernetes.informer import Informer, Kind
+from directpv_controller.registry.kubernetes.keys import key_name
 
 REVIEWS: Final = Resource("/apis/authentication.k8s.io/v1/tokenreviews", "tokenreviews")
 NODES: Final = Resource("/api/v1/nodes", "nodes")
@@ -62,7 +63,7 @@ class Answers:
     async def kept(self, node: str) -> str:
         """Return the key that a node has; empty if it has none. Asked of Kubernetes, not of what was followed."""
         try:
-            found = await self._client.get(self._keys, _name(node))
+            found = await self._client.get(self._keys, key_name(node))
         except Missing:
             return ""
         return _kept(found)[1] if _kept(found)[0] == node else ""
@@ -125,10 +126,6 @@ class Answers:
         return Informer(self._client, selected, handle)
 
 
-def _name(node: str) -> str:
-    return crd.object_name(f"bus-key.{node}")
-
-
 def _kept(obj: crd.Object) -> tuple[str, str]:
     """Return node and key; an object that lacks one, or was emptied, keeps none."""
     data = obj.get("data") or {}
@@ -147,6 +144,6 @@ def _object(node: str, key: str, uid: str, pod: str) -> crd.Object:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": _name(node), "labels": labels, "ownerReferences": [owner]},
+        "metadata": {"name": key_name(node), "labels": labels, "ownerReferences": [owner]},
         "data": {"node": node, "key": key, "pod": pod},
     }

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Final
@@ -27,6 +27,9 @@ from directpv_controller.nodes.worker import NodeWorker
 
 log = logging.getLogger(__name__)
 
+ForgetKey = Callable[[str, bool], Awaitable[bool]]
+"""Forgets the key of a node unless it is a dry run (second), and tells whether there was one."""
+
 PULLS_AT_ONCE: Final = 32
 """Inventories asked for at the same time, over all nodes."""
 WAIT_SECONDS: Final = 0.05
@@ -47,10 +50,12 @@ class Nodes:
         online_seconds: float,
         read_pod: ReadPod | None = None,
         read_pv: ReadPv | None = None,
+        forget_key: ForgetKey | None = None,
     ) -> None:
         self.resyncs = 0
         """How often all inventories were asked for again because messages may have been lost."""
         self._term = term
+        self._forget_key = forget_key
         self._online_seconds = online_seconds or math.inf
         self.roll_call = RollCall(term, online_seconds, self._last_heard)
         self._workers: dict[str, NodeWorker] = {}
@@ -96,6 +101,24 @@ class Nodes:
             if worker.seen < since and worker.idle and not (name in nodes and nodes[name].drives):
                 log.info("node forgotten", extra={"node": name, "last_seen": worker.seen_at})
                 del self._workers[name]
+
+    def drop(self, name: str) -> None:
+        """Forget a node that was given up; it is known again when it is heard."""
+        worker = self._workers.get(name)
+        if worker is not None and worker.idle and not self._has_drives(name):
+            del self._workers[name]
+
+    def _has_drives(self, name: str) -> bool:
+        nodes = self._term.ledger.nodes
+        return name in nodes and bool(nodes[name].drives)
+
+    async def forget_key(self, name: str, *, dry_run: bool) -> bool:
+        """Forget the key by which a node's server came to the bus; tell whether there is, or was, one.
+
+        Raises:
+            Unavailable: It may be there still.
+        """
+        return self._forget_key is not None and await self._forget_key(name, dry_run)
 
     def worker(self, name: str) -> NodeWorker:
         """Return the worker of a node, whether or not the node was heard."""

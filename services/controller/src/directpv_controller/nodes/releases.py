@@ -41,7 +41,8 @@ class Releases:
     def heard(self, state: m.NodeState, drives: tuple[Drive, ...]) -> None:
         """Give the orders that are due; ``drives`` are those of the node."""
         for drive in drives:
-            if retiring.is_given_up(drive) and not drive.pending and self._is_due(drive.fsuuid):
+            lost = retiring.is_lost_for_good(drive)  # which needs no word of its node
+            if retiring.is_given_up(drive) and not (lost or drive.pending) and self._is_due(drive.fsuuid):
                 self._begin(drive.fsuuid)
         for fsuuid in state.drives.keys() & self._ledger.retired.keys():
             if self._is_due(fsuuid):
@@ -50,7 +51,10 @@ class Releases:
 
     def _note_left(self, state: m.NodeState) -> None:
         leaving = self._ledger.leaving
-        for fsuuid in [each for each in leaving if self._ledger.past[each].node == self._node]:
+        for fsuuid in tuple(leaving):
+            retired = self._ledger.past.get(fsuuid)
+            if retired is not None and retired.node != self._node:
+                continue
             leaving[fsuuid] = 0 if fsuuid in state.drives else leaving[fsuuid] + 1
             if leaving[fsuuid] > GONE_AFTER:
                 del leaving[fsuuid]
@@ -102,7 +106,7 @@ class Releases:
             return reply
         if retired is None:
             return m.DriveReleased(released=True, noted=True)
-        reply = await self._call(fsuuid, m.Wipe.NONE, within)
+        reply = await self._call(fsuuid, m.Wipe.NONE, within, lost=True)
         if reply.released and reply.noted and self._ledger.retired.get(fsuuid) is retired:
             await self._term.commit(retiring.settle(self._ledger, retired))
         return reply
@@ -116,8 +120,8 @@ class Releases:
                 await self._kept(drive, error.message)
             raise FailedPrecondition(error.message) from error
 
-    async def _call(self, fsuuid: str, wipe: m.Wipe, within: float) -> m.DriveReleased:
-        request = m.ReleaseDrive(fsuuid=fsuuid, wipe=wipe, fence=self._term.fence)
+    async def _call(self, fsuuid: str, wipe: m.Wipe, within: float, *, lost: bool = False) -> m.DriveReleased:
+        request = m.ReleaseDrive(fsuuid=fsuuid, wipe=wipe, lost=lost, fence=self._term.fence)
         return await self._term.bus.call(
             Node.DRIVE_RELEASE, request, node=self._node, within=within, attempt=within, patient=False
         )

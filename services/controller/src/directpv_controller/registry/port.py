@@ -7,7 +7,7 @@ from typing import Protocol
 from directpv_common.protocol.messages import FormatResults, InitDevices
 from directpv_controller.leading.port import Election, Registry
 from directpv_controller.leading.term import Term
-from directpv_controller.nodes.nodes import Nodes
+from directpv_controller.nodes.nodes import ForgetKey, Nodes
 from directpv_controller.nodes.pod_labels import ReadPod, ReadPv
 
 Format = Callable[[InitDevices], Awaitable[FormatResults]]
@@ -28,6 +28,11 @@ class Store(Protocol):
     @property
     def read_pv(self) -> ReadPv | None:
         """What reads what PersistentVolumes say; None: there are none."""
+        ...
+
+    @property
+    def forget_key(self) -> ForgetKey | None:
+        """What forgets by which key a node came to the bus; None: nobody keeps such keys."""
         ...
 
     def attending(self, term: Term, nodes: Nodes, init_devices: Format) -> AbstractAsyncContextManager[None]:

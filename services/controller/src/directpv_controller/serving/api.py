@@ -86,6 +86,7 @@ class Api:
             Controller.DRIVE_REPAIR: self._repairs.begin,
             Controller.DRIVE_REPAIR_STATUS: self._repairs.status,
             Controller.PLACEMENT_EXPLAIN: self.explain_placement,
+            Controller.NODE_REMOVE: self._removals.remove_node,
             Controller.NODE_LIST: self.list_nodes,
         }
         return {endpoint: self._guarded(endpoint, handler) for endpoint, handler in table.items()}
@@ -116,6 +117,10 @@ class Api:
             return reply
 
         return guarded
+
+    async def resume(self) -> None:
+        """End what an earlier leader had begun, and nobody else reminds us of."""
+        await self._removals.resume()
 
     async def drain(self) -> None:
         """Wait until nothing runs any more."""

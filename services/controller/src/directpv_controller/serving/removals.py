@@ -1,5 +1,7 @@
 """Drives that people give up: recorded first, then let go of by their node, then forgotten."""
 
+import asyncio
+import logging
 from typing import Any, Final
 
 import msgspec
@@ -7,11 +9,16 @@ import msgspec
 import directpv_common.protocol.messages as m
 from directpv_common.calls.context import remaining
 from directpv_common.calls.singleflight import SingleFlight
-from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, InvalidRequest
+from directpv_common.process.clock import now_rfc3339
+from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, InvalidRequest, NotFound
+from directpv_controller.core.placing.model import Drive
 from directpv_controller.core.reserving import retiring
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes
 
+log = logging.getLogger(__name__)
+
+RESUME_PAUSE: Final = 2.0
 RELEASE_SECONDS: Final = 10.0
 """How long a node is waited for; after that the order waits, and is given again and again."""
 
@@ -37,8 +44,31 @@ class Removals:
         if request.wipe not in tuple(m.Wipe):
             raise InvalidRequest(f"wipe: {request.wipe} is unknown; use one of {', '.join(m.Wipe)}", field="wipe")
         key = f"drive {request.fsuuid}"
-        removal: m.DriveRemoval = await self._flights.run(key, request, lambda: self._remove(request))
+        work = self._remove_lost if request.lost else self._remove
+        removal: m.DriveRemoval = await self._flights.run(key, request, lambda: work(request))
         return removal
+
+    async def remove_node(self, request: m.RemoveNode) -> m.NodeRemoval:
+        """Give up all drives of a node that is gone for good, with their volumes, and forget its key.
+
+        Raises:
+            NotFound: Nothing is known of such a node.
+            FailedPrecondition: Its agent is heard.
+            Unavailable: It is not known yet which nodes are there.
+        """
+        key = f"node {request.node}"
+        removal: m.NodeRemoval = await self._flights.run(key, request, lambda: self._remove_node(request))
+        return removal
+
+    async def resume(self) -> None:
+        """Forget drives that were declared lost when another leader led, which could not end it; until that is done."""
+        while left := [drive for drive in self._ledger.drives.values() if retiring.is_lost_for_good(drive)]:
+            for drive in left:
+                try:
+                    await self._close_lost(drive.fsuuid)
+                except DirectPVError as error:
+                    log.warning("lost drive not forgotten", extra={"drive": drive.fsuuid, "error": error.message})
+            await asyncio.sleep(RESUME_PAUSE)
 
     async def _remove(self, request: m.RemoveDrive) -> m.DriveRemoval:
         await self._nodes.reported()
@@ -59,6 +89,76 @@ class Removals:
         outcome, message = await self._released(fsuuid, record.node)
         removal = _removal(fsuuid, record.node, outcome, message, record.device)
         return msgspec.structs.replace(removal, online=self._nodes.online(record.node))
+
+    # ---- with all that is on them
+
+    async def _remove_lost(self, request: m.RemoveDrive) -> m.DriveRemoval:
+        await self._nodes.reported()
+        fsuuid = request.fsuuid
+        drive = self._ledger.drives.get(fsuuid)
+        if drive is None and (past := self._ledger.past.get(fsuuid)):
+            return _removal(fsuuid, past.node, m.RemovalOutcome.REMOVED, "it was removed already")
+        if drive is None:
+            raise NotFound(f"drive {fsuuid} does not exist", fsuuid=fsuuid)
+        retiring.check_lost(drive)
+        return await self._given_up(drive, dry_run=request.dry_run)
+
+    async def _remove_node(self, request: m.RemoveNode) -> m.NodeRemoval:
+        await self._nodes.reported()
+        name = request.node
+        if not self._nodes.knows(name):
+            raise NotFound(f"node {name} is unknown: it has no drives, and its agent was not heard", field="node")
+        self._require_away(name)
+        held = self._ledger.nodes.get(name)
+        drives = sorted(held.drives.values(), key=lambda drive: drive.fsuuid) if held is not None else []
+        removals = []
+        for drive in drives:
+            self._require_away(name)
+            removals.append(await self._given_up(drive, dry_run=request.dry_run))
+        key = await self._nodes.forget_key(name, dry_run=request.dry_run)
+        if not request.dry_run:
+            self._nodes.drop(name)
+            self._term.events.emit("node", "removed", name, node=name, drives=len(removals), key=key)
+        return m.NodeRemoval(node=name, drives=tuple(removals), key=key)
+
+    def _require_away(self, node: str) -> None:
+        if self._nodes.online(node):
+            heard = self._nodes.worker(node).seen_at
+            raise FailedPrecondition(
+                f"node {node} is there: its agent was heard at {heard}. Stop the node, or its agent; or remove drives "
+                f"without volumes: kubectl directpv remove --nodes {node}"
+            )
+
+    async def _given_up(self, drive: Drive, *, dry_run: bool) -> m.DriveRemoval:
+        """Record that a drive goes with its volumes, and forget it."""
+        record, volumes, count = drive.record, retiring.told(drive), len(drive.volumes)
+        outcome = m.RemovalOutcome.WOULD_REMOVE if dry_run else m.RemovalOutcome.REMOVED
+        message = "the disk is not touched; should it come back, it is not taken over"
+        if not dry_run:
+            await self._term.commit(retiring.give_up_lost(self._ledger, drive))
+            await self._close_lost(record.fsuuid)
+        return msgspec.structs.replace(
+            _removal(record.fsuuid, record.node, outcome, message, record.device),
+            online=self._nodes.online(record.node),
+            count=count,
+            volumes=volumes,
+        )
+
+    async def _close_lost(self, fsuuid: str) -> None:
+        drive = self._ledger.drives.get(fsuuid)
+        if drive is None:
+            return
+        for name in tuple(drive.volumes):
+            await self._term.idle(name)
+        record, volumes = drive.record, [volume.record for volume in drive.volumes.values()]
+        await self._term.commit(retiring.close_lost(self._ledger, drive, now_rfc3339()))
+        for volume in volumes:
+            self._term.events.emit("volume", "given-up", volume.name, **retiring.farewell(record, volume))
+        facts = {"node": record.node, "device": record.device, "noted": False, "volumes": len(volumes)}
+        log.warning("drive given up with its volumes", extra={"drive": fsuuid, **facts})
+        self._term.events.emit("drive", "unregistered", fsuuid, **facts)
+
+    # ---- without
 
     async def _released(self, fsuuid: str, node: str) -> tuple[m.RemovalOutcome, str]:
         """Let the node of a drive let go of it; tell how far it is."""

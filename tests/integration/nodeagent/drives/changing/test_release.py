@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from directpv_common.protocol.api import Node
-from directpv_common.protocol.errors import FailedPrecondition, Fenced
+from directpv_common.protocol.errors import FailedPrecondition, Fenced, NotFound
 from directpv_common.protocol.messages import (
     Device,
     DriveReleased,
@@ -55,6 +55,11 @@ async def known(client: Client) -> list[str]:
 async def format_anew(client: Client, device: Device, *, force: bool) -> FormatResult:
     order = FormatDevices(devices=(FormatDevice(id=device.id, name=device.name, force=force),), fence=FENCE)
     return (await client.ask(Node.DEVICE_FORMAT, order)).results[0]  # type: ignore[no-any-return]
+
+
+async def says(client: Client, device: str, words: str) -> bool:
+    devices = (await client.ask(Node.DEVICE_LIST, Empty())).devices
+    return any(words in shown.fs_type for shown in devices if shown.name == device)
 
 
 def content(device: str) -> bytes:
@@ -131,7 +136,7 @@ class TestGivingUp:
     ) -> None:
         agent.freeze()
         unmounted(agent, drive)
-        loops.detach(device)
+        file = loops.detach(device)
         agent.go_on()
         await client.drive_when(drive, lambda held: held.record.status is DriveStatus.LOST, "it is lost")
 
@@ -140,6 +145,9 @@ class TestGivingUp:
         assert (reply.released, reply.noted) == (True, False)
         assert await known(client) == []
         assert mounts_below(agent.root / "mnt") == []
+        loops.attach_at(int(device.removeprefix("loop")), file)
+        await eventually(lambda: says(client, device, "while it was away"), "the disk that is back is nobody's")
+        assert await known(client) == []
 
     async def test_an_unknown_drive_and_an_order_of_a_replaced_leader(self, drive: str, client: Client) -> None:
         assert not (await release(client, UNKNOWN)).noted
@@ -165,6 +173,47 @@ class TestGivingUp:
 
         assert mounts_below(agent.root / "mnt") == []
         assert "was removed" in (await shown(client, device)).fs_type
+
+
+class TestLost:
+    async def test_a_drive_that_is_away_goes_with_its_volumes_and_serves_them_no_more_when_it_is_back(
+        self, agent: AgentProcess, loops: Loops, device: str, drive: str, client: Client, pods: Path
+    ) -> None:
+        await client.make_volume(drive, "pvc-1")
+        agent.freeze()
+        unmounted(agent, drive)
+        file = loops.detach(device)
+        agent.go_on()
+        await client.drive_when(drive, lambda held: held.record.status is DriveStatus.LOST, "it is lost")
+
+        assert (await release(client, drive, lost=True)).released
+
+        assert await known(client) == []
+        loops.attach_at(int(device.removeprefix("loop")), file)
+        await eventually(lambda: says(client, device, "was removed"), "the disk that is back is nobody's")
+        assert await known(client) == []
+        with pytest.raises(NotFound):
+            await client.stage("pvc-1", pods / "s")
+        agent.kill()
+        agent.start(device)
+        await agent.answers(client)
+        assert await known(client) == []
+        offered = await shown(client, device)
+        assert "holds volumes (pvc-1)" in (await format_anew(client, offered, force=True)).error
+
+    async def test_pods_of_a_drive_that_is_given_up_keep_their_mounts_until_they_end(
+        self, agent: AgentProcess, device: str, drive: str, client: Client, pods: Path
+    ) -> None:
+        await client.make_volume(drive, "pvc-1")
+        await client.stage("pvc-1", pods / "s")
+        (pods / "s/file").write_bytes(b"precious")
+
+        assert (await released(client, drive, lost=True)).released
+
+        assert await known(client) == []
+        assert (pods / "s/file").read_bytes() == b"precious"
+        await client.unstage("pvc-1", pods / "s")
+        assert mounts_below(pods) == []
 
 
 class TestWiping:

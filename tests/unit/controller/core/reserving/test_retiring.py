@@ -3,7 +3,7 @@
 import pytest
 
 import directpv_common.protocol.messages as m
-from directpv_common.protocol.errors import FailedPrecondition, NoCapacity, Unavailable
+from directpv_common.protocol.errors import Busy, FailedPrecondition, NoCapacity, Unavailable
 from directpv_controller.core.placing.model import Drive, Snapshot, merged
 from directpv_controller.core.reserving import retiring
 from directpv_controller.core.reserving.ledger import Ledger
@@ -161,3 +161,82 @@ def test_several_changes_of_which_one_takes_a_drive_away_are_one() -> None:
     assert [each.fsuuid for each in both.writes.gone] == [record.fsuuid]
     assert [each.fsuuid for each in both.writes.retired] == [record.fsuuid]
     assert len(both.writes.drives) == 1
+
+
+# ---- with volumes
+
+
+def dead(*names: str, status: m.DriveStatus = m.DriveStatus.LOST) -> tuple[Ledger, m.DriveRecord]:
+    record = drive_record(status=status)
+    ledger = ledger_of(record)
+    volumes = [volume_record(name, record, pvc_name=f"claim-{name}", pvc_namespace="shop") for name in names]
+    report(ledger, held(record, *volumes))
+    return ledger, record
+
+
+@pytest.mark.parametrize("status", [m.DriveStatus.LOST, m.DriveStatus.ERROR])
+def test_a_dead_drive_goes_with_its_volumes_and_is_remembered(status: m.DriveStatus) -> None:
+    ledger, record = dead("v1", "v2", status=status)
+    retiring.check_lost(only(ledger))
+    assert [(each.name, each.pvc_name) for each in retiring.told(only(ledger))] == [
+        ("v1", "claim-v1"),
+        ("v2", "claim-v2"),
+    ]
+    committed(retiring.give_up_lost(ledger, only(ledger)))
+    assert retiring.give_up_lost(ledger, only(ledger)) is None
+    retiring.check_lost(only(ledger))
+
+    change = retiring.close_lost(ledger, only(ledger), NOW)
+
+    assert [each.name for each in change.writes.removed] == ["v1", "v2"]
+    assert [each.fsuuid for each in change.writes.gone] == [record.fsuuid]
+    assert [(each.fsuuid, each.node) for each in change.writes.retired] == [(record.fsuuid, "n1")]
+    change.done()
+    assert (ledger.drives, ledger.volumes, ledger.busy) == ({}, {}, set())
+    assert ledger.check() == []
+    assert report(ledger, held(record, volume_record("v1", record))).changes == []
+    assert ledger.volumes == {}
+
+
+@pytest.mark.parametrize("status", [m.DriveStatus.READY, m.DriveStatus.REPAIRING, m.DriveStatus.MOVING])
+def test_a_drive_that_is_there_is_not_declared_lost(status: m.DriveStatus) -> None:
+    with pytest.raises(FailedPrecondition, match=f"is {status}, and is not given up"):
+        retiring.check_lost(only(dead("v1", status=status)[0]))
+
+
+def test_a_dead_drive_whose_end_could_not_be_committed_is_as_before() -> None:
+    ledger, record = dead("v1", "v2")
+    retiring.close_lost(ledger, only(ledger), NOW).undo()
+
+    assert only(ledger).record == record
+    assert sorted(ledger.volumes) == ["v1", "v2"]
+    assert (ledger.retired, ledger.past, ledger.busy) == ({}, {}, set())
+    assert ledger.check() == []
+
+
+def test_a_dead_drive_of_which_a_volume_is_being_changed_waits_for_that() -> None:
+    ledger, _ = dead("v1", "v2")
+    ledger.mark(ledger.volumes["v2"], deleting=True)
+    with pytest.raises(Busy):
+        retiring.close_lost(ledger, only(ledger), NOW)
+    assert sorted(ledger.volumes) == ["v1", "v2"]
+
+
+def test_volumes_of_a_drive_that_the_registry_does_not_have_go_too() -> None:
+    volume = volume_record("v1", drive_record())
+    ledger = Ledger.load(Snapshot([], [volume]), lambda: 0.5)
+    retiring.check_lost(only(ledger))
+    assert retiring.give_up_lost(ledger, only(ledger)) is None
+
+    change = retiring.close_lost(ledger, only(ledger), NOW)
+    assert ([each.name for each in change.writes.removed], change.writes.gone) == (["v1"], ())
+
+
+def test_who_has_a_claim_on_a_lost_drive_is_told_what_to_do() -> None:
+    record = drive_record()
+    owner = {"pvc_name": "data-0", "pvc_namespace": "shop", "pod_name": "db-0", "pod_namespace": "shop"}
+    told = retiring.farewell(record, volume_record("v1", record, **owner))
+
+    assert told["claim"] == "shop/data-0"
+    assert "given up as lost" in told["cause"]
+    assert "delete the claim and its pod shop/db-0" in told["advice"]

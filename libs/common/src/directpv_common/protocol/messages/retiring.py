@@ -1,6 +1,15 @@
 """Drives that are given up: what people ask for, what the leader orders, and what becomes of it."""
 
-from directpv_common.protocol.messages.base import Fence, FsUuid, Message, NodeName, Timestamp
+from directpv_common.protocol.messages.base import (
+    Bytes,
+    Count,
+    Fence,
+    FsUuid,
+    Message,
+    NodeName,
+    Timestamp,
+    VolumeName,
+)
 from directpv_common.protocol.messages.drives import DriveId
 from directpv_common.protocol.open_enum import OpenStrEnum
 
@@ -22,6 +31,19 @@ class RemoveDrive(DriveId, frozen=True, kw_only=True):
     wipe: Wipe = Wipe.NONE
     dry_run: bool = False
     """Say what would be done, and change nothing."""
+    lost: bool = False
+    """It is dead, and shall go with its volumes; what is on the disk is not touched."""
+
+
+class LostVolume(Message, frozen=True, kw_only=True):
+    """A volume that is given up with its drive, and who has it."""
+
+    name: VolumeName
+    capacity: Bytes = 0
+    pvc_name: str = ""
+    pvc_namespace: str = ""
+    pod_name: str = ""
+    pod_namespace: str = ""
 
 
 class RemovalOutcome(OpenStrEnum):
@@ -46,6 +68,26 @@ class DriveRemoval(Message, frozen=True, kw_only=True):
     """In words, with what to do next."""
     online: bool = True
     """Whether its node is there."""
+    count: Count = 0
+    """How many volumes go with it; of a lost drive only."""
+    volumes: tuple[LostVolume, ...] = ()
+    """Some of them, in the order of their names."""
+
+
+class RemoveNode(Message, frozen=True, kw_only=True):
+    """CLI -> controller: give up the drives of a node that is gone for good, with their volumes."""
+
+    node: NodeName
+    dry_run: bool = False
+
+
+class NodeRemoval(Message, frozen=True, kw_only=True):
+    """What came of giving up a node: one entry for each of its drives."""
+
+    node: NodeName
+    drives: tuple[DriveRemoval, ...] = ()
+    key: bool = False
+    """Whether the key by which its server came to the bus was forgotten, or would be."""
 
 
 class ReleaseDrive(DriveId, frozen=True, kw_only=True):
@@ -55,6 +97,8 @@ class ReleaseDrive(DriveId, frozen=True, kw_only=True):
     """
 
     wipe: Wipe = Wipe.NONE
+    lost: bool = False
+    """Give it up with all that is on it: it was declared lost, and its volumes are in no registry any more."""
     fence: Fence
 
 

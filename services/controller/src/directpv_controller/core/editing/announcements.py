@@ -12,12 +12,20 @@ class Announcement(NamedTuple):
     """One line of ``kubectl describe``."""
 
     noun: str
-    """``drive`` or ``volume``."""
+    """``drive``, ``volume``, or ``claim``: that to which the volume belongs."""
     name: str
     reason: str
     """CamelCase, as ``kubectl get events`` shows it."""
     warning: bool
     message: str
+
+    @property
+    def about_claim(self) -> bool:
+        """Whether it is shown on the volume's claim."""
+        return self.noun == CLAIM
+
+
+CLAIM: Final = "claim"
 
 
 class _Form(NamedTuple):
@@ -25,6 +33,8 @@ class _Form(NamedTuple):
     warning: bool
     text: str
     """Filled with the event's data."""
+    noun: str = ""
+    """Of the object that it is shown on; empty: the event's own."""
 
 
 _PUT_BACK: Final = "{why}"
@@ -47,6 +57,9 @@ _FORMS: Final[Mapping[str, _Form]] = {
     "volume.oversized": _Form("VolumeOversized", True, "{capacity} bytes are promised, but its drive has not so much"),
     "volume.adopted": _Form("VolumeAdopted", False, "found on drive {drive} with {capacity} bytes, and taken in"),
     "volume.raised": _Form("VolumeExpanded", False, "has {capacity} bytes on its drive, which are reserved now"),
+    "volume.given-up": _Form("VolumeGivenUp", True, "{cause}; {advice}", CLAIM),
+    "drive.removing": _Form("Removing", False, "it is taken out of use: node {node} is told to let go of it"),
+    "drive.remove-refused": _Form("RemoveRefused", True, "it is kept: {why}"),
     "volume.labels-ignored": _Form("LabelsIgnored", True, "labels of its pod use reserved keys and are ignored"),
 }
 
@@ -72,4 +85,4 @@ def announcement(kind: str, subject: str, data: Mapping[str, Any]) -> Announceme
     if form is None:
         return None
     message = form.text.format_map(_Data({key: str(value) for key, value in data.items()}))
-    return Announcement(kind.partition(".")[0], subject, form.reason, form.warning, message)
+    return Announcement(form.noun or kind.partition(".")[0], subject, form.reason, form.warning, message)

@@ -43,6 +43,15 @@ class Books:
         self._count(drive, +1)
         return drive
 
+    def enter_again(self, drive: Drive) -> None:
+        """Put back a drive that left; the caller tells the index."""
+        self.drives[drive.fsuuid] = drive
+        self.drive_ids.add(drive.fsuuid)
+        node = self.nodes.setdefault(drive.record.node, Node({}))
+        node.drives[drive.fsuuid] = drive
+        drive.offline = node.offline
+        self._count(drive, +1)
+
     def enter_placeholder(self, fsuuid: str) -> Drive:
         """Add a stand-in for a drive of which only volumes are known."""
         record = DriveRecord(fsuuid=fsuuid, node=UNKNOWN_NODE, total=0, overhead=0, status=DriveStatus.LOST)

@@ -16,16 +16,21 @@ from directpv_common.protocol.messages import (
     ConditionType,
     DriveRecord,
     DriveStatus,
+    LostVolume,
     RetiredDrive,
     VolumeRecord,
     Wipe,
 )
 from directpv_common.protocol.units import format_bytes
-from directpv_controller.core.placing.model import UNKNOWN, Change, Drive, Writes
+from directpv_controller.core.placing.model import UNKNOWN, Change, Drive, Writes, merged
 from directpv_controller.core.reserving.ledger import Ledger
 
 replace = msgspec.structs.replace
 
+LOST: Final = "lost"
+"""What is recorded as the way of giving up a drive that goes with its volumes."""
+TOLD: Final = 200
+"""Volumes that are told of one lost drive."""
 NAMED: Final = 5
 """Volumes that a refusal names."""
 GIVEN_UP: Final = "its node is giving it up, as somebody else ordered"
@@ -61,6 +66,53 @@ def check_removable(drive: Drive) -> None:
         raise FailedPrecondition(f"{title(record)} is {record.status}; wait until that has ended")
     if drive.pending or drive.partial:
         raise Unavailable(f"{title(record)} is just being registered; repeat in a moment")
+
+
+def check_lost(drive: Drive) -> None:
+    """Refuse to declare a drive lost that is there.
+
+    Raises:
+        FailedPrecondition: Says how it is, and what to do instead.
+        Unavailable: It is not known yet what is on it.
+    """
+    record = drive.record
+    if is_lost_for_good(drive):
+        return
+    if record.status not in (DriveStatus.LOST, DriveStatus.ERROR):
+        raise FailedPrecondition(
+            f"{title(record)} is {record.status}, and is not given up with its volumes. If it is dead, pull it first; "
+            f"if its node is gone for good, run: kubectl directpv remove node {record.node} --dangerous"
+        )
+    if drive.pending or drive.partial:
+        raise Unavailable(f"{title(record)} is just being registered; repeat in a moment")
+
+
+def told(drive: Drive) -> tuple[LostVolume, ...]:
+    """Return what is on a drive, for people; not all if there is much."""
+    return tuple(
+        LostVolume(
+            name=record.name,
+            capacity=record.capacity,
+            pvc_name=record.pvc_name,
+            pvc_namespace=record.pvc_namespace,
+            pod_name=record.pod_name,
+            pod_namespace=record.pod_namespace,
+        )
+        for record in (drive.volumes[name].record for name in sorted(drive.volumes)[:TOLD])
+    )
+
+
+def farewell(drive: DriveRecord, volume: VolumeRecord) -> dict[str, str]:
+    """Return what is told of a volume that was given up with its drive; its claim's owner reads the advice."""
+    pod = f"{volume.pod_namespace}/{volume.pod_name}" if volume.pod_name else ""
+    return {
+        "node": drive.node,
+        "drive": drive.fsuuid,
+        "claim": f"{volume.pvc_namespace}/{volume.pvc_name}" if volume.pvc_name else "",
+        "pod": pod,
+        "cause": f"drive {drive.fsuuid} of node {drive.node}, where its data was, was given up as lost",
+        "advice": f"delete the claim and its pod{f' {pod}' if pod else ''}: a StatefulSet makes both anew, elsewhere",
+    }
 
 
 _FIRST: Final = (
@@ -105,6 +157,46 @@ def give_up(ledger: Ledger, drive: Drive, wipe: Wipe) -> Change | None:
     return ledger.set_drive(drive, record)
 
 
+def is_lost_for_good(drive: Drive) -> bool:
+    """Tell whether it is recorded that the drive goes with its volumes."""
+    return is_given_up(drive) and drive.record.removal == LOST
+
+
+def give_up_lost(ledger: Ledger, drive: Drive) -> Change | None:
+    """Record that a drive shall go with its volumes; None: that is recorded already, or there is no record of it."""
+    if is_lost_for_good(drive) or not drive.known:
+        return None
+    return ledger.set_drive(drive, replace(drive.record, status=DriveStatus.REMOVED, removal=LOST, conditions=()))
+
+
+def close_lost(ledger: Ledger, drive: Drive, now: str) -> Change:
+    """Forget a drive and all of its volumes, and remember that it was retired.
+
+    Raises:
+        Busy: A volume of it is being changed.
+    """
+    names = sorted(drive.volumes)
+    for name in names:
+        ledger.require_idle(name)
+    removals = [ledger.remove(drive.volumes[name]) for name in names]
+    record, known = drive.record, drive.known
+    retired = RetiredDrive(fsuuid=record.fsuuid, node=record.node, since=now)
+    ledger.leave(drive)
+    ledger.note_past(retired)
+    ledger.retired[record.fsuuid] = retired
+
+    def undo() -> None:
+        del ledger.retired[record.fsuuid]
+        ledger.past.pop(record.fsuuid, None)
+        ledger.enter_again(drive)
+        ledger.index.changed(drive)
+
+    gone = Change(Writes(gone=(record,) if known else (), retired=(retired,)), undo, busy=ledger.busy)
+    closed = merged([*removals, gone], ledger.busy)
+    assert closed is not None
+    return closed
+
+
 def keep(ledger: Ledger, drive: Drive, why: str, now: str) -> Change:
     """Take that back; how the drive is, its node tells when it is asked next, which is soon."""
     cause = Condition(type=ConditionType.MOUNT_ERROR, message=f"it is kept: {why}"[:1024], since=now)
@@ -135,7 +227,8 @@ def close(ledger: Ledger, drive: Drive, *, noted: bool, now: str) -> Change:
         ledger.retired.pop(record.fsuuid, None)
         ledger.leaving.pop(record.fsuuid, None)
         ledger.past.pop(record.fsuuid, None)
-        ledger.index.changed(ledger.enter(record))
+        ledger.enter_again(drive)
+        ledger.index.changed(drive)
 
     writes = Writes(gone=(record,), retired=() if noted else (retired,))
     return ledger.change(writes, undo)
@@ -144,6 +237,7 @@ def close(ledger: Ledger, drive: Drive, *, noted: bool, now: str) -> Change:
 def settle(ledger: Ledger, retired: RetiredDrive) -> Change:
     """Forget that a drive was retired: the disk itself knows it now."""
     ledger.retired.pop(retired.fsuuid, None)
+    ledger.note_past(retired)
     ledger.leaving[retired.fsuuid] = 0
 
     def undo() -> None:

@@ -38,6 +38,7 @@ NAME_MAX: Final = 200
 """Characters of the object's name in that of the Event, which has 253 at most."""
 MESSAGE_MAX: Final = 1024
 """Characters of an Event's message that Kubernetes takes."""
+PERSISTENT_VOLUMES: Final = Resource("/api/v1/persistentvolumes", "persistentvolumes")
 _OBJECTS: Final = {"drive": (DRIVES, crd.DRIVES.kind), "volume": (VOLUMES, crd.VOLUMES.kind)}
 
 
@@ -87,17 +88,29 @@ class Recorder:
         written = self._written.get(found)
         if written is not None and await self._counted(written, times):
             return
-        resource, kind = _OBJECTS[found.noun]
-        name = crd.object_name(found.name) if found.noun == "volume" else found.name
-        try:
-            about = await self._client.get(resource, name)
-        except Missing:
+        about = await self._about(found)
+        if about is None:
             return  # there is nothing that it could be shown on
-        event = _event(found, kind, about, times, self._holder)
-        await self._client.create(EVENTS, event)
-        self._written[found] = _Written(event["metadata"]["name"], times)
+        event = _event(found, about, times, self._holder)
+        await self._client.create(_events(about["namespace"]), event)
+        if not found.about_claim:  # which are told once, and lie in namespaces of their own
+            self._written[found] = _Written(event["metadata"]["name"], times)
         if len(self._written) > REMEMBERED:
             self._written.popitem(last=False)
+
+    async def _about(self, found: Announcement) -> Object | None:
+        """Return a reference to the object on which an Event is shown; None: it is not there."""
+        try:
+            if found.about_claim:
+                volume = await self._client.get(PERSISTENT_VOLUMES, found.name)
+                claim = (volume.get("spec") or {}).get("claimRef") or {}
+                return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **_named(claim)} if claim else None
+            resource, kind = _OBJECTS[found.noun]
+            name = crd.object_name(found.name) if found.noun == "volume" else found.name
+            meta = (await self._client.get(resource, name))["metadata"]
+        except Missing:
+            return None
+        return {"apiVersion": f"{names.GROUP}/{names.API_VERSION}", "kind": kind, **_named(meta)}
 
     async def _counted(self, written: _Written, times: int) -> bool:
         """Count an Event up; False: the cluster has forgotten it."""
@@ -110,18 +123,26 @@ class Recorder:
         return True
 
 
-def _event(found: Announcement, kind: str, about: Object, times: int, holder: str) -> Object:
-    now, meta = now_rfc3339(), about["metadata"]
+def _named(meta: Object) -> Object:
+    """Return what tells an object apart; events on those without a namespace belong to ``default``."""
+    return {"name": meta["name"], "namespace": meta.get("namespace") or NAMESPACE, "uid": meta.get("uid", "")}
+
+
+def _events(namespace: str) -> Resource:
+    return EVENTS if namespace == NAMESPACE else Resource(f"/api/v1/namespaces/{namespace}/events", "events")
+
+
+def _event(found: Announcement, about: Object, times: int, holder: str) -> Object:
+    now = now_rfc3339()
+    involved = about if found.about_claim else {key: about[key] for key in about if key != "namespace"}
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{meta['name'][:NAME_MAX]}.{secrets.token_hex(8)}", "namespace": NAMESPACE},
-        "involvedObject": {
-            "apiVersion": f"{names.GROUP}/{names.API_VERSION}",
-            "kind": kind,
-            "name": meta["name"],
-            "uid": meta["uid"],
+        "metadata": {
+            "name": f"{about['name'][:NAME_MAX]}.{secrets.token_hex(8)}",
+            "namespace": about["namespace"],
         },
+        "involvedObject": involved,
         "reason": found.reason,
         "message": found.message[:MESSAGE_MAX],
         "type": "Warning" if found.warning else "Normal",

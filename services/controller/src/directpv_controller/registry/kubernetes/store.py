@@ -18,6 +18,7 @@ from directpv_controller.registry.kubernetes.client import CALL_SECONDS, Client,
 from directpv_controller.registry.kubernetes.edits import Edits
 from directpv_controller.registry.kubernetes.election import KubernetesElection
 from directpv_controller.registry.kubernetes.errors import Missing, Refused
+from directpv_controller.registry.kubernetes.keys import key_forgetter
 from directpv_controller.registry.kubernetes.pods import pod_reader, pv_reader
 from directpv_controller.registry.kubernetes.recorder import Recorder
 from directpv_controller.registry.kubernetes.registry import KubernetesRegistry
@@ -56,12 +57,19 @@ class KubernetesStore:
     """See :class:`~directpv_controller.registry.port.Store`."""
 
     def __init__(
-        self, registry: KubernetesRegistry, election: KubernetesElection, *, holder: str, init_requests: bool
+        self,
+        registry: KubernetesRegistry,
+        election: KubernetesElection,
+        *,
+        holder: str,
+        namespace: str,
+        init_requests: bool,
     ) -> None:
         self.registry: Any = registry
         self.election: Any = election
         self.read_pod = pod_reader(registry.client)
         self.read_pv = pv_reader(registry.client)
+        self.forget_key = key_forgetter(registry.client, namespace)
         self._holder, self._init_requests = holder, init_requests
 
     @contextlib.asynccontextmanager
@@ -106,7 +114,13 @@ async def open_store(
         retired = RetiredDrives(client, options.namespace)
         registry = KubernetesRegistry(client, election, retired, registry_id, observe, count_conflict)
         try:
-            yield KubernetesStore(registry, election, holder=options.holder, init_requests=options.init_requests)
+            yield KubernetesStore(
+                registry,
+                election,
+                holder=options.holder,
+                namespace=options.namespace,
+                init_requests=options.init_requests,
+            )
         finally:
             await registry.close()
 

@@ -138,6 +138,7 @@ class SqliteStore:
 
     read_pod: None = None
     read_pv: None = None
+    forget_key: None = None
 
     def __init__(self, file: SqliteFile, holder: str, ttl: float) -> None:
         self.registry: Any = SqliteRegistry(file)

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from directpv_common.calls.singleflight import SingleFlight
 from directpv_common.process.clock import now_rfc3339
-from directpv_common.protocol.errors import FailedPrecondition, Unavailable
+from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, Unavailable
 from directpv_common.protocol.messages import DriveReleased, DriveStatus, ReleaseDrive, Wipe
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.drives.changing import release_device
@@ -24,7 +24,7 @@ from directpv_nodeagent.drives.changing.release_device import Asked
 from directpv_nodeagent.drives.changing.wipes import Wipes
 from directpv_nodeagent.drives.core import release
 from directpv_nodeagent.drives.core.orders import Fences
-from directpv_nodeagent.drives.taken import remembered
+from directpv_nodeagent.drives.taken import remembered, retired
 from directpv_nodeagent.drives.taken.work import Work
 from directpv_nodeagent.drives.watching.scanner import PROBE_SECONDS
 from directpv_nodeagent.layout.core.held import Drive
@@ -76,6 +76,8 @@ class Releases:
         if drive is None and facts is not None and fsuuid not in drives.retired:
             await self._settle(fsuuid)  # it may just not have been looked at
             drive = drives.by_id.get(fsuuid)
+        if request.lost and fsuuid not in drives.retired:
+            return await self._abandon(request, drive, facts)
         if drive is not None:
             return await self._give_up(request, drive, facts)
         return await self._given_up(request, facts)
@@ -109,7 +111,7 @@ class Releases:
 
     async def _let_go(self, request: ReleaseDrive, drive: Drive | None, facts: DeviceFacts) -> bool:
         host, record = self._drives.host, drive.record if drive is not None else None
-        asked = Asked(host, request.fsuuid, facts, record, request.wipe, now_rfc3339())
+        asked = Asked(host, request.fsuuid, facts, record, request.wipe, now_rfc3339(), request.lost)
         self._drives.busy_devices[facts.name] += 1
         try:
             async with self._drives.device(facts.name):
@@ -128,6 +130,26 @@ class Releases:
         drives.give_up(fsuuid, now or facts, f"it was removed from DirectPV at {now_rfc3339()}", noted=noted)
         left = "its file system stays on it" if noted else "the disk could not be written, and does not know of it"
         return DriveReleased(released=True, noted=noted, message=f"device {facts.name} is free; {left}")
+
+    async def _abandon(self, request: ReleaseDrive, drive: Drive | None, facts: DeviceFacts | None) -> DriveReleased:
+        """Know a drive no more with all that is on it; pods that still use it keep what they have until they end."""
+        fsuuid, root = request.fsuuid, self._drives.host.root
+        if drive is not None:
+            release.check_idle(drive, self._work.turns.running(f"drive {fsuuid}", *drive.volumes, *drive.purging))
+        await self._local(lambda: retired.note(root, fsuuid))
+        if facts is None:
+            return await self._gone(request, fsuuid)
+        if drive is None:
+            why = f"device {facts.name} carries it, and is not taken over"
+            self._drives.give_up(fsuuid, facts, why, noted=False)
+            return DriveReleased(released=True, message=why)
+        drive.set_state(DriveStatus.REMOVED, (), readable=False)
+        noted = False
+        try:
+            noted = await self._let_go(request, drive, facts)
+        except (DirectPVError, OSError) as error:
+            log.warning("drive that is given up is still mounted", extra={"drive": fsuuid, "error": str(error)})
+        return await self._done(request, facts, noted=noted)
 
     # ---- a drive that this node has given up before, or does not have
 
@@ -150,11 +172,12 @@ class Releases:
 
     async def _gone(self, request: ReleaseDrive, fsuuid: str) -> DriveReleased:
         host = self._drives.host
-        await self._local(lambda: release_device.clear(host, fsuuid))
-        await self._local(lambda: remembered.forget(host.root, fsuuid))
-        self._drives.give_up(fsuuid, None, "it was removed from DirectPV; no device carries it", noted=False)
         if fsuuid in self._wipes.ended:
             return DriveReleased(released=True, noted=True, message="the device was wiped")
+        await self._local(lambda: release_device.clear(host, fsuuid))
+        await self._local(lambda: remembered.forget(host.root, fsuuid))
+        await self._local(lambda: retired.note(host.root, fsuuid))
+        self._drives.give_up(fsuuid, None, "it was removed from DirectPV; no device carries it", noted=False)
         return DriveReleased(released=True, message=f"no device of node {host.node} carries it")
 
     # ---- wiping

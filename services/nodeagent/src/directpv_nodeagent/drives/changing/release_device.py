@@ -39,6 +39,8 @@ class Asked(NamedTuple):
     """As its agent has it; None: it has given it up before."""
     wipe: Wipe
     now: str
+    lost: bool = False
+    """It is given up with all that is on it: nothing is taken back."""
 
     @property
     def place(self) -> str:
@@ -57,13 +59,14 @@ def let_go(asked: Asked) -> bool:
     Raises:
         FailedPrecondition: It is used, or must not be wiped; it is as it was.
     """
-    _check_unused(asked)
+    if not asked.lost:
+        _check_unused(asked)
     noted, found = _note(asked)
     try:
         release.check_wipeable(asked.facts, asked.wipe, found, read=noted)
         _unmount(asked)
     except BaseException:
-        if noted:
+        if noted and not asked.lost:
             _take_back(asked)
         raise
     return noted

@@ -37,11 +37,16 @@ def check_drive(drive: Drive, running: Sequence[str]) -> None:
     if drive.volumes:
         names = describe_paths(sorted(drive.volumes))
         raise FailedPrecondition(f"{drive.describe()} has volumes on it ({names}), and is kept as it is")
-    if drive.record.status in _AT_WORK:
-        raise FailedPrecondition(f"{drive.describe()} is {drive.record.status}; wait until that has ended")
-    if drive.purging:
+    if drive.purging and drive.record.status is not DriveStatus.LOST:
         names = describe_paths(drive.purging)
         raise Busy(f"{drive.describe()}: data of removed volumes is still being deleted ({names})")
+    check_idle(drive, running)
+
+
+def check_idle(drive: Drive, running: Sequence[str]) -> None:
+    """Refuse a drive that is worked on. Args and errors as of :func:`check_drive`."""
+    if drive.record.status in _AT_WORK:
+        raise FailedPrecondition(f"{drive.describe()} is {drive.record.status}; wait until that has ended")
     if running:
         raise Busy(f"{drive.describe()} is being worked on ({', '.join(running)})")
 

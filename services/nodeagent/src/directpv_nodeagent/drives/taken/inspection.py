@@ -12,6 +12,7 @@ from directpv_nodeagent.drives.core import standing
 from directpv_nodeagent.drives.core.standing import Verdict
 from directpv_nodeagent.drives.filesystem import xfs
 from directpv_nodeagent.drives.filesystem.xfs_log import is_clean
+from directpv_nodeagent.drives.taken import retired
 from directpv_nodeagent.layout.drive_dir import DriveDir, open_drive
 
 LOG_SECONDS: Final = 15.0
@@ -74,6 +75,8 @@ def record_if_ours(host: Host, drive: DriveDir) -> DriveRecord | None:
     Raises:
         NotOurs: It is another node's, was given up, or is no drive.
     """
+    if retired.is_noted(host.root, drive.fsuuid):
+        raise NotOurs("it was removed from DirectPV while it was away", foreign=False, certain=True, retired=True)
     named = drive.named_fsuuid()
     try:
         record = drive.record() if named is not None else None

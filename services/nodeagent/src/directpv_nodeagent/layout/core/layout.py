@@ -66,6 +66,7 @@ PROBE_DIR: Final = "probe"
 NUMBERS_DIR: Final = "numbers"
 KNOWN_DIR: Final = "known"
 WIPES_DIR: Final = "wipes"
+RETIRED_DIR: Final = "retired"
 
 LEAST_FREE: Final = 16 * MIB
 """Bytes; below that even records and directories of volumes may not find place."""

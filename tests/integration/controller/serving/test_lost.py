@@ -1,0 +1,153 @@
+"""Drives and nodes that are dead, over the real bus and file: their volumes go with them, and none comes back."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.bus.cloud_event import CloudEvent
+from directpv_common.protocol.api import Controller as Api
+from directpv_common.protocol.errors import FailedPrecondition, NotFound
+from directpv_common.protocol.wire import decode, encode
+from integration.controller.drives import has_status, listed
+from integration.controller.harness import Controller, read_registry, until, violations
+from integration.controller.node import GIB, PlayedNode
+
+Start = Callable[..., Controller]
+READY, LOST = m.DriveStatus.READY, m.DriveStatus.LOST
+NAMES = {"csi.storage.k8s.io/pvc/name": "data-0", "csi.storage.k8s.io/pvc/namespace": "shop"}
+
+
+async def remove(bus: Bus, fsuuid: str, **flags: Any) -> m.DriveRemoval:
+    return await bus.call(Api.DRIVE_REMOVE, m.RemoveDrive(fsuuid=fsuuid, lost=True, **flags), within=30)
+
+
+async def remove_node(bus: Bus, node: str, **flags: Any) -> m.NodeRemoval:
+    return await bus.call(Api.NODE_REMOVE, m.RemoveNode(node=node, **flags), within=30)
+
+
+async def create(bus: Bus, name: str) -> m.VolumeInfo:
+    request = m.CreateVolume(name=name, required=GIB, parameters=NAMES)
+    return await bus.call(Api.VOLUME_CREATE, request, within=20)
+
+
+async def events_of(bus: Bus) -> list[CloudEvent]:
+    found: list[CloudEvent] = []
+    await bus.subscribe(bus.subjects.all_events, lambda message: found.append(decode(message.data, CloudEvent)))
+    await bus.client.flush()
+    return found
+
+
+def pull(node: PlayedNode, fsuuid: str) -> None:
+    drive = node.drives[fsuuid]
+    drive.record = msgspec.structs.replace(drive.record, status=LOST, device="")
+    drive.readable, drive.generation = False, drive.generation + 1
+
+
+async def test_a_lost_drive_goes_with_its_volumes_after_a_plan_and_comes_back_to_nobody(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    first = controllers("c1")
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, READY), "registered")
+        await create(bus, "v1")
+        await until(lambda: "v1" in node.volumes(), "prepared")
+        with pytest.raises(FailedPrecondition, match="is Ready, and is not given up"):
+            await remove(bus, fsuuid)
+        pull(node, fsuuid)
+        await until(lambda: has_status(bus, fsuuid, LOST), "lost")
+        events = await events_of(bus)
+
+        plan = await remove(bus, fsuuid, dry_run=True)
+        assert (plan.outcome, plan.count) == (m.RemovalOutcome.WOULD_REMOVE, 1)
+        assert [(each.name, each.pvc_namespace, each.pvc_name) for each in plan.volumes] == [("v1", "shop", "data-0")]
+        assert len(read_registry(tmp_path / "registry.db").volumes) == 1
+
+        done = await remove(bus, fsuuid)
+        assert (done.outcome, done.count) == (m.RemovalOutcome.REMOVED, 1)
+        snapshot = read_registry(tmp_path / "registry.db")
+        assert (snapshot.drives, snapshot.volumes) == ([], [])
+        assert (await remove(bus, fsuuid)).outcome is m.RemovalOutcome.REMOVED
+        assert (await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="v1"), within=20)) == m.Done()
+        await until(lambda: any(event.type.endswith("volume.given-up") for event in events), "told")
+        (told,) = [event.data for event in events if event.type.endswith("volume.given-up")]
+        assert (told["claim"], "delete the claim" in told["advice"]) == ("shop/data-0", True)
+
+        lost = node.drives.get(fsuuid)
+        first.kill()
+        controllers("c2")
+        node.unwritable = True
+        if lost is not None:
+            node.drives[fsuuid] = lost
+        await until(lambda: any(order.lost for order in node.releases), "the node is told, with all that is on it")
+        assert await listed(bus) == {}
+
+
+async def test_what_a_leader_had_begun_that_was_killed_the_next_one_ends(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    """Killed after the intent: written here by hand, as the leader writes it."""
+    first = controllers("c1")
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, READY), "registered")
+        await create(bus, "v1")
+    first.kill()
+    with closing(sqlite3.connect(tmp_path / "registry.db")) as connection, connection:
+        (data,) = connection.execute("SELECT record FROM drives").fetchone()
+        record = msgspec.structs.replace(decode(data, m.DriveRecord), status=m.DriveStatus.REMOVED, removal="lost")
+        connection.execute("UPDATE drives SET record = ?", (encode(record),))
+    controllers("c2")
+
+    await until(lambda: read_registry(tmp_path / "registry.db").drives == [], "the drive goes")
+    assert read_registry(tmp_path / "registry.db").volumes == []
+    assert violations(tmp_path / "registry.db") == []
+
+
+async def test_a_node_that_is_gone_goes_with_its_drives_and_is_not_taken_in_silently_when_it_is_back(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    controllers("c1", online_seconds=1)
+    node, other = PlayedNode("n1"), PlayedNode("n2")
+    drives, kept = [node.add_drive(), node.add_drive()], other.add_drive()
+    async with other.running(bus):
+        async with node.running(bus):
+            for fsuuid in (*drives, kept):
+                await until(lambda fsuuid=fsuuid: has_status(bus, fsuuid, READY), "registered")
+            for number in range(3):
+                await create(bus, f"v{number}")
+            with pytest.raises(FailedPrecondition, match="n1 is there"):
+                await remove_node(bus, "n1")
+        with pytest.raises(NotFound, match="n9 is unknown"):
+            await remove_node(bus, "n9")
+
+        async def away() -> bool:
+            return not (await listed(bus))[drives[0]].online
+
+        await until(away, "the node is away")
+        plan = await remove_node(bus, "n1", dry_run=True)
+        assert {each.fsuuid for each in plan.drives} == set(drives)
+        assert len(read_registry(tmp_path / "registry.db").drives) == 3
+
+        removal = await remove_node(bus, "n1")
+
+        assert sum(each.count for each in removal.drives) == sum(each.count for each in plan.drives) > 0
+        assert [record.fsuuid for record in read_registry(tmp_path / "registry.db").drives] == [kept]
+        assert {record.fsuuid for record in read_registry(tmp_path / "registry.db").volumes} <= {kept}
+        nodes = await bus.call(Api.NODE_LIST, m.ListNodes(), within=20)
+        assert [each.info.name for each in nodes.nodes] == ["n2"]
+        for drive in node.drives.values():
+            drive.volumes.clear()
+        async with node.running(bus):
+            await until(lambda: node.noted == set(drives), "its disks are told")
+            assert (await listed(bus)).keys() == {kept}
+        assert violations(tmp_path / "registry.db") == []

@@ -1,0 +1,86 @@
+"""remove --lost and remove node, as a person types them: on a stack of its own, whose agent dies for good."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import directpv_common.protocol.messages as m
+from directpv_cli.local.csi_client import creation
+from directpv_common.protocol import names
+from directpv_common.protocol.api import Controller
+from directpv_common.protocol.units import MIB
+from stack.running import plugin
+from support.cluster import Cluster, cluster, eventually
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+async def running() -> AsyncIterator[Cluster]:
+    with cluster(nodes=1, drives=2) as stack:
+        await stack.initialise()
+        yield stack
+
+
+async def drives(running: Cluster) -> dict[str, dict[str, Any]]:
+    listed = await plugin(running, "list", "drives", "--all", "-o", "json")
+    assert listed.returncode == 0, listed.stderr
+    return {item["metadata"]["name"]: item["status"] for item in json.loads(listed.stdout)["items"]}
+
+
+async def claimed(running: Cluster, name: str) -> str:
+    """Make a volume for a claim; return its drive."""
+    request = creation(name, 16 * MIB)
+    request.parameters.update({names.PVC_NAME: "data-0", names.PVC_NAMESPACE: "shop"})
+    async with running.csi() as client:
+        await client.controller.CreateVolume(request)
+    async with running.bus() as bus:
+        return (await bus.call(Controller.VOLUME_GET, m.VolumeId(name=name))).record.fsuuid
+
+
+async def test_a_drive_that_is_there_is_not_given_up_with_its_volumes_and_nonsense_is_refused(running: Cluster) -> None:
+    home = await claimed(running, "pvc-1")
+
+    refused = await plugin(running, "remove", "--lost", home, "--dangerous")
+    assert (refused.returncode, "is Ready, and is not given up" in refused.stderr) == (1, True), refused.stderr
+    refused = await plugin(running, "remove", "node", "node-1", "--dangerous")
+    assert (refused.returncode, "node node-1 is there" in refused.stderr) == (1, True), refused.stderr
+    for words in (("--lost",), ("--lost", "--all"), ("--lost", home, "--wipe", "zero"), ("node",), ("node", "a", "b")):
+        assert (await plugin(running, "remove", *words, "--dangerous")).returncode == 255, words
+    assert len(await drives(running)) == 2
+
+
+async def test_a_node_that_is_gone_is_given_up_after_a_plan_and_its_drives_serve_nobody_when_it_is_back(
+    running: Cluster, tmp_path: Path
+) -> None:
+    home = await claimed(running, "pvc-1")
+    running.kill("nodeagent-node-1")
+
+    async def planned() -> None:
+        plan = await plugin(running, "remove", "node", "node-1")
+        assert (plan.returncode, "add --dangerous" in plan.stderr) == (1, True), plan.stderr
+        assert "pvc-1 (16 MiB, claim shop/data-0)" in plan.stderr
+        assert plan.stderr.count("would be removed") == 2
+
+    await eventually(planned, "the node is away")
+    assert (await plugin(running, "remove", "node", "node-1", "--dangerous", "--dry-run")).returncode == 0
+    assert len(await drives(running)) == 2
+
+    done = await plugin(running, "remove", "node", "node-1", "--dangerous", "-o", "json")
+    assert (done.returncode, "delete pvc NAME" in done.stderr) == (0, True), done.stderr
+    assert sum(each["count"] for each in json.loads(done.stdout)["drives"]) == 1
+    assert await drives(running) == {}
+    running.start("nodeagent-node-1")
+
+    async def shown() -> str:
+        found = await plugin(running, "discover", "--all", "--output-file", str(tmp_path / "drives.yaml"))
+        assert found.stdout.count("was removed from DirectPV") == 2, found.stdout + found.stderr
+        return found.stdout
+
+    await eventually(shown, "its disks are known as removed")
+    assert await drives(running) == {}
+    again = await plugin(running, "remove", home, "--lost", "--dangerous")
+    assert (again.returncode, "it was removed already" in again.stderr) == (0, True), again.stderr
