@@ -284,7 +284,7 @@ class PlayedNode:
             self.at_work -= 1
             return m.DriveReleased(released=False, message="wiping it: 7 %")
         held = self.drives.get(request.fsuuid)
-        if held is not None and held.volumes:
+        if held is not None and held.volumes and not request.lost:
             raise FailedPrecondition(f"volumes on it ({', '.join(held.volumes)})")
         there = self.drives.pop(request.fsuuid, None) is not None or request.fsuuid in self.noted
         if there and not self.unwritable:

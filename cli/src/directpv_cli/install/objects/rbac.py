@@ -61,8 +61,8 @@ def cluster_rules(*, guard: bool = True) -> list[Object]:
 def namespace_rules(*, guard: bool = True) -> list[Object]:
     """Return what they may do in their own namespace: elect a leader, tell the scheduler of free space, guard the bus.
 
-    ConfigMaps keep which drives were given up while their disks were away, and, of who guards the bus, the nodes' public
-    keys; who guards it knows pods of the version before by their addresses.
+    ConfigMaps keep which drives were given up while their disks were away, and, for who guards the bus, the nodes'
+    public keys; who guards it knows pods of the version before by their addresses.
     """
     return [
         _rule("coordination.k8s.io", ["leases"], [*_READ, "create", "update", "patch", "delete"]),

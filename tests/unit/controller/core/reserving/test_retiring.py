@@ -5,7 +5,7 @@ import pytest
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.errors import Busy, FailedPrecondition, NoCapacity, Unavailable
 from directpv_controller.core.placing.model import Drive, Snapshot, merged
-from directpv_controller.core.reserving import retiring
+from directpv_controller.core.reserving import moving, retiring
 from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.core.taking_in.reconcile import take_in
 from unit.controller.builders import GIB, NOW, committed, drive_record, held, ledger_of, place, volume_record
@@ -240,3 +240,41 @@ def test_who_has_a_claim_on_a_lost_drive_is_told_what_to_do() -> None:
     assert told["claim"] == "shop/data-0"
     assert "given up as lost" in told["cause"]
     assert "delete the claim and its pod shop/db-0" in told["advice"]
+
+
+def being_moved() -> tuple[Ledger, Drive, Drive]:
+    """Volume v1, on its way from the first drive to the second one."""
+    one, other = drive_record(), drive_record()
+    ledger = ledger_of(one, other)
+    report(ledger, held(one, volume_record("v1", one)))
+    committed(moving.begin(ledger, m.MoveVolume(name="v1", target=other.fsuuid), "m1")[1])
+    return ledger, ledger.drives[one.fsuuid], ledger.drives[other.fsuuid]
+
+
+def test_a_drive_to_which_a_volume_is_being_moved_is_kept() -> None:
+    _, _, target = being_moved()
+    with pytest.raises(FailedPrecondition, match="v1 is being moved to it or from it"):
+        retiring.check_removable(target)
+
+
+@pytest.mark.parametrize("which", ["source", "target"])
+@pytest.mark.parametrize("commit", [True, False])
+def test_a_move_from_or_to_a_drive_that_is_dead_ends_with_it(which: str, commit: bool) -> None:
+    ledger, source, target = being_moved()
+    dead, alive = (source, target) if which == "source" else (target, source)
+    free, volumes, record = alive.free, dict(ledger.volumes), ledger.volumes["v1"].record
+    change = retiring.close_lost(ledger, dead, NOW)
+
+    if commit:
+        change.done()
+        assert alive.guests == {}
+        assert alive.free == (free + GIB if which == "source" else free)
+        left = {name: volume.record.moving for name, volume in ledger.volumes.items()}
+        assert left == ({} if which == "source" else {"v1": None})
+        assert ledger.moves == set()
+    else:
+        change.undo()
+        assert (ledger.volumes, ledger.volumes["v1"].record, alive.free) == (volumes, record, free)
+        assert (target.guests, ledger.moves) == ({"v1": GIB}, {"v1"})
+    assert ledger.busy == set()
+    assert ledger.check() == []

@@ -327,6 +327,10 @@ class Ledger(DriveBooks):
         if len(self.past) > GRAVES:
             del self.past[next(iter(self.past))]
 
+    def is_past(self, fsuuid: str) -> bool:
+        """Tell whether a drive was given up, by this leader or one before, and is not taken in again."""
+        return fsuuid not in self.drives and (fsuuid in self.past or fsuuid in self.retired)
+
     def is_buried(self, record: VolumeRecord) -> bool:
         """Tell whether this very volume was removed, and not an earlier or a later one of its name, nor a copy."""
         removed, fsuuid = self._graves.get(record.name, ("", ""))

@@ -22,7 +22,8 @@ from directpv_common.protocol.messages import (
     Wipe,
 )
 from directpv_common.protocol.units import format_bytes
-from directpv_controller.core.placing.model import UNKNOWN, Change, Drive, Writes, merged
+from directpv_controller.core.placing.model import UNKNOWN, Change, Drive, Volume, Writes, merged
+from directpv_controller.core.reserving import moving
 from directpv_controller.core.reserving.ledger import Ledger
 
 replace = msgspec.structs.replace
@@ -176,9 +177,10 @@ def close_lost(ledger: Ledger, drive: Drive, now: str) -> Change:
         Busy: A volume of it is being changed.
     """
     names = sorted(drive.volumes)
-    for name in names:
+    for name in (*names, *drive.guests):
         ledger.require_idle(name)
-    removals = [ledger.remove(drive.volumes[name]) for name in names]
+    ended = [moving.settle(ledger, ledger.volumes[name]) for name in sorted(drive.guests) if name in ledger.volumes]
+    removals = [change for name in names for change in _removed(ledger, drive.volumes[name])]
     record, known = drive.record, drive.known
     retired = RetiredDrive(fsuuid=record.fsuuid, node=record.node, since=now)
     ledger.leave(drive)
@@ -192,9 +194,28 @@ def close_lost(ledger: Ledger, drive: Drive, now: str) -> Change:
         ledger.index.changed(drive)
 
     gone = Change(Writes(gone=(record,) if known else (), retired=(retired,)), undo, busy=ledger.busy)
-    closed = merged([*removals, gone], ledger.busy)
+    closed = merged([*ended, *removals, gone], ledger.busy)
     assert closed is not None
     return closed
+
+
+def _removed(ledger: Ledger, volume: Volume) -> list[Change]:
+    """Forget a volume; if it is being moved, its place on the other drive is free again."""
+    record = volume.record
+    other = ledger.drives.get(record.moving.drive) if record.moving is not None else None
+    size = other.guests.get(record.name, 0) if other is not None else 0
+    volume.record = replace(record, moving=None)
+    ledger.note_move(volume.record)
+    if other is not None:
+        ledger.host(other, record.name, 0)
+
+    def back() -> None:
+        volume.record = record
+        ledger.note_move(record)
+        if other is not None:
+            ledger.host(other, record.name, size)
+
+    return [Change(Writes(), back, busy=ledger.busy), ledger.remove(volume)]
 
 
 def keep(ledger: Ledger, drive: Drive, why: str, now: str) -> Change:

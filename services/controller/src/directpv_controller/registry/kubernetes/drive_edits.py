@@ -64,6 +64,8 @@ class DriveEdits(Taking):
                 self._registry.write_again(fsuuid)
             return
         if held is None:
+            if self._ledger.is_past(fsuuid) or "deletionTimestamp" in obj["metadata"]:
+                return  # what was seen of it before it went, or while it goes, brings no drive back
             theirs.dirty = True
             self._shelf.drives[fsuuid] = theirs
             self.commit(self._ledger.register(theirs.record))

@@ -8,6 +8,7 @@ from directpv_common.protocol.errors import FailedPrecondition
 from directpv_common.protocol.messages import DriveRecord, VolumeRecord
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.drives.filesystem import xfs
+from directpv_nodeagent.drives.taken import retired
 from directpv_nodeagent.drives.taken.inspection import Host
 from directpv_nodeagent.layout.drive_dir import DriveDir, open_drive
 
@@ -51,6 +52,7 @@ def move_in(host: Host, fsuuid: str, facts: DeviceFacts, from_node: str) -> None
         open_drive(path, fsuuid, proven=False) as drive,
     ):
         record = _record(drive)
+        retired.forget(host.root, fsuuid)
         if record is None or (record.node == host.node and not record.retired):
             return
         if record.node not in (from_node, host.node):
