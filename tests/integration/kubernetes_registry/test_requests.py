@@ -155,4 +155,5 @@ async def test_a_real_agent_is_discovered_formatted_and_shown(cluster: Cluster, 
             await client.ask(Node.VOLUME_UNSTAGE, m.UnstageVolume(name="pvc-1", staging_path=staging))
             await until(lambda: status()["stagingTargetPath"] == "", "the object shows that it is not mounted")
             assert status()["dataPath"] == data_path(info.record)
+            assert status()["status"] == "Ready", "upstream's cordon refuses drives with volumes that are Pending"
             assert cluster.wrong() == []
