@@ -68,6 +68,19 @@ def test_last_words_can_be_written_where_each_program_writes_them(items: list[Ob
             assert each["terminationMessagePath"].startswith("/dev/") is not has_host_devices
 
 
+def test_no_probe_starts_a_program(items: list[Object]) -> None:
+    """In a container that is starved of processor time, to start one takes longer than what it should find out."""
+    probes = [
+        each[kind]
+        for pod in pods(items).values()
+        for each in pod["spec"]["containers"]
+        for kind in ("livenessProbe", "readinessProbe", "startupProbe")
+        if kind in each
+    ]
+    assert len(probes) > 4
+    assert {key for probe in probes for key in probe} & {"httpGet", "tcpSocket", "grpc", "exec"} == {"httpGet"}
+
+
 def test_a_node_talks_to_its_own_server_where_there_is_one(items: list[Object]) -> None:
     node = containers(pods(items)["node-server"])
     local = "--nats-url=nats://127.0.0.1:4222" in node["agent"]["args"]
