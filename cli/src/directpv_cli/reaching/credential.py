@@ -14,17 +14,21 @@ from directpv_cli.install.objects.base import NAMESPACE
 from directpv_cli.reaching.kubectl import kubectl
 from directpv_common.calls.scopes import timeout
 from directpv_common.process.command import output_of
-from directpv_common.protocol.errors import DirectPVError, FailedPrecondition
+from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, Unavailable
 from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, BUS_AUDIENCE, OBSERVER_ACCOUNT
 
 ASK_SECONDS: Final = 30.0
-GREET_SECONDS: Final = 5.0
+GREET_SECONDS: Final = 20.0
+"""As long as the way into a slow cluster may take to greet."""
 LASTS: Final = "1h"
 PEOPLE: Final = (ADMINISTRATOR_ACCOUNT, OBSERVER_ACCOUNT)
 
 
 async def asks_who(url: str) -> bool:
-    """Tell whether the server at ``url`` asks who somebody is; not, if it says nothing: who connects learns why.
+    """Tell whether the server at ``url`` asks who somebody is; not, if there is none: who connects learns why.
+
+    Raises:
+        Unavailable: It says nothing, which is no answer.
 
     Source: NATS protocol, INFO.
     """
@@ -34,7 +38,9 @@ async def asks_who(url: str) -> bool:
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
             line = await reader.readline()
         return bool(json.loads(line.removeprefix(b"INFO ")).get("auth_required"))
-    except (OSError, TimeoutError, ValueError):
+    except TimeoutError:
+        raise Unavailable(f"NATS at {url} does not greet within {GREET_SECONDS:g} s; repeat") from None
+    except (OSError, ValueError):
         return False
     finally:
         if writer is not None:
