@@ -81,8 +81,11 @@ class Objects:
     def erase(self, path: str, name: str) -> None:
         """Delete by force: finalizers are stripped."""
         self.call("DELETE", f"{path}/{name}")
-        if self.find(path, name) is not None:
+        try:
             self.call("PATCH", f"{path}/{name}", {"metadata": {"finalizers": None}})
+        except urllib.error.HTTPError as error:
+            if error.code != 404:  # it had none, or somebody else has just taken them away
+                raise
 
     def clear(self) -> None:
         for path in ALL:

@@ -1,10 +1,11 @@
 """What `recover` makes of what drives remember is taken by a real API server, and bound by Kubernetes itself."""
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,23 @@ class World:
     def pv(self, number: int) -> dict[str, Any]:
         return self.objects.call("GET", f"{PVS}/{self.names[number]}")
 
+    def command(self, *argv: str, kubeconfig: Path | None = None) -> list[str | Path]:
+        config = kubeconfig or self.cluster.server.admin
+        return [PLUGIN, "--nats-url", self.cluster.nats.url, "--kubeconfig", config, "recover", "-o", "json", *argv]
+
+    async def killed(self, when: Callable[[], bool]) -> None:
+        """Run the verb, and kill it as soon as ``when()``, or when it has ended by itself."""
+        process = await asyncio.create_subprocess_exec(*self.command(), stdout=subprocess.DEVNULL)
+        try:
+            await until(lambda: when() or process.returncode is not None, "it has come so far")
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
     async def recover(self, *argv: str, status: int = 0, kubeconfig: Path | None = None) -> tuple[dict[str, str], str]:
         """Run the verb; return the actions by kind and name, and what it says."""
-        config = kubeconfig or self.cluster.server.admin
-        command = [PLUGIN, "--nats-url", self.cluster.nats.url, "--kubeconfig", config, "recover", "-o", "json", *argv]
+        command = self.command(*argv, kubeconfig=kubeconfig)
         ended = await asyncio.to_thread(
             subprocess.run, command, capture_output=True, text=True, timeout=180, check=False
         )
@@ -195,15 +209,7 @@ async def test_disks_in_another_server_take_their_persistent_volumes_with_them(w
     await known(world, bus)
     await world.recover()
     uid = world.objects.call("GET", f"{world.claims}/data-web-0")["metadata"]["uid"]
-    first, second = world.nodes
-    moved = first.drives.pop(ONE)
-    second.foreign[ONE] = PlayedDrive(msgspec.structs.replace(moved.record, device="sdx"))
-    second.foreign[ONE].volumes = moved.volumes
-
-    async def lost() -> bool:
-        return (await drives(bus))[ONE].record.status is m.DriveStatus.LOST
-
-    await until(lost, "the disk is gone from its node")
+    await move(world, bus)
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
     world.objects.call("POST", f"/api/v1/namespaces/{world.space}/serviceaccounts", account)
     claim = {"name": "data", "persistentVolumeClaim": {"claimName": "data-web-0"}}
@@ -236,6 +242,52 @@ async def test_disks_in_another_server_take_their_persistent_volumes_with_them(w
     await until(lambda: world.phase(0) == "Bound", "the same claim is bound to it again")
     assert set((await world.recover("n2"))[0].values()) == {"exists"}
     assert world.cluster.wrong() == []
+
+
+async def move(world: World, bus: Bus) -> None:
+    """Put the disk of the first node into the second one."""
+    first, second = world.nodes
+    moved = first.drives.pop(ONE)
+    second.foreign[ONE] = PlayedDrive(msgspec.structs.replace(moved.record, device="sdx"))
+    second.foreign[ONE].volumes = moved.volumes
+
+    async def lost() -> bool:
+        return (await drives(bus))[ONE].record.status is m.DriveStatus.LOST
+
+    await until(lost, "the disk is gone from its node")
+
+
+async def test_a_recovery_that_is_killed_anywhere_is_ended_by_the_next(world: World, bus: Bus) -> None:
+    world.remember(*map(world.record, range(3)))
+    await known(world, bus, 3)
+    for number in range(3):
+        await world.killed(lambda number=number: world.objects.find(PVS, world.names[number]) is not None)  # type: ignore[misc]
+    await world.recover()
+    await complete(world, "n1")
+
+    await move(world, bus)
+    for number in range(3):
+        await world.killed(lambda number=number: being_replaced(world, number))  # type: ignore[misc]
+    await world.recover()
+    await until(lambda: all(world.phase(number) == "Bound" for number in range(3)), "all claims are bound again")
+    await complete(world, "n2")
+    assert set((await world.recover())[0].values()) == {"exists"}
+
+
+def being_replaced(world: World, number: int) -> bool:
+    pv = world.objects.find(PVS, world.names[number])
+    return pv is None or "deletionTimestamp" in pv["metadata"] or node_of(pv) == "n2"
+
+
+async def complete(world: World, node: str) -> None:
+    for number in range(3):
+        pv = world.pv(number)
+        assert (node_of(pv), world.phase(number), pv["spec"]["persistentVolumeReclaimPolicy"]) == (
+            node,
+            "Bound",
+            "Delete",
+        )
+        assert POLICY not in pv["metadata"].get("annotations", {})
 
 
 async def test_a_persistent_volume_that_is_gone_comes_back_to_the_claim_that_lost_it(world: World, bus: Bus) -> None:

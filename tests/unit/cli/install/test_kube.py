@@ -1,12 +1,14 @@
 """Answers of the API server: lists in pages."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from directpv_cli.install.applying import kube
-from directpv_common.protocol.errors import InvalidToken
+from directpv_common.protocol.errors import FailedPrecondition, InvalidToken
 
 
 class Forgetful(kube.Cluster):
@@ -36,3 +38,23 @@ async def test_a_list_that_expired_begins_again_and_leaves_nothing_out() -> None
 async def test_a_list_that_always_expires_is_an_error() -> None:
     with pytest.raises(InvalidToken, match="too old"):
         await listed(Forgetful(["a", "b"], 1000))
+
+
+async def test_the_context_that_a_flag_names_is_the_cluster_that_is_changed(tmp_path: Path) -> None:
+    names = ("test", "production")
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "users": [{"name": "me", "user": {"token": "t"}}],
+        "clusters": [{"name": name, "cluster": {"server": f"https://{name}.example"}} for name in names],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": "me"}} for name in names],
+    }
+    path = tmp_path / "config"
+    path.write_text(yaml.safe_dump(config))
+    for context, expected in (("", "test"), ("production", "production")):
+        async with kube.connect(str(path), context) as cluster:
+            assert cluster._url == f"https://{expected}.example"
+    with pytest.raises(FailedPrecondition, match="staging"):
+        async with kube.connect(str(path), "staging"):
+            pass

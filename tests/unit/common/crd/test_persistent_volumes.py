@@ -87,6 +87,7 @@ def test_a_volume_on_another_node_is_outside_of_where_its_persistent_volume_can_
     assert is_within({**TOPOLOGY, names.RACK: "r1"}, affinity)
     assert not is_within({**TOPOLOGY, names.NODE: "n2"}, affinity)
     assert is_within(TOPOLOGY, None), "no affinity: anywhere"
+    assert is_within(TOPOLOGY, node_affinity({**TOPOLOGY, "kubernetes.io/os": "linux"})), "of labels nothing is known"
     other = {"required": {"nodeSelectorTerms": [*node_affinity({names.NODE: "n9"})["required"]["nodeSelectorTerms"]]}}
     assert not is_within(TOPOLOGY, other)
     other["required"]["nodeSelectorTerms"] += affinity["required"]["nodeSelectorTerms"]

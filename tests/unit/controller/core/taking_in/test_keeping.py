@@ -1,5 +1,9 @@
 """What a volume's PersistentVolume says is kept in the registry and on the drive, and comes back from either."""
 
+from typing import Any
+
+import pytest
+
 import directpv_common.protocol.messages as m
 from directpv_common.crd.persistent_volumes import Claim, Seen
 from directpv_controller.core.placing.model import Snapshot
@@ -27,6 +31,23 @@ def test_it_is_kept_with_the_pod_and_the_drive_is_told() -> None:
 
     committed(ledger.note_pod(volume, used, None, None))
     assert volume.record == kept, "who does not know takes nothing away"
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"pv": replace(KEPT, reclaim_policy="Retain")},
+        {"pvc_name": "other"},
+        {"pvc_namespace": "other"},
+        {"parameters": {"a": "b"}},
+    ],
+)
+def test_a_drive_that_remembers_anything_else_is_told(facts: dict[str, Any]) -> None:
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    kept = volume_record("v1", drive, pv=KEPT, pvc_name="data-0", pvc_namespace="shop")
+    committed(ledger.adopt(ledger.drives[drive.fsuuid], kept))
+    assert report(ledger, held(drive, replace(kept, **facts))).prepare == [kept]
 
 
 def test_a_registry_that_was_lost_has_it_again_from_the_drive() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from directpv_common.protocol.errors import Fenced
-from directpv_common.protocol.messages import DriveRecord, DriveStatus, Fence, VolumeRecord
+from directpv_common.protocol.messages import DriveRecord, DriveStatus, Fence, KeptPv, VolumeRecord
 from directpv_common.protocol.names import AccessTier
 from directpv_nodeagent.drives.core.orders import Fences, by_drive, decided, is_another, merged
 
@@ -63,6 +63,15 @@ def test_a_record_that_has_an_incarnation_keeps_it_and_one_without_gets_it() -> 
     assert merged(volume(incarnation="aa"), volume(labels={"a": "b"})) == volume(incarnation="aa", labels={"a": "b"})
     assert merged(volume(incarnation="aa"), volume(incarnation="bb")).incarnation == "aa"
     assert merged(volume(), volume(incarnation="bb")).incarnation == "bb"
+
+
+def test_what_the_drive_remembers_of_claim_and_persistent_volume_is_not_taken_away_by_who_does_not_know_it() -> None:
+    kept = KeptPv(storage_class="fast", reclaim_policy="Delete")
+    known = volume(pv=kept, pvc_name="data-0", pvc_namespace="shop")
+    assert merged(known, volume()) == known
+    news = volume(pv=KeptPv(storage_class="fast", reclaim_policy="Retain"), pvc_name="other", pvc_namespace="shop")
+    assert merged(known, news) == news
+    assert merged(volume(), news) == news
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,12 @@ LONGEST_SECONDS: Final = 24 * 3600.0
 """Log recovery takes minutes; quotacheck reads each inode, of which a drive may have 10⁹."""
 TABLE_SECONDS: Final = 20.0
 RETIRED_ADVICE: Final = (
-    "pull the disk, or run discover and init with --dangerous to make a new drive of it; volumes that are still on it "
-    "must be wiped by hand first"
+    "pull the disk; or bring it back with its volumes: kubectl directpv recover {drive}; or run discover and init with "
+    "--dangerous to make a new drive of it; volumes that are still on it must be wiped by hand first"
+)
+FOREIGN_ADVICE: Final = (
+    "if its disk was moved here from another server or cluster, see what it has: kubectl directpv recover {node} "
+    "--dry-run; else take it out"
 )
 _HEALTHY_AGAIN: Final = frozenset({"found", "recovered"})
 
@@ -243,13 +247,21 @@ class Drives:
             self.on_change()
         log.warning("not a drive of this node", extra={"device": facts.name, "drive": fsuuid, "error": str(error)})
         if error.foreign:
-            self.emit("drive", "conflict", fsuuid, device=facts.name, cause=str(error))
+            advice = FOREIGN_ADVICE.replace("{node}", self.host.node)
+            self.emit("drive", "conflict", fsuuid, device=facts.name, cause=str(error), advice=advice)
 
     def _note_retired(self, fsuuid: str, facts: DeviceFacts, why: str) -> None:
         """Note, and tell once, that a device carries a drive that was given up."""
         if self.retired.get(fsuuid) != why:
             self.retired[fsuuid] = why
-            self.emit("drive", "retired", fsuuid, device=facts.name, cause=why, advice=RETIRED_ADVICE)
+            self.emit(
+                "drive",
+                "retired",
+                fsuuid,
+                device=facts.name,
+                cause=why,
+                advice=RETIRED_ADVICE.replace("{drive}", fsuuid),
+            )
 
     def give_up(self, fsuuid: str, facts: DeviceFacts | None, why: str, *, noted: bool) -> None:
         """Have a drive no more, and leave its device alone until it changes.
