@@ -39,10 +39,20 @@ class PlayedDrive:
         self.generation = 1
         self.volumes: dict[str, m.VolumeRecord] = {}
         self.uses: dict[str, m.VolumeUse] = {}
+        self.sealed: dict[str, tuple[str, str]] = {}
+        """Volumes that were copied: id of the move, and the drive that has the copy."""
         self.readable = True
 
     def held(self) -> m.HeldDrive:
-        volumes = tuple(m.HeldVolume(record=v, use=self.uses.get(v.name, m.VolumeUse())) for v in self.volumes.values())
+        volumes = tuple(
+            m.HeldVolume(
+                record=v,
+                use=self.uses.get(v.name, m.VolumeUse()),
+                stray_of=self.sealed.get(v.name, ("", ""))[1],
+                sealed=self.sealed.get(v.name, ("", ""))[0],
+            )
+            for v in self.volumes.values()
+        )
         return m.HeldDrive(
             record=self.record,
             generation=self.generation,
@@ -93,6 +103,10 @@ class PlayedNode:
         """Its disks cannot be told that they are given up."""
         self.used = ""
         """Why it releases no drive."""
+        self.looks = 2
+        """So often a move is asked about until all is copied."""
+        self.copies: dict[str, int] = {}
+        """How often each move was asked about."""
         self.stuck: asyncio.Event | None = None
         """Removals are carried out at once, and answered only after this."""
 
@@ -144,6 +158,7 @@ class PlayedNode:
             Node.INVENTORY_GET: self.inventory,
             Node.VOLUME_PREPARE: self.prepare,
             Node.VOLUME_REMOVE: self.remove,
+            Node.VOLUME_COPY: self.copy,
             Node.DRIVE_UPDATE: self.update,
             Node.DRIVE_SEEN: self.seen,
             Node.DRIVE_ADOPT: self.adopt,
@@ -237,9 +252,12 @@ class PlayedNode:
         if self.mounted:
             raise Unavailable(f"drive {request.fsuuid} is not here", **{MOUNTED: self.mounted})
         with self._changing(request.fsuuid) as drive:
+            if request.move:
+                self._check_moved(request, drive)
             if drive.uses.get(request.name, m.VolumeUse()).staged:
                 raise FailedPrecondition(f"volume {request.name} is staged")
             drive.volumes.pop(request.name, None)
+            drive.sealed.pop(request.name, None)
         if self.stuck is not None:
             await self.stuck.wait()
         return m.VolumeRemoved(purged=True)
@@ -268,6 +286,30 @@ class PlayedNode:
             drive.record = msgspec.structs.replace(drive.record, node=self.name, topology=self.info.topology)
             self.drives[request.fsuuid] = drive
         return self.drives[request.fsuuid].record
+
+    def _check_moved(self, request: m.RemoveVolume, drive: PlayedDrive) -> None:
+        if request.name in drive.volumes and drive.sealed.get(request.name) != (request.move, request.moved_to):
+            raise FailedPrecondition(f"{request.name} was not moved away by {request.move}")
+        if request.name not in self.drives[request.moved_to].volumes:
+            raise FailedPrecondition(f"{request.name} is not on drive {request.moved_to}")
+
+    async def copy(self, order: m.CopyVolume) -> m.CopyStatus:
+        """Copy at once, seal after some looks, and let nobody but the same move unseal."""
+        self._obey(order.fence)
+        name = order.record.name
+        with self._changing(order.record.fsuuid) as drive:
+            if order.cancel:
+                self.copies.pop(order.id, None)
+                if drive.sealed.get(name, ("", ""))[0] == order.id:
+                    del drive.sealed[name]
+                return m.CopyStatus(state=m.MoveState.NONE)
+            if name not in drive.volumes:
+                raise FailedPrecondition(f"{name} is not on drive {order.record.fsuuid}")
+            self.copies[order.id] = self.copies.get(order.id, 0) + 1
+            if self.copies[order.id] <= self.looks:
+                return m.CopyStatus(state=m.MoveState.COPYING, passes=1, done=1, total=2, rate=1)
+            drive.sealed[name] = order.id, order.target
+            return m.CopyStatus(state=m.MoveState.COPIED)
 
     async def update(self, request: m.UpdateDrive) -> m.Done:
         self._obey(request.fence)

@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from directpv_common.protocol.errors import FailedPrecondition
 from directpv_common.protocol.messages import VolumeRecord
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.probe import Prober
@@ -109,6 +111,13 @@ def test_a_copy_that_is_not_complete_is_never_put_in_its_place(view: DriveView) 
         assert not (Path(view.path) / "pvc-1").exists()
 
     assert every_crash(lambda: make_copy(view), again, check) > 5
+    again()
+    with pytest.raises(FailedPrecondition, match="not complete"):
+        incoming.adopt(view, RECORD)
+    incoming.complete(view, RECORD, MOVE)
+    with pytest.raises(FailedPrecondition, match="of another volume"):
+        incoming.adopt(view, replace(RECORD, incarnation="cd"))
+    check()
 
 
 def test_a_source_that_is_sealed_and_unsealed(host: Host, facts: DeviceFacts, view: DriveView) -> None:

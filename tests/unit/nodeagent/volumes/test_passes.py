@@ -25,7 +25,22 @@ def test_what_rsync_says_after_a_piece_of_progress_is_heard() -> None:
     ("status", "last", "done"), [(0, True, True), (24, False, True), (24, True, False), (23, False, False)]
 )
 def test_files_may_vanish_in_all_passes_but_the_last(status: int, last: bool, done: bool) -> None:
-    assert passes.is_done(status, last=last) is done
+    assert passes.is_done(status, b"", last=last) is done
+
+
+LOOP = b'rsync: [sender] send_files failed to open "/source/d/f": Too many levels of symbolic links (40)\n'
+READ = b'rsync: [sender] read errors mapping "/source/g": Input/output error (5)\n'
+END = b"rsync error: some files/attrs were not transferred (code 23) at main.c(1394) [sender=3.5.0]\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "last", "done"),
+    [(LOOP + END, False, True), (LOOP + END, True, False), (LOOP + READ + END, False, False), (END, False, False)],
+)
+def test_what_became_another_file_is_left_to_the_next_pass_and_what_cannot_be_read_is_not(
+    output: bytes, last: bool, done: bool
+) -> None:
+    assert passes.is_done(23, output, last=last) is done
 
 
 def test_a_failure_names_signal_or_status() -> None:

@@ -48,7 +48,7 @@ async def copy(
     )  # fmt: skip
     if ended.status == LOCKED:
         raise Busy(f"{name}: what copied it before was killed, and has not ended: a disk hangs")
-    if not passes.is_done(ended.status, last=last):
+    if not passes.is_done(ended.status, ended.output, last=last):
         raise DriveFault(
             f"copying {name} from drive {source.fsuuid} to {target.fsuuid}: "
             f"{passes.failure(ended.status, ended.output)}"

@@ -1,5 +1,6 @@
 """What rsync is told, what its output and its exit status mean, and when the next pass is worth its reading."""
 
+import errno
 import re
 from collections import deque
 from typing import Final, NamedTuple
@@ -13,6 +14,10 @@ _ALL: Final = 0
 _SOME_NOT: Final = 23
 _VANISHED: Final = 24
 """Exit status of rsync: source files went while it ran. Source: rsync(1), "EXIT VALUES"."""
+_ERROR: Final = re.compile(rb" \((\d+)\)")
+"""The number of a system's error, as rsync says it."""
+_CHANGED: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ESTALE})
+"""What opening a file says that was another kind of file, or in another directory, when it was listed."""
 _WORDS_AT_MOST: Final = 600
 _FACTOR: Final = 10
 LEAST_PAUSE: Final = 2.0
@@ -54,9 +59,12 @@ def progress(output: bytes, before: int) -> int:
     return int(re.sub(rb"[,.]", b"", found[-1])) if found else before
 
 
-def is_done(status: int, *, last: bool) -> bool:
-    """Tell whether a pass did its work; in all but the last, files may vanish while it runs."""
-    return status == _ALL or (status == _VANISHED and not last)
+def is_done(status: int, output: bytes, *, last: bool) -> bool:
+    """Tell whether a pass did its work; in all but the last, files may go or become something else while it runs."""
+    if status == _ALL or last:
+        return status == _ALL
+    errors = {int(number) for number in _ERROR.findall(output)}
+    return status == _VANISHED or (status == _SOME_NOT and bool(errors) and errors <= _CHANGED)
 
 
 def said(output: bytes) -> str:
