@@ -21,6 +21,7 @@ from directpv_cli.verbs.asking import (
     top_volumes,
 )
 from directpv_cli.verbs.changing import cordon, label_drives, label_volumes, uncordon
+from directpv_cli.verbs.cleaning import clean
 from directpv_cli.verbs.completing import completion
 from directpv_cli.verbs.devices import discover, init
 from directpv_cli.verbs.flags import Context, Kubeconfig, NatsNkey, NatsUrl, Plain, Prefix, Quiet, Version
@@ -46,6 +47,7 @@ VERBS: Mapping[str, Verb] = {
     "uncordon": uncordon,
     "repair": repair,
     "remove": remove,
+    "clean": clean,
     "recover": recover,
     "move": move,
     "evacuate": evacuate,

@@ -1,0 +1,114 @@
+"""``clean``: deletes volumes that nobody has any more; Kubernetes is asked, with the rights of who types."""
+
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import directpv_common.protocol.messages as m
+from directpv_cli.commands.listing import all_volumes
+from directpv_cli.install.applying.kube import connect
+from directpv_cli.reaching.session import run
+from directpv_cli.reaching.way import Tunnel, way
+from directpv_cli.reading.released import Held, held, why_kept
+from directpv_cli.reading.selection import Pods
+from directpv_cli.reading.settings import settings
+from directpv_cli.showing.documents import output_format
+from directpv_cli.showing.lines import fail, plain, say, trouble
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol import names
+from directpv_common.protocol.api import Controller
+from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NotFound
+
+DELETE_SECONDS: Final = 30.0
+NO_CLUSTER: Final = (
+    "without Kubernetes nobody can tell which volumes are released: name those that shall go, or give --kubeconfig"
+)
+
+
+@dataclass
+class _Outcome:
+    """What came of each volume that was selected."""
+
+    deleted: list[m.VolumeInfo] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def clean(selection: m.ListVolumes, pods: Pods, *, dry_run: bool, output: str) -> None:
+    """Delete what is selected and nobody has; the exit status is 0 unless one could not be deleted."""
+    show = output_format(output, wide=False)
+    outcome = run(lambda bus: _clean(bus, selection, pods, dry_run=dry_run))
+    done = "would be deleted (dry run)" if dry_run else "deleted"
+    for volume in outcome.deleted:
+        where = f"{volume.node}/{volume.device or volume.record.fsuuid}"
+        say(f"Volume {plain(volume.record.name)} on {plain(where)} {done}")
+    for name, why in outcome.kept.items():
+        if name in selection.names:
+            say(f"Volume {plain(name)} kept: {plain(why)}")
+    if outcome.kept and not selection.names:
+        say(f"{len(outcome.kept)} volumes kept: they are used, or may be")
+    if not (outcome.deleted or outcome.kept or outcome.failed):
+        say("no volumes match")
+    if show is not None:
+        show({"volumes": _documents(outcome, "WouldDelete" if dry_run else "Deleted")})
+    for name, why in outcome.failed.items():
+        trouble(f"{name}: {why}")
+    if outcome.failed:
+        fail(f"{len(outcome.failed)} volumes were not deleted")
+
+
+def _documents(outcome: _Outcome, done: str) -> list[dict[str, Any]]:
+    rows = [(volume.record.name, done, "") for volume in outcome.deleted]
+    rows += [(name, "Kept", why) for name, why in outcome.kept.items()]
+    rows += [(name, "Error", why) for name, why in outcome.failed.items()]
+    return [{"name": name, "outcome": word, "message": why} for name, word, why in rows]
+
+
+async def _clean(bus: Bus, selection: m.ListVolumes, pods: Pods, *, dry_run: bool) -> _Outcome:
+    """Look for volumes first, and for what stands for them then: what is made meanwhile is seen."""
+    outcome, volumes = _Outcome(), [each for each in await all_volumes(bus, selection) if pods.match(each)]
+    standing = await _standing(selection)
+    for volume in volumes:
+        name = volume.record.name
+        if why := why_kept(volume, standing, datetime.now(UTC)):
+            outcome.kept[name] = why
+            continue
+        try:
+            if not dry_run:
+                await _delete(bus, volume)
+            outcome.deleted.append(volume)
+        except DirectPVError as error:
+            outcome.failed[name] = error.message
+    return outcome
+
+
+async def _standing(selection: m.ListVolumes) -> dict[str, list[Held]] | None:
+    """Return what stands for volumes in Kubernetes; None if there is none, and volumes are named.
+
+    Raises:
+        FailedPrecondition: There is none, and nobody says which volumes are meant.
+    """
+    cluster = (
+        settings.kubeconfig
+        or settings.context
+        or isinstance(way(settings.nats_url, "", os.environ, os.path.exists), Tunnel)
+    )
+    if not cluster:
+        if not selection.names:
+            raise FailedPrecondition(NO_CLUSTER)
+        return None
+    async with connect(settings.kubeconfig) as kubernetes:
+        return held([item async for page in kubernetes.pages("PersistentVolume") for item in page], names.DRIVER_NAME)
+
+
+async def _delete(bus: Bus, seen: m.VolumeInfo) -> None:
+    """Delete the very volume that was looked at: its name may be another one's by now."""
+    asked = m.VolumeId(name=seen.record.name)
+    try:
+        now = await bus.call(Controller.VOLUME_GET, asked, within=DELETE_SECONDS)
+    except NotFound:
+        return
+    if (now.record.fsuuid, now.record.incarnation) != (seen.record.fsuuid, seen.record.incarnation):
+        raise FailedPrecondition("it is another volume of that name by now; look again")
+    await bus.call(Controller.VOLUME_DELETE, asked, within=DELETE_SECONDS)
