@@ -147,6 +147,35 @@ async def test_a_drive_that_was_removed_comes_back_if_it_is_named(running: Clust
     await drives_are(running, 2)
 
 
+async def test_a_drive_that_was_given_up_as_lost_with_its_volumes_comes_back_with_them_and_only_if_it_is_named(
+    running: Cluster, pod: Pod
+) -> None:
+    await drives_are(running, 2)
+    node = running.stack.nodes[0].name
+    async with running.bus() as bus:
+        (volume,) = await listing.all_volumes(bus, m.ListVolumes(names=(pod.volume.volume_id,)))
+    home = volume.record.fsuuid
+    running.kill("nodeagent-node-1")
+
+    async def given_up() -> None:
+        gone = await plugin(running, "remove", "node", node, "--dangerous")
+        assert gone.returncode == 0, gone.stdout + gone.stderr
+
+    await eventually(given_up, "the node is given up")
+    running.start("nodeagent-node-1")
+
+    async def seen() -> None:
+        rows, _ = await recovered(running)
+        assert [row["action"] for (_, name), row in rows.items() if home in name] == ["left"]
+
+    await eventually(seen, "its disk is there, and left alone")
+    await drives_are(running, 1)
+    rows, _ = await recovered(running, home)
+    assert [row["action"] for row in rows.values()] == ["adopt"]
+    await drives_are(running, 2)
+    await has_data(pod)
+
+
 async def test_a_word_that_means_nothing_is_said_and_nothing_is_done(running: Cluster) -> None:
     ended = await plugin(running, "recover", "node-9")
     assert ended.returncode == 1

@@ -112,7 +112,7 @@ async def _recover(bus: Bus, words: Sequence[str], how: How) -> Result:
     result.rows += rows
     moving = [each for each, row in zip(found, rows, strict=True) if row.action is Action.ADOPT]
     if not how.dry_run:
-        await _adopt_all(bus, moving, how, result)
+        await _adopt_all(bus, moving, meant, how, result)
     await _recover_objects(bus, nodes, moving, meant, how, result)
     return result
 
@@ -141,10 +141,14 @@ async def _look(bus: Bus, nodes: dict[str, m.NodeSummary], result: Result) -> li
     return sorted(found, key=lambda each: (each.node, each.drive.device))
 
 
-async def _adopt_all(bus: Bus, moving: Sequence[Found], how: How, result: Result) -> None:
+async def _adopt_all(bus: Bus, moving: Sequence[Found], meant: Targets, how: How, result: Result) -> None:
     for each in moving:
         request = m.MoveDrive(
-            fsuuid=each.drive.fsuuid, node=each.node, from_node=each.drive.node, dangerous=how.dangerous
+            fsuuid=each.drive.fsuuid,
+            node=each.node,
+            from_node=each.drive.node,
+            dangerous=how.dangerous,
+            given_up=each.drive.fsuuid in meant.drives,
         )
         try:
             await bus.call(Controller.DRIVE_MOVE_NODE, request, within=how.within)

@@ -53,6 +53,9 @@ class Rehoming:
             )
         if drive is not None and drive.known and drive.record.node != request.node:
             await self._rehome(drive, request)
+        retired = self._ledger.retired.get(request.fsuuid)
+        if retired is not None and not request.given_up:
+            raise FailedPrecondition(f"it was removed at {retired.since}; name the drive to bring it back")
         await self._term.commit(welcomed(self._ledger, request.fsuuid))
         order = m.AdoptDrive(fsuuid=request.fsuuid, from_node=request.from_node, fence=self._term.fence)
         self._term.require_lead()

@@ -102,3 +102,27 @@ def test_a_moved_drive_takes_no_volumes_before_it_is_reported() -> None:
     ledger = ledger_of(drive)
     committed(ledger.rehome(ledger.drives[drive.fsuuid], "n2", NOW))
     assert ledger.index.select(wanted_from(request())) is None
+
+
+def test_volumes_of_a_drive_that_was_given_up_as_lost_are_taken_in_again_and_not_destroyed() -> None:
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    volume = place(ledger).record
+    kept = replace(volume, incarnation="ab")
+    committed(ledger.identify(ledger.volumes["v1"], "ab"))
+    lost = replace(drive, status=LOST, device="")
+    report(ledger, held(lost, kept, readable=False))
+    known = ledger.drives[drive.fsuuid]
+    committed(retiring.give_up_lost(ledger, known))
+    committed(retiring.close_lost(ledger, known, NOW))
+    assert (ledger.volumes, [*ledger.retired]) == ({}, [drive.fsuuid])
+
+    change = welcomed(ledger, drive.fsuuid)
+    assert change is not None
+    change.undo()
+    assert ledger.is_buried(kept), "as it was"
+    committed(welcomed(ledger, drive.fsuuid))
+    outcome = report(ledger, held(drive, kept, generation=2))
+    assert (outcome.remove, told(outcome)) == ([], ["drive.registered", "volume.adopted"])
+    assert ledger.volumes["v1"].record == kept
+    assert ledger.check() == []

@@ -225,8 +225,8 @@ class SeenDrive(Message, frozen=True, kw_only=True):
     volumes: tuple[VolumeRecord, ...] = ()
     more: str = ""
     """The last volume told, if there are more: ask for those after it."""
-    retired: Timestamp = ""
-    """Since when it is nobody's, for it was given up; empty: it was not."""
+    retired: str = ""
+    """Since when it is nobody's, for it was given up, or a word that it was; empty: it was not."""
     problem: str = ""
     """Why the node cannot use it, if that is known; empty: it can, or is using it."""
 
@@ -247,6 +247,8 @@ class MoveDrive(Message, frozen=True, kw_only=True):
     """Whose it is as the drive says; another one on the drive, and nothing is done."""
     dangerous: bool = False
     """Also if the node that had it is not heard, so that nobody knows whether it still has the disk mounted."""
+    given_up: bool = False
+    """Also if it was removed from DirectPV, with or without its volumes: what is on it is taken in again."""
 
 
 class AdoptDrive(Message, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ caller awaits the commit and calls ``done`` or ``undo``. Commits happen in the o
 of a volume is not committed, its name is busy and nobody else may decide about it.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -330,6 +331,16 @@ class Ledger(DriveBooks):
     def is_past(self, fsuuid: str) -> bool:
         """Tell whether a drive was given up, by this leader or one before, and is not taken in again."""
         return fsuuid not in self.drives and (fsuuid in self.past or fsuuid in self.retired)
+
+    def exhume(self, fsuuid: str) -> Callable[[], None]:
+        """Forget which volumes were removed from a drive that people want back, with all that is on it; undone by call.
+
+        What was removed with its data is not there any more; what was given up with its drive is.
+        """
+        graves = {name: grave for name, grave in self._graves.items() if grave[1] == fsuuid}
+        for name in graves:
+            del self._graves[name]
+        return lambda: self._graves.update(graves)
 
     def is_buried(self, record: VolumeRecord) -> bool:
         """Tell whether this very volume was removed, and not an earlier or a later one of its name, nor a copy."""

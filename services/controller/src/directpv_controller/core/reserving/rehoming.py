@@ -30,13 +30,18 @@ def objection(record: DriveRecord, node: str, *, online: bool, dangerous: bool) 
 
 
 def welcomed(ledger: Ledger, fsuuid: str) -> Change | None:
-    """Let a drive that was given up be taken in again when a node reports it; None: nothing of that is recorded."""
+    """Let a drive that was given up be taken in again when a node reports it, with the volumes that are still on it.
+
+    None: nothing of that is recorded.
+    """
     ledger.leaving.pop(fsuuid, None)
+    bury = ledger.exhume(fsuuid)
     retired = ledger.retired.pop(fsuuid, None)
     if retired is None:
         return None
 
     def undo() -> None:
+        bury()
         ledger.retired[fsuuid] = retired
 
     return ledger.change(Writes(settled=(retired,)), undo)

@@ -4,6 +4,8 @@ import functools
 import logging
 from typing import Final
 
+from msgspec.structs import replace
+
 from directpv_common.calls.singleflight import SingleFlight
 from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NotFound
 from directpv_common.protocol.messages import (
@@ -69,7 +71,9 @@ class Moved:
             )
         except (DirectPVError, OSError) as error:
             return SeenDrive(fsuuid=fsuuid, device=names, problem=words_of(error))
-        return _told(fsuuid, names, shown, request, "")
+        told = _told(fsuuid, names, shown, request, "")
+        given_up = not told.retired and fsuuid in self._drives.retired
+        return replace(told, retired="some time while its disk was away") if given_up else told
 
     def _own(self, fsuuid: str) -> Drive | None:
         """Return the drive if it is this node's, and there."""
