@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import directpv_common.protocol.messages as m
+from directpv_cli.install.objects.nats import SERVER_NAME
 from directpv_cli.local.processes import wait_until
 from directpv_cli.reaching.port_forward import port_forward
 from directpv_cli.reaching.tunnel import way_in
@@ -21,7 +22,8 @@ from directpv_common.protocol.errors import Unavailable
 from integration.cli_reach.conftest import WITHIN, Kubectl
 from integration.controller.harness import Controller, until
 from integration.controller.node import PlayedNode
-from support.nats import NatsServer
+from support.nats import NatsServer, nats_server
+from support.tls import Secured, files, new_authority
 
 FORWARD = ["-n", "directpv", "port-forward", "--address", "127.0.0.1", "service/nats", ":4222"]
 
@@ -156,6 +158,29 @@ def test_a_server_on_a_node_that_is_dead_is_passed_by(kubectl: Kubectl) -> None:
     assert "no drives match" in done.stderr, done.stderr
     assert [argv[-2] for argv in kubectl.started] == ["service/nats", "pod/nats-0", "pod/nats-1"]
     assert kubectl.is_gone
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_verb_speaks_to_a_server_with_the_certificate_that_kubernetes_names_and_to_no_other(
+    tmp_path: Path, own: bool
+) -> None:
+    authority = new_authority()
+    made = files(tmp_path / "tls", authority if own else new_authority(), names=(SERVER_NAME,))
+    known = tmp_path / "ca.crt"
+    known.write_text(authority.certificate)
+    with nats_server(tmp_path / "nats", settings=Secured(made).settings) as server:
+        controller, kubectl = Controller(server, tmp_path), Kubectl(tmp_path, server)
+        try:
+            done = kubectl.run("list", "drives", STAND_IN_CA=str(known))
+        finally:
+            kubectl.end()
+            controller.end()
+
+    if own:
+        assert "no drives match" in done.stderr, done.stderr
+    else:
+        assert done.returncode == 1
+        assert "is not this installation's authority" in done.stderr
 
 
 def test_without_kubectl_the_error_says_what_to_do(kubectl: Kubectl) -> None:

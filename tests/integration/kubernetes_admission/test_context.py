@@ -12,8 +12,10 @@ import pytest
 import directpv_common.protocol.messages as m
 from directpv_cli.install.objects.base import NAMESPACE
 from directpv_common.bus.connecting import connect_bus
+from directpv_common.bus.trust import Trust
 from directpv_common.protocol.api import Controller
 from directpv_common.protocol.errors import Refused
+from integration.kubernetes_admission.test_authority import published
 from integration.kubernetes_admission.test_nodes import heard_by
 from integration.kubernetes_admission.world import SUBJECTS, World
 from support.kube.apiserver import ApiServer
@@ -34,6 +36,8 @@ async def test_the_context_of_a_cluster_lets_an_observer_in_who_hears_and_comman
         "XDG_CONFIG_HOME": str(tmp_path),
         "KUBECONFIG": str(installed.server.admin),
     }
+    async with published(installed) as authority:
+        await authority.publish()
     command = [sys.executable, "-m", "directpv_cli", "nats-context", f"--port={installed.hub.port}"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -47,7 +51,9 @@ async def test_the_context_of_a_cluster_lets_an_observer_in_who_hears_and_comman
         token=context["token"],
         inbox=context["inbox_prefix"],
         within=20,
+        trust=Trust(Path(context["ca"]).read_text()),
     )
+    assert context["url"].startswith("tls://")
     async with installed.controller(), installed.root() as root, there as bus:
         assert await heard_by(bus, root, SUBJECTS.state("n1"))
         with pytest.raises(Refused):

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from directpv_common.access.nkey import new_nkey
+from directpv_common.access.nkey import Nkey, new_nkey
 from directpv_common.protocol.errors import Refused
 from directpv_common.protocol.names import NODE_ACCOUNT
 from integration.access.test_roles import Ear
@@ -67,7 +67,7 @@ async def test_a_node_that_has_its_key_works_with_servers_that_do_not_ask_yet_an
     former.leaf_port = world.hub.leaf_port
     former.start()
     node, key = world.node("n1"), new_nkey()
-    leaf = world.leaf(node, key)
+    leaf = world.leaf(node, key, tls=False)
     async with world.on(leaf, node) as agent:
         try:
             async with world.root() as anybody:
@@ -78,3 +78,17 @@ async def test_a_node_that_has_its_key_works_with_servers_that_do_not_ask_yet_an
         async with world.controller() as controller:
             await world.register(key, world.token(NODE_ACCOUNT, world.pod(node)))
             assert await heard_by(controller, agent, SUBJECTS.state(node))
+
+
+async def test_a_node_of_a_version_without_tls_and_one_of_this_version_work_beside_each_other(world: World) -> None:
+    (former, old), (node, key) = await _registered(world, "n1"), await _registered(world, "n2")
+    leafs = {former: world.leaf(former, old, tls=False), node: world.leaf(node, key)}
+    async with world.controller() as controller:
+        for name, leaf in leafs.items():
+            async with world.on(leaf, name) as agent:
+                assert await heard_by(controller, agent, SUBJECTS.state(name))
+
+
+async def _registered(world: World, name: str) -> tuple[str, Nkey]:
+    async with world.controller():
+        return await world.registered_node(name)

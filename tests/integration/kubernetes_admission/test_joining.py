@@ -19,6 +19,7 @@ from directpv_nodeagent.serving.joining import Joining, joined
 from integration.kubernetes_admission.test_nodes import heard_by
 from integration.kubernetes_admission.world import SUBJECTS, World
 from support.ports import free_port
+from support.tls import new_authority
 
 SECONDS = 60
 
@@ -41,14 +42,16 @@ class Pod:
             f"--bus-key={self.key}",
             f"--run-dir={directory}",
             f"--monitor-port={self.monitor}",
+            f"--bus-ca={world.authority}",
         ]
-        self._env = {**os.environ, "LEAF_URLS": f'["{world.hub.leaf_url}"]'}
+        self._env = {**os.environ, "LEAF_URLS": f'["{world.secured.leaf_url}"]'}
         self.joining = Joining(
             Config(
                 node_name=node,
                 bus_key=str(self.key),
                 bus_token=str(self.token),
                 hub_url=world.hub.url,
+                bus_ca=str(world.authority),
                 leaf_monitor_port=self.monitor,
             )
         )
@@ -123,3 +126,22 @@ async def test_servers_that_cannot_be_reached_are_no_reason_to_be_not_ready(worl
                 assert agent.connected
             assert await joined(pod.monitor) is False
             assert pod.joining.problem == ""
+
+
+async def test_a_node_that_finds_servers_of_another_authority_says_so_and_joins_when_they_are_its_own(
+    world: World, tmp_path: Path
+) -> None:
+    node = world.node("n1")
+    own = world.authority.read_text()
+    world.authority.write_text(new_authority().certificate)
+    pod = Pod(world, node, tmp_path / "pod")
+    pod.token.write_text(world.token(NODE_ACCOUNT, world.pod(node)))
+    async with world.controller() as controller, background(pod.joining.run()):
+        with pod.running():
+            await until(lambda: "not this installation's authority" in pod.joining.problem, "it says why")
+            assert world.registered() == {}
+        world.authority.write_text(own)
+        with pod.running():
+            url = f"nats://127.0.0.1:{pod.port}"
+            async with connect_bus(url, name="a", prefix=SUBJECTS.prefix, inbox=node_inbox(node)) as agent:
+                assert await heard_by(controller, agent, SUBJECTS.state(node), within=SECONDS)

@@ -16,6 +16,7 @@ from directpv_common.access.rendering import hub_authorization
 from directpv_common.access.tokens import inbox_of
 from directpv_common.bus.bus import Bus
 from directpv_common.bus.connecting import connect_bus
+from directpv_common.bus.trust import Trust
 from directpv_common.protocol.api import Door
 from directpv_common.protocol.messages import RegisterKey
 from directpv_common.protocol.names import (
@@ -33,6 +34,7 @@ from directpv_controller.registry.kubernetes.access import access_of
 from directpv_controller.registry.kubernetes.client import connect
 from support.kube.apiserver import ApiServer
 from support.nats import NatsServer
+from support.tls import Secured, files
 
 SUBJECTS = Subjects("directpv.v1")
 IMAGE = "registry.invalid/none"
@@ -46,6 +48,10 @@ class World:
         self.server, self.namespace, self.directory = server, namespace, directory
         self.secret = secrets.token_hex(32)
         self.keys, self.root_key = keys_of(self.secret), new_nkey()
+        self.trust = Trust(self.keys.authority.certificate)
+        self.authority = directory / "ca.crt"
+        self.authority.write_text(self.trust.authority)
+        self.secured = Secured(files(directory / "tls", self.keys.authority))
         self.hub = NatsServer(directory / "hub", leafs=True, settings=self._hub_settings(), streams=False)
         self.leafs: list[NatsServer] = []
         self.outcomes: list[str] = []
@@ -58,7 +64,9 @@ class World:
         known = hub_authorization(self.keys, SUBJECTS)
         root = f'{{ nkey: {self.root_key.public}, permissions: {{ publish: ">", subscribe: ">" }} }},'
         known = known.replace("users: [\n", f"users: [\n{root}\n", 1)
-        return domain + known.replace("auth_users: [", f"auth_users: [{self.root_key.public}, ", 1)
+        return (
+            domain + self.secured.settings + known.replace("auth_users: [", f"auth_users: [{self.root_key.public}, ", 1)
+        )
 
     def __enter__(self) -> "World":
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
@@ -160,12 +168,15 @@ class World:
 
     # ---- NATS
 
-    def leaf(self, name: str, key: Nkey | None) -> NatsServer:
-        """Start the server of a node; ``key`` None: one of a former version."""
-        nkey = f", nkey: {key.seed}" if key is not None else ""
+    def leaf(self, name: str, key: Nkey | None, *, tls: bool = True) -> NatsServer:
+        """Start the server of a node; ``key`` None: one of a version before, without ``tls`` as well."""
+        shown = f", nkey: {key.seed}" if key is not None else ""
+        url = self.hub.leaf_url
+        if key is not None and tls:
+            shown, url = f'{shown}, tls {{ ca_file: "{self.authority}" }}', self.secured.leaf_url
         settings = (
             f'server_name: "{name}"\nmappings {{ {STREAMS} }}\n'
-            f'leafnodes {{ reconnect: 1s, remotes: [ {{ urls: ["{self.hub.leaf_url}"]{nkey} }} ] }}\n'
+            f'leafnodes {{ reconnect: 1s, remotes: [ {{ urls: ["{url}"]{shown} }} ] }}\n'
         )
         leaf = NatsServer(self.directory / f"leaf-{secrets.token_hex(3)}", settings=settings, streams=False)
         leaf.start()
@@ -179,7 +190,7 @@ class World:
         def observe(*_: str) -> None: ...
 
         async with (
-            connect_bus(self.hub.url, name="controller", prefix=SUBJECTS.prefix, nkey=self.keys.controller) as bus,
+            self.connected("controller", self.keys.controller) as bus,
             connect(access_of(str(kubeconfig or self.server.admin)), observe) as client,
             guarding(bus, self.warden, client, self.keys, self.namespace, self._count, self.cuts.append) as guarded,
         ):
@@ -192,17 +203,22 @@ class World:
         self.outcomes.append(outcome)
 
     def warden(self) -> "contextlib.AbstractAsyncContextManager[Bus]":
-        return connect_bus(self.hub.url, name="w", prefix=SUBJECTS.prefix, nkey=self.keys.warden, within=10)
+        return self.connected("w", self.keys.warden, within=10)
+
+    def connected(self, name: str, key: Nkey, within: float = 30.0) -> "contextlib.AbstractAsyncContextManager[Bus]":
+        return connect_bus(self.hub.url, name=name, prefix=SUBJECTS.prefix, nkey=key, within=within, trust=self.trust)
 
     def root(self) -> "contextlib.AbstractAsyncContextManager[Bus]":
         return connect_bus(self.hub.url, name="root", prefix=SUBJECTS.prefix, nkey=self.root_key)
 
     def person(self, token: str) -> "contextlib.AbstractAsyncContextManager[Bus]":
         inbox = inbox_of(token)
-        return connect_bus(self.hub.url, name="person", prefix=SUBJECTS.prefix, token=token, inbox=inbox)
+        return connect_bus(
+            self.hub.url, name="person", prefix=SUBJECTS.prefix, token=token, inbox=inbox, trust=self.trust
+        )
 
     def at_door(self, key: Nkey, within: float = 30.0) -> "contextlib.AbstractAsyncContextManager[Bus]":
-        return connect_bus(self.hub.url, name="door", prefix=SUBJECTS.prefix, nkey=key, within=within)
+        return self.connected("door", key, within=within)
 
     async def register(self, key: Nkey, token: str) -> str:
         """Show a token at the door; return the node that this is then the key of."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -18,15 +19,18 @@ from nats.aio.msg import Msg
 from directpv_cli.install.objects import nats as installed
 from directpv_common.access.installation import keys_of
 from directpv_common.access.nkey import kept_key
+from directpv_common.access.rendering import hub_settings
 from directpv_common.bus.bus import Bus
 from directpv_common.bus.connecting import connect_bus, node_inbox
 from directpv_common.bus.events import Events, ensure_stream
-from directpv_common.bus.greeting import silent
+from directpv_common.bus.greeting import outdated, silent
+from directpv_common.bus.trust import Trust
 from directpv_common.process.lifecycle import background
 from directpv_common.protocol.subjects import Subjects
 from directpv_controller.admission.callout import Callout
 from directpv_controller.admission.core.keys import NodeKeys
 from support.ports import free_port
+from support.tls import files, new_authority
 
 SERVER = Path(sys.executable).with_name("directpv-nats")
 SECRET = "of a test, " * 8
@@ -45,21 +49,31 @@ class Servers:
         self.secret, self.key = directory / "secret", directory / "keys" / "node.nkey"
         self.secret.write_text(SECRET)
         self.keys = keys_of(SECRET)
+        self.authority = directory / "ca.crt"
+        self.authority.write_text(self.keys.authority.certificate)
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.former = False
 
     def _keys(self) -> list[str]:
-        return ["leaf", *(f"{kind}-{index}" for index in range(self.count) for kind in ("client", "leaves", "route"))]
+        kinds = ("client", "leaves", "route", "tls")
+        return ["leaf", *(f"{kind}-{index}" for index in range(self.count) for kind in kinds)]
 
-    def start(self, *, former: bool = False) -> None:
+    def start(self, *, former: str = "") -> None:
         for index in range(self.count):
             self.start_hub(index, former=former)
-        urls = ", ".join(f'"nats-leaf://127.0.0.1:{self.ports[f"leaves-{index}"]}"' for index in range(self.count))
+        self.start_leaf(former=bool(former))
+
+    def start_leaf(self, *, former: bool = False) -> None:
+        """Start the node's server; ``former``: as of a version without TLS."""
+        scheme, kind = ("nats-leaf", "leaves") if former else ("wss", "tls")
+        urls = ", ".join(f'"{scheme}://127.0.0.1:{self.ports[f"{kind}-{index}"]}"' for index in range(self.count))
         config = installed.LEAF_CONFIG.replace("port: 4222", f"port: {self.ports['leaf']}")
         joining = [f"--bus-key={self.key}", f"--monitor-port={self.ports['monitor']}"]
-        self._run("leaf", config, {"LEAF_URLS": f"[{urls}]"}, "--mode=leaf", *joining)
+        trusting = [] if former else [f"--bus-ca={self.authority}"]
+        self._run("leaf", config, {"LEAF_URLS": f"[{urls}]"}, "--mode=leaf", *joining, *trusting)
 
-    def start_hub(self, index: int, *, former: bool = False) -> None:
-        """Start a server; ``former``: as the version before has it, which asks nobody who he is."""
+    def start_hub(self, index: int, *, former: str = "") -> None:
+        """Start a server; ``former``: as a version before has it, that ``asks nobody``, or that has ``no TLS``."""
         port = self.ports
         config = installed.server_config(self.count)
         config = config.replace("port: 4222", f"listen: 127.0.0.1:{port[f'client-{index}']}")
@@ -70,8 +84,15 @@ class Servers:
         for other in range(self.count):
             name = f"nats-{other}.nats-headless.directpv.svc:6222"
             config = config.replace(name, f"127.0.0.1:{port[f'route-{other}']}")
-        known = [] if former else [f"--bus-secret={self.secret}"]
-        self._run(f"nats-{index}", config, {}, "--mode=hub", *known)
+        if former == "no TLS":
+            config = hub_settings(config, self.keys, SUBJECTS)
+        others = [f"127.0.0.1:{port[f'client-{other}']}" for other in range(self.count) if other != index]
+        known = [
+            f"--bus-secret={self.secret}",
+            f"--servers={','.join(others)}",
+            f"--leaf-listen=127.0.0.1:{port[f'tls-{index}']}",
+        ]
+        self._run(f"nats-{index}", config, {}, "--mode=hub", *([] if former else known))
 
     def _run(self, name: str, config: str, env: dict[str, str], *arguments: str) -> None:
         path, run_dir = self.directory / f"{name}.conf", self.directory / f"run-{name}"
@@ -85,6 +106,10 @@ class Servers:
                 stdout=log,
                 stderr=log,
             )
+
+    async def are_former(self) -> bool:
+        """Tell what Kubernetes knows of the servers."""
+        return self.former
 
     def freeze(self, name: str) -> None:
         """Let a server be as one whose machine lost its power: its connections stay, and nothing comes from them."""
@@ -113,8 +138,10 @@ class Servers:
             async with connect_bus(url, name="node", prefix=SUBJECTS.prefix, inbox=node_inbox(NODE)) as bus:
                 yield bus
             return
+        trust = Trust(self.keys.authority.certificate, former=self.are_former)
+        controller = self.keys.controller
         async with (
-            connect_bus(url, name="controller", prefix=SUBJECTS.prefix, nkey=self.keys.controller) as bus,
+            connect_bus(url, name="controller", prefix=SUBJECTS.prefix, nkey=controller, trust=trust) as bus,
             background((await guard(bus, self)).run()),
         ):
             yield bus
@@ -169,6 +196,33 @@ async def _answer(client: Client, subject: str, within: float = 20.0) -> bytes:
             with contextlib.suppress(nats.errors.Error):
                 return (await client.request(subject, b"", timeout=1)).data
             await asyncio.sleep(0.1)
+
+
+async def _speaks_tls(servers: Servers, index: int) -> bool:
+    """Tell whether a server that is there begins by TLS with who comes as a server."""
+    port = servers.ports[f"route-{index}"]
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(ConnectionRefusedError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(b"PING\r\n")
+                said = await reader.read(4)
+                writer.transport.abort()
+                return said != b"INFO"
+            await asyncio.sleep(0.1)
+
+
+async def _encrypted(servers: Servers) -> None:
+    """Wait until all servers begin by TLS with who comes as a server."""
+    context = ssl.create_default_context(cadata=servers.keys.authority.certificate)
+    async with asyncio.timeout(60):
+        for index in range(servers.count):
+            while True:
+                with contextlib.suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", servers.ports[f"route-{index}"], ssl=context)
+                    writer.transport.abort()
+                    break
+                await asyncio.sleep(0.2)
 
 
 async def _serve(client: Client, subject: str) -> None:
@@ -253,26 +307,65 @@ async def test_a_nodes_server_that_hangs_is_not_alive_and_one_that_has_lost_the_
         assert not servers.leaf_is_alive()
 
 
+@pytest.mark.parametrize("servers", [1], indirect=True)
+async def test_a_nodes_server_that_was_started_with_other_certificates_than_are_published_is_not_alive(
+    servers: Servers,
+) -> None:
+    def why() -> str:
+        return outdated(servers.ports["monitor"], str(servers.authority))
+
+    async with connected(servers, "leaf"):
+        assert why() == ""
+        servers.authority.write_text(new_authority().certificate)
+        assert "other certificates" in why()
+        servers.kill("leaf")
+        assert why() == ""
+        servers.start_leaf()
+        async with connected(servers, "leaf"):
+            assert why() == ""
+
+
 @pytest.mark.parametrize("servers", [3], indirect=True)
-async def test_a_server_without_the_password_is_no_part_of_the_hub(servers: Servers) -> None:
+@pytest.mark.parametrize(
+    ("shows", "told"),
+    [("nothing", b""), ("no certificate", b""), ("another's certificate", b""), ("no password", b"Authorization")],
+)
+async def test_a_server_that_does_not_show_it_is_ours_is_no_part_of_the_hub(
+    servers: Servers, tmp_path: Path, shows: str, told: bytes
+) -> None:
     async with servers.bus("client-0"):
-        reader, writer = await asyncio.open_connection("127.0.0.1", servers.ports["route-0"])
-        writer.write(
-            b'CONNECT {"verbose":false,"pedantic":false,"name":"x","cluster":"directpv","headers":true}\r\nPING\r\n'
-        )
-        async with asyncio.timeout(20):
-            said = await reader.read()
-        writer.close()
-    assert b"Authorization" in said
+        await _encrypted(servers)
+        context = None if shows == "nothing" else _as_server(servers, tmp_path / "own", shows)
+        reader, writer = await asyncio.open_connection("127.0.0.1", servers.ports["route-0"], ssl=context)
+        said = b""
+        with contextlib.suppress(OSError):
+            writer.write(
+                b'CONNECT {"verbose":false,"pedantic":false,"name":"x","cluster":"directpv","headers":true}\r\nPING\r\n'
+            )
+            async with asyncio.timeout(20):
+                said = await reader.read()
+        writer.transport.abort()
+    assert (b"Authorization" in said) is (told == b"Authorization")
     assert b"PONG" not in said
 
 
-async def test_while_servers_are_replaced_one_by_one_by_those_that_ask_node_and_controller_find_each_other(
-    tmp_path: Path,
+def _as_server(servers: Servers, folder: Path, shows: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=servers.keys.authority.certificate)
+    if shows != "no certificate":
+        own = files(folder, new_authority() if shows == "another's certificate" else servers.keys.authority)
+        context.load_cert_chain(own.certificate, own.key)
+    return context
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("former", ["asks nobody", "no TLS"])
+async def test_while_servers_are_replaced_one_by_one_node_and_controller_find_each_other(
+    tmp_path: Path, former: str
 ) -> None:
     servers = Servers(tmp_path, 3)
+    servers.former = True
     try:
-        servers.start(former=True)
+        servers.start(former=former)
         async with connected(servers, "leaf", "any") as (node, controller):
             await _serve(node, ASKED)
             assert await _answer(controller, ASKED) == b"here"
@@ -281,5 +374,13 @@ async def test_while_servers_are_replaced_one_by_one_by_those_that_ask_node_and_
                 servers.start_hub(index)
                 assert await _answer(controller, ASKED, within=60) == b"here"
                 await _tell(node, controller, within=60)
+                if index:
+                    assert not await _speaks_tls(servers, index)
+            servers.former = False
+            await _encrypted(servers)
+            assert await _answer(controller, ASKED, within=60) == b"here"
+            servers.kill("leaf")
+            servers.start_leaf()
+            assert await _answer(controller, ASKED, within=60) == b"here"
     finally:
         servers.close()

@@ -7,7 +7,7 @@ from typing import Final
 from directpv_cli.install.objects.base import NAMESPACE
 from directpv_cli.install.objects.nats import CLIENT_PORT, NAME
 from directpv_cli.reaching import context_file
-from directpv_cli.reaching.credential import LASTS, token_from_cluster
+from directpv_cli.reaching.credential import LASTS, authority_from_cluster, token_from_cluster
 from directpv_cli.reaching.kubectl import kubectl
 from directpv_cli.showing.lines import fail, say
 from directpv_common.access.tokens import inbox_of
@@ -20,12 +20,14 @@ CONTEXT: Final = "directpv-cluster"
 def nats_context(kubeconfig: str, port: int) -> None:
     """Write the context, and say how the port of loopback that it names leads into the cluster."""
     try:
-        token = asyncio.run(token_from_cluster(kubeconfig, (OBSERVER_ACCOUNT, ADMINISTRATOR_ACCOUNT)))
+        token, authority = asyncio.run(_shown(kubeconfig))
+        trust = {"ca": str(context_file.write_beside(CONTEXT, authority))} if authority else {}
         path = context_file.write(
             CONTEXT,
             {
                 "description": "DirectPV in a cluster",
-                "url": f"nats://127.0.0.1:{port}",
+                "url": f"{'tls' if authority else 'nats'}://127.0.0.1:{port}",
+                **trust,
                 "token": token,
                 "inbox_prefix": inbox_of(token),
             },
@@ -36,3 +38,9 @@ def nats_context(kubeconfig: str, port: int) -> None:
     say(f"{path} written, good for {LASTS}; while this runs:")
     say(f"  {shlex.join(forward)}")
     say(f"use it by: nats --context {CONTEXT} sub 'directpv.v1.evt.>'; nats --context {CONTEXT} micro ls")
+
+
+async def _shown(kubeconfig: str) -> tuple[str, str]:
+    """Return the token, and the certificate by which NATS is known."""
+    token = await token_from_cluster(kubeconfig, (OBSERVER_ACCOUNT, ADMINISTRATOR_ACCOUNT))
+    return token, await authority_from_cluster(kubeconfig)

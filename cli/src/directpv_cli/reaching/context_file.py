@@ -28,6 +28,20 @@ def write(name: str, context: Mapping[str, str]) -> Path:
     return path
 
 
+def write_beside(name: str, text: str) -> Path:
+    """Write what everybody may know beside the context, for it to name, and return the file.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    path = _place(name).with_suffix(".crt")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new-crt")
+    temporary.write_text(text)
+    temporary.rename(path)
+    return path
+
+
 def take_away(name: str, key: str) -> None:
     """Remove the context if it shows the key ``key``, which is gone; another one of this name stays."""
     path = _place(name)

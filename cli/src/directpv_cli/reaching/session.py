@@ -20,6 +20,7 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
     import contextlib
     import logging
 
+    from directpv_cli.install.objects.nats import SERVER_NAME
     from directpv_cli.reaching.local_key import found_key
     from directpv_cli.reaching.way import reached
     from directpv_common.access.nkey import key_of
@@ -27,6 +28,7 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
     from directpv_common.access.tokens import inbox_of
     from directpv_common.bus.connecting import INBOX, connect_bus
     from directpv_common.bus.nats_client import cancellation_heeded
+    from directpv_common.bus.trust import Trust
     from directpv_common.protocol.errors import DirectPVError
 
     logging.getLogger("directpv_common").setLevel(logging.CRITICAL)
@@ -37,7 +39,7 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
         async with contextlib.AsyncExitStack() as stack:
             url = await stack.enter_async_context(reached(settings.nats_url, settings.kubeconfig))
             nkey = key_of(settings.nats_nkey or found_key(url))
-            token = await _token(url) if nkey is None else ""
+            token, authority = await _shown(url) if nkey is None else ("", "")
             bus = connect_bus(
                 url,
                 name="kubectl-directpv",
@@ -46,6 +48,7 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
                 nkey=nkey,
                 token=token,
                 inbox=inbox_of(token) if token else INBOX,
+                trust=Trust(authority, SERVER_NAME) if authority else None,
             )
             with cancellation_heeded():  # Ctrl-C just while the server greets
                 entered = await stack.enter_async_context(bus)
@@ -60,14 +63,18 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
         fail("interrupted")
 
 
-async def _token(url: str) -> str:
-    """Return what shows the NATS of a cluster who we are; empty if nobody asks."""
+async def _shown(url: str) -> tuple[str, str]:
+    """Return what shows the NATS of a cluster who we are, and what it has to show us; empty if it asks nobody."""
+    import asyncio
     import os
 
-    from directpv_cli.reaching.credential import asks_who, token_from_cluster
+    from directpv_cli.reaching.credential import asks_who, authority_from_cluster, token_from_cluster
     from directpv_cli.reaching.way import Tunnel, way
 
     chosen = way(settings.nats_url, settings.kubeconfig, os.environ, os.path.exists)
-    if not isinstance(chosen, Tunnel) or not await asks_who(url):
-        return ""
-    return await token_from_cluster(chosen.kubeconfig)
+    if not isinstance(chosen, Tunnel):
+        return "", ""
+    authority, asked = await asyncio.gather(authority_from_cluster(chosen.kubeconfig), asks_who(url))
+    if not authority and not asked:
+        return "", ""
+    return await token_from_cluster(chosen.kubeconfig), authority

@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from directpv_common.access.installation import Keys, read_keys
 from directpv_common.access.nkey import key_of
@@ -28,6 +29,9 @@ from directpv_controller.config import KUBERNETES, Config
 from directpv_controller.registry.port import OpenStore
 from directpv_controller.registry.sqlite import registry as sqlite_registry
 from directpv_controller.serving.metrics import Figures
+
+if TYPE_CHECKING:
+    from directpv_controller.registry.kubernetes.client import Client
 
 log = logging.getLogger(__name__)
 
@@ -66,32 +70,50 @@ def store_of(config: Config, holder: str, figures: Figures) -> OpenStore:
     )
 
 
+class Home:
+    """What Kubernetes is asked about this installation's bus, by who has its keys."""
+
+    def __init__(self, config: Config, client: "Client", keys: Keys) -> None:
+        from directpv_controller.admission.authority import Published
+
+        self._config, self._client, self._keys = config, client, keys
+        self.published = Published(client, config.namespace, keys.authority.certificate)
+
+    @contextlib.asynccontextmanager
+    async def guarding(self, bus: Bus, figures: Figures) -> AsyncIterator[None]:
+        """Tell NATS who may come in."""
+        from directpv_controller.admission import guard
+
+        config, keys = self._config, self._keys
+        warden = functools.partial(
+            connect_bus,
+            config.nats_url,
+            name="directpv-controller, warden",
+            prefix=config.subject_prefix,
+            within=guard.WARDEN_SECONDS,
+            nkey=keys.warden,
+            advice=SECRET_ADVICE,
+            trust=self.published.trust,
+        )
+        async with guard.guarding(
+            bus, warden, self._client, keys, config.namespace, figures.count_admission, figures.count_cut
+        ) as figures.guarding:
+            yield
+
+
 @contextlib.asynccontextmanager
-async def guarding(config: Config, bus: Bus, keys: Keys | None, figures: Figures) -> AsyncIterator[None]:
-    """Tell NATS who may come in, if this installation's keys are ours."""
+async def at_home(config: Config, keys: Keys | None, figures: Figures) -> AsyncIterator[Home | None]:
+    """Tell nodes and people by whom NATS' servers are known, if this installation's keys are ours."""
     if keys is None:
-        yield
+        yield None
         return
-    from directpv_controller.admission import guard
     from directpv_controller.registry.kubernetes.access import access_of
     from directpv_controller.registry.kubernetes.client import connect
 
-    warden = functools.partial(
-        connect_bus,
-        config.nats_url,
-        name="directpv-controller, warden",
-        prefix=config.subject_prefix,
-        within=guard.WARDEN_SECONDS,
-        nkey=keys.warden,
-        advice=SECRET_ADVICE,
-    )
-    async with (
-        connect(access_of(config.kubeconfig), figures.observe_call) as client,
-        guard.guarding(
-            bus, warden, client, keys, config.namespace, figures.count_admission, figures.count_cut
-        ) as figures.guarding,
-    ):
-        yield
+    async with connect(access_of(config.kubeconfig), figures.observe_call) as client:
+        home = Home(config, client, keys)
+        async with background(home.published.run()):
+            yield home
 
 
 async def serve(config: Config) -> None:
@@ -104,6 +126,7 @@ async def serve(config: Config) -> None:
     async with (
         serve_http(monitor, figures.registry, config.metrics_port, host=config.http_host),
         background(monitor.run(), stop_on_signal(signal.SIGTERM, signal.SIGINT)),
+        at_home(config, keys, figures) as home,
         connect_bus(
             config.nats_url,
             name="directpv-controller",
@@ -111,13 +134,15 @@ async def serve(config: Config) -> None:
             within=None,
             nkey=keys.controller if keys is not None else key_of(config.nats_nkey),
             advice=KEY_ADVICE if keys is None else SECRET_ADVICE,
+            trust=home.published.trust if home is not None else None,
         ) as bus,
     ):
         events = Events(bus, "controller")
         figures.bus, figures.events = bus, events
         candidate = Candidate(config, holder=holder, bus=bus, events=events, figures=figures, open_store=open_store)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, candidate.report)
-        async with guarding(config, bus, keys, figures), background(events.run(), bus.require()):
+        guarding = home.guarding(bus, figures) if home is not None else contextlib.nullcontext()
+        async with guarding, background(events.run(), bus.require()):
             await candidate.run()
 
 

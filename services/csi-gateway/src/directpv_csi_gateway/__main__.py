@@ -11,8 +11,9 @@ from prometheus_client import CollectorRegistry
 from directpv_common.access.installation import read_keys
 from directpv_common.access.nkey import key_of
 from directpv_common.bus.connecting import INBOX, KEY_ADVICE, SECRET_ADVICE, node_inbox
-from directpv_common.bus.greeting import silent
+from directpv_common.bus.greeting import outdated, silent
 from directpv_common.bus.line import Line
+from directpv_common.bus.trust import Trust
 from directpv_common.process.config import load
 from directpv_common.process.lifecycle import background, leaves, run, stop_on_signal
 from directpv_common.process.logs import configure_logging
@@ -62,6 +63,7 @@ class Gateway:
             nkey=nkey,
             inbox=inbox,
             advice=KEY_ADVICE if keys is None else SECRET_ADVICE,
+            trust=Trust(keys.authority.certificate) if keys is not None else None,
         )
         register_own(self._registry, "csi-gateway", lambda: self._bus.connected)
 
@@ -73,13 +75,19 @@ class Gateway:
         """Run it until a signal or a fault."""
         config, monitor = self._config, Monitor(self.not_ready)
         ports = (config.metrics_port, config.readiness_port)
-        probes = {"/nats": lambda: silent(config.nats_url)}
+        probes = {"/nats": self._nats_is_not_alive}
         async with (
             serve_http(monitor, self._registry, *ports, host=config.http_host, probes=probes),
             background(self._bus.run()),
             background(monitor.run(), stop_on_signal(signal.SIGTERM, signal.SIGINT)),
         ):
             await self._answer()
+
+    def _nats_is_not_alive(self) -> str:
+        """Return why the node's own NATS server has to be started anew, or an empty string."""
+        config = self._config
+        why = silent(config.nats_url)
+        return why or (outdated(config.leaf_monitor_port, config.bus_ca) if config.bus_ca else "")
 
     async def _answer(self) -> None:
         """Answer calls until cancelled, whether or not the bus is there yet: sidecars give up on a missing socket."""

@@ -31,6 +31,11 @@ class Config:
     bus_secret: str = option(
         "", "file with the secret of the cluster's bus, for the mode controller: our key is made of it; empty: none"
     )
+    bus_ca: str = option(
+        "",
+        "file with the certificates of the cluster's NATS servers, for the mode node: its own server must know them",
+    )
+    leaf_monitor_port: int = option(8222, "port of loopback on which the node's own NATS server tells of itself")
     subject_prefix: str = option(DEFAULT_PREFIX, "subject prefix of the installation")
     volume_condition: bool = option(
         False, "tell the health of volumes as CSI 1.12 has it, too (VOLUME_CONDITION): for kubelets up to 1.36"
@@ -46,7 +51,7 @@ class Config:
             raise ValueError("node_name: missing; give the name of this node, or use mode controller")
         if self.node_name and not _NODE_NAME.match(self.node_name):
             raise ValueError(f"node_name: {self.node_name!r} is no DNS-1123 subdomain; use the node's Kubernetes name")
-        for name in ("metrics_port", "readiness_port"):
+        for name in ("metrics_port", "readiness_port", "leaf_monitor_port"):
             if not 0 <= getattr(self, name) <= 65535:
                 raise ValueError(f"{name}: use 1 to 65535, or 0 for none")
         if not 0 <= self.drain_seconds <= 3600:

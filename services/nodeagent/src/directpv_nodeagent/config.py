@@ -26,6 +26,7 @@ class Config:
     bus_key: str = option("", "file with the key of this node's own NATS server, in a cluster that asks for it")
     bus_token: str = option("", "file with the token of Kubernetes by which that key is registered")
     hub_url: str = option("", "comma-separated URLs of the cluster's NATS servers, where it is registered")
+    bus_ca: str = option("", "file with the certificates of those servers' authority; empty: they have no TLS")
     leaf_monitor_port: int = option(8222, "port of loopback on which this node's own NATS server tells of itself")
     subject_prefix: str = option(DEFAULT_PREFIX, "subject prefix of the installation")
     devices: tuple[str, ...] = option(

@@ -133,7 +133,7 @@ def test_selectors_choose_nodes_for_drives_and_tolerations_hold_for_all() -> Non
 def test_what_has_the_secret_of_the_bus_runs_on_chosen_nodes_and_nothing_else_does() -> None:
     found = pods(built(control_node_selector=["trusted=yes"]))
     asked = {name: pod["spec"]["nodeSelector"].get("trusted") for name, pod in found.items()}
-    secret = {name for name, pod in found.items() if "directpv-bus" in str(pod["spec"]["volumes"])}
+    secret = {name for name, pod in found.items() if "'secretName': 'directpv-bus'" in str(pod["spec"]["volumes"])}
     assert secret == {"controller", "nats"}
     assert {name for name, value in asked.items() if value == "yes"} == secret
 

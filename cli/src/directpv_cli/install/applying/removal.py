@@ -14,6 +14,7 @@ from directpv_cli.install.objects.paths import Ref
 from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NotFound
 from directpv_common.protocol.names import (
     ADMINISTRATOR_ACCOUNT,
+    BUS_CA,
     BUS_KEY_LABEL,
     CREATED_BY,
     DRIVER_NAME,
@@ -61,7 +62,7 @@ IN_NAMESPACE: Final = (
     Ref("ConfigMap", nats.LEAF),
 )
 
-MADE_BESIDE: Final = (Ref("Secret", nats.SECRET),)
+MADE_BESIDE: Final = (Ref("Secret", nats.SECRET), Ref("ConfigMap", BUS_CA))
 """What is made once, and is none of the objects that an installation applies."""
 
 Done = Callable[[str], None]

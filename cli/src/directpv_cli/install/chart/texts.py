@@ -96,8 +96,12 @@ later ones keep. Where charts are rendered without a cluster (`helm template`, A
     kubectl -n NAMESPACE create secret generic directpv-bus --from-literal=secret=$(openssl rand -hex 32)
 
 Pods read the Secret when they start. Put another one there, and replace them, servers and controllers at once:
-`kubectl -n NAMESPACE rollout restart statefulset/nats deployment/controller`. Until both are through, volumes cannot be
-made or deleted; mounts go on.
+`kubectl -n NAMESPACE rollout restart statefulset/nats deployment/controller`. Until both are through, and nodes have
+joined again, within minutes, volumes cannot be made or deleted; mounts go on.
+
+All connections are TLS; certificates are made of the Secret, and controllers publish by whom they are issued in the
+ConfigMap `directpv-bus-ca`. Nodes of a first installation wait for it. After `helm rollback` to a version without TLS,
+delete that ConfigMap, by which `kubectl directpv` goes.
 
 From a version whose NATS asked nobody: Helm replaces the controllers, which answer NATS, beside the servers, which ask
 them. Nodes that connect meanwhile are let in when the first new controller is ready. Before `helm rollback` to such a

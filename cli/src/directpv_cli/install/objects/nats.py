@@ -23,16 +23,28 @@ from directpv_cli.install.objects.containers import (
 )
 from directpv_cli.install.objects.options import Options
 from directpv_cli.install.objects.rbac import NATS as ACCOUNT
-from directpv_common.protocol.names import BUS_VOLUME, CREATED_BY, GROUP, ROOT_DIR
+from directpv_common.protocol.names import (
+    BUS_CA,
+    BUS_CA_KEY,
+    BUS_TLS_PORT,
+    BUS_VOLUME,
+    CREATED_BY,
+    GROUP,
+    NATS_POD,
+    ROOT_DIR,
+)
 
 NAME: Final = "nats"
 SERVERS: Final = 3
 """At most."""
 HEADLESS: Final = "nats-headless"
 LEAF: Final = "nats-leaf"
-POD: Final = {SELECTOR: "nats"}
+POD: Final = {SELECTOR: NATS_POD}
 CLIENT_PORT: Final = 4222
 LEAF_PORT: Final = 7422
+"""For leafs of the version before, without TLS; NATS has it for all that come by this port, or for none."""
+TLS_LEAF_PORT: Final = 7443
+"""For the others, which come as websockets."""
 ROUTE_PORT: Final = 6222
 MONITOR_PORT: Final = 8222
 AFTER_CONTROLLERS: Final = {f"{GROUP}/goes-in": "after-controllers"}
@@ -65,6 +77,11 @@ SECRET: Final = "directpv-bus"  # noqa: S105 - its name
 """Of which all keys of the bus are made: whoever installs makes it up, once. Key ``secret``."""
 SECRET_DIR: Final = "/etc/directpv/bus"  # noqa: S105 - where it is mounted
 SECRET_FILE: Final = f"{SECRET_DIR}/secret"
+CA_VOLUME: Final = "bus-ca"
+CA_DIR: Final = "/etc/directpv/bus-ca"
+CA_FILE: Final = f"{CA_DIR}/{BUS_CA_KEY}"
+"""By whom certificates of the hub's servers are issued; a pod waits until a controller has published it."""
+SERVER_NAME: Final = f"{NAME}.{NAMESPACE}.svc"
 RUN_DIR: Final = "/run/nats"
 KEY_DIR: Final = f"{ROOT_DIR}/bus"
 KEY_FILE: Final = f"{KEY_DIR}/node.nkey"
@@ -78,14 +95,14 @@ def own(options: Options) -> bool:
 
 def hub_url(options: Options) -> str:
     """Return where controllers find NATS."""
-    return options.nats_url or f"nats://{NAME}.{NAMESPACE}.svc:{CLIENT_PORT}"
+    return options.nats_url or f"nats://{SERVER_NAME}:{CLIENT_PORT}"
 
 
 def leaf_url(options: Options) -> str:
     """Return where the nodes' leaf servers connect to; empty if nodes have none."""
     if options.nats_url:
         return options.nats_leaf_url
-    return f"nats-leaf://{NAME}.{NAMESPACE}.svc:{LEAF_PORT}"
+    return f"wss://{SERVER_NAME}:{TLS_LEAF_PORT}"
 
 
 def node_url(options: Options) -> str:
@@ -117,6 +134,11 @@ def secret_volume() -> Object:
     return {"name": BUS_VOLUME, "secret": {"secretName": SECRET, "defaultMode": 0o440}}
 
 
+def ca_volume() -> Object:
+    """Return the volume with the certificate of who issues those of the hub's servers."""
+    return {"name": CA_VOLUME, "configMap": {"name": BUS_CA}}
+
+
 def run_volume() -> Object:
     """Return the volume with the configuration that a server has in the end, keys included."""
     return {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
@@ -139,6 +161,10 @@ def _service(name: str, ports: dict[str, int], **spec: object) -> Object:
     }
 
 
+def _servers(replicas: int) -> str:
+    return ",".join(f"{NAME}-{index}.{HEADLESS}.{NAMESPACE}.svc:{CLIENT_PORT}" for index in range(replicas))
+
+
 def _server(options: Options) -> Object:
     """Return the server's container; ready without a JetStream quorum, for the APIs need none."""
     return container(
@@ -151,11 +177,15 @@ def _server(options: Options) -> Object:
             f"--bus-secret={SECRET_FILE}",
             f"--run-dir={RUN_DIR}",
             f"--subject-prefix={options.subject_prefix}",
+            f"--server-names={SERVER_NAME},$(POD_NAME).{HEADLESS}.{NAMESPACE}.svc",
+            f"--servers={_servers(options.nats_replicas)}",
+            f"--leaf-listen=0.0.0.0:{TLS_LEAF_PORT}",
         ],
         env=[field_env("POD_NAME", "metadata.name")],
         ports=[
             port("client", CLIENT_PORT),
             port("leaf", LEAF_PORT),
+            port(BUS_TLS_PORT, TLS_LEAF_PORT),
             port("route", ROUTE_PORT),
             port("monitor", MONITOR_PORT),
         ],
@@ -213,8 +243,13 @@ def leaf_container(options: Options, security: Object) -> Object:
     It listens on loopback, where kubelet cannot ask it: the gateway, in the same pod, tells whether it greets.
     """
     urls = ", ".join(f'"{url}"' for url in leaf_url(options).split(","))
-    keys = [mount("bus-key", KEY_DIR), mount("run", RUN_DIR)] if own(options) else []
-    joining = [f"--bus-key={KEY_FILE}", f"--run-dir={RUN_DIR}", f"--monitor-port={LEAF_MONITOR_PORT}"]
+    keys = [mount("bus-key", KEY_DIR), mount("run", RUN_DIR), mount(CA_VOLUME, CA_DIR, readOnly=True)]
+    joining = [
+        f"--bus-key={KEY_FILE}",
+        f"--run-dir={RUN_DIR}",
+        f"--monitor-port={LEAF_MONITOR_PORT}",
+        f"--bus-ca={CA_FILE}",
+    ]
     return container(
         "nats",
         options.images.driver,
@@ -222,7 +257,7 @@ def leaf_container(options: Options, security: Object) -> Object:
         args=["--mode=leaf", "--name=$(KUBE_NODE_NAME)", *(joining if own(options) else [])],
         env=[field_env("KUBE_NODE_NAME", "spec.nodeName"), {"name": "LEAF_URLS", "value": f"[{urls}]"}],
         livenessProbe=http_probe("/nats", GATEWAY_PORT, period=30, failures=4),
-        volumeMounts=[mount("nats-config", "/etc/nats", readOnly=True), *keys],
+        volumeMounts=[mount("nats-config", "/etc/nats", readOnly=True), *(keys if own(options) else [])],
         security=security,
         cpu="10m",
         memory="32Mi",
@@ -246,7 +281,7 @@ def _policy(node_pod: dict[str, str], controller_pod: dict[str, str]) -> Object:
             "podSelector": {"matchLabels": POD},
             "policyTypes": ["Ingress"],
             "ingress": [
-                rule([CLIENT_PORT, LEAF_PORT], node_pod, controller_pod),
+                rule([CLIENT_PORT, LEAF_PORT, TLS_LEAF_PORT], node_pod, controller_pod),
                 rule([ROUTE_PORT], POD),
             ],
         },
@@ -261,7 +296,7 @@ def objects(options: Options, node_pod: dict[str, str], controller_pod: dict[str
     leaf = [_config_map(LEAF, LEAF_CONFIG)] if leaf_url(options) else []
     if options.nats_url:
         return leaf
-    ports = {"client": CLIENT_PORT, "leaf": LEAF_PORT}
+    ports = {"client": CLIENT_PORT, "leaf": LEAF_PORT, BUS_TLS_PORT: TLS_LEAF_PORT}
     return [
         *leaf,
         _config_map(NAME, server_config(options.nats_replicas)),

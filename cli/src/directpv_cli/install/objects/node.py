@@ -24,12 +24,16 @@ from directpv_cli.install.objects.containers import (
     traces,
 )
 from directpv_cli.install.objects.nats import (
+    CA_DIR,
+    CA_FILE,
+    CA_VOLUME,
     CONFIG_HASH,
     KEY_DIR,
     KEY_FILE,
     LEAF,
     LEAF_CONFIG,
     LEAF_MONITOR_PORT,
+    ca_volume,
     config_hash,
     hub_url,
     leaf_container,
@@ -112,6 +116,7 @@ def _joining(options: Options) -> list[str]:
         f"--bus-key={KEY_FILE}",
         f"--bus-token={TOKEN_DIR}/token",
         f"--hub-url={hub_url(options)}",
+        f"--bus-ca={CA_FILE}",
         f"--leaf-monitor-port={LEAF_MONITOR_PORT}",
     ]
 
@@ -127,8 +132,12 @@ def _agent_mounts(options: Options) -> list[Object]:
         mount("devfs", "/dev", readOnly=True, **inwards),
         mount("run-udev-data-dir", "/run/udev/data", readOnly=True, **inwards),
         mount("tmp", "/tmp"),  # noqa: S108 - a folder of the pod's own
-        *([mount(BUS_VOLUME, TOKEN_DIR, readOnly=True)] if own(options) else []),
+        *(_bus_mounts() if own(options) else []),
     ]
+
+
+def _bus_mounts() -> list[Object]:
+    return [mount(BUS_VOLUME, TOKEN_DIR, readOnly=True), mount(CA_VOLUME, CA_DIR, readOnly=True)]
 
 
 def _registrar(options: Options, security: Object) -> Object:
@@ -173,6 +182,9 @@ def _containers(options: Options) -> list[Object]:
         env=[_node_env()],
         readinessProbe=http_probe("/healthz", PROBE_PORT),
     )
+    if own(options):
+        server["args"] += [f"--bus-ca={CA_FILE}", f"--leaf-monitor-port={LEAF_MONITOR_PORT}"]
+        server["volumeMounts"].append(mount(CA_VOLUME, CA_DIR, readOnly=True))
     keeper = on_socket if own(options) else {**confined(), **armor}  # its key is in a folder of the host
     leaf = [leaf_container(options, keeper)] if leaf_url(options) else []
     return [
@@ -203,7 +215,7 @@ def _volumes(options: Options) -> list[Object]:
         _host_path("run-udev-data-dir", "/run/udev/data"),
         {"name": "tmp", "emptyDir": {}},
         *config,
-        *([_host_path("bus-key", KEY_DIR), _token_volume(), run_volume()] if own(options) else []),
+        *([_host_path("bus-key", KEY_DIR), _token_volume(), run_volume(), ca_volume()] if own(options) else []),
     ]
 
 

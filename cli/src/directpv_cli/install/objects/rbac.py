@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from directpv_cli.install.objects.base import NAMESPACE, Object, metadata
-from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, GROUP, OBSERVER_ACCOUNT
+from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, BUS_CA, GROUP, OBSERVER_ACCOUNT
 
 CONTROLLER: Final = "directpv-controller"
 NODE: Final = "directpv-node"
@@ -106,6 +106,7 @@ def _person(name: str) -> list[Object]:
     """Return account and Role; ports are those of NATS' servers: behind a node's, nobody is asked who he is."""
     rules = [
         {**_rule("", ["serviceaccounts/token"], ["create"]), "resourceNames": [name]},
+        {**_rule("", ["configmaps"], ["get"]), "resourceNames": [BUS_CA]},
         _rule("", ["services", "pods"], ["get", "list"]),
         {**_rule("", ["pods/portforward"], ["create"]), "resourceNames": list(SERVER_PODS)},
     ]

@@ -7,6 +7,7 @@ import hmac
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from directpv_common.access.certificates import Authority
 from directpv_common.access.nkey import Kind, Nkey
 from directpv_common.protocol.errors import InvalidRequest
 
@@ -26,6 +27,8 @@ class Keys(NamedTuple):
     """By which the controller's pods end connections that may not be there any more."""
     route: str
     """Password by which servers know each other."""
+    authority: Authority
+    """By which everybody knows servers."""
 
 
 def keys_of(secret: str) -> Keys:
@@ -47,6 +50,7 @@ def keys_of(secret: str) -> Keys:
         gateway=Nkey(derived("gateway")),
         warden=Nkey(derived("warden")),
         route=derived("route").hex(),
+        authority=Authority(derived("authority")),
     )
 
 

@@ -1,5 +1,6 @@
 """The table of roles as a NATS server's configuration. Source: NATS documentation, "NKeys", "Authorization"."""
 
+import hashlib
 import json
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -42,26 +43,71 @@ def hub_authorization(keys: Keys, subjects: Subjects) -> str:
     return authorization(users).replace("authorization {\n", f"authorization {{\n{callout}", 1) + servers
 
 
-def hub_settings(text: str, keys: Keys, subjects: Subjects) -> str:
+class Files(NamedTuple):
+    """What a server of the cluster has for TLS: paths, in PEM."""
+
+    certificate: str
+    key: str
+    authority: str
+
+    def block(self, more: str = "") -> str:
+        """Return the block of a listener."""
+        return f'tls {{ cert_file: "{self.certificate}", key_file: "{self.key}", min_version: "1.3"{more} }}'
+
+    def mutual(self) -> str:
+        """Return the block of a server among servers, each of which NATS has show the other a certificate anyway."""
+        return self.block(f', ca_file: "{self.authority}"')
+
+
+def listeners(files: Files, leafs: str) -> str:
+    """Return the blocks by which a server has TLS for those who ask for it.
+
+    Leafs that do come as websockets, for the port of leafs has TLS for all of them or for none. Pods of the version
+    before come without.
+
+    Args:
+        files: Of the server.
+        leafs: Address and port for these.
+    """
+    return f'{files.block()}\nallow_non_tls: true\nwebsocket {{ listen: "{leafs}", {files.block()} }}\n'
+
+
+def hub_settings(text: str, keys: Keys, subjects: Subjects, routes: str = "") -> str:
     """Return ``text``, the settings of a cluster's server, with what lets it in by the others, and others by it.
 
     URLs are those of the other servers, and nothing else there is one.
+
+    Args:
+        text: Of all servers, without anything that must not be known.
+        keys: Of the installation.
+        subjects: Of the installation.
+        routes: Block of TLS between servers (:meth:`Files.mutual`); empty: they have none.
     """
     known = f"authorization: {{ user: {ROUTE_USER}, password: {keys.route}, timeout: 5 }}"
-    text = text.replace("nats://", f"nats://{ROUTE_USER}:{keys.route}@").replace("cluster {", f"cluster {{ {known},")
+    text = text.replace("nats://", f"nats://{ROUTE_USER}:{keys.route}@").replace(
+        "cluster {", f"cluster {{ {known}, {routes and f'{routes}, '}"
+    )
     return text + hub_authorization(keys, subjects)
 
 
-def leaf_settings(text: str, key: Nkey, monitor_port: int) -> str:
+def authority_tag(text: str) -> str:
+    """Return by what a node's server tells, in its ``/varz``, which certificates it was started with."""
+    return f"bus-ca:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def leaf_settings(text: str, key: Nkey, monitor_port: int, authority: str = "", tag: str = "") -> str:
     """Return ``text``, the settings of a node's server, with what lets it in at the cluster's.
 
     Args:
         text: Has one remote.
         key: Of the node.
         monitor_port: Port of loopback on which it tells of itself.
+        authority: File with the certificates of who may have issued those of the cluster's servers; empty: no TLS.
+        tag: See :func:`authority_tag`.
     """
-    monitor = f'http: "127.0.0.1:{monitor_port}"\n'
-    return monitor + text.replace("remotes: [{", f"remotes: [{{ nkey: {key.seed},", 1)
+    monitor = f'http: "127.0.0.1:{monitor_port}"\n' + (f'server_tags: ["{tag}"]\n' if tag else "")
+    tls = f' tls {{ ca_file: "{authority}", min_version: "1.3" }}, ws_no_masking: true,' if authority else ""
+    return monitor + text.replace("remotes: [{", f"remotes: [{{ nkey: {key.seed},{tls}", 1)
 
 
 def _entry(user: User) -> dict[str, object]:

@@ -19,9 +19,10 @@ import nats.errors
 from directpv_common.access.nkey import Nkey
 from directpv_common.access.patience import CLIENT_SECONDS
 from directpv_common.bus.bus import Bus
+from directpv_common.bus.trust import Doubt, Trust
 from directpv_common.calls.scopes import timeout
 from directpv_common.process.redact import redacted
-from directpv_common.protocol.errors import InvalidRequest, Refused, Unavailable
+from directpv_common.protocol.errors import FailedPrecondition, InvalidRequest, Refused, Unavailable
 from directpv_common.protocol.subjects import Subjects, node_token
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ CONNECT_SECONDS: Final = 2
 PING_SECONDS: Final = 5
 COMPLAIN_SECONDS: Final = 5.0
 CANCEL_SECONDS: Final = 0.05
+DISTRUST_SECONDS: Final = 2.0
+"""Before a server is tried again that did not show by TLS who it is."""
 INBOX: Final = "_INBOX"
 KEY_ADVICE: Final = "give the file of a key that it knows (nats-nkey)"
 SECRET_ADVICE: Final = "is the secret of its bus (bus-secret) another one than the servers'?"  # noqa: S105 - no secret
@@ -54,6 +57,7 @@ async def connect_bus(
     inbox: str = INBOX,
     asked: bool = False,
     advice: str = KEY_ADVICE,
+    trust: Trust | None = None,
 ) -> AsyncIterator[Bus]:
     """Connect to the first of the comma-separated ``urls`` that answers; drain and close at the end.
 
@@ -67,16 +71,18 @@ async def connect_bus(
         inbox: Prefix of the subjects on which replies come, where that is not the key's.
         asked: Whether servers ask others who we are, which takes its time; with a token they do.
         advice: What to do when a server does not let in who shows a key, or nothing.
+        trust: What servers must show by TLS before anything is said to them; None: no TLS.
 
     Raises:
         Refused: A server does not let this user in.
-        Unavailable: No server answered in time; names the URLs.
-        InvalidRequest: A URL cannot be understood.
+        Unavailable: No server answered in time; names the URLs, and why servers were not trusted.
+        FailedPrecondition: The certificate of a server is not accepted, and ``within`` is not None.
+        InvalidRequest: A URL cannot be understood, or there is no certificate in ``trust``.
     """
     servers = [_checked(url.strip()) for url in urls.split(",")]
     client = NatsClient()
     bus = Bus(client, Subjects(prefix))
-    refused = asyncio.Event()
+    refused, given_up, doubt = asyncio.Event(), asyncio.Event(), Doubt(redacted(urls))
 
     async def disconnected() -> None:
         if not client.is_draining and not client.is_closed:
@@ -89,6 +95,12 @@ async def connect_bus(
         # While the server is away this comes with every attempt to reconnect: too often for a log.
         if _is_refusal(error):
             refused.set()
+            given_up.set()
+        if doubt.noted(error):
+            if within is not None and doubt.lasting:
+                given_up.set()
+            await asyncio.sleep(DISTRUST_SECONDS)
+            return
         if forbidden := _FORBIDDEN.search(str(error)):
             bus.denied(forbidden[1])
         level = logging.WARNING if client.is_connected else logging.DEBUG
@@ -96,8 +108,11 @@ async def connect_bus(
 
     if nkey is not None:
         client.identify(nkey)
+    client.trust = trust
     connecting = client.connect(
         servers,
+        tls=trust.context if trust is not None else None,
+        tls_hostname=trust.name if trust is not None else None,
         signature_cb=nkey.answer if nkey is not None else None,
         inbox_prefix=nkey.inbox if nkey is not None else inbox,
         token=token or None,
@@ -115,16 +130,20 @@ async def connect_bus(
     )
     try:
         async with _impatient(urls):
-            await _ended_within(connecting, within, refused)
+            await _ended_within(connecting, within, given_up)
         if refused.is_set():
             raise nats.errors.AuthorizationError
+        if given_up.is_set():
+            raise TimeoutError
     except nats.errors.AuthorizationError as error:
         await _close(client)
         raise Refused(f"NATS at {redacted(urls)} does not let in {_who(nkey, token, advice)}") from error
     except (nats.errors.Error, OSError, TimeoutError) as error:
         await _close(client)
+        if doubt.lasting and not refused.is_set():
+            raise FailedPrecondition(doubt.said) from error
         waited = "" if within is None else f" within {within:g} s"
-        raise Unavailable(f"no NATS server answers at {redacted(urls)}{waited}") from error
+        raise Unavailable(doubt.said or f"no NATS server answers at {redacted(urls)}{waited}") from error
     except asyncio.CancelledError:
         await _close(client)
         raise

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from directpv_common.access.nkey import Nkey
 from directpv_common.bus.bus import Bus
 from directpv_common.bus.connecting import INBOX, KEY_ADVICE, connect_bus
+from directpv_common.bus.trust import Trust
 from directpv_common.calls.context import remaining
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.api import Endpoint
@@ -32,10 +33,19 @@ class Line:
         nkey: Nkey | None = None,
         inbox: str = INBOX,
         advice: str = KEY_ADVICE,
+        trust: Trust | None = None,
     ) -> None:
         """Describe the connection; arguments as of :func:`~.connecting.connect_bus`."""
         self._connection_to = functools.partial(
-            connect_bus, urls, name=name, prefix=prefix, within=None, nkey=nkey, inbox=inbox, advice=advice
+            connect_bus,
+            urls,
+            name=name,
+            prefix=prefix,
+            within=None,
+            nkey=nkey,
+            inbox=inbox,
+            advice=advice,
+            trust=trust,
         )
         self._bus: Bus | None = None
         self._there = asyncio.Event()

@@ -9,10 +9,15 @@ from typing import Any, Final
 from directpv_common.bus import lean_nats  # noqa: F401
 
 # isort: split
+import nats.aio.client
 import nats.errors
 from nats.aio.client import Client
 
 from directpv_common.access.nkey import Nkey
+from directpv_common.bus.transport import Transport
+from directpv_common.bus.trust import Trust
+
+vars(nats.aio.client)["TcpTransport"] = Transport  # the client makes its connections itself
 
 PING: Final = b"PING\r\n"
 PONG: Final = b"PONG\r\n"
@@ -47,6 +52,8 @@ class NatsClient(Client):
         """See :meth:`Client.connect`."""
         super().__init__()
         self._nuid: Any = _Chance()
+        self.trust: Trust | None = None
+        """What servers must show; None: nothing."""
 
     async def publish(
         self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, str] | None = None
@@ -71,6 +78,11 @@ class NatsClient(Client):
     async def _connect_to_server(self, s: Any) -> None:
         self.hang_up()
         await super()._connect_to_server(s)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if self.trust is not None and initial_connection:
+            await self.trust.require(info)
+        await super()._process_info(info, initial_connection)
 
     async def _process_connect_init(self) -> None:
         with self._answering_pings():

@@ -10,6 +10,7 @@ from typing import Final
 from directpv_common.access.nkey import read_seed
 from directpv_common.access.patience import CLIENT_SECONDS, REGISTER_SECONDS
 from directpv_common.bus.connecting import connect_bus
+from directpv_common.bus.trust import read_trust
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.api import Door
 from directpv_common.protocol.errors import DirectPVError, InvalidRequest, Refused
@@ -87,6 +88,7 @@ class Joining:
             nkey=key,
             asked=True,
             advice="the logs of the controllers say why",
+            trust=read_trust(config.bus_ca),
         ) as bus:
             subject, within = self._subjects.door(key.public), REGISTER_SECONDS
             found = await bus.call(Door.REGISTER, request, subject=subject, within=within, attempt=within)
