@@ -70,9 +70,9 @@ class World:
     def pv(self, number: int) -> dict[str, Any]:
         return self.objects.call("GET", f"{PVS}/{self.names[number]}")
 
-    def command(self, *argv: str, kubeconfig: Path | None = None) -> list[str | Path]:
+    def command(self, *argv: str, kubeconfig: Path | None = None, verb: str = "recover") -> list[str | Path]:
         config = kubeconfig or self.cluster.server.admin
-        return [PLUGIN, "--nats-url", self.cluster.nats.url, "--kubeconfig", config, "recover", "-o", "json", *argv]
+        return [PLUGIN, "--nats-url", self.cluster.nats.url, "--kubeconfig", config, verb, "-o", "json", *argv]
 
     async def killed(self, when: Callable[[], bool]) -> None:
         """Run the verb, and kill it as soon as ``when()``, or when it has ended by itself."""
@@ -136,6 +136,12 @@ async def test_after_the_loss_of_etcd_claims_are_bound_to_the_volumes_that_the_d
     assert "no claim is remembered" in said
     assert world.objects.find(PVS, world.names[0]) is None, "a dry run makes nothing"
     assert world.objects.find("/api/v1/namespaces", world.space) is None
+
+    cleaned = await asyncio.to_thread(
+        subprocess.run, world.command("--all", verb="clean"), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (cleaned.returncode, "kubectl directpv recover" in cleaned.stderr) == (1, True), cleaned.stderr
+    assert len(await volumes(bus)) == 3, "what is to be recovered is not cleaned away"
 
     made, _ = await world.recover(status=1)
     assert made == planned

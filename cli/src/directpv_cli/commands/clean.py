@@ -10,7 +10,7 @@ from directpv_cli.commands.listing import all_volumes
 from directpv_cli.install.applying.kube import connect
 from directpv_cli.reaching.session import run
 from directpv_cli.reaching.way import Tunnel, way
-from directpv_cli.reading.released import Held, held, why_kept
+from directpv_cli.reading.released import Held, held, why_kept, why_refused
 from directpv_cli.reading.selection import Pods
 from directpv_cli.reading.settings import settings
 from directpv_cli.showing.documents import output_format
@@ -69,6 +69,8 @@ async def _clean(bus: Bus, selection: m.ListVolumes, pods: Pods, *, dry_run: boo
     """Look for volumes first, and for what stands for them then: what is made meanwhile is seen."""
     outcome, volumes = _Outcome(), [each for each in await all_volumes(bus, selection) if pods.match(each)]
     standing = await _standing(selection)
+    if standing is not None and not selection.names and (why := why_refused(volumes, standing)):
+        raise FailedPrecondition(why)
     for volume in volumes:
         name = volume.record.name
         if why := why_kept(volume, standing, datetime.now(UTC)):
@@ -98,7 +100,7 @@ async def _standing(selection: m.ListVolumes) -> dict[str, list[Held]] | None:
         if not selection.names:
             raise FailedPrecondition(NO_CLUSTER)
         return None
-    async with connect(settings.kubeconfig) as kubernetes:
+    async with connect(settings.kubeconfig, settings.context) as kubernetes:
         return held([item async for page in kubernetes.pages("PersistentVolume") for item in page], names.DRIVER_NAME)
 
 

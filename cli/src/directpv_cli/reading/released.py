@@ -65,6 +65,22 @@ def why_kept(volume: m.VolumeInfo, standing: Mapping[str, list[Held]] | None, no
     return ""
 
 
+def why_refused(volumes: Iterable[m.VolumeInfo], standing: Mapping[str, list[Held]]) -> str:
+    """Return why none of the volumes that a selection found is deleted; empty if they may be.
+
+    Where all volumes of which it is known that they had a PersistentVolume have none, a cluster has lost its own, or
+    another cluster was asked.
+    """
+    had = [volume.record for volume in volumes if volume.record.pv is not None]
+    if not had or any(record.name in standing for record in had):
+        return ""
+    return (
+        f"all {len(had)} volumes that had a PersistentVolume have none in this cluster, for instance {had[0].name}: if "
+        "the cluster was lost, get them back by `kubectl directpv recover`; if it is the wrong one, give --context. "
+        "Name volumes that shall go all the same"
+    )
+
+
 def _is_young(created: str, now: datetime) -> bool:
     try:
         return now - datetime.fromisoformat(created) < MAKING

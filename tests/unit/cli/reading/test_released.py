@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import directpv_common.protocol.messages as m
-from directpv_cli.reading.released import held, why_kept
+from directpv_cli.reading.released import held, why_kept, why_refused
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 OLD, YOUNG = "2026-11-22T10:00:00Z", "2026-11-22T11:55:00Z"
@@ -66,3 +66,12 @@ def test_without_a_cluster_a_volume_that_was_named_goes_unless_it_was_made_for_a
     assert why_kept(volume(created=YOUNG), None, NOW) == ""
     assert "claim shop/data-0" in why_kept(volume(pvc_name="data-0", pvc_namespace="shop"), None, NOW)
     assert "mounted" in why_kept(volume(m.VolumeUse(staged="/s")), None, NOW)
+
+
+def test_where_all_persistent_volumes_are_gone_a_selection_deletes_nothing() -> None:
+    remembered = [volume(name=name, pv=m.KeptPv(storage_class="fast")) for name in ("pvc-1", "pvc-2")]
+    for items in ([], [pv("Bound", name="pvc-9", handle="pvc-9")]):
+        assert "all 2 volumes" in why_refused([*remembered, volume(name="old")], held(items, "directpv-min-io"))
+    assert why_refused(remembered, held([pv("Released")], "directpv-min-io")) == ""
+    assert why_refused([volume(), volume(name="pvc-2")], {}) == "", "of former versions nothing is known"
+    assert why_refused([], {}) == ""
