@@ -158,11 +158,12 @@ async def test_a_status_that_upstreams_plugin_wrote_on_a_drive_with_a_volume_is_
     cluster: Cluster, bus: Bus, status: str
 ) -> None:
     cluster.objects.call("POST", DRIVES, upstream_drive(ONE))
-    cluster.controller()
+    controller = cluster.controller()
     await create(bus, "pvc-1")
     cluster.objects.change(DRIVES, ONE, lambda obj: obj["status"].update(status=status))
 
     await until(lambda: cluster.objects.all(DRIVES)[ONE]["status"]["status"] == "Ready", "it is put back")
+    await until(lambda: controller.said("status asked for"), "it is told, and why")
     assert not cluster.objects.all(DRIVES)[ONE]["spec"]["unschedulable"]
     assert cluster.wrong() == []
 
