@@ -130,9 +130,10 @@ async def test_whatever_is_killed_each_volume_is_on_one_drive_and_node_and_objec
         await killing
         assert moved > 10
 
-        while any((await record(bus, name)).moving is not None for name in names):
-            await asyncio.sleep(0.2)
         shown = await volumes(bus)
+        while any(info.record.moving is not None for info in shown.values()):
+            await asyncio.sleep(0.2)
+            shown = await volumes(bus)
         await until(lambda: cluster.wrong() == [], "the objects agree with each other", 60)
         for name in names:
             homes = [fsuuid for fsuuid, drive in node.drives.items() if name in drive.volumes]

@@ -123,7 +123,9 @@ class KubernetesRegistry:
         for drive in writes.drives:
             self._part(parts, drive.fsuuid, lease).drive = drive
         for volume in writes.volumes:
-            self._part(parts, volume.fsuuid, lease).puts[volume.name] = volume
+            part = self._part(parts, volume.fsuuid, lease)
+            part.puts[volume.name] = volume
+            self._show_left(volume, part)
         for volume in writes.removed:
             self._part(parts, volume.fsuuid, lease).removed[volume.name] = volume
         for drive in writes.gone:
@@ -142,6 +144,15 @@ class KubernetesRegistry:
             self._queue(fsuuid, entry)
         futures = [entry.future for entry in parts.values()]
         return futures[0] if len(futures) == 1 else asyncio.ensure_future(_all(futures))
+
+    def _show_left(self, volume: VolumeRecord, part: Entry) -> None:
+        """Once a volume is written that was on another drive, let that one's object show it no more, soon.
+
+        A crash before that leaves a reservation without volume, which the next load gives back.
+        """
+        held = self.shelf.volumes.get(volume.name)
+        if held is not None and (left := held.record.fsuuid) != volume.fsuuid:
+            part.future.add_done_callback(lambda _: None if self._closed else self.write_again(left))
 
     @staticmethod
     def _part(parts: dict[str, Entry], fsuuid: str, lease: KubernetesLease) -> Entry:

@@ -14,7 +14,7 @@ import os
 import stat
 import threading
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic, time_ns
 from typing import Final, NamedTuple
 
@@ -26,9 +26,10 @@ from directpv_nodeagent.linux.core.quota import APPEND_ONLY, IMMUTABLE
 _CHUNK: Final = 1024 * 1024
 _TOO_DEEP: Final = 400
 """Directories; each one on the way down takes two descriptors."""
-_WORTH: Final = 64 * 1024
-"""Bytes; what is smaller is read again sooner than it is remembered."""
-_REMEMBERED_AT_MOST: Final = 200_000
+_SMALL: Final = 64 * 1024
+"""Bytes; of smaller files fewer are remembered: they are soon read again."""
+REMEMBERED_AT_MOST: Final = 400_000
+"""Files of all moves of a node: about 100 MB."""
 _WRONG_AT_MOST: Final = 10_000
 _MARGIN: Final = 1_000_000_000
 """Nanoseconds: more than the coarsest clock of a file's times."""
@@ -57,15 +58,38 @@ class Wrong(NamedTuple):
 
 
 @dataclass
+class Room:
+    """How many files may yet be remembered, by all moves together; a few more do no harm."""
+
+    left: int = REMEMBERED_AT_MOST
+    all: int = REMEMBERED_AT_MOST
+
+
 class Known:
     """What was found equal before, by inode of the source; kept from pass to pass."""
 
-    stamps: dict[int, _Stamp] = field(default_factory=dict)
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._stamps: dict[int, _Stamp] = {}
 
-    def note(self, inode: int, stamp: _Stamp) -> None:
-        """Remember a file, as far as there is room."""
-        if inode in self.stamps or len(self.stamps) < _REMEMBERED_AT_MOST:
-            self.stamps[inode] = stamp
+    def has(self, inode: int, stamp: _Stamp) -> bool:
+        """Tell whether the file was found equal, and has not changed since; what has changed is forgotten."""
+        if self._stamps.get(inode) == stamp:
+            return True
+        if self._stamps.pop(inode, None) is not None:
+            self._room.left += 1
+        return False
+
+    def note(self, inode: int, stamp: _Stamp, size: int) -> None:
+        """Remember a file, as far as there is room; half of it is for files that are not small."""
+        if inode not in self._stamps and self._room.left > (self._room.all // 2 if size < _SMALL else 0):
+            self._room.left -= 1
+            self._stamps[inode] = stamp
+
+    def forget(self) -> None:
+        """Give the room to others."""
+        self._room.left += len(self._stamps)
+        self._stamps.clear()
 
 
 @dataclass
@@ -231,9 +255,8 @@ class Comparison:
         self, name: str, folder: _Folder, path: str, ours: os.stat_result, theirs: os.stat_result
     ) -> Generator[int, None, None]:
         stamp = _Stamp(ours.st_ctime_ns, theirs.st_ino)
-        if self._known.stamps.get(ours.st_ino) == stamp:
+        if self._known.has(ours.st_ino, stamp):
             return
-        self._known.stamps.pop(ours.st_ino, None)
         if not ours.st_size and not theirs.st_size:
             return
         try:
@@ -249,8 +272,8 @@ class Comparison:
                 self._flags(source, path)
             finally:
                 os.close(target)
-            if ours.st_size >= _WORTH and ours.st_ctime_ns < self._sync:
-                self._known.note(ours.st_ino, stamp)
+            if ours.st_ctime_ns < self._sync:
+                self._known.note(ours.st_ino, stamp, ours.st_size)
         finally:
             os.close(source)
 

@@ -24,7 +24,7 @@ from directpv_nodeagent.layout.core.held import Drive
 from directpv_nodeagent.linux import mounts
 from directpv_nodeagent.volumes.core.decisions import is_mounted
 from directpv_nodeagent.volumes.moving import copying, incoming
-from directpv_nodeagent.volumes.moving.comparing import Comparison, Known, Wrong, measure
+from directpv_nodeagent.volumes.moving.comparing import Comparison, Known, Room, Wrong, measure
 from directpv_nodeagent.volumes.moving.core import passes
 from directpv_nodeagent.volumes.moving.core.passes import Rate
 from directpv_nodeagent.volumes.work import VolumeWork
@@ -50,9 +50,9 @@ _NO_USE: Final = VolumeUse()
 class Move:
     """One move, in memory; what must outlive it is on the drives and in the registry."""
 
-    def __init__(self, work: VolumeWork, order: CopyVolume, places: "asyncio.Semaphore") -> None:
+    def __init__(self, work: VolumeWork, order: CopyVolume, places: "asyncio.Semaphore", room: Room) -> None:
         self._work, self._order, self._places = work, order, places
-        self._known, self._rate = Known(), Rate()
+        self._known, self._rate = Known(room), Rate()
         self._state, self._passes, self._done, self._total = MoveState.QUEUED, 0, 0, 0
         self._message = ""
         self._again, self._free = asyncio.Event(), asyncio.Event()
@@ -96,15 +96,18 @@ class Move:
     async def run(self) -> None:
         """Move until all is copied and sealed, trying again what fails; never raises but CancelledError."""
         pause = FIRST_PAUSE_SECONDS
-        while True:
-            await self._try()
-            if self._state is MoveState.COPIED:
-                return
-            self._again.clear()
-            with suppress(TimeoutError):
-                async with timeout(pause):
-                    await self._again.wait()
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        try:
+            while True:
+                await self._try()
+                if self._state is MoveState.COPIED:
+                    return
+                self._again.clear()
+                with suppress(TimeoutError):
+                    async with timeout(pause):
+                        await self._again.wait()
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        finally:
+            self._known.forget()
 
     async def _try(self) -> None:
         try:

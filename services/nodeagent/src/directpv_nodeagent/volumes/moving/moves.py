@@ -16,6 +16,7 @@ from directpv_nodeagent.drives.taken.turns import Turn
 from directpv_nodeagent.layout.core.held import Drive
 from directpv_nodeagent.layout.drive_dir import checked
 from directpv_nodeagent.volumes.moving import incoming
+from directpv_nodeagent.volumes.moving.comparing import Room
 from directpv_nodeagent.volumes.moving.move import Move
 from directpv_nodeagent.volumes.work import VolumeWork
 
@@ -35,7 +36,7 @@ class Moves:
 
     def __init__(self, work: VolumeWork, fences: Fences) -> None:
         self._work, self._fences = work, fences
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._places, self._room = asyncio.Semaphore(AT_ONCE), Room()
         self._moves: dict[str, tuple[Move, asyncio.Task[None]]] = {}
         self._ending: dict[str, tuple[str, asyncio.Task[str]]] = {}
 
@@ -65,7 +66,7 @@ class Moves:
         return move.status
 
     def _begin(self, order: CopyVolume) -> tuple[Move, asyncio.Task[None]]:
-        move = Move(self._work, order, self._places)
+        move = Move(self._work, order, self._places, self._room)
         log.info("move begins", extra={"volume": move.name, "drive": order.record.fsuuid, "target": order.target})
         task = asyncio.create_task(move.run(), name=f"move {move.name}", context=detached())
         self._moves[move.name] = move, task
