@@ -178,7 +178,7 @@ async def _taken_in(bus: Bus, found: Found, within: float) -> None:
 async def _recover_objects(
     bus: Bus, nodes: dict[str, m.NodeSummary], moving: Sequence[Found], meant: Targets, how: How, result: Result
 ) -> None:
-    if not _in_cluster():
+    if not in_cluster():
         say(NO_CLUSTER)
         return
     volumes = await _volumes(bus, nodes, moving, meant, dry_run=how.dry_run)
@@ -192,11 +192,11 @@ async def _recover_objects(
         result.failures.append(error.message)
 
 
-def _in_cluster() -> bool:
+def in_cluster() -> bool:
     """Tell whether the bus was reached through a kubeconfig, or one was named: never touch a cluster by chance."""
-    if settings.kubeconfig:
+    if settings.kubeconfig or settings.context:
         return True
-    return isinstance(way(settings.nats_url, settings.kubeconfig, os.environ, os.path.exists), Tunnel)
+    return isinstance(way(settings.nats_url, "", os.environ, os.path.exists), Tunnel)
 
 
 async def _volumes(
