@@ -153,7 +153,8 @@ class PlayedNode:
                 del drive.uses[name]
 
     @contextlib.asynccontextmanager
-    async def running(self, bus: Bus) -> AsyncIterator["PlayedNode"]:
+    async def running(self, bus: Bus, without: tuple[object, ...] = ()) -> AsyncIterator["PlayedNode"]:
+        """Run while the block does; ``without``: endpoints that its version does not have."""
         handlers = {
             Node.INVENTORY_GET: self.inventory,
             Node.VOLUME_PREPARE: self.prepare,
@@ -168,6 +169,7 @@ class PlayedNode:
             Node.DRIVE_REPAIR: self.repair,
             Node.DRIVE_REPAIR_STATUS: self.repair_status,
         }
+        handlers = {endpoint: handler for endpoint, handler in handlers.items() if endpoint not in without}
         async with serve(
             bus, name="directpv-nodeagent", description="played", handlers=handlers, queue=self.boot, node=self.name
         ):

@@ -27,8 +27,13 @@ CLUSTER_RULES: list[dict[str, Any]] = [
         "verbs": ["get"],
     },
 ]
-PODS: dict[str, Any] = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
-LEASE_RULES = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"]}]
+PODS: dict[str, Any] = {"apiGroups": [""], "resources": ["pods", "persistentvolumes"], "verbs": ["get"]}
+ONE_OF_ITS_OWN = ["create", "get", "update"]
+LOCAL_RULES = [
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ONE_OF_ITS_OWN},
+    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ONE_OF_ITS_OWN},
+]
+"""In its own namespace; the ConfigMap says which drives were given up while their disks were away."""
 
 
 def grant(cluster: Cluster, *more: dict[str, Any]) -> str:
@@ -40,7 +45,7 @@ def grant(cluster: Cluster, *more: dict[str, Any]) -> str:
     cluster.server.apply(
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": local},
         {"apiVersion": rbac, "kind": "ClusterRole", "metadata": meta, "rules": [*CLUSTER_RULES, *more]},
-        {"apiVersion": rbac, "kind": "Role", "metadata": local, "rules": LEASE_RULES},
+        {"apiVersion": rbac, "kind": "Role", "metadata": local, "rules": LOCAL_RULES},
         {
             "apiVersion": rbac,
             "kind": "ClusterRoleBinding",
@@ -73,6 +78,10 @@ async def test_a_service_account_with_few_rights_is_enough(cluster: Cluster, bus
         await until(lambda: node.volumes(), "the node has it")
         node.publish("pvc-1", "/t", **Pods(cluster).make("web-0", {f"{G}tenant": "acme"}))
         await until(lambda: node.volumes()["pvc-1"].labels == {f"{G}tenant": "acme"}, "the pod's label is there")
+        node.unwritable, away = True, node.add_drive()
+        await until(lambda: away in cluster.objects.all(DRIVES), "a second drive is registered")
+        removal = await bus.call(Api.DRIVE_REMOVE, m.RemoveDrive(fsuuid=away), within=30)
+        assert (removal.outcome, len(cluster.objects.all(DRIVES))) == (m.RemovalOutcome.REMOVED, 1)
         node.unpublish("pvc-1")
         await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="pvc-1"), within=20)
         await until(lambda: cluster.objects.find(VOLUMES, "pvc-1") is None, "it is gone")

@@ -9,6 +9,7 @@ import pytest
 import directpv_common.protocol.messages as m
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Controller as Api
+from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import FailedPrecondition, InvalidRequest, NotFound
 from integration.controller.drives import has_status, listed
 from integration.controller.harness import Controller, read_registry, until
@@ -180,3 +181,21 @@ async def test_a_disk_that_could_not_be_told_is_told_when_it_is_seen_again_and_n
         await until(lambda: fsuuid in node.noted, "the disk knows")
         await asyncio.wait_for(until(lambda: fsuuid not in node.drives, "it is let go of"), 20)
         assert recorded(tmp_path).keys() == {other}
+
+
+async def test_an_agent_of_an_earlier_version_lets_the_order_wait_and_the_drive_is_as_it_was(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    controllers()
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus, without=(Node.DRIVE_RELEASE,)):
+        await until(lambda: has_status(bus, fsuuid, READY), "registered")
+
+        removal = await remove(bus, fsuuid)
+
+        assert (removal.outcome, "earlier version" in removal.message) == (WAITING, True)
+        assert recorded(tmp_path)[fsuuid].status is m.DriveStatus.REMOVED
+        assert fsuuid in node.drives
+    async with node.running(bus):
+        await until(lambda: is_gone(bus, fsuuid), "the agent that was upgraded does it")

@@ -4,15 +4,17 @@ What is to be done stands in the ledger: a drive of status Removed, a drive that
 heartbeat of the node gives the orders that are due: none is lost, whoever leads, and whenever the node comes back.
 """
 
+import asyncio
 import logging
 import time
 from typing import Final
 
 import directpv_common.protocol.messages as m
 from directpv_common.bus.service import Unanswered
+from directpv_common.calls.scopes import timeout
 from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.api import Node
-from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, InvalidRequest, Unavailable
+from directpv_common.protocol.errors import DeadlineExceeded, DirectPVError, FailedPrecondition, InvalidRequest
 from directpv_controller.core.placing.model import Drive
 from directpv_controller.core.reserving import retiring
 from directpv_controller.leading.term import Term
@@ -34,7 +36,10 @@ class Releases:
     def __init__(self, node: str, term: Term, spawn: Spawn) -> None:
         self._node, self._term, self._spawn = node, term, spawn
         self._ledger = term.ledger
-        self._running: set[str] = set()
+        self._running: dict[str, asyncio.Event] = {}
+        """Drives that the node is being asked about, and what is set when it has answered."""
+        self._kept_for: dict[str, str] = {}
+        """Why the node refused, last."""
         self._due: dict[str, float] = {}
         """Monotonic time from which on a drive is asked for again."""
 
@@ -63,7 +68,7 @@ class Releases:
         return fsuuid not in self._running and time.monotonic() >= self._due.get(fsuuid, 0.0)
 
     def _begin(self, fsuuid: str) -> None:
-        self._running.add(fsuuid)
+        self._running[fsuuid] = asyncio.Event()
         self._spawn(self._insist(fsuuid))
 
     async def _insist(self, fsuuid: str) -> None:
@@ -74,8 +79,11 @@ class Releases:
         except DirectPVError as error:
             log.info("drive not given up yet", extra={"node": self._node, "drive": fsuuid, "error": error.message})
         finally:
-            self._running.discard(fsuuid)
-            self._due[fsuuid] = time.monotonic() + AGAIN_SECONDS
+            self._end(fsuuid)
+
+    def _end(self, fsuuid: str) -> None:
+        self._running.pop(fsuuid).set()
+        self._due[fsuuid] = time.monotonic() + AGAIN_SECONDS
 
     async def release(self, fsuuid: str, within: float) -> m.DriveReleased:
         """Order the node to let go of a drive; if it has, forget the drive.
@@ -84,19 +92,24 @@ class Releases:
             FailedPrecondition: The node refuses, and the drive is kept as it was; says why.
             DirectPVError: It is not known yet; the order is given again.
         """
-        if fsuuid in self._running:
-            raise Unavailable(f"node {self._node} is being asked to let go of it")
-        self._running.add(fsuuid)
+        try:
+            async with timeout(within):
+                while (running := self._running.get(fsuuid)) is not None:  # a heartbeat was quicker
+                    await running.wait()
+        except TimeoutError:
+            raise DeadlineExceeded(f"node {self._node} is still being asked to let go of it") from None
+        self._running[fsuuid] = asyncio.Event()
         try:
             return await self._order(fsuuid, within)
         finally:
-            self._running.discard(fsuuid)
-            self._due[fsuuid] = time.monotonic() + AGAIN_SECONDS
+            self._end(fsuuid)
 
     async def _order(self, fsuuid: str, within: float) -> m.DriveReleased:
         self._term.require_lead()
         drive, retired = self._ledger.drives.get(fsuuid), self._ledger.retired.get(fsuuid)
-        if drive is not None and retiring.is_given_up(drive):
+        if drive is not None and not retiring.is_given_up(drive):
+            raise FailedPrecondition(self._kept_for.get(fsuuid, "it is not to be given up any more"))
+        if drive is not None:
             if drive.volumes:  # somebody wrote the status while nobody led
                 await self._kept(drive, NOT_EMPTY)
                 raise FailedPrecondition(NOT_EMPTY)
@@ -127,6 +140,7 @@ class Releases:
         )
 
     async def _kept(self, drive: Drive, why: str) -> None:
+        self._kept_for[drive.fsuuid] = why
         await self._term.commit(retiring.keep(self._ledger, drive, why, now_rfc3339()))
         facts = {"node": self._node, "why": why}
         log.warning("drive is kept", extra={"drive": drive.fsuuid, **facts})

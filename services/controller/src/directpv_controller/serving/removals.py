@@ -10,7 +10,7 @@ import directpv_common.protocol.messages as m
 from directpv_common.calls.context import remaining
 from directpv_common.calls.singleflight import SingleFlight
 from directpv_common.process.clock import now_rfc3339
-from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, InvalidRequest, NotFound
+from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, InvalidRequest, NotFound, Unavailable
 from directpv_controller.core.placing.model import Drive
 from directpv_controller.core.reserving import retiring
 from directpv_controller.leading.term import Term
@@ -170,6 +170,9 @@ class Removals:
             reply = await self._nodes.worker(node).releases.release(fsuuid, remaining(RELEASE_SECONDS))
         except FailedPrecondition:
             raise
+        except Unavailable as error:
+            why = f"{error.message}; an agent of an earlier version cannot, and is to be upgraded"
+            return m.RemovalOutcome.WAITING, f"node {node} has not done it yet: {why}"
         except DirectPVError as error:
             return m.RemovalOutcome.WAITING, f"node {node} has not done it yet: {error.message}"
         return (m.RemovalOutcome.REMOVED if reply.released else m.RemovalOutcome.WAITING), reply.message
