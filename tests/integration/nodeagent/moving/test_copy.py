@@ -11,6 +11,8 @@ import pytest
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import Busy, DirectPVError, FailedPrecondition
 from directpv_common.protocol.messages import MoveState, StageVolume
+from directpv_common.protocol.names import project_id
+from directpv_nodeagent.linux import quota
 from integration.nodeagent.harness import run
 from integration.nodeagent.moving.moving import INCARNATION, Leader, snapshot
 
@@ -58,6 +60,23 @@ async def test_all_that_files_have_arrives(leader: Leader) -> None:
     assert snapshot(leader.path(leader.new)) == before
     assert (leader.path(leader.new) / "holes").stat().st_blocks < 100
     assert not leader.copy.exists()
+
+
+async def test_all_that_arrives_counts_towards_the_volumes_project(leader: Leader) -> None:
+    top = await leader.make()
+    fill(top)
+    await leader.copied()
+    await leader.flip()
+
+    moved = leader.path(leader.new)
+    for path in (moved, moved / "deep", moved / "deep/er/file", moved / "holes"):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            found = quota.attributes(descriptor)
+        finally:
+            os.close(descriptor)
+        assert found.project == project_id("pvc-1"), path
+        assert path.is_file() or found.belongs_to(project_id("pvc-1")), path
 
 
 async def test_a_pod_that_goes_on_writing_finds_all_of_it_on_the_other_drive(leader: Leader, pods: Path) -> None:
