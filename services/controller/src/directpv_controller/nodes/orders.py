@@ -214,6 +214,27 @@ class NodeOrders:
             log.info("volume not unsealed yet", extra={"volume": record.name, "error": error.message})
         self.later(record.fsuuid)
 
+    async def remove_left(self, record: m.VolumeRecord, move: str, fsuuid: str) -> None:
+        """Have the data removed that a move has left on a drive; its node makes sure that the volume is where it is."""
+        request = m.RemoveVolume(
+            name=record.name,
+            fsuuid=fsuuid,
+            incarnation=record.incarnation,
+            move=move,
+            moved_to=record.fsuuid,
+            fence=self._term.fence,
+        )
+        try:
+            self._term.require_lead()
+            await self._term.bus.call(
+                Node.VOLUME_REMOVE, request, node=self.name, within=ORDER_SECONDS, attempt=ORDER_SECONDS, patient=False
+            )
+        except Unanswered:
+            return
+        except DirectPVError as error:
+            log.info("former data not removed yet", extra={"volume": record.name, "error": error.message})
+        self.later(fsuuid)
+
     async def _no_more_prepare(self, name: str, within: float) -> None:
         """Make sure that no order to prepare the volume arrives after the one to remove it."""
         self._prepare.pop(name, None)

@@ -334,6 +334,8 @@ class NodeWorker(NodeOrders):
             log.info("reconciled", extra={"what": f"{event.noun}.{event.kind}", "id": event.subject, **event.data})
             self._term.events.emit(event.noun, event.kind, event.subject, **{"node": self.name, **event.data})
         self.order(prepare=outcome.prepare, update=outcome.update, remove=outcome.remove)
+        for left in outcome.left:
+            self._spawn(self.remove_left(left.record, left.move, left.target))
         for sealed in outcome.unseal:
             self._spawn(self.unseal(sealed.record, sealed.move, sealed.target))
         pods_come = {record.name for record in outcome.pods}

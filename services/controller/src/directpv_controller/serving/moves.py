@@ -194,10 +194,11 @@ class Moves:
         """Have the former data removed, once the node has the volume on its new drive."""
         record = volume.record
         self._told[record.name] = m.CopyStatus(state=m.MoveState.FLIPPED)
-        if moves.drive in self._ledger.drives:
-            if not volume.seen:
-                self._prepare(volume)
-                return
+        if not volume.seen:
+            self._prepare(volume)
+            return
+        other = self._ledger.drives.get(moves.drive)
+        if other is not None and other.record.status is m.DriveStatus.READY:  # else what is left goes when it is back
             order = m.RemoveVolume(
                 name=record.name, fsuuid=moves.drive, incarnation=record.incarnation, move=moves.id,
                 moved_to=record.fsuuid, fence=self._term.fence,
@@ -208,7 +209,8 @@ class Moves:
 
     async def _undo(self, volume: Volume, moves: m.Moving) -> None:
         status = await self._copy(volume, moves, cancel=True)
-        gone = moves.drive not in self._ledger.drives and status.message
+        other = self._ledger.drives.get(moves.drive)
+        gone = status.message and (other is None or other.record.status is not m.DriveStatus.READY)
         if status.state is m.MoveState.NONE or gone:
             await self._settle(volume, moves, "move-undone")
 

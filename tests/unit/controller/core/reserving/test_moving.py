@@ -196,6 +196,24 @@ def test_what_a_move_leaves_behind_is_no_conflict_and_takes_no_space_twice() -> 
     assert ledger.check() == []
 
 
+def test_what_a_move_left_on_a_drive_that_was_away_is_removed_when_it_is_back() -> None:
+    ledger, old, new = two()
+    before = ledger.volumes["v1"].record
+    volume = begun(ledger, new)
+    committed(moving.flip(ledger, volume))
+    committed(moving.settle(ledger, volume))
+
+    def back(**said: str) -> m.HeldDrive:
+        found = m.HeldVolume(record=before, **said)
+        return replace(held(ledger.drives[old], generation=2), volumes=(found,))
+
+    stranger = report(ledger, back(stray_of=new))
+    assert (told(stranger), stranger.left) == (["volume.conflict"], []), "a copy that no move has sealed stays"
+    outcome = report(ledger, back(stray_of=new, sealed=MOVE))
+    ((record, move, drive),) = outcome.left
+    assert (record.fsuuid, move, drive, told(outcome), outcome.remove) == (new, MOVE, old, [], [])
+
+
 def test_neither_drive_of_a_move_is_given_up() -> None:
     ledger, old, new = two()
     volume = begun(ledger, new)

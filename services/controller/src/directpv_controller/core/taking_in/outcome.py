@@ -31,6 +31,8 @@ class Outcome:
         self.prepare: list[VolumeRecord] = []
         self.remove: list[VolumeRecord] = []
         self.unseal: list[Sealed] = []
+        self.left: list[Sealed] = []
+        """What moves have left on a drive that was away when they ended; ``target`` is that drive."""
         self.update: list[DriveRecord] = []
         self.used: list[VolumeRecord] = []
         """Volumes that are mounted elsewhere than when their drive was last looked at."""

@@ -51,6 +51,9 @@ def take_in_volume(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Out
     if known.record.fsuuid != drive.fsuuid:
         if is_left_by_move(known.record, drive.fsuuid, record):
             return 0
+        if _was_left(drive, known, found):
+            outcome.left.append(Sealed(known.record, found.sealed, drive.fsuuid))
+            return record.capacity
         if found.stray_of != known.record.fsuuid and _is_beside(ledger, drive, known):
             outcome.prepare.append(known.record)  # so that the node knows which one is the volume
         return _stray(drive, known, record, outcome)
@@ -84,6 +87,13 @@ def _is_settled(ledger: Ledger, drive: Drive, found: HeldVolume) -> bool:
     if other is None or not other.known or other.record.node != drive.record.node:
         return False
     return other.generation != UNKNOWN and not other.partial and other.record.status is DriveStatus.READY
+
+
+def _was_left(drive: Drive, known: Volume, found: HeldVolume) -> bool:
+    """Tell whether this is what a move has left here that has ended: sealed for it, and the volume has been here."""
+    record = known.record
+    settled = record.moving is None and found.stray_of == record.fsuuid and bool(found.sealed)
+    return settled and drive.fsuuid in record.origins and is_same(record, found.record)
 
 
 def _nobodys(drive: Drive, found: HeldVolume, outcome: Outcome) -> int:

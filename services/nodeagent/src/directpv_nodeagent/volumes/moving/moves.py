@@ -117,8 +117,9 @@ class Moves:
             known[1].cancel()
             await asyncio.gather(known[1], return_exceptions=True)
             self._moves.pop(name, None)
-        source = self._work.drives.get(order.record.fsuuid)
-        await self._unseal(source, name, order.id)
+        source = self._work.drives.by_id.get(order.record.fsuuid)
+        if source is not None and not source.trouble():  # else the leader has it unsealed when it is back
+            await self._unseal(source, name, order.id)
         return "" if name in self._moves else await self._remove_copy(order)
 
     async def _unseal(self, source: Drive, name: str, move: str) -> None:

@@ -1,0 +1,79 @@
+"""Moves whose drives fail: nobody is kept from the volume, and what is left behind goes when its drive is back."""
+
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+import pytest
+
+import directpv_common.protocol.messages as m
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol.api import Controller as Api
+from directpv_common.protocol.errors import Busy
+from integration.controller.drives import has_status
+from integration.controller.harness import Controller, until
+from integration.controller.node import GIB, PlayedNode
+
+Start = Callable[..., Controller]
+NEVER = 10**9
+
+
+@pytest.fixture
+async def node(bus: Bus, controllers: Start) -> AsyncIterator[PlayedNode]:
+    """A node with two drives and the volume ``pvc-1``, whose move ends when the test says so."""
+    controllers()
+    node = PlayedNode("n1")
+    node.looks = NEVER
+    for fsuuid in (node.add_drive(), node.add_drive()):
+        assert fsuuid
+    async with node.running(bus):
+        for fsuuid in node.drives:
+            await until(lambda fsuuid=fsuuid: has_status(bus, fsuuid, m.DriveStatus.READY), "registered")  # type: ignore[misc]
+        await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name="pvc-1", required=GIB), within=20)
+        await until(lambda: "pvc-1" in node.volumes(), "the node has the volume")
+        await bus.call(Api.VOLUME_MOVE, m.MoveVolume(name="pvc-1"), within=20)
+        await until(lambda: node.copies, "it is being copied")
+        yield node
+
+
+async def record(bus: Bus) -> m.VolumeRecord:
+    return (await bus.call(Api.VOLUME_GET, m.VolumeId(name="pvc-1"), within=20)).record
+
+
+async def settled(bus: Bus) -> bool:
+    return (await record(bus)).moving is None
+
+
+async def becomes(bus: Bus, node: PlayedNode, fsuuid: str, status: m.DriveStatus) -> None:
+    drive = node.drives[fsuuid]
+    drive.record = msgspec.structs.replace(drive.record, status=status)
+    drive.generation += 1
+    await until(lambda: has_status(bus, fsuuid, status), f"is {status}")
+
+
+async def test_what_is_left_on_a_source_that_failed_goes_when_it_is_back(bus: Bus, node: PlayedNode) -> None:
+    old = (await record(bus)).fsuuid
+    await becomes(bus, node, old, m.DriveStatus.ERROR)
+
+    node.looks = 0
+    await until(lambda: settled(bus), "the move has ended")
+
+    moved = await record(bus)
+    assert moved.fsuuid != old
+    assert "pvc-1" in node.drives[old].volumes, "it could not be removed"
+    await bus.call(Api.VOLUME_EXPAND, m.ExpandVolume(name="pvc-1", required=2 * GIB), within=20)
+    await becomes(bus, node, old, m.DriveStatus.READY)
+    await until(lambda: "pvc-1" not in node.drives[old].volumes, "what was left is gone")
+    assert "pvc-1" in node.drives[moved.fsuuid].volumes
+
+
+async def test_a_volume_that_is_deleted_while_it_moves_is_deleted_when_the_move_is_undone(
+    bus: Bus, node: PlayedNode
+) -> None:
+    async def deleted() -> bool:
+        try:
+            await bus.call(Api.VOLUME_DELETE, m.VolumeId(name="pvc-1"), within=5)
+        except Busy:
+            return False
+        return "pvc-1" not in node.volumes()
+
+    await until(deleted, "it is deleted")
