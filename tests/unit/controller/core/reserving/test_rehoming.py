@@ -6,7 +6,7 @@ import directpv_common.protocol.messages as m
 from directpv_common.protocol import names
 from directpv_controller.core.placing.model import UNKNOWN
 from directpv_controller.core.placing.wanted import wanted_from
-from directpv_controller.core.reserving import retiring
+from directpv_controller.core.reserving import moving, retiring
 from directpv_controller.core.reserving.rehoming import objection, welcomed
 from directpv_controller.core.taking_in.reconcile import take_in
 from unit.controller.builders import GIB, NOW, committed, drive_record, held, ledger_of, place, request
@@ -126,3 +126,22 @@ def test_volumes_of_a_drive_that_was_given_up_as_lost_are_taken_in_again_and_not
     assert (outcome.remove, told(outcome)) == ([], ["drive.registered", "volume.adopted"])
     assert ledger.volumes["v1"].record == kept
     assert ledger.check() == []
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_drive_goes_to_another_node_with_what_a_move_of_a_volume_has_reserved(which: int) -> None:
+    records = [drive_record(9 * GIB), drive_record(8 * GIB)]
+    ledger = ledger_of(*records)
+    volume = place(ledger, "v1", 2 * GIB)
+    target = next(record.fsuuid for record in records if record.fsuuid != volume.record.fsuuid)
+    committed(moving.begin(ledger, m.MoveVolume(name="v1", target=target), "0123456789abcdef")[1])
+    gone = [volume.record.fsuuid, target][which]
+    change = ledger.rehome(ledger.drives[gone], "n2", NOW)
+    assert ledger.check() == []
+    change.undo()
+    assert ledger.check() == []
+    committed(ledger.rehome(ledger.drives[gone], "n2", NOW))
+    committed(moving.cancel(ledger, "v1")[1])
+    committed(moving.settle(ledger, volume))
+    assert ledger.check() == []
+    assert ledger.drives[target].allocated == GIB
