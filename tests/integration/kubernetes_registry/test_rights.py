@@ -28,6 +28,7 @@ CLUSTER_RULES: list[dict[str, Any]] = [
     },
 ]
 PODS: dict[str, Any] = {"apiGroups": [""], "resources": ["pods", "persistentvolumes"], "verbs": ["get"]}
+EVENTS: dict[str, Any] = {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]}
 ONE_OF_ITS_OWN = ["create", "get", "update"]
 LOCAL_RULES = [
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ONE_OF_ITS_OWN},
@@ -67,7 +68,7 @@ def grant(cluster: Cluster, *more: dict[str, Any]) -> str:
 async def test_a_service_account_with_few_rights_is_enough(cluster: Cluster, bus: Bus) -> None:
     node = PlayedNode("n1")
     node.devices = {"sdb": m.Device(name="sdb", id="8:16$x", major_minor="8:16", size=10**9)}
-    controller = cluster.controller(kubeconfig=grant(cluster, PODS))
+    controller = cluster.controller(kubeconfig=grant(cluster, PODS, EVENTS))
     async with node.running(bus):
         await until(lambda: controller.said('"leading"'), "it leads")
         (device,) = await discovered(cluster, "n1")
