@@ -14,6 +14,7 @@ from directpv_common.process.lifecycle import background
 from directpv_common.protocol.api import Controller, Node
 from directpv_common.protocol.errors import Unavailable
 from directpv_common.protocol.names import NODE_ACCOUNT
+from directpv_common.protocol.subjects import node_token
 from integration.access.test_roles import JETSTREAM, OTHERS, Ear, endpoints
 from integration.kubernetes_admission.raw_leaf import raw_leaf
 from integration.kubernetes_admission.test_nodes import heard_by
@@ -58,6 +59,8 @@ async def test_programs_of_a_node_say_and_hear_its_own_part_through_its_server(w
         async with world.on(leaf, node) as agent:
             assert await heard_by(controller, agent, SUBJECTS.state(node))
             ear = await ears(root)
+            after = f"_INBOX.{node_token(node)}.after"  # comes there after word of what root wants to hear
+            assert await heard_by(agent, root, after)
             for subject in everything(node, other):
                 await agent.client.publish(subject, b"{}")
             await agent.client.flush()
@@ -67,11 +70,13 @@ async def test_programs_of_a_node_say_and_hear_its_own_part_through_its_server(w
 
             mine = Ear(agent)
             await mine.listen(">", *everything(node, other))
+            wanted = "_INBOX.of-root.after"  # comes there after word of what the agent wants to hear
+            assert await heard_by(root, agent, wanted)
             for subject in everything(node, other):
                 await root.client.publish(subject, b"{}")
             last = SUBJECTS.node(node, "node", "get")
             assert await heard_by(agent, root, last)
-            assert await mine.everything() == {*orders(node), SUBJECTS.leader, SUBJECTS.roll_call}
+            assert await mine.everything() - {wanted} == {*orders(node), SUBJECTS.leader, SUBJECTS.roll_call}
 
 
 async def test_a_server_that_keeps_to_no_rules_says_and_hears_nothing_else(world: World) -> None:
