@@ -49,7 +49,7 @@ async def test_a_volume_is_one_trace_from_the_call_to_its_directory_in_that_of_t
 
     async def directory() -> Span:
         found = [each for each in collecting.spans if each.name == "make directory"]
-        assert [each.trace for each in found] == [TRACE], sorted({each.name for each in collecting.spans})
+        assert {each.trace for each in found} == {TRACE}, sorted({each.name for each in collecting.spans})
         assert way(collecting.spans, found[0])[0][1] == "csi CreateVolume"
         return found[0]
 

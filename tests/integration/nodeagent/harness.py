@@ -82,10 +82,10 @@ class Loops:
         run("dd", f"if=/dev/{source}", f"of=/dev/{target}", "bs=4M", "conv=sparse,fsync")
 
     def detach(self, name: str) -> Path:
-        """Pull the device; return its file."""
-        path = self.attached.pop(name)
+        """Pull the device, mounted or not: an agent may have put back what was unmounted before; return its file."""
+        path, number = self.attached.pop(name), Path(f"/sys/class/block/{name}/dev").read_text().strip()
         run("losetup", "--detach", f"/dev/{name}")
-        wait_until(lambda: _removed(name), f"{name} is removed")
+        wait_until(lambda: _pulled(name, number), f"{name} is removed")
         return path
 
     def close(self) -> None:
@@ -112,6 +112,17 @@ def _removed(name: str) -> bool:
     except OSError as error:
         return error.errno == errno.ENODEV
     return True
+
+
+def _pulled(name: str, number: str) -> bool:
+    """Remove a detached loop device; if it is mounted again (as ``major:minor``), unmount it, as a pull would."""
+    if _removed(name):
+        return True
+    for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
+        if line.split(" ")[2] == number:
+            point = line.split(" ")[4].replace("\\040", " ")
+            subprocess.run(("umount", "-l", point), check=False, capture_output=True, timeout=30)
+    return False
 
 
 def _stopped(pid: int) -> bool:

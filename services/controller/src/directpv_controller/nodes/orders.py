@@ -27,6 +27,8 @@ RETRY_SECONDS: Final = 5.0
 """After so long a drive with which something failed is compared again."""
 LINGER_SECONDS: Final = 0.005
 """Orders of so short a time go together: a burst of volumes is one message per node, and one fsync on each drive."""
+TRACES: Final = 1_000
+"""Volumes of one node whose traces are remembered."""
 BATCH: Final = 100
 """Volumes per order, and removals at once."""
 
@@ -50,8 +52,9 @@ class NodeOrders:
         self._retries: dict[str, float] = {}
         """Drives to compare again, with the monotonic time from which on."""
         self._ordering = False
-        self._prepare: dict[str, str] = {}
-        """Names, with the trace of who wanted it; empty if nobody records traces."""
+        self._prepare: dict[str, None] = {}
+        self._traces: dict[str, str] = {}
+        """By volume, the trace of who wanted it, until it is made; nothing if nobody records traces."""
         self._updates: dict[str, None] = {}
         self._removals: dict[str, m.VolumeRecord] = {}
         self._preparing: set[str] = set()
@@ -76,10 +79,15 @@ class NodeOrders:
         remove: Iterable[m.VolumeRecord] = (),
     ) -> None:
         """Queue orders, to be given soon and in batches. What is sent is the record of that moment."""
+        prepare = tuple(prepare)
+        if trace := handed_on():
+            self._traces.update((record.name, trace) for record in prepare)
+        while len(self._traces) > TRACES:
+            del self._traces[next(iter(self._traces))]
         if self.silent:
             self.later(*(record.fsuuid for record in prepare))
         else:
-            self._prepare.update(dict.fromkeys((record.name for record in prepare), handed_on()))
+            self._prepare.update((record.name, None) for record in prepare)
         self._updates.update((record.fsuuid, None) for record in update)
         self._removals.update((record.name, record) for record in remove)
         if not self._ordering and (self._prepare or self._updates or self._removals):
@@ -103,7 +111,8 @@ class NodeOrders:
 
     async def _give_prepare(self) -> None:
         batch = list(islice(self._prepare, BATCH))
-        traces = {name: self._prepare.pop(name) for name in batch}
+        for name in batch:
+            del self._prepare[name]
         held = [self._ledger.volumes[name].record for name in batch if name in self._ledger.volumes]
         self.later(*{record.fsuuid for record in held if record.name in self._ledger.busy})
         records = tuple(r for r in held if not r.deleting and r.name not in self._ledger.busy)
@@ -115,7 +124,7 @@ class NodeOrders:
         self._preparing.update(record.name for record in records)
         self._prepared.clear()
         try:
-            traces = {record.name: trace for record in records if (trace := traces[record.name])}
+            traces = {record.name: self._traces[record.name] for record in records if record.name in self._traces}
             request = m.PrepareVolumes(records=records, fence=self._term.fence, traces=traces)
             reply = await self._term.bus.call(
                 Node.VOLUME_PREPARE, request, node=self.name, within=ORDER_SECONDS, patient=False
@@ -136,7 +145,9 @@ class NodeOrders:
             if reason is not None:
                 log.warning("volume not prepared", extra={"node": self.name, "volume": record.name, "error": reason})
                 self.later(record.fsuuid)
-            elif volume is not None and volume.record.fsuuid == record.fsuuid:
+                continue
+            self._traces.pop(record.name, None)
+            if volume is not None and volume.record.fsuuid == record.fsuuid:
                 volume.seen = record.capacity
 
     async def _give_updates(self) -> None:
