@@ -9,7 +9,9 @@ settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:
-    """Let interrupts reach what tests start, also where a shell in the background had them ignored."""
-    for which in (signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(which) is signal.SIG_IGN:
-            signal.signal(which, signal.default_int_handler if which is signal.SIGINT else signal.SIG_DFL)
+    """Have whatever ends a test run end it as Ctrl-C does: stacks, devices and guests that tests made go with it.
+
+    Also where a shell in the background had interrupts ignored, and in the workers among which tests are shared.
+    """
+    for which in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(which, signal.default_int_handler)

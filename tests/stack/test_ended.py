@@ -1,0 +1,59 @@
+"""A test run that is ended from outside leaves nothing of its stacks behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.node_client import eventually
+
+TOP = Path(__file__).resolve().parents[2]
+WAITS = """
+import time
+from support.cluster import cluster
+
+
+def test_that_waits():
+    with cluster(nodes=1, drives=1) as running:
+        with open({told!r}, "w") as file:
+            file.write(f"{{running.stack.directory}} {{running.stack.nodes[0].devices[0]}}")
+        time.sleep(120)
+"""
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda how: how.name)
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "worker"])
+async def test_a_stack_goes_with_the_test_run_that_is_ended(
+    tmp_path: Path, how: signal.Signals, workers: tuple[str, ...]
+) -> None:
+    told = tmp_path / "told"
+    (tmp_path / "test_waits.py").write_text(WAITS.format(told=str(told)))
+    command = [sys.executable, "-m", "pytest", "-q", "-c", "pyproject.toml", f"--rootdir={TOP}", "-p", "conftest"]
+    process = subprocess.Popen(
+        [*command, *workers, str(tmp_path / "test_waits.py")],
+        cwd=TOP, env={**os.environ, "PYTHONPATH": str(TOP / "tests")}, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+
+        async def up() -> bool:
+            assert process.poll() is None, "it ended before its stack was up"
+            return told.exists() and len(told.read_text().split()) == 2
+
+        await eventually(up, "the stack is up")
+        directory, device = told.read_text().split()
+
+        process.send_signal(how)
+
+        async def gone() -> bool:
+            return process.poll() is not None and not Path(directory).exists()
+
+        await eventually(gone, "run and stack have ended")
+        assert not Path("/sys/block", device, "loop/backing_file").exists()
+    finally:
+        process.kill()
+        process.wait()
