@@ -22,9 +22,9 @@ from bench.measure import Samples, at_once, mib, ms, one_by_one, show
 from directpv_common import crd
 from directpv_common.protocol import names
 from directpv_common.protocol.units import GIB, MIB
-from directpv_controller.registry.kubernetes.access import from_kubeconfig
-from directpv_controller.registry.kubernetes.client import Client, connect
-from directpv_controller.registry.kubernetes.shelf import DRIVES, VOLUMES
+from directpv_controller.registry.kubernetes.apiserver.access import from_kubeconfig
+from directpv_controller.registry.kubernetes.apiserver.client import Client, connect
+from directpv_controller.registry.kubernetes.keeping.shelf import DRIVES, VOLUMES
 from directpv_csi_gateway.pb import csi_pb2 as csi
 from support.kube.apiserver import ApiServer
 from support.ports import free_port

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from chaos.host import Host
-from directpv_cli.commands import discover
+from directpv_cli.commands.changing import discover
 from directpv_cli.local import processes
 from directpv_cli.local.csi_client import CsiClient, connect
 from directpv_cli.reading import drives_yaml

@@ -16,7 +16,8 @@ from typing import TypeVar
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands import discover, listing
+from directpv_cli.commands import listing
+from directpv_cli.commands.changing import discover
 from directpv_cli.local import keys, processes, stack, start, stop
 from directpv_cli.local.csi_client import CsiClient, capability, connect
 from directpv_cli.reading import drives_yaml

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from directpv_cli.commands import events as command
-from directpv_cli.commands import history
+from directpv_cli.commands.looking import events as command
+from directpv_cli.commands.looking import history
 from directpv_cli.reading.event_filter import EventFilter
 from directpv_common.bus.bus import Bus
 from directpv_common.bus.connecting import connect_bus

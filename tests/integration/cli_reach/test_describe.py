@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands import describe, explain
+from directpv_cli.commands.looking import describe, explain
 from directpv_cli.reading.event_filter import EventFilter
 from directpv_common.bus.connecting import connect_bus
 from directpv_common.bus.events import ensure_stream

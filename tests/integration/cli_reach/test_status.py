@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands.status import hear
+from directpv_cli.commands.looking.status import hear
 from directpv_cli.showing.health import troubles
 from directpv_common.bus.connecting import connect_bus
 from directpv_common.bus.events import ensure_stream

@@ -12,8 +12,8 @@ from directpv_common.process.lifecycle import background
 from directpv_common.protocol.errors import Unavailable
 from directpv_common.protocol.names import BUS_CA, BUS_CA_KEY, BUS_TLS_PORT, NATS_POD, NODE_ACCOUNT, SELECTOR
 from directpv_controller.admission.authority import Published
-from directpv_controller.registry.kubernetes.access import access_of
-from directpv_controller.registry.kubernetes.client import connect
+from directpv_controller.registry.kubernetes.apiserver.access import access_of
+from directpv_controller.registry.kubernetes.apiserver.client import connect
 from integration.kubernetes_admission.world import IMAGE, SUBJECTS, World
 from support.nats import NatsServer
 

@@ -13,8 +13,8 @@ from directpv_common.access.nkey import new_nkey
 from directpv_common.bus.connecting import CONNECT_SECONDS
 from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, BUS_KEY_LABEL, NODE_ACCOUNT
 from directpv_controller.admission import callout
-from directpv_controller.registry.kubernetes.access import access_of
-from directpv_controller.registry.kubernetes.client import Client, Resource, connect
+from directpv_controller.registry.kubernetes.apiserver.access import access_of
+from directpv_controller.registry.kubernetes.apiserver.client import Client, Resource, connect
 from integration.kubernetes_admission.raw_leaf import raw_leaf
 from integration.kubernetes_admission.test_nodes import heard_by
 from integration.kubernetes_admission.world import SUBJECTS, World

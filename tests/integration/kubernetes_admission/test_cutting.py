@@ -12,8 +12,8 @@ from directpv_common.protocol.names import NODE_ACCOUNT
 from directpv_controller.admission.answers import Answers
 from directpv_controller.admission.core.keys import NodeKeys
 from directpv_controller.admission.cutting import Cutting
-from directpv_controller.registry.kubernetes.access import access_of
-from directpv_controller.registry.kubernetes.client import connect
+from directpv_controller.registry.kubernetes.apiserver.access import access_of
+from directpv_controller.registry.kubernetes.apiserver.client import connect
 from integration.kubernetes_admission.raw_leaf import raw_leaf
 from integration.kubernetes_admission.test_nodes import heard_by
 from integration.kubernetes_admission.world import SUBJECTS, World

@@ -30,8 +30,8 @@ from directpv_common.protocol.names import (
 )
 from directpv_common.protocol.subjects import Subjects, node_token
 from directpv_controller.admission.guard import guarding
-from directpv_controller.registry.kubernetes.access import access_of
-from directpv_controller.registry.kubernetes.client import connect
+from directpv_controller.registry.kubernetes.apiserver.access import access_of
+from directpv_controller.registry.kubernetes.apiserver.client import connect
 from support.kube.apiserver import ApiServer
 from support.nats import NatsServer
 from support.tls import Secured, files

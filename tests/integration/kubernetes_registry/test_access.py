@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from directpv_common.protocol.errors import InvalidRequest, Unavailable
-from directpv_controller.registry.kubernetes.access import from_kubeconfig, in_cluster
+from directpv_controller.registry.kubernetes.apiserver.access import from_kubeconfig, in_cluster
 
 
 def kubeconfig(path: Path, user: dict[str, object], **cluster: object) -> Path:

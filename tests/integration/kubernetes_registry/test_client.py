@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from directpv_common.protocol.errors import Unavailable
-from directpv_controller.registry.kubernetes.access import Access
-from directpv_controller.registry.kubernetes.client import Client, connect
+from directpv_controller.registry.kubernetes.apiserver.access import Access
+from directpv_controller.registry.kubernetes.apiserver.client import Client, connect
 from directpv_controller.registry.kubernetes.election import LEASE, leases
 
 PAGE_FOR_PEOPLE = b"<html><body>We will be back soon</body></html>"

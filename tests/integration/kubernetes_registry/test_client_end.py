@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from directpv_controller.registry.kubernetes.access import Access
-from directpv_controller.registry.kubernetes.client import connect
+from directpv_controller.registry.kubernetes.apiserver.access import Access
+from directpv_controller.registry.kubernetes.apiserver.client import connect
 from directpv_controller.registry.kubernetes.election import LEASE, leases
 from integration.kubernetes_registry.test_client import no_token
 from support.kube.pki import Pki

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from directpv_common.crd import Object
-from directpv_controller.registry.kubernetes import informer
-from directpv_controller.registry.kubernetes.access import from_kubeconfig
-from directpv_controller.registry.kubernetes.client import Client, Resource, connect
-from directpv_controller.registry.kubernetes.informer import Informer, newer
+from directpv_controller.registry.kubernetes.apiserver import informer
+from directpv_controller.registry.kubernetes.apiserver.access import from_kubeconfig
+from directpv_controller.registry.kubernetes.apiserver.client import Client, Resource, connect
+from directpv_controller.registry.kubernetes.apiserver.informer import Informer, newer
 from integration.controller.harness import until
 from integration.kubernetes_registry.harness import DRIVES, Cluster, upstream_drive
 from support.proxy import Proxy

@@ -13,8 +13,8 @@ from directpv_common.bus.bus import Bus
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller as Api
 from directpv_common.protocol.errors import FailedPrecondition
-from directpv_controller.registry.kubernetes.access import from_kubeconfig
-from directpv_controller.registry.kubernetes.client import Client, connect
+from directpv_controller.registry.kubernetes.apiserver.access import from_kubeconfig
+from directpv_controller.registry.kubernetes.apiserver.client import Client, connect
 from directpv_controller.registry.kubernetes.election import KubernetesElection
 from integration.controller.harness import LEASE_SECONDS, until
 from integration.controller.node import PlayedNode

@@ -15,8 +15,8 @@ from directpv_common.crd.persistent_volumes import pv_object
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller as Api
 from directpv_common.protocol.api import Node
-from directpv_controller.registry.kubernetes.access import from_kubeconfig
-from directpv_controller.registry.kubernetes.client import connect
+from directpv_controller.registry.kubernetes.apiserver.access import from_kubeconfig
+from directpv_controller.registry.kubernetes.apiserver.client import connect
 from directpv_controller.registry.kubernetes.pods import pod_reader, pods_of
 from integration.controller.harness import until
 from integration.controller.node import PlayedNode

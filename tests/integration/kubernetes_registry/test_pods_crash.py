@@ -11,9 +11,9 @@ import directpv_common.protocol.messages as m
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Controller as Api
 from directpv_common.protocol.errors import Unavailable
-from directpv_controller.registry.kubernetes.access import from_kubeconfig
-from directpv_controller.registry.kubernetes.client import Client, connect
-from directpv_controller.registry.kubernetes.errors import Missing
+from directpv_controller.registry.kubernetes.apiserver.access import from_kubeconfig
+from directpv_controller.registry.kubernetes.apiserver.client import Client, connect
+from directpv_controller.registry.kubernetes.apiserver.errors import Missing
 from directpv_controller.registry.kubernetes.pods import pods_of
 from integration.controller.harness import until
 from integration.controller.node import PlayedNode

@@ -3,7 +3,7 @@
 import pytest
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands.discover import find
+from directpv_cli.commands.changing.discover import find
 from directpv_common.protocol.api import Controller, Endpoint, Node
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands.change import taken_over
+from directpv_cli.commands.changing.change import taken_over
 from directpv_common.protocol.errors import FailedPrecondition
 
 ASKED = m.ChangeVolume(name="pvc-1", set_labels={"team": "red", "tier": "hot"}, remove_labels=("old", "tier"))

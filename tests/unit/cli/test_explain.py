@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands import explain
+from directpv_cli.commands.looking import explain
 from directpv_common.protocol.errors import FailedPrecondition, Unavailable
 
 

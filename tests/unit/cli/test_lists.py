@@ -9,7 +9,8 @@ import pytest
 import typer
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands import change, lists
+from directpv_cli.commands.changing import change
+from directpv_cli.commands.looking import lists
 from directpv_common.protocol.api import Controller, Endpoint
 
 

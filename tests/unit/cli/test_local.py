@@ -6,7 +6,7 @@ import pytest
 import typer
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands import status
+from directpv_cli.commands.looking import status
 from directpv_cli.local import finding, volumes
 from directpv_cli.local.stack import Options, Stack, StackError
 from directpv_cli.showing.health import Heard

@@ -3,7 +3,7 @@
 import uuid
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands.top import Samples
+from directpv_cli.commands.looking.top import Samples
 
 FIRST, SECOND = (str(uuid.UUID(int=number)) for number in (1, 2))
 RECORDS = {FIRST: m.DriveRecord(fsuuid=FIRST, node="n1", device="sda", total=1, overhead=0)}

@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from grpclib.exceptions import GRPCError
 
-from directpv_cli.commands import discover, info
+from directpv_cli.commands.changing import discover
+from directpv_cli.commands.looking import info
 from directpv_cli.local import stack, start, stop
 from directpv_cli.local.csi_client import CALL_SECONDS, CsiClient, capability, connect, creation
 from directpv_cli.local.show import ENFORCED_NOT

@@ -31,7 +31,7 @@ def _scheduling(help_text: str, *, unschedulable: bool) -> Callable[..., None]:
         all_drives: All = False,
         dry_run: DryRun = False,
     ) -> None:
-        from directpv_cli.commands import change
+        from directpv_cli.commands.changing import change
         from directpv_cli.reading.selection import drive_selection
 
         selection = checked(
@@ -58,7 +58,7 @@ def label_drives(
     dry_run: DryRun = False,
 ) -> None:
     """Label drives; storage classes choose drives by labels."""
-    from directpv_cli.commands import change
+    from directpv_cli.commands.changing import change
     from directpv_cli.reading.selection import drive_selection
 
     selection = checked(
@@ -81,7 +81,7 @@ def label_volumes(
     dry_run: DryRun = False,
 ) -> None:
     """Label volumes; a label of the volume's pod with the same key takes its place when the pod starts."""
-    from directpv_cli.commands import change
+    from directpv_cli.commands.changing import change
     from directpv_cli.reading.selection import Pods, volume_selection
 
     pods = checked(lambda: Pods.of(pod_names, pod_namespaces))

@@ -31,7 +31,7 @@ def clean(
     policy Retain leaves them; that itself is left to you. What is mounted, or was made just now, is kept. Without
     Kubernetes, as on a local stack, name the volumes. The exit status is 0 unless one could not be deleted.
     """
-    from directpv_cli.commands import clean as command
+    from directpv_cli.commands.changing import clean as command
     from directpv_cli.reading.selection import Pods, volume_selection
 
     pods = checked(lambda: Pods.of(pod_names, pod_namespaces))

@@ -24,7 +24,7 @@ def discover(
     timeout: NodesTimeout = TWO_MINUTES,
 ) -> None:
     """Find devices that can become drives, and write them to drives.yaml."""
-    from directpv_cli.commands import discover as command
+    from directpv_cli.commands.changing import discover as command
 
     command.discover(nodes, drives, all_devices=all_devices, file=output_file, output=output, timeout=timeout)
 
@@ -33,6 +33,6 @@ def init(
     file: DrivesFile, dangerous: EraseDevices = False, output: Output = "", timeout: NodesTimeout = QUARTER_HOUR
 ) -> None:
     """Format the selected devices of drives.yaml and make them drives."""
-    from directpv_cli.commands import discover as command
+    from directpv_cli.commands.changing import discover as command
 
     command.init(file, dangerous=dangerous, output=output, timeout=timeout)

@@ -32,7 +32,7 @@ from directpv_cli.verbs.flags import (
 
 def info(output: Output = "") -> None:
     """Show capacity, volumes and drives of each node."""
-    from directpv_cli.commands import info as command
+    from directpv_cli.commands.looking import info as command
 
     command.info(output)
 
@@ -51,7 +51,7 @@ def list_drives(
     watch: WatchList = False,
 ) -> None:
     """List drives; without selector, those that are Ready."""
-    from directpv_cli.commands import lists
+    from directpv_cli.commands.looking import lists
     from directpv_cli.reading.selection import drive_selection
 
     selection = checked(lambda: drive_selection(nodes, drives, status, labels, ids, everything=all_drives))
@@ -77,7 +77,7 @@ def list_volumes(
     watch: WatchList = False,
 ) -> None:
     """List volumes; without selector, those that are Ready."""
-    from directpv_cli.commands import lists
+    from directpv_cli.commands.looking import lists
     from directpv_cli.reading.selection import Pods, volume_selection
 
     selection = checked(
@@ -111,7 +111,7 @@ def events(
     output: Output = "",
 ) -> None:
     """Show what happened to nodes, drives and volumes: age, node, type, object and cause, oldest first."""
-    from directpv_cli.commands import events as command
+    from directpv_cli.commands.looking import events as command
     from directpv_cli.reading.words import drive_words
 
     drives = checked(lambda: drive_words(drive))

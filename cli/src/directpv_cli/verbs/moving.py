@@ -33,7 +33,7 @@ def move(
     restart the pod then, and it starts on the other drive. Until that moment the volume is where it was, and --cancel
     VOLUME... takes the move back. Safe to repeat, which goes on with it; without arguments, what is under way is shown.
     """
-    from directpv_cli.commands import move as command
+    from directpv_cli.commands.changing import move as command
     from directpv_cli.reading.words import drive_words
 
     flags = command.Flags(
@@ -64,7 +64,7 @@ def evacuate(
 
     As move, but the controller chooses: drives that suit the volume's class, the one with most space. Safe to repeat.
     """
-    from directpv_cli.commands import move as command
+    from directpv_cli.commands.changing import move as command
     from directpv_cli.reading.words import drive_words
 
     (source,) = checked(lambda: drive_words((drive,)))

@@ -30,7 +30,7 @@ def recover(
     overwritten, no data is touched, and repeating is harmless. Begin with --dry-run. The exit status is 0 only if
     there is no conflict.
     """
-    from directpv_cli.commands import recover as command
+    from directpv_cli.commands.changing import recover as command
     from directpv_cli.reading.recovery import claims_of_volumes
     from directpv_cli.reading.words import expanded
     from directpv_cli.recovering.core.objects import Wishes

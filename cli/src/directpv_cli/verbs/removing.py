@@ -41,8 +41,8 @@ def remove(
     With --lost, drives that are dead go with their volumes; `remove node NAME` gives up all drives of a node that is
     gone for good. Both show what is on them, and need --dangerous; claims and pods are left to you.
     """
-    from directpv_cli.commands import remove as command
-    from directpv_cli.commands import remove_lost
+    from directpv_cli.commands.changing import remove as command
+    from directpv_cli.commands.changing import remove_lost
     from directpv_cli.reading.selection import drive_ids, drive_selection, only_ids, the_node
     from directpv_cli.reading.words import states
     from directpv_common.protocol.messages import Wipe

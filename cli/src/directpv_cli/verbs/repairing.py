@@ -21,7 +21,7 @@ def repair(
     Ready (with --dry-run: if no damage was found; with --no-wait: if every repair has begun). A repeat joins a
     running repair.
     """
-    from directpv_cli.commands import repair as command
+    from directpv_cli.commands.changing import repair as command
     from directpv_cli.reading.selection import drive_ids
 
     flags = command.Flags(force=force, disable_prefetch=disable_prefetch, dry_run=dry_run)

@@ -15,7 +15,7 @@ def suspend_drives(
 
     Data and running pods are not touched. The exit status is 0 only if the drives' nodes know of it.
     """
-    from directpv_cli.commands import suspend as command
+    from directpv_cli.commands.changing import suspend as command
     from directpv_cli.reading.selection import some_drives
 
     selection = checked(lambda: some_drives(nodes, drives, ids))
@@ -36,7 +36,7 @@ def suspend_volumes(
 
     Data and running pods are not touched. The exit status is 0 only if the volumes' nodes know of it.
     """
-    from directpv_cli.commands import suspend as command
+    from directpv_cli.commands.changing import suspend as command
     from directpv_cli.reading.selection import Pods, some_volumes
 
     selection = checked(lambda: some_volumes(nodes, drives, names, pod_names, pod_namespaces))
@@ -55,7 +55,7 @@ def resume_drives(
 
     The exit status is 0 only if the drives' nodes know of it.
     """
-    from directpv_cli.commands import suspend as command
+    from directpv_cli.commands.changing import suspend as command
     from directpv_cli.reading.selection import some_drives
 
     command.drives(checked(lambda: some_drives(nodes, drives, ids)), suspended=False, dry_run=dry_run)
@@ -73,7 +73,7 @@ def resume_volumes(
 
     The exit status is 0 only if the volumes' nodes know of it.
     """
-    from directpv_cli.commands import suspend as command
+    from directpv_cli.commands.changing import suspend as command
     from directpv_cli.reading.selection import Pods, some_volumes
 
     selection = checked(lambda: some_volumes(nodes, drives, names, pod_names, pod_namespaces))

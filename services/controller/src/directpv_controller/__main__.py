@@ -31,7 +31,7 @@ from directpv_controller.registry.sqlite import registry as sqlite_registry
 from directpv_controller.serving.metrics import Figures
 
 if TYPE_CHECKING:
-    from directpv_controller.registry.kubernetes.client import Client
+    from directpv_controller.registry.kubernetes.apiserver.client import Client
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +107,8 @@ async def at_home(config: Config, keys: Keys | None, figures: Figures) -> AsyncI
     if keys is None:
         yield None
         return
-    from directpv_controller.registry.kubernetes.access import access_of
-    from directpv_controller.registry.kubernetes.client import connect
+    from directpv_controller.registry.kubernetes.apiserver.access import access_of
+    from directpv_controller.registry.kubernetes.apiserver.client import connect
 
     async with connect(access_of(config.kubeconfig), figures.observe_call) as client:
         home = Home(config, client, keys)

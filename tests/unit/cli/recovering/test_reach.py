@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from directpv_cli.commands.recover import in_cluster
+from directpv_cli.commands.changing.recover import in_cluster
 from directpv_cli.reading.settings import settings
 
 

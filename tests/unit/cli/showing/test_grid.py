@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands import discover, lists
+from directpv_cli.commands.changing import discover
+from directpv_cli.commands.looking import lists
 from directpv_cli.reading.selection import Pods
 from directpv_cli.reading.settings import settings
 from directpv_cli.showing import tables

@@ -11,8 +11,8 @@ from directpv_common import crd
 from directpv_controller.core.placing.model import Change
 from directpv_controller.core.reserving import retiring
 from directpv_controller.core.reserving.ledger import Ledger
-from directpv_controller.registry.kubernetes.drive_edits import DriveEdits
-from directpv_controller.registry.kubernetes.shelf import Shelf
+from directpv_controller.registry.kubernetes.editing.drive_edits import DriveEdits
+from directpv_controller.registry.kubernetes.keeping.shelf import Shelf
 from unit.controller.builders import NOW, committed, drive_record, ledger_of
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from directpv_common.crd import Object
 from directpv_common.protocol.errors import Unavailable
-from directpv_controller.registry.kubernetes.client import Client, Page, Resource
-from directpv_controller.registry.kubernetes.errors import Expired
-from directpv_controller.registry.kubernetes.informer import STEP, Informer
+from directpv_controller.registry.kubernetes.apiserver.client import Client, Page, Resource
+from directpv_controller.registry.kubernetes.apiserver.errors import Expired
+from directpv_controller.registry.kubernetes.apiserver.informer import STEP, Informer
 
 Step = Page | Exception
 

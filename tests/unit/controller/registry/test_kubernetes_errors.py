@@ -2,7 +2,7 @@
 
 import pytest
 
-from directpv_controller.registry.kubernetes.errors import Unclear, ours
+from directpv_controller.registry.kubernetes.apiserver.errors import Unclear, ours
 
 
 @pytest.mark.parametrize(("error", "said"), [(TimeoutError(), "TimeoutError"), (OSError("cut"), "cut")])

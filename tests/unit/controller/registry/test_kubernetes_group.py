@@ -8,8 +8,8 @@ import pytest
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.errors import Fenced, Unavailable
 from directpv_controller.leading.port import OutcomeUnknown
-from directpv_controller.registry.kubernetes.group import Entry, Group, outcome_of
-from directpv_controller.registry.kubernetes.shelf import HeldVolume
+from directpv_controller.registry.kubernetes.keeping.group import Entry, Group, outcome_of
+from directpv_controller.registry.kubernetes.keeping.shelf import HeldVolume
 from unit.controller.builders import drive_record, volume_record
 
 DRIVE = drive_record()

@@ -9,10 +9,10 @@ import pytest
 
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.errors import Busy, Unavailable
-from directpv_controller.registry.kubernetes import requests as module
-from directpv_controller.registry.kubernetes.client import Resource
-from directpv_controller.registry.kubernetes.errors import Missing
-from directpv_controller.registry.kubernetes.requests import INIT_REQUESTS, NODES, TRIES, Requests
+from directpv_controller.registry.kubernetes.apiserver.client import Resource
+from directpv_controller.registry.kubernetes.apiserver.errors import Missing
+from directpv_controller.registry.kubernetes.editing import requests as module
+from directpv_controller.registry.kubernetes.editing.requests import INIT_REQUESTS, NODES, TRIES, Requests
 
 DEVICE = m.Device(name="sdb", id="8:16$x", major_minor="8:16", size=1)
 Object = dict[str, Any]

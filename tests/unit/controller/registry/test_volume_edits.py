@@ -10,8 +10,8 @@ import pytest
 from directpv_controller.core.placing.model import Change
 from directpv_controller.core.placing.wanted import wanted_from
 from directpv_controller.core.reserving.ledger import Ledger
-from directpv_controller.registry.kubernetes.shelf import Shelf
-from directpv_controller.registry.kubernetes.volume_edits import VolumeEdits
+from directpv_controller.registry.kubernetes.editing.volume_edits import VolumeEdits
+from directpv_controller.registry.kubernetes.keeping.shelf import Shelf
 from unit.controller.builders import committed, drive_record, ledger_of, request
 
 

@@ -9,9 +9,9 @@ from directpv_common.protocol.errors import Unavailable
 from directpv_common.protocol.names import BUS_AUDIENCE, BUS_KEY_LABEL, GROUP
 from directpv_controller.admission.core.keys import check_pod
 from directpv_controller.admission.core.tokens import Pod
-from directpv_controller.registry.kubernetes.client import Client, Resource
-from directpv_controller.registry.kubernetes.errors import Exists, Missing, Stale
-from directpv_controller.registry.kubernetes.informer import Informer, Kind
+from directpv_controller.registry.kubernetes.apiserver.client import Client, Resource
+from directpv_controller.registry.kubernetes.apiserver.errors import Exists, Missing, Stale
+from directpv_controller.registry.kubernetes.apiserver.informer import Informer, Kind
 from directpv_controller.registry.kubernetes.keys import key_name
 
 REVIEWS: Final = Resource("/apis/authentication.k8s.io/v1/tokenreviews", "tokenreviews")

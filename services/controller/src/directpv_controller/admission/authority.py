@@ -11,8 +11,8 @@ from directpv_common import crd
 from directpv_common.bus.trust import Trust
 from directpv_common.protocol.errors import DirectPVError
 from directpv_common.protocol.names import BUS_CA, BUS_CA_KEY, BUS_TLS_PORT, CREATED_BY, NATS_POD, SELECTOR
-from directpv_controller.registry.kubernetes.client import Client, Resource
-from directpv_controller.registry.kubernetes.errors import Exists, Missing, Stale
+from directpv_controller.registry.kubernetes.apiserver.client import Client, Resource
+from directpv_controller.registry.kubernetes.apiserver.errors import Exists, Missing, Stale
 
 log = logging.getLogger(__name__)
 

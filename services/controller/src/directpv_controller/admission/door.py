@@ -18,7 +18,7 @@ from directpv_controller.admission.asking import Asking, Crowd
 from directpv_controller.admission.core.keys import NodeKeys
 from directpv_controller.admission.core.shares import Pace
 from directpv_controller.admission.core.tokens import checked_token, node_of, pod_of
-from directpv_controller.registry.kubernetes.errors import Missing
+from directpv_controller.registry.kubernetes.apiserver.errors import Missing
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from directpv_common.protocol.subjects import Subjects
 from directpv_controller.admission.answers import Answers
 from directpv_controller.admission.core.decisions import Admitted, Refused
 from directpv_controller.admission.core.former import admit_former, is_lost
-from directpv_controller.registry.kubernetes.errors import Missing
+from directpv_controller.registry.kubernetes.apiserver.errors import Missing
 
 
 async def admitted_former(

@@ -14,7 +14,7 @@ from directpv_controller.admission.callout import Callout, Count
 from directpv_controller.admission.core.keys import NodeKeys
 from directpv_controller.admission.cutting import Connect, Cutting
 from directpv_controller.admission.door import Door
-from directpv_controller.registry.kubernetes.client import Client
+from directpv_controller.registry.kubernetes.apiserver.client import Client
 
 log = logging.getLogger(__name__)
 

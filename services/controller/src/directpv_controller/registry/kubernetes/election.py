@@ -21,8 +21,8 @@ from directpv_common.crd.shape import OWN
 from directpv_common.protocol.epochs import epoch_in, may_be_followed, next_epoch
 from directpv_common.protocol.errors import DirectPVError, Fenced, Unavailable
 from directpv_controller.leading.port import RegistryLost
-from directpv_controller.registry.kubernetes.client import Client, Resource
-from directpv_controller.registry.kubernetes.errors import Exists, Missing, Stale
+from directpv_controller.registry.kubernetes.apiserver.client import Client, Resource
+from directpv_controller.registry.kubernetes.apiserver.errors import Exists, Missing, Stale
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from typing import Final
 from directpv_common import crd
 from directpv_common.protocol.errors import Unavailable
 from directpv_controller.nodes.nodes import ForgetKey
-from directpv_controller.registry.kubernetes.client import Client, Resource
-from directpv_controller.registry.kubernetes.errors import Missing, Refused, Stale
+from directpv_controller.registry.kubernetes.apiserver.client import Client, Resource
+from directpv_controller.registry.kubernetes.apiserver.errors import Missing, Refused, Stale
 
 TRIES: Final = 5
 

@@ -11,8 +11,8 @@ from directpv_common import crd
 from directpv_common.crd.persistent_volumes import Seen, read_pv
 from directpv_common.protocol.messages import VolumeRecord
 from directpv_controller.nodes.pod_labels import ReadPod, ReadPv
-from directpv_controller.registry.kubernetes.client import Client, Resource
-from directpv_controller.registry.kubernetes.errors import Missing
+from directpv_controller.registry.kubernetes.apiserver.client import Client, Resource
+from directpv_controller.registry.kubernetes.apiserver.errors import Missing
 
 METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 

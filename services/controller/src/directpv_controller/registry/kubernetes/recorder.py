@@ -19,9 +19,9 @@ from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol import names
 from directpv_common.protocol.errors import DirectPVError
 from directpv_controller.core.editing.announcements import Announcement, announcement
-from directpv_controller.registry.kubernetes.client import Client, Resource
-from directpv_controller.registry.kubernetes.errors import Missing
-from directpv_controller.registry.kubernetes.shelf import DRIVES, VOLUMES
+from directpv_controller.registry.kubernetes.apiserver.client import Client, Resource
+from directpv_controller.registry.kubernetes.apiserver.errors import Missing
+from directpv_controller.registry.kubernetes.keeping.shelf import DRIVES, VOLUMES
 
 log = logging.getLogger(__name__)
 

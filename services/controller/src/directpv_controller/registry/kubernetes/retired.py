@@ -10,8 +10,8 @@ from directpv_common.crd import Object
 from directpv_common.protocol.errors import InvalidRequest, Unavailable
 from directpv_common.protocol.messages import RetiredDrive
 from directpv_common.protocol.wire import decode, encode
-from directpv_controller.registry.kubernetes.client import Client, Resource
-from directpv_controller.registry.kubernetes.errors import Exists, Missing, Refused, Stale
+from directpv_controller.registry.kubernetes.apiserver.client import Client, Resource
+from directpv_controller.registry.kubernetes.apiserver.errors import Exists, Missing, Refused, Stale
 
 log = logging.getLogger(__name__)
 

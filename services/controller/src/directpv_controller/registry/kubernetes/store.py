@@ -13,16 +13,16 @@ from directpv_common.protocol.errors import InvalidRequest, Unavailable
 from directpv_controller.leading.port import RegistryLost
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes
-from directpv_controller.registry.kubernetes.access import access_of
-from directpv_controller.registry.kubernetes.client import CALL_SECONDS, Client, Observe, Resource, connect
-from directpv_controller.registry.kubernetes.edits import Edits
+from directpv_controller.registry.kubernetes.apiserver.access import access_of
+from directpv_controller.registry.kubernetes.apiserver.client import CALL_SECONDS, Client, Observe, Resource, connect
+from directpv_controller.registry.kubernetes.apiserver.errors import Missing, Refused
+from directpv_controller.registry.kubernetes.editing.edits import Edits
+from directpv_controller.registry.kubernetes.editing.requests import Requests
 from directpv_controller.registry.kubernetes.election import KubernetesElection
-from directpv_controller.registry.kubernetes.errors import Missing, Refused
+from directpv_controller.registry.kubernetes.keeping.registry import KubernetesRegistry
 from directpv_controller.registry.kubernetes.keys import key_forgetter
 from directpv_controller.registry.kubernetes.pods import pod_reader, pv_reader
 from directpv_controller.registry.kubernetes.recorder import Recorder
-from directpv_controller.registry.kubernetes.registry import KubernetesRegistry
-from directpv_controller.registry.kubernetes.requests import Requests
 from directpv_controller.registry.kubernetes.retired import RetiredDrives
 from directpv_controller.registry.port import Format
 

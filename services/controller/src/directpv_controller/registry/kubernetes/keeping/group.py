@@ -8,7 +8,7 @@ from directpv_common.protocol.errors import DirectPVError, Fenced, Unavailable
 from directpv_common.protocol.messages import DriveRecord, VolumeRecord, VolumeUse
 from directpv_controller.leading.port import OutcomeUnknown
 from directpv_controller.registry.kubernetes.election import KubernetesLease
-from directpv_controller.registry.kubernetes.shelf import HeldVolume
+from directpv_controller.registry.kubernetes.keeping.shelf import HeldVolume
 
 Outcome = DirectPVError | None
 

@@ -8,9 +8,9 @@ from typing import Final, TypeVar
 from directpv_common.crd import Object, epoch_of
 from directpv_common.protocol.errors import Conflict, Fenced, InvalidRequest, Unavailable
 from directpv_controller.leading.port import OutcomeUnknown
-from directpv_controller.registry.kubernetes.client import CALL_SECONDS, Client, Resource
+from directpv_controller.registry.kubernetes.apiserver.client import CALL_SECONDS, Client, Resource
+from directpv_controller.registry.kubernetes.apiserver.errors import Exists, Missing, Refused, Stale, Unclear, Unsent
 from directpv_controller.registry.kubernetes.election import KubernetesLease
-from directpv_controller.registry.kubernetes.errors import Exists, Missing, Refused, Stale, Unclear, Unsent
 
 T = TypeVar("T")
 

@@ -20,10 +20,10 @@ from directpv_common.process.lifecycle import background
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import Busy, DirectPVError, Unavailable
 from directpv_controller.leading.term import Term
-from directpv_controller.registry.kubernetes.client import Client, Resource
-from directpv_controller.registry.kubernetes.errors import Missing, Stale
-from directpv_controller.registry.kubernetes.informer import Informer, Kind
-from directpv_controller.registry.kubernetes.shelf import API
+from directpv_controller.registry.kubernetes.apiserver.client import Client, Resource
+from directpv_controller.registry.kubernetes.apiserver.errors import Missing, Stale
+from directpv_controller.registry.kubernetes.apiserver.informer import Informer, Kind
+from directpv_controller.registry.kubernetes.keeping.shelf import API
 from directpv_controller.registry.port import Format
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from directpv_common.protocol.messages import DriveRecord, VolumeRecord
 from directpv_controller.core.editing.edits import drive_with_edit
 from directpv_controller.core.placing.model import Unreadable
 from directpv_controller.leading.collector import without_collector
-from directpv_controller.registry.kubernetes.client import Client, Page, Resource
+from directpv_controller.registry.kubernetes.apiserver.client import Client, Page, Resource
 
 T = TypeVar("T")
 

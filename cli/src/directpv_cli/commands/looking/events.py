@@ -5,8 +5,8 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from directpv_cli.commands import history
 from directpv_cli.commands.addresses import resolved
+from directpv_cli.commands.looking import history
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.event_filter import EventFilter
 from directpv_cli.reading.words import Words, age

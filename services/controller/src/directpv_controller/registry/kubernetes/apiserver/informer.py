@@ -17,8 +17,8 @@ from typing import Final, Literal
 
 from directpv_common.crd import Object
 from directpv_common.protocol.errors import DirectPVError, Unavailable
-from directpv_controller.registry.kubernetes.client import Client, Resource
-from directpv_controller.registry.kubernetes.errors import Expired
+from directpv_controller.registry.kubernetes.apiserver.client import Client, Resource
+from directpv_controller.registry.kubernetes.apiserver.errors import Expired
 
 log = logging.getLogger(__name__)
 

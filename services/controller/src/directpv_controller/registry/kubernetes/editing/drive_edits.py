@@ -12,9 +12,9 @@ from directpv_common.protocol.messages import DriveRecord, DriveStatus
 from directpv_controller.core.editing.edits import drive_with_edit
 from directpv_controller.core.placing.model import Drive
 from directpv_controller.core.reserving import retiring
-from directpv_controller.registry.kubernetes.informer import Kind, newer
-from directpv_controller.registry.kubernetes.shelf import HeldDrive
-from directpv_controller.registry.kubernetes.taking import Taking
+from directpv_controller.registry.kubernetes.apiserver.informer import Kind, newer
+from directpv_controller.registry.kubernetes.editing.taking import Taking
+from directpv_controller.registry.kubernetes.keeping.shelf import HeldDrive
 
 log = logging.getLogger(__name__)
 

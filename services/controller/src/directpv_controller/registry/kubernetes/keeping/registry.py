@@ -17,13 +17,13 @@ from directpv_common.protocol.errors import Fenced, Unavailable
 from directpv_common.protocol.messages import DriveRecord, VolumeRecord, VolumeUse
 from directpv_controller.core.placing.model import Snapshot, Writes
 from directpv_controller.leading.port import OutcomeUnknown
-from directpv_controller.registry.kubernetes.client import Client
+from directpv_controller.registry.kubernetes.apiserver.client import Client
 from directpv_controller.registry.kubernetes.election import REBUILT, KubernetesElection, KubernetesLease
-from directpv_controller.registry.kubernetes.group import Entry, Notice
-from directpv_controller.registry.kubernetes.lane import Lane
+from directpv_controller.registry.kubernetes.keeping.group import Entry, Notice
+from directpv_controller.registry.kubernetes.keeping.lane import Lane
+from directpv_controller.registry.kubernetes.keeping.shelf import VOLUMES, Shelf
+from directpv_controller.registry.kubernetes.keeping.writer import Writer
 from directpv_controller.registry.kubernetes.retired import RetiredDrives
-from directpv_controller.registry.kubernetes.shelf import VOLUMES, Shelf
-from directpv_controller.registry.kubernetes.writer import Writer
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from directpv_common.protocol.messages import VolumeRecord
 from directpv_controller.core.editing.edits import volume_with_edit
 from directpv_controller.core.placing.model import Drive, Volume
 from directpv_controller.core.reserving.ledger import is_same
-from directpv_controller.registry.kubernetes.informer import Kind, newer
-from directpv_controller.registry.kubernetes.shelf import HeldVolume
-from directpv_controller.registry.kubernetes.taking import Taking
+from directpv_controller.registry.kubernetes.apiserver.informer import Kind, newer
+from directpv_controller.registry.kubernetes.editing.taking import Taking
+from directpv_controller.registry.kubernetes.keeping.shelf import HeldVolume
 
 _LARGER: Final = frozenset({"capacity"})
 """A larger size is taken in where there is room."""

@@ -17,7 +17,7 @@ from directpv_controller.core.editing.edits import not_taken
 from directpv_controller.core.placing.model import Change
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes
-from directpv_controller.registry.kubernetes.registry import KubernetesRegistry
+from directpv_controller.registry.kubernetes.keeping.registry import KubernetesRegistry
 
 log = logging.getLogger(__name__)
 

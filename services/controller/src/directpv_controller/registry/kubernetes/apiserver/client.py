@@ -13,9 +13,9 @@ import orjson
 
 from directpv_common.crd import Object
 from directpv_common.protocol.errors import Unavailable
-from directpv_controller.registry.kubernetes.access import Access
-from directpv_controller.registry.kubernetes.errors import Expired, Unclear, error_of, ours
-from directpv_controller.registry.kubernetes.sockets import Sockets
+from directpv_controller.registry.kubernetes.apiserver.access import Access
+from directpv_controller.registry.kubernetes.apiserver.errors import Expired, Unclear, error_of, ours
+from directpv_controller.registry.kubernetes.apiserver.sockets import Sockets
 
 CALL_SECONDS: Final = 5.0
 LIST_SECONDS: Final = 30.0

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands import history, listing
+from directpv_cli.commands import listing
+from directpv_cli.commands.looking import history
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.event_filter import EventFilter
 from directpv_cli.showing import pages, rows, tables

@@ -18,9 +18,9 @@ from directpv_common.protocol.messages import DriveRecord, VolumeRecord
 from directpv_controller.core.editing.edits import drive_with_edit, volume_with_edit
 from directpv_controller.leading.port import OutcomeUnknown
 from directpv_controller.registry.kubernetes.election import KubernetesLease
-from directpv_controller.registry.kubernetes.group import Entry, Group, Notice, Outcome, outcome_of
-from directpv_controller.registry.kubernetes.shelf import DRIVES, VOLUMES, HeldDrive, HeldVolume, Shelf
-from directpv_controller.registry.kubernetes.writer import Writer
+from directpv_controller.registry.kubernetes.keeping.group import Entry, Group, Notice, Outcome, outcome_of
+from directpv_controller.registry.kubernetes.keeping.shelf import DRIVES, VOLUMES, HeldDrive, HeldVolume, Shelf
+from directpv_controller.registry.kubernetes.keeping.writer import Writer
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ import json
 from typing import Any, Final
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands.describe import lately
 from directpv_cli.commands.listing import all_drives, all_nodes, all_volumes
+from directpv_cli.commands.looking.describe import lately
 from directpv_cli.reaching.kubectl import kubectl
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.event_filter import EventFilter

@@ -13,11 +13,11 @@ from directpv_common.process.lifecycle import background
 from directpv_common.protocol.messages import DriveRecord, VolumeRecord, VolumeUse
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes
-from directpv_controller.registry.kubernetes.drive_edits import DriveEdits
-from directpv_controller.registry.kubernetes.informer import Informer
-from directpv_controller.registry.kubernetes.registry import KubernetesRegistry
-from directpv_controller.registry.kubernetes.shelf import DRIVES, VOLUMES
-from directpv_controller.registry.kubernetes.volume_edits import VolumeEdits
+from directpv_controller.registry.kubernetes.apiserver.informer import Informer
+from directpv_controller.registry.kubernetes.editing.drive_edits import DriveEdits
+from directpv_controller.registry.kubernetes.editing.volume_edits import VolumeEdits
+from directpv_controller.registry.kubernetes.keeping.registry import KubernetesRegistry
+from directpv_controller.registry.kubernetes.keeping.shelf import DRIVES, VOLUMES
 
 
 class Edits:
