@@ -186,6 +186,17 @@ async def drives(bus: Bus) -> dict[str, m.DriveInfo]:
     return {info.record.fsuuid: info for info in page.drives}
 
 
+async def is_there(bus: Bus, fsuuid: str) -> bool:
+    return fsuuid in await drives(bus)
+
+
+async def registered(cluster: "Cluster", bus: Bus, *fsuuids: str) -> None:
+    """Wait until the leader has taken drives in, and their objects are there, which comes after."""
+    for fsuuid in fsuuids:
+        await until(lambda fsuuid=fsuuid: is_there(bus, fsuuid), f"{fsuuid} is known")  # type: ignore[misc]
+    await until(lambda: cluster.objects.all(DRIVES).keys() >= set(fsuuids), "their objects are there")
+
+
 def upstream_drive(fsuuid: str, node: str = "n1", *held: str, free: int = 99 * GIB, **more: Any) -> dict[str, Any]:
     """A DirectPVDrive of 100 GiB, exactly as upstream v4.1.6 leaves it."""
     return {

@@ -11,7 +11,7 @@ from typing import Any
 from directpv_common.bus.bus import Bus
 from integration.controller.harness import until
 from integration.controller.node import PlayedNode
-from integration.kubernetes_registry.harness import VOLUMES, Cluster, create, drives, volumes
+from integration.kubernetes_registry.harness import VOLUMES, Cluster, create, registered, volumes
 
 PVS = "/api/v1/persistentvolumes"
 PLUGIN = Path(sys.executable).parent / "kubectl-directpv"
@@ -38,10 +38,6 @@ def persistent_volume(cluster: Cluster, volume: str, phase: str) -> None:
     cluster.objects.call("PUT", f"{PVS}/{volume}/status", {**made, "status": {"phase": phase}})
 
 
-async def is_there(bus: Bus, fsuuid: str) -> bool:
-    return fsuuid in await drives(bus)
-
-
 async def is_gone(bus: Bus, name: str) -> bool:
     return name not in await volumes(bus)
 
@@ -54,7 +50,7 @@ async def test_volumes_go_whose_persistent_volume_is_released_and_all_others_are
     fsuuid = node.add_drive()
     names: dict[str, Any] = {"pvc-released": "Released", "pvc-bound": "Bound", "pvc-available": "Available"}
     async with node.running(bus):
-        await until(lambda: is_there(bus, fsuuid), "registered")
+        await registered(cluster, bus, fsuuid)
         for name in (*names, "pvc-new"):
             await create(bus, name)
         for name, phase in names.items():

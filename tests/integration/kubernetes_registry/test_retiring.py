@@ -11,7 +11,16 @@ from directpv_common.protocol.api import Controller as Api
 from directpv_controller.registry.kubernetes.keys import key_name
 from integration.controller.harness import until
 from integration.controller.node import PlayedNode
-from integration.kubernetes_registry.harness import DRIVES, VOLUMES, Cluster, create, drives, leads
+from integration.kubernetes_registry.harness import (
+    DRIVES,
+    VOLUMES,
+    Cluster,
+    create,
+    drives,
+    is_there,
+    leads,
+    registered,
+)
 
 REMEMBERED = "directpv-retired-drives"
 DONE = m.RemovalOutcome.REMOVED
@@ -19,10 +28,6 @@ DONE = m.RemovalOutcome.REMOVED
 
 async def remove(bus: Bus, fsuuid: str) -> m.DriveRemoval:
     return await bus.call(Api.DRIVE_REMOVE, m.RemoveDrive(fsuuid=fsuuid), within=30)
-
-
-async def is_there(bus: Bus, fsuuid: str) -> bool:
-    return fsuuid in await drives(bus)
 
 
 def retired(cluster: Cluster) -> dict[str, m.RetiredDrive]:
@@ -35,8 +40,7 @@ async def test_a_drive_goes_with_its_object_and_others_keep_theirs(cluster: Clus
     node = PlayedNode("n1")
     fsuuid, other = node.add_drive(), node.add_drive()
     async with node.running(bus):
-        await until(lambda: is_there(bus, fsuuid), "registered")
-        await until(lambda: is_there(bus, other), "registered")
+        await registered(cluster, bus, fsuuid, other)
 
         assert (await remove(bus, fsuuid)).outcome is DONE
 
@@ -51,7 +55,7 @@ async def test_upstreams_plugin_removes_a_drive_by_its_status(cluster: Cluster, 
     node = PlayedNode("n1")
     fsuuid = node.add_drive()
     async with node.running(bus):
-        await until(lambda: is_there(bus, fsuuid), "registered")
+        await registered(cluster, bus, fsuuid)
 
         cluster.objects.change(DRIVES, fsuuid, lambda obj: obj["status"].update(status="Removed"))
 
@@ -67,8 +71,7 @@ async def test_a_status_that_was_written_while_nobody_led_is_carried_out_or_put_
     node = PlayedNode("n1")
     fsuuid, used = node.add_drive(total=2 * 1024**3), node.add_drive()
     async with node.running(bus):
-        await until(lambda: is_there(bus, fsuuid), "registered")
-        await until(lambda: is_there(bus, used), "registered")
+        await registered(cluster, bus, fsuuid, used)
         assert (await create(bus, "pvc-1", 5 * 1024**3)).record.fsuuid == used
         first.kill()
         for name in (fsuuid, used):
@@ -87,7 +90,7 @@ async def test_a_leader_that_is_killed_while_a_drive_goes_is_followed_by_one_tha
     node = PlayedNode("n1")
     fsuuid = node.add_drive()
     async with node.running(bus):
-        await until(lambda: is_there(bus, fsuuid), "registered")
+        await registered(cluster, bus, fsuuid)
         node.at_work = 1000
         assert (await remove(bus, fsuuid)).outcome is m.RemovalOutcome.WAITING
         assert cluster.objects.all(DRIVES)[fsuuid]["status"]["status"] == "Removed"
@@ -108,7 +111,7 @@ async def test_a_disk_that_could_not_be_told_is_remembered_beside_the_lease_unti
     fsuuid = node.add_drive()
     lost = node.drives[fsuuid]
     async with node.running(bus):
-        await until(lambda: is_there(bus, fsuuid), "registered")
+        await registered(cluster, bus, fsuuid)
         node.unwritable = True
         assert (await remove(bus, fsuuid)).outcome is DONE
         assert (cluster.objects.all(DRIVES), retired(cluster)) == ({}, {fsuuid: "n1"})
@@ -149,7 +152,7 @@ async def test_a_lost_drive_goes_with_the_objects_of_its_volumes_and_their_claim
     node = PlayedNode("n1")
     fsuuid = node.add_drive()
     async with node.running(bus):
-        await until(lambda: is_there(bus, fsuuid), "registered")
+        await registered(cluster, bus, fsuuid)
         for name in ("pvc-1", "pvc-2"):
             await create(bus, name)
         claimed(cluster, "pvc-1")
@@ -185,7 +188,7 @@ async def test_a_leader_that_is_killed_between_the_objects_of_a_lost_drive_is_fo
     node = PlayedNode("n1")
     fsuuid = node.add_drive()
     async with node.running(bus):
-        await until(lambda: is_there(bus, fsuuid), "registered")
+        await registered(cluster, bus, fsuuid)
         for name in ("pvc-1", "pvc-2"):
             await create(bus, name)
     first.kill()
@@ -217,7 +220,7 @@ async def test_a_node_that_is_gone_goes_with_its_drives_and_its_key(cluster: Clu
     home = f"/api/v1/namespaces/{cluster.namespace}/configmaps"
     cluster.objects.call("POST", home, key)
     async with node.running(bus):
-        await until(lambda: is_there(bus, fsuuid), "registered")
+        await registered(cluster, bus, fsuuid)
 
     async def away() -> bool:
         return not (await drives(bus))[fsuuid].online
