@@ -67,7 +67,7 @@ async def test_a_volume_is_made_mounted_kept_and_deleted_in_a_line_each(running:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["create", "x", "--size", "9GiB"], "no drive can hold volume x (9 GiB)"),
+        (["create", "x", "--size", "9GiB"], "--size: no drive can hold volume x (9 GiB)"),
         (["create", "x", "--node", "n9"], "this stack has no node n9; it has node-1, node-2"),
         (["mount", "nothing", "/tmp/nothing"], "volume nothing does not exist"),
         (["unmount", "nothing"], "volume nothing does not exist"),
@@ -138,6 +138,34 @@ async def test_status_is_healthy_only_while_all_is_and_names_who_is_away(running
     await eventually(healthy, "healthy again")
     told = (await plugin(running, "events", "--type", "node", "--nodes", "node-2")).stdout
     assert [line.split()[2] for line in told.splitlines()] == ["node.offline", "node.online"]
+
+
+async def test_what_needs_a_node_that_is_away_is_refused_by_its_name_and_goes_on_when_it_is_back(
+    running: Cluster, tmp_path: Path
+) -> None:
+    place = tmp_path / "place"
+    await directpv(running, "volume", "create", "away", "--node", "node-2")
+    running.kill("nodeagent-node-2")
+    try:
+
+        async def offline() -> None:
+            assert "Offline" in await directpv(running, "volume", "list")
+
+        await eventually(offline, "the controller misses the node")
+        asked = (["create", "x", "--node", "node-2"], ["mount", "away", str(place)], ["unmount", "away"])
+        for words in asked:
+            refused = await run_at(running, "directpv", "volume", *words)
+            assert (refused.returncode, "node node-2 is offline" in refused.stderr) == (1, True), refused.stderr
+            assert "directpv up" in refused.stderr
+        assert not place.exists()
+        assert "will be deleted" in await directpv(running, "volume", "rm", "away")
+    finally:
+        running.start("nodeagent-node-2")
+
+    async def gone() -> None:
+        assert "no volumes" in await directpv(running, "volume", "list")
+
+    await eventually(gone, "what was deleted meanwhile goes")
 
 
 async def test_describe_shows_a_drive_with_its_volumes_and_events_and_takes_every_name_of_it(running: Cluster) -> None:

@@ -161,7 +161,7 @@ def _stack(state_dir: Path | None) -> "Stack":
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
     """End the program with a line if a volume could not be made, mounted or deleted."""
-    from directpv_cli.local.volumes import VolumeError
+    from directpv_cli.local.calling import VolumeError
 
     try:
         yield
@@ -172,15 +172,15 @@ def _told() -> Iterator[None]:
 @volume.command("create")
 def volume_create(
     name: VolumeName,
-    size: Annotated[str, typer.Option("--size", help="For instance 64MiB or 2Gi.")] = "64MiB",
+    size: Annotated[str, typer.Option("--size", help="For instance 64MiB, 2Gi or 1.5G; 1 MiB at least.")] = "64MiB",
     node: Annotated[str, typer.Option("--node", help="On this node [any].")] = "",
     state_dir: SomeStack = None,
 ) -> None:
     """Make a volume on one of the drives."""
     from directpv_cli.local import volumes
-    from directpv_common.protocol.units import parse_bytes
+    from directpv_cli.local.sizes import volume_size
 
-    wanted = checked(lambda: parse_bytes(size))
+    wanted = checked(lambda: volume_size(size))
     with _told():
         volumes.create(_stack(state_dir), name, wanted, node)
 

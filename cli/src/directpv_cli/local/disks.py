@@ -6,15 +6,19 @@ import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from directpv_cli.local.holders import holders
+from directpv_cli.local.places import DRIVES, STAND_IN
 from directpv_cli.local.processes import wait_until
 
 COMMAND_SECONDS: Final = 30
 DETACH_SECONDS: Final = 20.0
 _ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
 """How the mount table writes blanks and their like; proc_pid_mountinfo(5)."""
+_STAND_IN: Final = f"nodes/*/root/{STAND_IN}"
+_COVER: Final = "directpv-cover"
+"""How the source of a mount begins that an agent put over a failed drive's volume; the file system follows."""
 TRIES: Final = 5
 """losetup --find races with others for the free device."""
 
@@ -67,17 +71,57 @@ def attached(directory: Path) -> list[str]:
 
 
 def mounts_of(directory: Path, devices: Sequence[str]) -> list[str]:
-    """Return mount points below ``directory`` or of ``devices``, the last mounted first."""
-    numbers, real = {_number(device) for device in devices}, directory.resolve()
-    return [
-        point for number, point in reversed(list(_mounts())) if number in numbers or Path(point).is_relative_to(real)
+    """Return mount points of ``devices``, of what stands in for their volumes, and those below ``directory``.
+
+    The last mounted come first, and what is mounted elsewhere before all that is below ``directory``, by which it is
+    known: who is ended in between finds it again.
+    """
+    real = directory.resolve()
+    table = list(_mounts())
+    numbers = {number for number in map(_number, devices) if number}
+    numbers |= {mount.number for mount in table if _is_stand_in(mount, real)}
+    covers = tuple(f"{_COVER}:{fsuuid}:" for fsuuid in _file_systems(directory))
+
+    def is_below(mount: _Mount) -> bool:
+        return Path(mount.point).is_relative_to(real)
+
+    found = [
+        m for m in reversed(table) if m.number in numbers or is_below(m) or (covers and m.source.startswith(covers))
     ]
+    return [mount.point for mount in sorted(found, key=is_below)]
 
 
-def _mounts() -> Iterator[tuple[str, str]]:
+def _is_stand_in(mount: "_Mount", directory: Path) -> bool:
+    """Tell whether a mount is what an agent of the stack shows for volumes that are suspended."""
+    point = Path(mount.point)
+    return (
+        mount.fs_type == "tmpfs" and point.is_relative_to(directory) and point.relative_to(directory).match(_STAND_IN)
+    )
+
+
+def _file_systems(directory: Path) -> list[str]:
+    """Return the file systems of the drives that the stack in ``directory`` has or had."""
+    return [place.name for place in directory.glob(f"nodes/*/root/{DRIVES}/*")]
+
+
+class _Mount(NamedTuple):
+    number: str
+    """``major:minor``"""
+    point: str
+    fs_type: str
+    source: str
+
+
+def _mounts() -> Iterator[_Mount]:
     for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        fields = line.split(b" ")
-        yield fields[2].decode(), os.fsdecode(_ESCAPE.sub(lambda found: bytes((int(found[1], 8),)), fields[4]))
+        fields, _, rest = line.partition(b" - ")
+        number, point = fields.split(b" ")[2], fields.split(b" ")[4]
+        fs_type, source = rest.split(b" ")[:2]
+        yield _Mount(number.decode(), _text(point), _text(fs_type), _text(source))
+
+
+def _text(field: bytes) -> str:
+    return os.fsdecode(_ESCAPE.sub(lambda found: bytes((int(found[1], 8),)), field))
 
 
 def _number(device: str) -> str:

@@ -5,171 +5,225 @@ what a deletion may destroy.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
-
-from grpclib.exceptions import GRPCError
+from typing import Any, Final
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands.listing import all_volumes
-from directpv_cli.local.csi_client import CALL_SECONDS, capability, connect, creation
+from directpv_cli.commands.listing import all_drives, all_nodes, all_volumes
+from directpv_cli.local import places
+from directpv_cli.local.calling import NoRoom, Seen, VolumeError, answer, asked, away, node_of, suspension, volume_of
+from directpv_cli.local.csi_client import CsiClient, capability, connect, creation
 from directpv_cli.local.stack import NodeStack, Stack
-from directpv_cli.reaching.session import run
-from directpv_cli.reading.settings import settings
 from directpv_cli.showing import tables
 from directpv_cli.showing.cells import Column
 from directpv_cli.showing.lines import plain, say
 from directpv_common.bus.bus import Bus
-from directpv_common.calls.scopes import timeout
 from directpv_common.protocol import names
-from directpv_common.protocol.api import Controller
+from directpv_common.protocol.errors import NotFound
 from directpv_common.protocol.units import format_bytes
 from directpv_csi_gateway.pb import csi_pb2 as csi
 
-T = TypeVar("T")
-
+INIT: Final = "kubectl-directpv init drives.yaml --dangerous"
 COLUMNS: Final = (
     Column("VOLUME"),
     Column("CAPACITY"),
     Column("NODE"),
     Column("DEVICE"),
-    Column("STATUS", state=True),
+    Column("STATUS", state=True, folds=18),
     Column("MOUNTED AT", folds=24),
 )
-
-
-class VolumeError(Exception):
-    """It could not be done; the text says why."""
 
 
 def create(stack: Stack, name: str, size: int, node: str) -> None:
     """Make a volume; one of this name and size is left as it is.
 
     Raises:
-        VolumeError: There is no room, or another one of this name.
+        VolumeError: There is no room, or another one of this name; or the node that was named is away.
     """
-    asked = creation(name, size)
+    wanted = creation(name, size)
     if node:
-        _node(stack, node)
-        asked.accessibility_requirements.requisite.append(csi.Topology(segments={names.NODE: node}))
+        node_of(stack, node)
+        wanted.accessibility_requirements.requisite.append(csi.Topology(segments={names.NODE: node}))
+
+    async def look(bus: Bus) -> tuple[bool, str, list[m.DriveInfo]]:
+        known = {each.record.name for each in await all_volumes(bus, m.ListVolumes())}
+        gone = away(await all_nodes(bus), node) if node else ""
+        return name in known, gone, await all_drives(bus, m.ListDrives())
 
     async def work() -> csi.Volume:
         async with connect(stack.nodes[0].csi_socket) as client:
-            return (await _answer(client.controller.CreateVolume(asked))).volume
+            return (await answer(client.controller.CreateVolume(wanted))).volume
 
-    known = name in {each.record.name for each in _asked(stack, lambda bus: all_volumes(bus, m.ListVolumes()))}
-    made = asyncio.run(work())
+    known, gone, drives = asked(stack, look)
+    if gone:
+        raise VolumeError(gone)
+    try:
+        made = asyncio.run(work())
+    except NoRoom as error:
+        raise VolumeError(
+            why_no_room(str(error), size, [drive for drive in drives if node in ("", drive.record.node)])
+        ) from error
     place = made.accessible_topology[0].segments.get(names.NODE, "") if made.accessible_topology else ""
     done = "exists already" if known else "created"
     say(plain(f"Volume {made.volume_id} {done}: {format_bytes(made.capacity_bytes)} on {place}"))
 
 
+def why_no_room(said: str, size: int, drives: Sequence[m.DriveInfo]) -> str:
+    """Return why no drive takes a volume of ``size`` bytes, and what to do.
+
+    Args:
+        said: What the controller says.
+        size: Bytes that were asked for.
+        drives: Those that could have taken it.
+    """
+    if not drives:
+        return f"{said}: no drive is initialised; kubectl-directpv discover, then {INIT}"
+    if size > max(drive.free for drive in drives):
+        return f"--size: {said}; ask for less, or delete volumes: directpv volume list"
+    return f"{said}; kubectl-directpv status says what is not well"
+
+
 def show(stack: Stack) -> None:
     """List all volumes, with where they are mounted."""
-    found = _asked(stack, lambda bus: all_volumes(bus, m.ListVolumes(deleting=True)))
+
+    async def look(bus: Bus) -> tuple[list[m.VolumeInfo], list[m.DriveInfo], list[m.NodeSummary]]:
+        found = await all_volumes(bus, m.ListVolumes(deleting=True))
+        return found, await all_drives(bus, m.ListDrives()), await all_nodes(bus)
+
+    found, drives, nodes = asked(stack, look)
     if not found:
         say("no volumes; directpv volume create NAME makes one")
         return
-    rows = [
-        [
-            each.record.name,
-            format_bytes(each.record.capacity),
-            each.node,
-            each.device,
-            str(each.status),
-            " ".join(each.use.published),
-        ]
-        for each in found
-    ]
-    tables.show(COLUMNS, rows)
+    tables.show(COLUMNS, [_row(stack, each, drives, nodes) for each in found])
+
+
+def _row(stack: Stack, info: m.VolumeInfo, drives: list[m.DriveInfo], nodes: list[m.NodeSummary]) -> list[str]:
+    record = info.record
+    status = f"{info.status}{',Suspended' * bool(suspension(info, drives))}{',Offline' * bool(away(nodes, info.node))}"
+    empty = [f"{target} (empty, while it was suspended)" for target in _stand_ins(stack, info)]
+    places_of = " ".join([*info.use.published, *empty])
+    return [record.name, format_bytes(record.capacity), info.node, info.device, status, places_of]
 
 
 def mount(stack: Stack, name: str, path: Path) -> None:
     """Mount a volume at ``path``, a directory that is empty or not there; a repeat changes nothing.
 
+    What stood in there for the volume while it was suspended makes way.
+
     Raises:
-        VolumeError: There is no such volume, or its node refuses.
+        VolumeError: There is no such volume, it is suspended, or its node is away or refuses.
     """
-    info = _volume(stack, name)
-    node, target = _node(stack, info.node), str(path.absolute())
-    _require_empty(path, info)
-    staging, context = _staging(stack, node, name), _context(info.record)
-    Path(staging).parent.mkdir(parents=True, exist_ok=True)
-    how: dict[str, Any] = {"volume_id": name, "volume_capability": capability(), "volume_context": context}
+    seen = volume_of(stack, name)
+    node, target = node_of(stack, seen.info.node), str(path.absolute())
+    _require_mountable(seen, node, target)
+    _require_empty(path, seen.info)
+    Path(_staging(stack, node, name)).parent.mkdir(parents=True, exist_ok=True)
+    places.note(stack.directory, name, target)
 
-    async def work() -> None:
+    async def work() -> bool:
         async with connect(node.csi_socket) as client:
-            stage = csi.NodeStageVolumeRequest(staging_target_path=staging, **how)
-            await _answer(client.node.NodeStageVolume(stage))
-            publish = csi.NodePublishVolumeRequest(staging_target_path=staging, target_path=target, **how)
-            await _answer(client.node.NodePublishVolume(publish))
+            if places.shows_stand_in(node.root, target):
+                await answer(client.node.NodeUnpublishVolume(_unpublish(name, target)))
+            await _publish(client, seen.info, _staging(stack, node, name), target)
+            if shown := not places.shows_stand_in(node.root, target):
+                return shown
+            await answer(client.node.NodeUnpublishVolume(_unpublish(name, target)))
+            return False
 
-    asyncio.run(work())
+    if not asyncio.run(work()):
+        raise VolumeError(f"volume {name} was suspended just now; kubectl-directpv resume, then repeat")
     say(plain(f"Volume {name} mounted at {target}"))
+
+
+async def _publish(client: CsiClient, info: m.VolumeInfo, staging: str, target: str) -> None:
+    record = info.record
+    how: dict[str, Any] = {
+        "volume_id": record.name,
+        "volume_capability": capability(),
+        "volume_context": _context(record),
+        "staging_target_path": staging,
+    }
+    await answer(client.node.NodeStageVolume(csi.NodeStageVolumeRequest(**how)))
+    await answer(client.node.NodePublishVolume(csi.NodePublishVolumeRequest(target_path=target, **how)))
+
+
+def _require_mountable(seen: Seen, node: NodeStack, target: str) -> None:
+    if seen.away:
+        raise VolumeError(seen.away)
+    if target in seen.info.use.published:
+        return  # a suspended volume that is mounted stays so
+    if seen.suspended:
+        raise VolumeError(f"{seen.suspended}, then repeat: until then only an empty directory could be shown")
+    if places.is_mount_point(target) and not places.shows_stand_in(node.root, target):
+        raise VolumeError(f"{target}: something else is mounted there; unmount that, or choose another directory")
 
 
 def unmount(stack: Stack, name: str) -> None:
     """Unmount a volume wherever it is mounted, and leave empty directories there, as umount does.
 
     Raises:
-        VolumeError: There is no such volume, or its node refuses, for it is in use.
+        VolumeError: There is no such volume, or its node is away or refuses, for it is in use.
     """
-    info = _volume(stack, name)
-    node = _node(stack, info.node)
+    seen = volume_of(stack, name)
+    info, node = seen.info, node_of(stack, seen.info.node)
+    if seen.away:
+        raise VolumeError(seen.away)
+    noted = places.noted(stack.directory, name)
+    ours = [target for target in noted if places.is_ours(node.root, info.record.fsuuid, target)]
+    targets = list(dict.fromkeys([*info.use.published, *ours]))
 
     async def work() -> None:
         async with connect(node.csi_socket) as client:
-            for target in info.use.published:
-                gone = csi.NodeUnpublishVolumeRequest(volume_id=name, target_path=target)
-                await _answer(client.node.NodeUnpublishVolume(gone))
+            for target in targets:
+                await answer(client.node.NodeUnpublishVolume(_unpublish(name, target)))
             staging = info.use.staged or _staging(stack, node, name)
             left = csi.NodeUnstageVolumeRequest(volume_id=name, staging_target_path=staging)
-            await _answer(client.node.NodeUnstageVolume(left))
+            await answer(client.node.NodeUnstageVolume(left))
 
     asyncio.run(work())
-    for target in info.use.published:
+    for target in targets:
         Path(target).mkdir(exist_ok=True)  # CSI took the directory away, which may be the user's own
-    mounted = info.use.published or info.use.staged
-    say(plain(f"Volume {name} {'unmounted' if mounted else 'was not mounted'}"))
+    places.forget(stack.directory, name, noted)
+    say(plain(f"Volume {name} {'unmounted' if targets or info.use.staged else 'was not mounted'}"))
 
 
 def remove(stack: Stack, name: str) -> None:
-    """Delete a volume that is mounted nowhere, with its data.
+    """Delete a volume that is mounted nowhere, with its data; on a node that is away, when that is back.
 
     Raises:
         VolumeError: It is mounted, or there is no such volume.
     """
-    info = _volume(stack, name)
-    if info.use.published or info.use.staged:
+    seen = volume_of(stack, name)
+    if seen.info.use.published or seen.info.use.staged or _stand_ins(stack, seen.info):
         raise VolumeError(f"volume {name} is mounted; directpv volume unmount {name} first")
 
     async def work() -> None:
         async with connect(stack.nodes[0].csi_socket) as client:
-            await _answer(client.controller.DeleteVolume(csi.DeleteVolumeRequest(volume_id=name)))
+            await answer(client.controller.DeleteVolume(csi.DeleteVolumeRequest(volume_id=name)))
+
+    async def left(bus: Bus) -> bool:
+        try:
+            return bool(await all_volumes(bus, m.ListVolumes(names=(name,), deleting=True)))
+        except NotFound:
+            return False
 
     asyncio.run(work())
-    say(plain(f"Volume {name} deleted"))
+    places.forget(stack.directory, name, places.noted(stack.directory, name))
+    if seen.away and asked(stack, left):
+        say(plain(f"Volume {name} will be deleted, data and all, when node {seen.info.node} is back"))
+    else:
+        say(plain(f"Volume {name} deleted"))
 
 
-def _volume(stack: Stack, name: str) -> m.VolumeInfo:
-    try:
-        request = m.VolumeId(name=name)
-    except TypeError as error:
-        raise VolumeError(str(error)) from error
-    return _asked(stack, lambda bus: bus.call(Controller.VOLUME_GET, request))
+def _unpublish(name: str, target: str) -> csi.NodeUnpublishVolumeRequest:
+    return csi.NodeUnpublishVolumeRequest(volume_id=name, target_path=target)
 
 
-def _asked(stack: Stack, work: Callable[[Bus], Awaitable[T]]) -> T:
-    settings.nats_url = stack.nats_url
-    return run(work)
-
-
-def _node(stack: Stack, name: str) -> NodeStack:
-    for node in stack.nodes:
-        if node.name == name:
-            return node
-    raise VolumeError(f"this stack has no node {name}; it has {', '.join(node.name for node in stack.nodes)}")
+def _stand_ins(stack: Stack, info: m.VolumeInfo) -> list[str]:
+    """Return where people have nothing but the stand-in of the volume."""
+    roots = [node.root for node in stack.nodes if node.name == info.node]
+    return places.stand_ins(stack.directory, info.record.name, roots[0]) if roots else []
 
 
 def _staging(stack: Stack, node: NodeStack, name: str) -> str:
@@ -189,13 +243,3 @@ def _require_empty(path: Path, info: m.VolumeInfo) -> None:
         raise VolumeError(f"{path}: {error.strerror}") from error
     if full:
         raise VolumeError(f"{path} is not empty: what is in it would be hidden; choose another directory")
-
-
-async def _answer(call: Awaitable[T]) -> T:
-    try:
-        async with timeout(CALL_SECONDS):
-            return await call
-    except GRPCError as error:
-        raise VolumeError(f"{error.message}") from error
-    except (TimeoutError, OSError):
-        raise VolumeError("the CSI gateway does not answer; directpv status shows what runs") from None
