@@ -112,6 +112,21 @@ async def test_an_order_waits_for_an_agent_that_is_away_and_is_carried_out_when_
     assert (await plugin(running, "remove", fsuuid)).returncode == 0
 
 
+async def test_selectors_beside_all_and_beside_ids_narrow_what_is_changed(running: Cluster) -> None:
+    one, other, _ = sorted(await drives(running))
+    for words in (("cordon",), ("label", "drives", "tier=hot"), ("remove",)):
+        missed = await plugin(running, *words, "--nodes", "elsewhere", "--all")
+        assert (missed.returncode, "no drives match" in missed.stderr) == (1, True), missed.stderr
+    gone = await plugin(running, "remove", one, "--nodes", "elsewhere")
+    assert (gone.returncode, f"drive not found: {one}" in gone.stderr) == (1, True), gone.stderr
+    assert len(await drives(running)) == 3
+
+    only = await plugin(running, "cordon", other, "--nodes", "node-1", "--all")
+    assert (only.returncode, only.stderr.count("cordoned")) == (0, 1), only.stderr
+    done = await plugin(running, "remove", one, "--nodes", "node-1", "--all")
+    assert (done.returncode, one in await drives(running), len(await drives(running))) == (0, False, 2), done.stderr
+
+
 async def test_what_makes_no_sense_is_refused_before_anything_is_asked(running: Cluster) -> None:
     for words in ((), ("x y",), ("--all", "--wipe", "shred"), ("--status", "nonsense")):
         said = await asyncio.to_thread(run, "kubectl-directpv", "remove", *words, url=running.stack.nats_url)

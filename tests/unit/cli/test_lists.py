@@ -11,6 +11,7 @@ import typer
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.changing import change
 from directpv_cli.commands.looking import lists
+from directpv_cli.reading.selection import UNASKED_DRIVES
 from directpv_common.protocol.api import Controller, Endpoint
 
 
@@ -97,6 +98,16 @@ def test_nothing_that_matches_is_said_and_no_error(played: Played, capsys: Out) 
     told = capsys.readouterr()
     assert "no drives match" in told.err
     assert '"items": []' in told.out
+
+
+def test_all_is_advised_where_it_shows_more(played: Played, capsys: Out) -> None:
+    played([])
+    lists.drives(UNASKED_DRIVES, lists.Flags())
+    assert "--all lists drives in every state" in capsys.readouterr().err
+
+    lists.drives(m.ListDrives(nodes=("n9",)), lists.Flags())
+    lists.drives(m.ListDrives(), lists.Flags())
+    assert capsys.readouterr().err.splitlines() == ["no drives match"] * 2
 
 
 def test_watching_prints_what_changed_and_what_went_and_nothing_else(

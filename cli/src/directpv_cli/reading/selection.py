@@ -10,6 +10,8 @@ import directpv_common.protocol.messages as m
 from directpv_cli.reading.words import Words, device_names, drive_words, expanded, label_pairs, states
 
 SHOWN_UNASKED = (m.VolumeStatus.READY, m.VolumeStatus.BOUND, m.VolumeStatus.DELETING)
+UNASKED_DRIVES = m.ListDrives(statuses=(m.DriveStatus.READY,))
+UNASKED_VOLUMES = m.ListVolumes(statuses=SHOWN_UNASKED)
 
 
 def drive_selection(
@@ -22,9 +24,10 @@ def drive_selection(
     everything: bool,
     required: bool = False,
 ) -> m.ListDrives:
-    """Return the filters; no selector means Ready drives, or an error if one is ``required``."""
-    if everything:
-        return m.ListDrives()
+    """Return the filters; no selector means Ready drives, or an error if one is ``required``.
+
+    ``everything`` is for want of selectors: beside others it selects nothing that they do not. (Upstream's clears them.)
+    """
     selection = m.ListDrives(
         nodes=expanded(nodes),
         devices=device_names(devices),
@@ -32,11 +35,11 @@ def drive_selection(
         labels=label_pairs(labels),
         ids=drive_words(ids),
     )
-    if selection != m.ListDrives():
+    if everything or selection != m.ListDrives():
         return selection
     if required:
         raise ValueError("select drives: give ids, --nodes, --drives, --status, or --all")
-    return m.ListDrives(statuses=(m.DriveStatus.READY,))
+    return UNASKED_DRIVES
 
 
 def volume_selection(
@@ -53,10 +56,8 @@ def volume_selection(
     """Return the filters.
 
     No selector is an error if one is ``required``, all volumes if that is False (something else selects then), and
-    those that are staged or published if it is None.
+    those that are staged or published if it is None. ``everything`` as with :func:`drive_selection`.
     """
-    if everything:
-        return m.ListVolumes()
     selection = m.ListVolumes(
         nodes=expanded(nodes),
         devices=device_names(devices),
@@ -65,11 +66,11 @@ def volume_selection(
         labels=label_pairs(labels),
         names=tuple(ids or ()),
     )
-    if selection != m.ListVolumes():
+    if everything or selection != m.ListVolumes():
         return selection
     if required:
         raise ValueError("select volumes: give --ids, --nodes, --drives, --drive-id, --pod-names, --status, or --all")
-    return m.ListVolumes(statuses=SHOWN_UNASKED if required is None else ())
+    return UNASKED_VOLUMES if required is None else m.ListVolumes()
 
 
 def some_drives(nodes: Words, devices: Words, ids: Words) -> m.ListDrives:

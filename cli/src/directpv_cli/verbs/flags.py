@@ -97,7 +97,9 @@ Labels = Annotated[
 ]
 PodNames = Annotated[list[str] | None, typer.Option("--pod-names", help="Only volumes of these pods.")]
 PodNamespaces = Annotated[list[str] | None, typer.Option("--pod-namespaces", help="Only in these namespaces.")]
-All = Annotated[bool, typer.Option("--all", help="All objects, whatever the other selectors say.")]
+All = Annotated[
+    bool, typer.Option("--all", help="In every state; of all objects, or of those that other selectors name.")
+]
 
 DriveAddress = Annotated[str, typer.Argument(metavar="DRIVE", help="Id, its first letters, or NODE/DEVICE.")]
 VolumeName = Annotated[str, typer.Argument(metavar="VOLUME", help="Name of the volume.")]

@@ -76,14 +76,17 @@ def list_volumes(
     sort_by: SortBy = "",
     watch: WatchList = False,
 ) -> None:
-    """List volumes; without selector, those that are Ready."""
+    """List volumes; without selector, those that are Ready, mounted or being deleted."""
     from directpv_cli.commands.looking import lists
     from directpv_cli.reading.selection import Pods, volume_selection
 
-    selection = checked(
-        lambda: volume_selection(nodes, drives, drive_id, status, labels, names, everything=all_volumes)
-    )
     pods = checked(lambda: Pods.of(pod_names, pod_namespaces))
+    required = None if pods == Pods.of(None, None) else False
+    selection = checked(
+        lambda: volume_selection(
+            nodes, drives, drive_id, status, labels, names, everything=all_volumes, required=required
+        )
+    )
     flags = lists.Flags(output, not no_headers, show_labels, pvc, sort_by, watch)
     lists.volumes(selection, pods, flags)
 

@@ -31,8 +31,32 @@ def test_a_command_for_drives_by_id_wants_at_least_one_and_takes_each_once():
     assert selection.drive_ids([ID, ID]) == (ID,)
 
 
-def test_all_clears_every_other_selector():
-    assert drives(nodes=["n1"], ids=[ID], everything=True) == m.ListDrives()
+def volumes(**flags: object) -> m.ListVolumes:
+    given = dict.fromkeys(("nodes", "devices", "drives", "statuses", "labels", "ids")) | {"everything": False} | flags
+    return selection.volume_selection(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_all_alone_means_every_drive_and_volume(required):
+    assert drives(everything=True, required=required) == m.ListDrives()
+    assert volumes(everything=True, required=required) == m.ListVolumes()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"nodes": ["n1"]},
+        {"devices": ["sda"]},
+        {"statuses": ["lost"]},
+        {"labels": ["rack=1"]},
+        {"ids": [ID]},
+        {"nodes": ["n1"], "ids": [ID]},
+    ],
+)
+def test_all_beside_other_selectors_means_nothing_that_they_do_not(flags):
+    assert drives(**flags, everything=True, required=True) == drives(**flags, required=True) != m.ListDrives()
+    assert volumes(**flags, everything=True, required=True) == volumes(**flags, required=True) != m.ListVolumes()
+    assert volumes(drives=[ID], everything=True) == m.ListVolumes(drives=(ID,))
 
 
 def test_device_names_may_come_with_dev_and_ranges():

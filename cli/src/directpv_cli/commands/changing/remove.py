@@ -74,16 +74,14 @@ async def _remove_all(bus: Bus, selection: m.ListDrives, flags: Flags) -> list[_
 
 
 async def _selected(bus: Bus, selection: m.ListDrives) -> list[str]:
-    """Return the drives that are meant; ids that the controller does not know are asked for all the same.
+    """Return the drives that are meant; ids alone are asked for also if the controller does not list them.
 
     Who repeats the command shall hear that its drives are gone, not that they are unknown.
     """
     ids = await resolved(bus, selection.ids)
-    others = msgspec.structs.replace(selection, ids=())
-    if others == m.ListDrives():
-        return list(ids) if ids else [drive.record.fsuuid for drive in await all_drives(bus, others)]
-    listed = [drive.record.fsuuid for drive in await all_drives(bus, others)]
-    return list(dict.fromkeys([*listed, *ids]))
+    if ids and msgspec.structs.replace(selection, ids=()) == m.ListDrives():
+        return list(ids)
+    return [drive.record.fsuuid for drive in await all_drives(bus, msgspec.structs.replace(selection, ids=ids))]
 
 
 async def _remove(bus: Bus, fsuuid: str, flags: Flags, shown: Steps, gate: asyncio.Semaphore) -> _Result:

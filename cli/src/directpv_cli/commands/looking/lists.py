@@ -11,7 +11,7 @@ import msgspec
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_drives, all_volumes, unwell_drives, warn
 from directpv_cli.reaching.session import run
-from directpv_cli.reading.selection import Pods
+from directpv_cli.reading.selection import UNASKED_DRIVES, UNASKED_VOLUMES, Pods
 from directpv_cli.showing import rows, tables
 from directpv_cli.showing.cells import Column
 from directpv_cli.showing.documents import Document, object_list, output_format
@@ -47,6 +47,8 @@ class _List(Generic[T]):
     object: Callable[[T], dict[str, Any]]
     order: Callable[[T], Any]
     keys: Mapping[str, Callable[[T], Any]]
+    unasked: bool = False
+    """Whether nobody said which, so that ``--all`` shows more."""
 
 
 def drives(selection: m.ListDrives, flags: Flags) -> None:
@@ -59,8 +61,8 @@ def drives(selection: m.ListDrives, flags: Flags) -> None:
         _drive_object,
         rows.drive_order,
         rows.DRIVE_KEYS,
+        unasked := selection == UNASKED_DRIVES,
     )
-    unasked = selection == m.ListDrives(statuses=(m.DriveStatus.READY,))
 
     async def find(bus: Bus) -> tuple[list[m.DriveInfo], list[str]]:
         """Beside the Ready ones, which people see unasked, those that are not are counted."""
@@ -83,6 +85,7 @@ def volumes(selection: m.ListVolumes, pods: Pods, flags: Flags) -> None:
         _volume_object,
         rows.volume_order,
         rows.VOLUME_KEYS,
+        selection == UNASKED_VOLUMES,
     )
     asked = msgspec.structs.replace(selection, deleting=True)
 
@@ -127,7 +130,8 @@ def _print(kind: _List[T], found: Sequence[T], remarks: Sequence[str], flags: Fl
     if found:
         tables.show(kind.columns, map(kind.row, found), headers=flags.headers)
     else:
-        say(plain(f"no {kind.noun}s match{'' if remarks else f'; --all lists {kind.noun}s in every state'}"))
+        more = kind.unasked and not remarks
+        say(plain(f"no {kind.noun}s match{f'; --all lists {kind.noun}s in every state' * more}"))
     warn(remarks)
 
 
