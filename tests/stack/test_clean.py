@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from directpv_cli.commands.listing import all_nodes
 from directpv_cli.local.csi_client import creation
 from directpv_common.protocol import names
 from directpv_common.protocol.units import MIB
@@ -55,5 +56,27 @@ async def test_named_volumes_go_and_those_that_are_used_or_claimed_are_kept(runn
         assert outcomes == {"pvc-1": "Deleted", "pvc-claimed": "Kept", "pvc-used": "Kept"}
         assert await volumes(running) == {"pvc-2", "pvc-claimed", "pvc-used"}
         await pod.unstage()
+    await what_a_node_that_is_away_has_goes_later_and_that_is_said(running)
     again = await plugin(running, "clean", "pvc-1")
     assert (again.returncode, "pvc-1" in again.stderr) == (1, True), again.stderr
+
+
+async def what_a_node_that_is_away_has_goes_later_and_that_is_said(running: Cluster) -> None:
+    running.kill("nodeagent-node-1")
+
+    async def away() -> None:
+        async with running.bus() as bus:
+            assert not any(node.online for node in await all_nodes(bus))
+
+    await eventually(away, "the node is known to be away")
+    done = await plugin(running, "clean", "pvc-2", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    assert "Volume pvc-2 on " in done.stderr
+    assert "will be deleted when node node-1 is back" in done.stderr
+    assert [each["outcome"] for each in json.loads(done.stdout)["volumes"]] == ["Deleting"]
+    running.start("nodeagent-node-1")
+
+    async def gone() -> None:
+        assert "pvc-2" not in await volumes(running)
+
+    await eventually(gone, "its node is back, and has deleted it")

@@ -15,6 +15,7 @@ from directpv_cli.commands import listing
 from directpv_cli.local.csi_client import creation
 from directpv_common.protocol import names
 from directpv_common.protocol.units import MIB
+from directpv_csi_gateway.pb import csi_pb2 as csi
 from stack.running import plugin
 from support.cluster import Cluster, Pod, cluster, eventually, in_thread
 
@@ -174,6 +175,50 @@ async def test_a_drive_that_was_given_up_as_lost_with_its_volumes_comes_back_wit
     assert [row["action"] for row in rows.values()] == ["adopt"]
     await drives_are(running, 2)
     await has_data(pod)
+
+
+async def volume_of(running: Cluster, name: str) -> m.VolumeInfo | None:
+    async with running.bus() as bus:
+        found = await listing.all_volumes(bus, m.ListVolumes(deleting=True))
+    return next((each for each in found if each.record.name == name), None)
+
+
+async def test_a_volume_that_was_deleted_while_its_node_was_away_is_not_brought_back_with_its_drive(
+    running: Cluster, pod: Pod
+) -> None:
+    await drives_are(running, 2)
+    node, name = running.stack.nodes[0].name, pod.volume.volume_id
+    volume = await volume_of(running, name)
+    assert volume is not None
+    home = volume.record.fsuuid
+    running.kill("nodeagent-node-1")
+    async with running.csi(node=1) as client:
+        await client.controller.DeleteVolume(csi.DeleteVolumeRequest(volume_id=name))
+
+    async def given_up() -> None:
+        gone = await plugin(running, "remove", "node", node, "--dangerous")
+        assert gone.returncode == 0, gone.stdout + gone.stderr
+
+    await eventually(given_up, "the node is given up")
+    running.kill("controller-1")
+    running.start("controller-1")
+    running.start("nodeagent-node-1")
+
+    async def named() -> None:
+        rows, _ = await recovered(running, home, "--dry-run")
+        assert {row["action"] for row in rows.values()} == {"adopt", "left"}, rows
+        assert "was deleted" in rows["Volume", name]["detail"]
+
+    await eventually(named, "the plan names it, and leaves it out")
+    rows, _ = await recovered(running, home)
+    assert rows["Volume", name]["action"] == "left"
+    await drives_are(running, 2)
+
+    async def gone() -> None:
+        assert await volume_of(running, name) is None
+
+    await eventually(gone, "its data is gone")
+    assert not list(Path(running.stack.nodes[0].root, "mnt", home).rglob(name))
 
 
 async def test_a_word_that_means_nothing_is_said_and_nothing_is_done(running: Cluster) -> None:

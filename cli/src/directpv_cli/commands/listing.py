@@ -29,15 +29,16 @@ async def all_drives(bus: Bus, selection: m.ListDrives) -> list[m.DriveInfo]:
     return found
 
 
-async def all_volumes(bus: Bus, selection: m.ListVolumes) -> list[m.VolumeInfo]:
+async def all_volumes(bus: Bus, selection: m.ListVolumes, *, required: bool = True) -> list[m.VolumeInfo]:
     """Return every volume that ``selection`` means, page by page.
 
     Raises:
-        NotFound: There is no volume of a name that it has.
+        NotFound: There is no volume of a name that it has, and it is ``required``.
     """
     selection = msgspec.structs.replace(selection, drives=await resolved(bus, selection.drives))
     found = [volume async for page in _pages(bus, Controller.VOLUME_LIST, selection) for volume in page.volumes]
-    _require("volume", selection.names, {volume.record.name for volume in found})
+    if required:
+        _require("volume", selection.names, {volume.record.name for volume in found})
     return found
 
 

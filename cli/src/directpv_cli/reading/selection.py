@@ -26,7 +26,7 @@ def drive_selection(
 ) -> m.ListDrives:
     """Return the filters; no selector means Ready drives, or an error if one is ``required``.
 
-    ``everything`` is for want of selectors: beside others it selects nothing that they do not. (Upstream's clears them.)
+    ``everything`` stands for want of selectors: beside others it selects nothing more. (Upstream's clears them.)
     """
     selection = m.ListDrives(
         nodes=expanded(nodes),

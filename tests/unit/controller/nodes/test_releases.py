@@ -13,7 +13,7 @@ from directpv_controller.core.placing.model import Change, Drive
 from directpv_controller.core.reserving import retiring
 from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.nodes.releases import Releases
-from unit.controller.builders import committed, drive_record, ledger_of
+from unit.controller.builders import NOW, committed, drive_record, ledger_of
 
 
 class PlayedBus:
@@ -39,7 +39,7 @@ def played() -> tuple[Releases, Ledger, Drive, PlayedBus, list[asyncio.Task[None
     spawn: Callable[[Coroutine[None, None, None]], object] = lambda work: tasks.append(asyncio.create_task(work))  # noqa: E731
     ledger, bus = ledger_of(drive_record()), PlayedBus()
     (drive,) = ledger.drives.values()
-    committed(retiring.give_up(ledger, drive, m.Wipe.NONE))
+    committed(retiring.give_up(ledger, drive, m.Wipe.NONE, NOW))
     events: Any = SimpleNamespace(emit=lambda *_, **__: None)
     term: Any = SimpleNamespace(
         ledger=ledger,
@@ -90,6 +90,6 @@ async def test_who_cannot_wait_for_it_is_told_so_and_the_order_goes_on() -> None
 
 async def test_a_drive_that_was_declared_lost_needs_no_word_of_its_node() -> None:
     releases, ledger, drive, bus, tasks = played()
-    committed(retiring.give_up_lost(ledger, drive))
+    committed(retiring.give_up_lost(ledger, drive, NOW))
     releases.heard(state(), (drive,))
     assert (tasks, bus.asked) == ([], [])

@@ -40,7 +40,7 @@ async def test_what_was_seen_of_a_drive_before_it_went_brings_it_not_back(noted:
     record = drive_record()
     ledger = ledger_of(record)
     edits = edits_of(ledger)
-    committed(retiring.give_up(ledger, ledger.drives[record.fsuuid], m.Wipe.NONE))
+    committed(retiring.give_up(ledger, ledger.drives[record.fsuuid], m.Wipe.NONE, NOW))
     late = shown(ledger.drives[record.fsuuid].record)
     committed(retiring.close(ledger, ledger.drives[record.fsuuid], noted=noted, now=NOW))
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import directpv_common.protocol.messages as m
+from directpv_cli.commands.deletions import still_there
 from directpv_cli.commands.listing import all_volumes
 from directpv_cli.install.applying.kube import connect
 from directpv_cli.reaching.session import run
@@ -21,6 +22,8 @@ from directpv_common.protocol.api import Controller
 from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NotFound
 
 DELETE_SECONDS: Final = 30.0
+LATER: Final = "Deleting"
+"""Outcome of what was deleted, and whose data goes when its node can be asked."""
 NO_CLUSTER: Final = (
     "without Kubernetes nobody can tell which volumes are released: name those that shall go, or give --kubeconfig"
 )
@@ -31,6 +34,8 @@ class _Outcome:
     """What came of each volume that was selected."""
 
     deleted: list[m.VolumeInfo] = field(default_factory=list)
+    later: dict[str, str] = field(default_factory=dict)
+    """Of what is deleted, that whose data is not gone yet, with what will become of it."""
     kept: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -42,7 +47,8 @@ def clean(selection: m.ListVolumes, pods: Pods, *, dry_run: bool, output: str) -
     done = "would be deleted (dry run)" if dry_run else "deleted"
     for volume in outcome.deleted:
         where = f"{volume.node}/{volume.device or volume.record.fsuuid}"
-        say(f"Volume {plain(volume.record.name)} on {plain(where)} {done}")
+        name = volume.record.name
+        say(f"Volume {plain(name)} on {plain(where)} {plain(outcome.later.get(name, done))}")
     for name, why in outcome.kept.items():
         if name in selection.names:
             say(f"Volume {plain(name)} kept: {plain(why)}")
@@ -59,7 +65,9 @@ def clean(selection: m.ListVolumes, pods: Pods, *, dry_run: bool, output: str) -
 
 
 def _documents(outcome: _Outcome, done: str) -> list[dict[str, Any]]:
-    rows = [(volume.record.name, done, "") for volume in outcome.deleted]
+    later = outcome.later
+    chosen = [volume.record.name for volume in outcome.deleted]
+    rows = [(name, LATER if name in later else done, later.get(name, "")) for name in chosen]
     rows += [(name, "Kept", why) for name, why in outcome.kept.items()]
     rows += [(name, "Error", why) for name, why in outcome.failed.items()]
     return [{"name": name, "outcome": word, "message": why} for name, word, why in rows]
@@ -82,6 +90,8 @@ async def _clean(bus: Bus, selection: m.ListVolumes, pods: Pods, *, dry_run: boo
             outcome.deleted.append(volume)
         except DirectPVError as error:
             outcome.failed[name] = error.message
+    if not dry_run:
+        outcome.later = await still_there(bus, [volume.record.name for volume in outcome.deleted])
     return outcome
 
 

@@ -14,6 +14,7 @@ from directpv_cli.install.applying.kube import Cluster, connect
 from directpv_cli.reaching.session import run
 from directpv_cli.reaching.way import Tunnel, way
 from directpv_cli.reading.settings import settings
+from directpv_cli.recovering.core.deleted import Deleted
 from directpv_cli.recovering.core.drives import Found, Registered, drive_row, twins_of
 from directpv_cli.recovering.core.objects import Steps, Wishes, plan
 from directpv_cli.recovering.core.rows import CHANGES, Action, Row
@@ -111,10 +112,19 @@ async def _recover(bus: Bus, words: Sequence[str], how: How) -> Result:
     ]
     result.rows += rows
     moving = [each for each, row in zip(found, rows, strict=True) if row.action is Action.ADOPT]
+    deleted = await _deleted(bus)
+    result.rows += deleted.rows(moving)
     if not how.dry_run:
-        await _adopt_all(bus, moving, meant, how, result)
-    await _recover_objects(bus, nodes, moving, meant, how, result)
+        await _adopt_all(bus, moving, deleted, meant, how, result)
+    await _recover_objects(bus, nodes, moving, deleted, meant, how, result)
     return result
+
+
+async def _deleted(bus: Bus) -> Deleted:
+    """Ask what was deleted and is there still; a controller of an earlier version knows nothing of drives given up."""
+    asked = m.ListVolumes(statuses=(m.VolumeStatus.DELETING,))
+    known = await all_volumes(bus, asked)
+    return Deleted([*known, *await all_volumes(bus, msgspec.structs.replace(asked, given_up=True))])
 
 
 # ---- drives
@@ -141,7 +151,9 @@ async def _look(bus: Bus, nodes: dict[str, m.NodeSummary], result: Result) -> li
     return sorted(found, key=lambda each: (each.node, each.drive.device))
 
 
-async def _adopt_all(bus: Bus, moving: Sequence[Found], meant: Targets, how: How, result: Result) -> None:
+async def _adopt_all(
+    bus: Bus, moving: Sequence[Found], deleted: Deleted, meant: Targets, how: How, result: Result
+) -> None:
     for each in moving:
         request = m.MoveDrive(
             fsuuid=each.drive.fsuuid,
@@ -152,36 +164,49 @@ async def _adopt_all(bus: Bus, moving: Sequence[Found], meant: Targets, how: How
         )
         try:
             await bus.call(Controller.DRIVE_MOVE_NODE, request, within=how.within)
-            await _taken_in(bus, each, how.within)
+            await _taken_in(bus, each, each.drive.count - len(deleted.on(each.drive.fsuuid)), how.within)
         except DirectPVError as error:
             result.failures.append(f"{each.title}: {error.message}")
 
 
-async def _taken_in(bus: Bus, found: Found, within: float) -> None:
-    """Wait until the registry shows the drive with its volumes on its node."""
+async def _taken_in(bus: Bus, found: Found, count: int, within: float) -> None:
+    """Wait until the registry shows the drive on its node with so many volumes, beside those that are deleted."""
     loop = asyncio.get_running_loop()
     end = loop.time() + within
     while True:
         page = await bus.call(Controller.DRIVE_LIST, m.ListDrives(ids=(found.drive.fsuuid,)), within=within)
         for info in page.drives:
             there = info.record.node == found.node and info.record.status is not m.DriveStatus.LOST
-            if there and (info.volumes >= found.drive.count or loop.time() > end):
+            if there and (await _living(bus, info, found.drive.count, count) or loop.time() > end):
                 return
         if loop.time() > end:
             raise DirectPVError(f"drive {found.drive.fsuuid} is not registered after {within:g} s; repeat")
         await asyncio.sleep(POLL_SECONDS)
 
 
+async def _living(bus: Bus, info: m.DriveInfo, had: int, count: int) -> bool:
+    """Tell whether the drive has ``count`` volumes that are not being deleted; it ``had`` more if some are."""
+    if count == had:
+        return info.volumes >= count
+    return len(await all_volumes(bus, m.ListVolumes(drives=(info.record.fsuuid,)))) >= count
+
+
 # ---- objects of Kubernetes
 
 
 async def _recover_objects(
-    bus: Bus, nodes: dict[str, m.NodeSummary], moving: Sequence[Found], meant: Targets, how: How, result: Result
+    bus: Bus,
+    nodes: dict[str, m.NodeSummary],
+    moving: Sequence[Found],
+    deleted: Deleted,
+    meant: Targets,
+    how: How,
+    result: Result,
 ) -> None:
     if not in_cluster():
         say(NO_CLUSTER)
         return
-    volumes = await _volumes(bus, nodes, moving, meant, dry_run=how.dry_run)
+    volumes = await _volumes(bus, nodes, moving if how.dry_run else (), deleted, meant)
     try:
         async with connect(settings.kubeconfig, settings.context) as cluster:
             steps = plan(volumes, await read(cluster, volumes, how.wishes), how.wishes)
@@ -200,14 +225,14 @@ def in_cluster() -> bool:
 
 
 async def _volumes(
-    bus: Bus, nodes: dict[str, m.NodeSummary], moving: Sequence[Found], meant: Targets, *, dry_run: bool
+    bus: Bus, nodes: dict[str, m.NodeSummary], expected: Sequence[Found], deleted: Deleted, meant: Targets
 ) -> list[m.VolumeInfo]:
-    """Return the volumes of all drives that are meant; in a dry run those that would be adopted, as they would be."""
+    """Return the volumes of all drives that are meant, and those of drives that are ``expected``, as they would be."""
     listed = {info.record.name: info for info in await all_volumes(bus, m.ListVolumes())}
     volumes = {name: info for name, info in listed.items() if meant.has(info.node, info.record.fsuuid)}
-    for each in moving if dry_run else ():
+    for each in expected:
         topology = nodes[each.node].info.topology
-        for record in await _told(bus, each):
+        for record in [record for record in await _told(bus, each) if not deleted.has(each.drive.fsuuid, record)]:
             volumes[record.name] = m.VolumeInfo(record=record, node=each.node, topology=topology)
     return [volumes[name] for name in sorted(volumes)]
 

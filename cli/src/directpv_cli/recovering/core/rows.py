@@ -16,7 +16,7 @@ class Action(StrEnum):
     """An earlier recovery was cut short before the reclaim policy was as remembered."""
     EXISTS = "exists"
     LEFT = "left"
-    """It was given up, and people did not name it."""
+    """A drive that was given up, and that people did not name; a volume that was deleted."""
     CONFLICT = "conflict"
     """Nothing is done; the detail says why, and what would help."""
 

@@ -119,7 +119,7 @@ class Releases:
             return reply
         if retired is None:
             return m.DriveReleased(released=True, noted=True)
-        reply = await self._call(fsuuid, m.Wipe.NONE, within, lost=True)
+        reply = await self._call(fsuuid, m.Wipe.NONE, within, lost=True, since=retired.since)
         if reply.released and reply.noted and self._ledger.retired.get(fsuuid) is retired:
             await self._term.commit(retiring.settle(self._ledger, retired))
         return reply
@@ -127,14 +127,16 @@ class Releases:
     async def _asked(self, drive: Drive, within: float) -> m.DriveReleased:
         wipe = m.Wipe(drive.record.removal or m.Wipe.NONE.value)
         try:
-            return await self._call(drive.fsuuid, wipe, within)
+            return await self._call(drive.fsuuid, wipe, within, since=drive.record.removed)
         except (FailedPrecondition, InvalidRequest) as error:
             if retiring.is_given_up(drive):
                 await self._kept(drive, error.message)
             raise FailedPrecondition(error.message) from error
 
-    async def _call(self, fsuuid: str, wipe: m.Wipe, within: float, *, lost: bool = False) -> m.DriveReleased:
-        request = m.ReleaseDrive(fsuuid=fsuuid, wipe=wipe, lost=lost, fence=self._term.fence)
+    async def _call(
+        self, fsuuid: str, wipe: m.Wipe, within: float, *, lost: bool = False, since: str = ""
+    ) -> m.DriveReleased:
+        request = m.ReleaseDrive(fsuuid=fsuuid, wipe=wipe, lost=lost, since=since, fence=self._term.fence)
         return await self._term.bus.call(
             Node.DRIVE_RELEASE, request, node=self._node, within=within, attempt=within, patient=False
         )

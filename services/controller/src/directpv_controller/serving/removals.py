@@ -73,15 +73,15 @@ class Removals:
     async def _remove(self, request: m.RemoveDrive) -> m.DriveRemoval:
         await self._nodes.reported()
         fsuuid = request.fsuuid
-        if fsuuid not in self._ledger.drives and (past := self._ledger.past.get(fsuuid)):
-            return _removal(fsuuid, past.node, m.RemovalOutcome.REMOVED, "it was removed already")
+        if removal := self._removed_before(fsuuid):
+            return removal
         drive = self._ledger.drive(fsuuid)
         if not retiring.is_given_up(drive):
             retiring.check_removable(drive)
         record = drive.record
         if request.dry_run:
             return _removal(fsuuid, record.node, m.RemovalOutcome.WOULD_REMOVE, _plan(request), record.device)
-        change = retiring.give_up(self._ledger, drive, request.wipe)
+        change = retiring.give_up(self._ledger, drive, request.wipe, now_rfc3339())
         await self._term.commit(change)
         if change is not None:
             facts = {"node": record.node, "device": record.device, "wipe": str(request.wipe)}
@@ -90,14 +90,21 @@ class Removals:
         removal = _removal(fsuuid, record.node, outcome, message, record.device)
         return msgspec.structs.replace(removal, online=self._nodes.online(record.node))
 
+    def _removed_before(self, fsuuid: str) -> m.DriveRemoval | None:
+        """Return what came of an earlier removal, as far as that is remembered; None: it is not, or there was none."""
+        past = self._ledger.past.get(fsuuid) or self._ledger.retired.get(fsuuid)
+        if past is None or fsuuid in self._ledger.drives:
+            return None
+        return _removal(fsuuid, past.node, m.RemovalOutcome.REMOVED, f"it was removed already, at {past.since}")
+
     # ---- with all that is on them
 
     async def _remove_lost(self, request: m.RemoveDrive) -> m.DriveRemoval:
         await self._nodes.reported()
         fsuuid = request.fsuuid
+        if removal := self._removed_before(fsuuid):
+            return removal
         drive = self._ledger.drives.get(fsuuid)
-        if drive is None and (past := self._ledger.past.get(fsuuid)):
-            return _removal(fsuuid, past.node, m.RemovalOutcome.REMOVED, "it was removed already")
         if drive is None:
             raise NotFound(f"drive {fsuuid} does not exist", fsuuid=fsuuid)
         retiring.check_lost(drive)
@@ -135,7 +142,7 @@ class Removals:
         outcome = m.RemovalOutcome.WOULD_REMOVE if dry_run else m.RemovalOutcome.REMOVED
         message = "the disk is not touched; should it come back, it is not taken over"
         if not dry_run:
-            await self._term.commit(retiring.give_up_lost(self._ledger, drive))
+            await self._term.commit(retiring.give_up_lost(self._ledger, drive, now_rfc3339()))
             await self._close_lost(record.fsuuid)
         return msgspec.structs.replace(
             _removal(record.fsuuid, record.node, outcome, message, record.device),

@@ -25,6 +25,7 @@ from integration.nodeagent.orders import UNKNOWN, path_of
 from integration.nodeagent.repairing import told, unmounted
 from support.node_client import FENCE, Client, eventually
 
+EARLIER = "2026-01-02T03:04:05Z"
 OTHER = Fence(registry="test", epoch=0)
 
 
@@ -94,7 +95,8 @@ class TestGivingUp:
     async def test_a_drive_that_was_given_up_is_not_taken_over_by_a_restarted_agent_and_the_order_may_be_repeated(
         self, agent: AgentProcess, device: str, drive: str, client: Client
     ) -> None:
-        await release(client, drive)
+        await release(client, drive, since=EARLIER)
+        assert f"was removed from DirectPV at {EARLIER}" in (await shown(client, device)).fs_type
         agent.kill()
         agent.start(device)
         await agent.answers(client)
@@ -103,7 +105,7 @@ class TestGivingUp:
         assert mounts_below(agent.root / "mnt") == []
         reply = await released(client, drive)
         assert (reply.released, reply.noted) == (True, True)
-        assert "was removed" in (await shown(client, device)).fs_type
+        assert f"was removed from DirectPV at {EARLIER}" in (await shown(client, device)).fs_type
 
     async def test_a_drive_with_a_volume_is_refused_and_serves_on(
         self, agent: AgentProcess, drive: str, client: Client, pods: Path
@@ -140,13 +142,15 @@ class TestGivingUp:
         agent.go_on()
         await client.drive_when(drive, lambda held: held.record.status is DriveStatus.LOST, "it is lost")
 
-        reply = await release(client, drive)
+        reply = await release(client, drive, since=EARLIER)
 
         assert (reply.released, reply.noted) == (True, False)
         assert await known(client) == []
         assert mounts_below(agent.root / "mnt") == []
         loops.attach_at(int(device.removeprefix("loop")), file)
-        await eventually(lambda: says(client, device, "while it was away"), "the disk that is back is nobody's")
+        await eventually(
+            lambda: says(client, device, f"at {EARLIER}, while it was away"), "the disk that is back is nobody's"
+        )
         assert await known(client) == []
 
     async def test_an_unknown_drive_and_an_order_of_a_replaced_leader(self, drive: str, client: Client) -> None:

@@ -164,7 +164,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), noted=st.booleans(), commit=st.booleans())
     def a_drive_is_given_up(self, data: st.DataObject, noted: bool, commit: bool) -> None:
         fsuuid = data.draw(st.sampled_from(self.empty_drives()))
-        change = retiring.give_up(self.ledger, self.ledger.drives[fsuuid], m.Wipe.NONE)
+        change = retiring.give_up(self.ledger, self.ledger.drives[fsuuid], m.Wipe.NONE, NOW)
         assert change is not None
         self.settle(change, True, lambda: None)
         if not commit:

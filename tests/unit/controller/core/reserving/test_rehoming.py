@@ -4,10 +4,13 @@ import pytest
 
 import directpv_common.protocol.messages as m
 from directpv_common.protocol import names
-from directpv_controller.core.placing.model import UNKNOWN
+from directpv_common.protocol.wire import decode, encode
+from directpv_controller.core.placing.model import UNKNOWN, Snapshot
 from directpv_controller.core.placing.wanted import wanted_from
 from directpv_controller.core.reserving import moving, retiring
+from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.core.reserving.rehoming import objection, welcomed
+from directpv_controller.core.showing.listing import list_volumes
 from directpv_controller.core.taking_in.reconcile import take_in
 from unit.controller.builders import GIB, NOW, committed, drive_record, held, ledger_of, place, request
 from unit.controller.reports import BOOT, replace, report, told
@@ -81,7 +84,7 @@ def test_the_node_that_had_the_disk_is_no_conflict_while_it_only_remembers_it() 
 def test_a_drive_that_was_given_up_is_taken_in_again_when_somebody_wants_it_back(noted: bool) -> None:
     drive = drive_record()
     ledger = ledger_of(drive)
-    committed(retiring.give_up(ledger, ledger.drives[drive.fsuuid], m.Wipe.NONE))
+    committed(retiring.give_up(ledger, ledger.drives[drive.fsuuid], m.Wipe.NONE, NOW))
     committed(retiring.close(ledger, ledger.drives[drive.fsuuid], noted=noted, now=NOW))
     report(ledger, held(drive))
     assert not ledger.drives, "not by itself"
@@ -113,7 +116,7 @@ def test_volumes_of_a_drive_that_was_given_up_as_lost_are_taken_in_again_and_not
     lost = replace(drive, status=LOST, device="")
     report(ledger, held(lost, kept, readable=False))
     known = ledger.drives[drive.fsuuid]
-    committed(retiring.give_up_lost(ledger, known))
+    committed(retiring.give_up_lost(ledger, known, NOW))
     committed(retiring.close_lost(ledger, known, NOW))
     assert (ledger.volumes, [*ledger.retired]) == ({}, [drive.fsuuid])
 
@@ -126,6 +129,61 @@ def test_volumes_of_a_drive_that_was_given_up_as_lost_are_taken_in_again_and_not
     assert (outcome.remove, told(outcome)) == ([], ["drive.registered", "volume.adopted"])
     assert ledger.volumes["v1"].record == kept
     assert ledger.check() == []
+
+
+def given_up_while_being_deleted() -> tuple[Ledger, m.DriveRecord, m.VolumeRecord, m.VolumeRecord]:
+    """Return a ledger without the drive, the drive, the volume on it that was deleted before, and one that was not."""
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    gone, kept = (replace(place(ledger, name).record, incarnation="ab") for name in ("v1", "v2"))
+    for name in ("v1", "v2"):
+        committed(ledger.identify(ledger.volumes[name], "ab"))
+    report(ledger, held(replace(drive, status=LOST, device=""), gone, kept, readable=False))
+    committed(ledger.mark(ledger.volumes["v1"], deleting=True))
+    known = ledger.drives[drive.fsuuid]
+    committed(retiring.give_up_lost(ledger, known, NOW))
+    change = retiring.close_lost(ledger, known, "2026-09-09T00:00:00Z")
+    committed(change)
+    (retired,) = change.writes.retired
+    assert ([each.name for each in retired.deleting], retired.since) == (["v1"], NOW)
+    again = Ledger.load(Snapshot([], [], retired=[decode(encode(retired), m.RetiredDrive)]), lambda: 0.5)
+    return again, drive, gone, kept
+
+
+def test_a_volume_that_was_deleted_before_its_drive_was_given_up_is_destroyed_should_people_want_the_drive_back() -> (
+    None
+):
+    ledger, drive, gone, kept = given_up_while_being_deleted()
+    (away,) = list_volumes(ledger, m.ListVolumes(given_up=True)).volumes
+    assert (away.record.name, away.status, away.node) == ("v1", "Deleting", "n1")
+    assert retiring.settle(ledger, ledger.retired[drive.fsuuid]) is None, "the disk does not know of the deletion"
+
+    change = welcomed(ledger, drive.fsuuid)
+    assert change is not None
+    assert [(each.name, each.deleting) for each in change.writes.volumes] == [("v1", True)]
+    change.undo()
+    assert ([*ledger.volumes], [*ledger.drives], [*ledger.retired]) == ([], [], [drive.fsuuid])
+    committed(welcomed(ledger, drive.fsuuid))
+    outcome = report(ledger, held(drive, gone, kept, generation=2))
+
+    assert [record.name for record in outcome.remove] == ["v1"]
+    assert told(outcome) == ["drive.registered", "volume.adopted"]
+    assert [volume.record.name for volume in ledger.volumes.values() if not volume.record.deleting] == ["v2"]
+    assert ledger.check() == []
+
+
+def test_a_later_volume_of_a_name_that_was_deleted_on_a_drive_that_is_wanted_back_is_left_alone() -> None:
+    ledger, drive, gone, kept = given_up_while_being_deleted()
+    other = drive_record(9 * GIB)
+    report(ledger, held(other))
+    volume = place(ledger, "v1").record
+    committed(welcomed(ledger, drive.fsuuid))
+
+    outcome = report(ledger, held(drive, gone, kept, generation=2))
+
+    assert outcome.remove == []
+    assert ledger.volumes["v1"].record == volume
+    assert "volume.conflict" in told(outcome)
 
 
 @pytest.mark.parametrize("which", [0, 1])

@@ -15,7 +15,7 @@ from unit.controller.reports import BOOT, replace, report, told
 def given_up(*, noted: bool) -> tuple[Ledger, m.DriveRecord, retiring.Change]:
     record = drive_record()
     ledger = ledger_of(record)
-    committed(retiring.give_up(ledger, ledger.drives[record.fsuuid], m.Wipe.NONE))
+    committed(retiring.give_up(ledger, ledger.drives[record.fsuuid], m.Wipe.NONE, NOW))
     change = retiring.close(ledger, ledger.drives[record.fsuuid], noted=noted, now=NOW)
     return ledger, record, change
 
@@ -72,7 +72,7 @@ def test_a_drive_of_which_nobody_knows_what_is_on_it_is_refused() -> None:
 def test_a_drive_that_is_given_up_takes_no_volumes_and_stays_so_whatever_its_node_says() -> None:
     record = drive_record()
     ledger = ledger_of(record)
-    change = retiring.give_up(ledger, only(ledger), m.Wipe.ZERO)
+    change = retiring.give_up(ledger, only(ledger), m.Wipe.ZERO, NOW)
     committed(change)
 
     report(ledger, held(replace(record, status=m.DriveStatus.READY, device="sdz"), generation=2))
@@ -81,7 +81,7 @@ def test_a_drive_that_is_given_up_takes_no_volumes_and_stays_so_whatever_its_nod
     assert only(ledger).record.device == "sdz"
     with pytest.raises(NoCapacity):
         place(ledger)
-    assert retiring.give_up(ledger, only(ledger), m.Wipe.ZERO) is None
+    assert retiring.give_up(ledger, only(ledger), m.Wipe.ZERO, NOW) is None
     assert ledger.check() == []
 
 
@@ -89,7 +89,7 @@ def test_a_drive_that_is_kept_is_asked_for_and_is_what_its_node_says() -> None:
     record = drive_record()
     ledger = ledger_of(record)
     report(ledger, held(record))
-    committed(retiring.give_up(ledger, only(ledger), m.Wipe.NONE))
+    committed(retiring.give_up(ledger, only(ledger), m.Wipe.NONE, NOW))
     committed(retiring.keep(ledger, only(ledger), "somebody uses it", NOW))
     assert only(ledger).generation == -1
     assert not retiring.is_given_up(only(ledger))
@@ -182,8 +182,8 @@ def test_a_dead_drive_goes_with_its_volumes_and_is_remembered(status: m.DriveSta
         ("v1", "claim-v1"),
         ("v2", "claim-v2"),
     ]
-    committed(retiring.give_up_lost(ledger, only(ledger)))
-    assert retiring.give_up_lost(ledger, only(ledger)) is None
+    committed(retiring.give_up_lost(ledger, only(ledger), NOW))
+    assert retiring.give_up_lost(ledger, only(ledger), NOW) is None
     retiring.check_lost(only(ledger))
 
     change = retiring.close_lost(ledger, only(ledger), NOW)
@@ -226,7 +226,7 @@ def test_volumes_of_a_drive_that_the_registry_does_not_have_go_too() -> None:
     volume = volume_record("v1", drive_record())
     ledger = Ledger.load(Snapshot([], [volume]), lambda: 0.5)
     retiring.check_lost(only(ledger))
-    assert retiring.give_up_lost(ledger, only(ledger)) is None
+    assert retiring.give_up_lost(ledger, only(ledger), NOW) is None
 
     change = retiring.close_lost(ledger, only(ledger), NOW)
     assert ([each.name for each in change.writes.removed], change.writes.gone) == (["v1"], ())

@@ -92,6 +92,8 @@ class DriveRecord(Message, frozen=True, kw_only=True):
     """Of the registry alone: it has never been told which volumes the drive has, for nobody could read it."""
     removal: str = ""
     """Of the registry alone, of a drive that is being given up: how it is wiped; see ``Wipe``."""
+    removed: Timestamp = ""
+    """Of the registry alone, of a drive that is being given up: since when."""
     retired: Timestamp = ""
     """Of the drive alone: since when it is nobody's, for it was given up. No agent takes it over."""
 

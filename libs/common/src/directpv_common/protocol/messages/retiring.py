@@ -11,6 +11,7 @@ from directpv_common.protocol.messages.base import (
     VolumeName,
 )
 from directpv_common.protocol.messages.drives import DriveId
+from directpv_common.protocol.messages.volumes import VolumeRecord
 from directpv_common.protocol.open_enum import OpenStrEnum
 
 
@@ -99,6 +100,8 @@ class ReleaseDrive(DriveId, frozen=True, kw_only=True):
     wipe: Wipe = Wipe.NONE
     lost: bool = False
     """Give it up with all that is on it: it was declared lost, and its volumes are in no registry any more."""
+    since: Timestamp = ""
+    """When it was given up; empty: the leader is of a version that does not tell, or does not know."""
     fence: Fence
 
 
@@ -122,3 +125,5 @@ class RetiredDrive(Message, frozen=True, kw_only=True):
     fsuuid: FsUuid
     node: NodeName
     since: Timestamp = ""
+    deleting: tuple[VolumeRecord, ...] = ()
+    """Volumes of it whose deletion was acknowledged, and not carried out: it is, should people want the drive back."""

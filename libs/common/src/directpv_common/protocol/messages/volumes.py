@@ -247,6 +247,8 @@ class ListVolumes(Filters, frozen=True, kw_only=True):
     statuses: tuple[VolumeStatus, ...] = ()
     deleting: bool = False
     """Also those that are being deleted."""
+    given_up: bool = False
+    """Instead of all others, those of drives that were given up whose deletion is still to be carried out."""
     labels: dict[str, str] = {}
     token: str = ""
     limit: PageLimit = 0

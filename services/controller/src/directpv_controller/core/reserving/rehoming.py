@@ -1,7 +1,7 @@
 """Whether a drive may become another node's: a disk can be mounted by two nodes, and that destroys it."""
 
 from directpv_common.protocol.messages import DriveRecord, DriveStatus
-from directpv_controller.core.placing.model import Change, Writes
+from directpv_controller.core.placing.model import Change, Volume, Writes
 from directpv_controller.core.reserving.ledger import Ledger
 
 
@@ -32,6 +32,8 @@ def objection(record: DriveRecord, node: str, *, online: bool, dangerous: bool) 
 def welcomed(ledger: Ledger, fsuuid: str) -> Change | None:
     """Let a drive that was given up be taken in again when a node reports it, with the volumes that are still on it.
 
+    Those that had been deleted before are so still: they are entered as what they were, and go when the drive is there.
+
     None: nothing of that is recorded.
     """
     ledger.leaving.pop(fsuuid, None)
@@ -39,9 +41,19 @@ def welcomed(ledger: Ledger, fsuuid: str) -> Change | None:
     retired = ledger.retired.pop(fsuuid, None)
     if retired is None:
         return None
+    ordered = tuple(record for record in retired.deleting if record.name not in ledger.volumes)
+    drive = ledger.drives.get(fsuuid) or (ledger.enter_placeholder(fsuuid) if ordered else None)
+    volumes = [Volume(record) for record in ordered]
+    for volume in volumes:
+        assert drive is not None
+        ledger.add(drive, volume)
 
     def undo() -> None:
         bury()
+        for volume in volumes:
+            ledger.drop(volume)
+        if drive is not None and not drive.known and not drive.volumes:
+            ledger.leave(drive)
         ledger.retired[fsuuid] = retired
 
-    return ledger.change(Writes(settled=(retired,)), undo)
+    return ledger.change(Writes(volumes=ordered, settled=(retired,)), undo, *(record.name for record in ordered))

@@ -32,6 +32,8 @@ LOST: Final = "lost"
 """What is recorded as the way of giving up a drive that goes with its volumes."""
 TOLD: Final = 200
 """Volumes that are told of one lost drive."""
+DELETING: Final = 1000
+"""Volumes of one lost drive whose deletion is remembered: all lost drives of a cluster are one object."""
 NAMED: Final = 5
 """Volumes that a refusal names."""
 GIVEN_UP: Final = "its node is giving it up, as somebody else ordered"
@@ -150,11 +152,12 @@ def is_given_up(drive: Drive) -> bool:
     return drive.known and drive.record.status is DriveStatus.REMOVED
 
 
-def give_up(ledger: Ledger, drive: Drive, wipe: Wipe) -> Change | None:
+def give_up(ledger: Ledger, drive: Drive, wipe: Wipe, now: str) -> Change | None:
     """Record that the drive shall go; None: that is recorded already."""
     if is_given_up(drive) and drive.record.removal == wipe:
         return None
-    record = replace(drive.record, status=DriveStatus.REMOVED, removal=wipe.value, conditions=())
+    since = drive.record.removed if is_given_up(drive) else now
+    record = replace(drive.record, status=DriveStatus.REMOVED, removal=wipe.value, removed=since or now, conditions=())
     return ledger.set_drive(drive, record)
 
 
@@ -163,11 +166,12 @@ def is_lost_for_good(drive: Drive) -> bool:
     return is_given_up(drive) and drive.record.removal == LOST
 
 
-def give_up_lost(ledger: Ledger, drive: Drive) -> Change | None:
+def give_up_lost(ledger: Ledger, drive: Drive, now: str) -> Change | None:
     """Record that a drive shall go with its volumes; None: that is recorded already, or there is no record of it."""
     if is_lost_for_good(drive) or not drive.known:
         return None
-    return ledger.set_drive(drive, replace(drive.record, status=DriveStatus.REMOVED, removal=LOST, conditions=()))
+    record = replace(drive.record, status=DriveStatus.REMOVED, removal=LOST, removed=now, conditions=())
+    return ledger.set_drive(drive, record)
 
 
 def close_lost(ledger: Ledger, drive: Drive, now: str) -> Change:
@@ -180,9 +184,14 @@ def close_lost(ledger: Ledger, drive: Drive, now: str) -> Change:
     for name in (*names, *drive.guests):
         ledger.require_idle(name)
     ended = [moving.settle(ledger, ledger.volumes[name]) for name in sorted(drive.guests) if name in ledger.volumes]
+    retired = RetiredDrive(
+        fsuuid=drive.fsuuid,
+        node=drive.record.node,
+        since=drive.record.removed or now,
+        deleting=_still_to_be_deleted(drive),
+    )
     removals = [change for name in names for change in _removed(ledger, drive.volumes[name])]
     record, known = drive.record, drive.known
-    retired = RetiredDrive(fsuuid=record.fsuuid, node=record.node, since=now)
     ledger.leave(drive)
     ledger.note_past(retired)
     ledger.retired[record.fsuuid] = retired
@@ -197,6 +206,22 @@ def close_lost(ledger: Ledger, drive: Drive, now: str) -> Change:
     closed = merged([*ended, *removals, gone], ledger.busy)
     assert closed is not None
     return closed
+
+
+def _still_to_be_deleted(drive: Drive) -> tuple[VolumeRecord, ...]:
+    """Return the volumes that were deleted and are there still, with what is needed to tell them from others."""
+    marked = [drive.volumes[name].record for name in sorted(drive.volumes) if drive.volumes[name].record.deleting]
+    return tuple(
+        VolumeRecord(
+            name=record.name,
+            fsuuid=record.fsuuid,
+            capacity=record.capacity,
+            incarnation=record.incarnation,
+            created=record.created,
+            deleting=True,
+        )
+        for record in marked[:DELETING]
+    )
 
 
 def _removed(ledger: Ledger, volume: Volume) -> list[Change]:
@@ -222,7 +247,7 @@ def keep(ledger: Ledger, drive: Drive, why: str, now: str) -> Change:
     """Take that back; how the drive is, its node tells when it is asked next, which is soon."""
     cause = Condition(type=ConditionType.MOUNT_ERROR, message=f"it is kept: {why}"[:1024], since=now)
     drive.generation = UNKNOWN
-    record = replace(drive.record, status=DriveStatus.ERROR, removal="", conditions=(cause,))
+    record = replace(drive.record, status=DriveStatus.ERROR, removal="", removed="", conditions=(cause,))
     return ledger.set_drive(drive, record)
 
 
@@ -236,7 +261,7 @@ def close(ledger: Ledger, drive: Drive, *, noted: bool, now: str) -> Change:
         now: RFC 3339.
     """
     record = drive.record
-    retired = RetiredDrive(fsuuid=record.fsuuid, node=record.node, since=now)
+    retired = RetiredDrive(fsuuid=record.fsuuid, node=record.node, since=record.removed or now)
     ledger.leave(drive)
     ledger.note_past(retired)
     if noted:
@@ -255,8 +280,10 @@ def close(ledger: Ledger, drive: Drive, *, noted: bool, now: str) -> Change:
     return ledger.change(writes, undo)
 
 
-def settle(ledger: Ledger, retired: RetiredDrive) -> Change:
-    """Forget that a drive was retired: the disk itself knows it now."""
+def settle(ledger: Ledger, retired: RetiredDrive) -> Change | None:
+    """Forget that a drive was retired: the disk itself knows it now. None: of its volumes it knows not all."""
+    if retired.deleting:
+        return None
     ledger.retired.pop(retired.fsuuid, None)
     ledger.note_past(retired)
     ledger.leaving[retired.fsuuid] = 0

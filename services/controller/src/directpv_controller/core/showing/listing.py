@@ -110,6 +110,8 @@ def list_volumes(ledger: Ledger, request: ListVolumes) -> VolumePage:
     Raises:
         InvalidToken: ``token`` was not handed out by :func:`list_volumes`.
     """
+    if request.given_up:
+        return _ordered_away(ledger, request)
     start, passes = after(request.token, "v"), _VolumeFilter(request)
     volume_names = _ordered(ledger.volume_names, _few_volumes(ledger, request), start)
 
@@ -119,6 +121,18 @@ def list_volumes(ledger: Ledger, request: ListVolumes) -> VolumePage:
 
     volumes, following = page(volume_names, show, request.limit)
     return VolumePage(volumes=volumes, next=token("v", following))
+
+
+def _ordered_away(ledger: Ledger, request: ListVolumes) -> VolumePage:
+    """Return the volumes of drives that were given up whose deletion was acknowledged, and not carried out."""
+    found = {
+        f"{record.name}/{fsuuid}": VolumeInfo(record=record, node=retired.node, status=VolumeStatus.DELETING)
+        for fsuuid, retired in ledger.retired.items()
+        for record in retired.deleting
+    }
+    start = after(request.token, "g")
+    volumes, following = page(sorted(key for key in found if key > start), found.get, request.limit)
+    return VolumePage(volumes=volumes, next=token("g", following))
 
 
 def need_of(request: GetCapacity) -> Need:

@@ -125,7 +125,7 @@ def lost(ledger: Ledger, drive: Drive, now: str) -> Outcome:
 
 def _seen(record: DriveRecord, node: str) -> DriveRecord:
     """Return what a node says of a drive. That one is given up, the registry decides: else it is out of order."""
-    seen = replace(record, node=node, removal="", retired="")
+    seen = replace(record, node=node, removal="", removed="", retired="")
     if seen.status is not DriveStatus.REMOVED:
         return seen
     cause = Condition(type=ConditionType.MOUNT_ERROR, message=GIVEN_UP, since=record.created)

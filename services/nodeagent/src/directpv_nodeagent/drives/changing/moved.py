@@ -20,6 +20,7 @@ from directpv_common.protocol.messages import (
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.drives.core.orders import Fences
 from directpv_nodeagent.drives.core.standing import candidates
+from directpv_nodeagent.drives.taken import retired
 from directpv_nodeagent.drives.taken.failures import TakeOverFailed, words_of
 from directpv_nodeagent.drives.taken.inspection import NotOurs
 from directpv_nodeagent.drives.taken.moving_in import Shown, look, move_in
@@ -72,8 +73,11 @@ class Moved:
         except (DirectPVError, OSError) as error:
             return SeenDrive(fsuuid=fsuuid, device=names, problem=words_of(error))
         told = _told(fsuuid, names, shown, request, "")
-        given_up = not told.retired and fsuuid in self._drives.retired
-        return replace(told, retired="some time while its disk was away") if given_up else told
+        if told.retired or fsuuid not in self._drives.retired:
+            return told
+        since = functools.partial(retired.since, self._drives.host.root, fsuuid)
+        when = await self._drives.executors.run("devices", since, LOOK_SECONDS, "reading when it was given up")
+        return replace(told, retired=when or "some time while its disk was away")
 
     def _own(self, fsuuid: str) -> Drive | None:
         """Return the drive if it is this node's, and there."""

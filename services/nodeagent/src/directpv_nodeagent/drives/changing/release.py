@@ -111,7 +111,7 @@ class Releases:
 
     async def _let_go(self, request: ReleaseDrive, drive: Drive | None, facts: DeviceFacts) -> bool:
         host, record = self._drives.host, drive.record if drive is not None else None
-        asked = Asked(host, request.fsuuid, facts, record, request.wipe, now_rfc3339(), request.lost)
+        asked = Asked(host, request.fsuuid, facts, record, request.wipe, _since(request), request.lost)
         self._drives.busy_devices[facts.name] += 1
         try:
             async with self._drives.device(facts.name):
@@ -127,7 +127,8 @@ class Releases:
         now = await drives.executors.run(
             "devices", lambda: drives.prober.probe_one(facts.name), PROBE_SECONDS, f"probing {facts.name}"
         )
-        drives.give_up(fsuuid, now or facts, f"it was removed from DirectPV at {now_rfc3339()}", noted=noted)
+        why = drives.retired.get(fsuuid) or f"it was removed from DirectPV at {_since(request)}"
+        drives.give_up(fsuuid, now or facts, why, noted=noted)
         left = "its file system stays on it" if noted else "the disk could not be written, and does not know of it"
         return DriveReleased(released=True, noted=noted, message=f"device {facts.name} is free; {left}")
 
@@ -136,7 +137,7 @@ class Releases:
         fsuuid, root = request.fsuuid, self._drives.host.root
         if drive is not None:
             release.check_idle(drive, self._work.turns.running(f"drive {fsuuid}", *drive.volumes, *drive.purging))
-        await self._local(lambda: retired.note(root, fsuuid))
+        await self._local(lambda: retired.note(root, fsuuid, _since(request)))
         if facts is None:
             return await self._gone(request, fsuuid)
         if drive is None:
@@ -176,7 +177,7 @@ class Releases:
             return DriveReleased(released=True, noted=True, message="the device was wiped")
         await self._local(lambda: release_device.clear(host, fsuuid))
         await self._local(lambda: remembered.forget(host.root, fsuuid))
-        await self._local(lambda: retired.note(host.root, fsuuid))
+        await self._local(lambda: retired.note(host.root, fsuuid, _since(request)))
         self._drives.give_up(fsuuid, None, "it was removed from DirectPV; no device carries it", noted=False)
         return DriveReleased(released=True, message=f"no device of node {host.node} carries it")
 
@@ -198,3 +199,8 @@ class Releases:
 
     async def _local(self, work: Callable[[], T]) -> T:
         return await self._drives.executors.run("given up", work, LOCAL_SECONDS, "noting what is given up")
+
+
+def _since(request: ReleaseDrive) -> str:
+    """Return when people gave the drive up; leaders of an earlier version do not tell: just now, then."""
+    return request.since or now_rfc3339()

@@ -76,7 +76,9 @@ def record_if_ours(host: Host, drive: DriveDir) -> DriveRecord | None:
         NotOurs: It is another node's, was given up, or is no drive.
     """
     if retired.is_noted(host.root, drive.fsuuid):
-        raise NotOurs("it was removed from DirectPV while it was away", foreign=False, certain=True, retired=True)
+        since = retired.since(host.root, drive.fsuuid)
+        why = f"it was removed from DirectPV {f'at {since}, ' if since else ''}while it was away"
+        raise NotOurs(why, foreign=False, certain=True, retired=True)
     named = drive.named_fsuuid()
     try:
         record = drive.record() if named is not None else None
