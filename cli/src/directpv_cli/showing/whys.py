@@ -56,7 +56,7 @@ def of_volume(info: m.VolumeInfo, drive: m.DriveInfo | None, events: Sequence[Cl
     lines = [f"volume {record.name} is {info.status}, on {info.node}/{info.device or 'no device'} ({record.fsuuid})"]
     if info.status == m.VolumeStatus.PENDING:
         lines += [
-            "- its directory was not seen on the drive yet: no pod has used it, or its node has not reported it",
+            "- it was never staged: no pod has used it yet",
             f"{HELP}if a pod waits for it, see whether the node is online: kubectl directpv describe node {info.node}",
         ]
     if info.status == m.VolumeStatus.DELETING:

@@ -358,6 +358,21 @@ async def test_a_conflicting_operation_is_told_to_come_back(volume: str, client:
     assert None in outcome
 
 
+async def test_a_volume_that_was_staged_once_is_noted_as_used_though_no_pod_is_named(
+    volume: str, drive: str, client: Client, pods: Path
+) -> None:
+    assert not (await client.held(drive)).volumes[0].record.used
+    await client.unstage(volume, pods / "s")
+    await client.stage(volume, pods / "s")
+    assert not (await client.held(drive)).volumes[0].record.used
+
+    await client.unstage(volume, pods / "s")
+    held = await client.drive_when(drive, lambda held: held.volumes[0].record.used, "it is noted")
+
+    await client.prepare(replace(held.volumes[0].record, used=False, labels={"x": "y"}))
+    assert (await client.held(drive)).volumes[0].record.used
+
+
 async def test_the_pod_that_mounts_a_volume_is_kept_on_the_drive_and_survives_new_orders(
     volume: str, drive: str, client: Client, pods: Path
 ) -> None:
@@ -365,7 +380,7 @@ async def test_the_pod_that_mounts_a_volume_is_kept_on_the_drive_and_survives_ne
     await client.publish(volume, pods / "s", pods / "t", pod_name="minio-0", pod_namespace="default", pod_uid="u1")
     held = await client.drive_when(drive, lambda held: held.volumes[0].record.pod_name != "", "the pod is noted")
     record = held.volumes[0].record
-    assert (record.pod_name, record.pod_namespace, record.pod_uid) == ("minio-0", "default", "u1")
+    assert (record.pod_name, record.pod_namespace, record.pod_uid, record.used) == ("minio-0", "default", "u1", True)
 
     labelled = replace(record, labels={"directpv.min.io/tenant": "acme"})
     await client.prepare(replace(labelled, pod_name="", pod_namespace="", pod_uid=""))

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 import directpv_common.protocol.messages as m
 from directpv_common import crd
@@ -65,6 +66,7 @@ VOLUME_RECORDS = st.builds(
     pod_name=st.one_of(st.just(""), NODES),
     pod_namespace=st.one_of(st.just(""), NODES),
     pod_uid=st.sampled_from(("", "0e5f6ab7-6d5d-4a5b-8f61-5d9e4b0c1a2b")),
+    used=st.booleans(),
 )
 RESERVATIONS = st.lists(st.builds(crd.Reservation, VOLUMES, SIZES, st.one_of(st.just(""), UUIDS)), max_size=4)
 LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
@@ -154,12 +156,16 @@ def test_a_volume_is_pending_until_it_is_staged_for_the_first_time_and_never_aga
         obj = travelled(crd.volume_to_object(record, node="n1", device="sda", use=use, rest=rest))
         return obj["status"]["status"], crd.volume_from_object(obj)[1]
 
+    record = replace(record, used=False)
     never, rest = shown(m.VolumeUse(), crd.NOTHING)
     staged, rest = shown(m.VolumeUse(staged="/s"), rest)
     idle, rest = shown(m.VolumeUse(), rest)
     unknown, _ = shown(None, rest)
 
     assert (never, staged, idle, unknown) == ("Pending", "Ready", "Ready", "Ready")
+
+    record = replace(record, used=True)
+    assert [shown(use, crd.NOTHING)[0] for use in (None, m.VolumeUse())] == ["Ready", "Ready"]
 
 
 @given(VOLUME_RECORDS)

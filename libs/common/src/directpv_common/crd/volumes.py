@@ -36,13 +36,15 @@ _FACTS: Final = frozenset(
         names.POD_NAMESPACE,
     }
 )
-_CAPACITIES: Final = frozenset({"fsuuid", "totalCapacity", "availableCapacity"})
+_OF_RECORD: Final = frozenset({"fsuuid", "totalCapacity", "availableCapacity", "status"})
+READY: Final = "Ready"
+PENDING: Final = "Pending"
 _FRESH: Final[Object] = {
     "dataPath": "",
     "stagingTargetPath": "",
     "targetPath": "",
     "usedCapacity": 0,
-    "status": "Pending",
+    "status": PENDING,
     "conditions": [],
 }
 """Status of a volume that no node has touched yet."""
@@ -79,7 +81,8 @@ def volume_to_object(
         **{key: label_value(getattr(record, field)) for field, key in _IN_LABELS.items()},
     }
     facts = {key: value for key, value in facts.items() if value}
-    status = {**_FRESH, **rest.status, **(_mounted(record, use, rest.status) if use is not None else {})}
+    known = _FRESH | rest.status | ({"status": READY} if _was_used(record, rest.status) else {})
+    status = {**known, **(_mounted(record, use, rest.status) if use is not None else {})}
     return {
         "apiVersion": f"{names.GROUP}/{names.API_VERSION}",
         "kind": KIND,
@@ -132,18 +135,22 @@ def _mounted(record: m.VolumeRecord, use: m.VolumeUse, before: Object) -> Object
     So does Ready: a volume is Pending only before it is staged for the first time. Source: upstream v4.1.6, whose
     ``cordon`` refuses drives with volumes that are Pending.
     """
-    was_used = bool(before.get("dataPath")) or before.get("status") == "Ready"
     status: Object = {
         "stagingTargetPath": use.staged,
         "targetPath": use.published[0] if use.published else "",
-        "status": "Ready" if use.staged or was_used else "Pending",
+        "status": READY if use.staged or _was_used(record, before) else PENDING,
     }
     return {**status, "dataPath": data_path(record)} if use.staged else status
 
 
+def _was_used(record: m.VolumeRecord, before: Object) -> bool:
+    return record.used or bool(before.get("dataPath"))
+
+
 def shows_use(rest: Rest, record: m.VolumeRecord, use: m.VolumeUse) -> bool:
-    """Tell whether an object with ``rest`` says already that its volume is in such use."""
-    return _mounted(record, use, rest.status).items() <= {**_FRESH, **rest.status}.items()
+    """Tell whether an object with ``rest`` says already that its volume is in such use: its paths do."""
+    wanted = _mounted(record, use, rest.status)
+    return wanted.items() <= {**_FRESH, **rest.status, "status": wanted["status"]}.items()
 
 
 def shown_use(rest: Rest) -> m.VolumeUse | None:
@@ -178,6 +185,7 @@ def volume_from_object(obj: Object) -> tuple[m.VolumeRecord, Rest]:
         "pvc_namespace": extra.get("pvc_namespace", ""),
         "pv": extra.get("pv"),
         "pod_uid": extra.get("pod_uid", ""),
+        "used": bool(status.get("dataPath")) or status.get("status") == READY,
         "incarnation": extra.get("incarnation", ""),
         "created": extra.get("created", meta.get("creationTimestamp") or ""),
         "deleting": bool(extra.get("deleting")) or released,
@@ -185,7 +193,7 @@ def volume_from_object(obj: Object) -> tuple[m.VolumeRecord, Rest]:
         "origins": extra.get("origins", []),
     }
     values["claim_id"] = values["claim_id"].lower()
-    kept = {key: value for key, value in status.items() if key not in _CAPACITIES and value != _FRESH.get(key)}
+    kept = {key: value for key, value in status.items() if key not in _OF_RECORD and value != _FRESH.get(key)}
     return msgspec.convert(values, m.VolumeRecord), rest_of(obj, (PV_PROTECTION, PURGE_PROTECTION), status=kept)
 
 

@@ -24,6 +24,7 @@ from directpv_common.protocol.messages import (
     StatVolume,
     UnpublishVolume,
     UnstageVolume,
+    VolumeRecord,
     VolumeStats,
 )
 from directpv_nodeagent.drives.core.identity import mounted_at
@@ -79,11 +80,8 @@ class NodeVolumes:
                 drive, name, outcome, "published", path=outcome.path, read_only=request.read_only,
                 suspended=suspended, **pod,
             )  # fmt: skip
-        if pod and not suspended:
-            noting = self._note_pod(request, outcome.path)
-            task = asyncio.create_task(noting, name=f"note {name}", context=detached())
-            self._notes.add(task)
-            task.add_done_callback(self._notes.discard)
+        if not suspended:
+            self._note_soon(drive.volumes.get(name), _pod_of(request), outcome.path)
         return Done()
 
     def _work_of(self, drive: Drive, wanted: Publication, request: PublishVolume) -> Callable[[], Outcome]:
@@ -104,23 +102,30 @@ class NodeVolumes:
 
         return work
 
-    async def _note_pod(self, request: PublishVolume, path: str) -> None:
-        """Keep on the drive which pod uses the volume; the pod does not wait for the disk. Never raises."""
-        name = request.name
-        pod = {"pod_name": request.pod_name, "pod_namespace": request.pod_namespace, "pod_uid": request.pod_uid}
+    def _note_soon(self, record: VolumeRecord | None, pod: dict[str, str], path: str) -> None:
+        """Keep on the drive that the volume is used, and by which pod; nobody waits for the disk."""
+        if record is None or replace(record, used=True, **pod) == record:
+            return
+        name = record.name
+        task = asyncio.create_task(self._note_use(name, pod, path), name=f"note {name}", context=detached())
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+
+    async def _note_use(self, name: str, pod: dict[str, str], path: str) -> None:
+        """Note it, unless the pod has left ``path`` meanwhile. Never raises."""
         try:
             async with self._work.turns.take(name, kind="note") as turn:
                 drive = self._work.holder(name, path)
                 record = drive.volumes[name]
-                used = replace(record, **pod)
-                if used == record or path not in drive.use(name).published:
+                used = replace(record, used=True, **pod)
+                if used == record or (pod and path not in drive.use(name).published):
                     return
                 view = drive.view
                 await self._work.on(turn, drive, lambda: volume_dirs.write_volume_record(view, used), f"noting {name}")
                 if drive.put(used):
                     self._work.drives.on_change()
         except DirectPVError as error:
-            log.warning("pod not noted", extra={"volume": name, "error": error.message})
+            log.warning("use not noted", extra={"volume": name, "error": error.message})
 
     async def stop(self) -> None:
         """End what is being noted."""
@@ -160,6 +165,8 @@ class NodeVolumes:
                 if not unpublish and drive.staging_paths.get(name) == outcome.path:
                     del drive.staging_paths[name]
                 self._work.note(drive, name, outcome, f"{kind.removesuffix('e')}ed", path=outcome.path)
+                if outcome.changed:
+                    self._note_soon(drive.volumes[name], {}, outcome.path)
             if outcome.left:
                 files = ", ".join(outcome.left)
                 log.warning("directory left, it holds files of others", extra={"path": outcome.path, "files": files})
@@ -229,6 +236,13 @@ class NodeVolumes:
             abnormal=True,
             condition=f"{drive.describe()} {drive.trouble() or 'does not answer'}",
         )
+
+
+def _pod_of(request: PublishVolume) -> dict[str, str]:
+    """Return the fields of the volume's record that tell the pod; empty: the caller names none."""
+    if not request.pod_name:
+        return {}
+    return {"pod_name": request.pod_name, "pod_namespace": request.pod_namespace, "pod_uid": request.pod_uid}
 
 
 def _warnings(drive: Drive) -> str:

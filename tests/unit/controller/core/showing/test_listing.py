@@ -96,7 +96,7 @@ def test_every_filter_that_is_given_must_hold() -> None:
     place(ledger, "v1", preferred=on("n1"))
     place(ledger, "v2", preferred=on("n2"))
     place(ledger, "v3", preferred=on("n2"))
-    ledger.volumes["v3"].seen = GIB
+    ledger.volumes["v3"].use = m.VolumeUse(staged="/s")
 
     assert all_volumes(ledger, nodes=("n2",)) == ["v2", "v3"]
     assert all_volumes(ledger, drives=(first.fsuuid,)) == ["v1"]
@@ -149,21 +149,25 @@ def test_a_filter_that_matches_nothing_ends_in_bounded_steps(monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("status", "use", "seen", "shown", "abnormal"),
+    ("status", "use", "known", "shown", "abnormal"),
     [
-        (m.DriveStatus.READY, None, 0, m.VolumeStatus.PENDING, False),
-        (m.DriveStatus.READY, None, GIB, m.VolumeStatus.READY, False),
-        (m.DriveStatus.READY, m.VolumeUse(staged="/s", published=("/t",)), GIB, m.VolumeStatus.BOUND, False),
-        (m.DriveStatus.ERROR, None, GIB, m.VolumeStatus.READY, True),
-        (m.DriveStatus.LOST, None, GIB, m.VolumeStatus.LOST, True),
+        (m.DriveStatus.READY, None, {}, m.VolumeStatus.PENDING, False),
+        (m.DriveStatus.READY, m.VolumeUse(staged="/s"), {}, m.VolumeStatus.READY, False),
+        (m.DriveStatus.READY, None, {"used": True}, m.VolumeStatus.READY, False),
+        (m.DriveStatus.READY, None, {"pod_name": "minio-0"}, m.VolumeStatus.READY, False),
+        (m.DriveStatus.READY, m.VolumeUse(staged="/s", published=("/t",)), {}, m.VolumeStatus.BOUND, False),
+        (m.DriveStatus.ERROR, None, {"used": True}, m.VolumeStatus.READY, True),
+        (m.DriveStatus.LOST, None, {"used": True}, m.VolumeStatus.LOST, True),
     ],
 )
 def test_the_status_of_a_volume_follows_its_drive_and_its_use(
-    status: m.DriveStatus, use: m.VolumeUse | None, seen: int, shown: m.VolumeStatus, abnormal: bool
+    status: m.DriveStatus, use: m.VolumeUse | None, known: dict[str, Any], shown: m.VolumeStatus, abnormal: bool
 ) -> None:
+    """Pending is a volume only until it is staged for the first time: its directory on the drive is not what counts."""
     ledger = ledger_of(drive_record())
     volume = place(ledger)
-    volume.use, volume.seen = use, seen
+    volume.record = replace(volume.record, **known)
+    volume.use, volume.seen = use, GIB
     drive = next(iter(ledger.drives.values()))
     fault = (m.Condition(type=m.ConditionType.IO_ERROR, message="sector 7 cannot be read", since=""),)
     conditions = () if status is m.DriveStatus.READY else fault

@@ -56,6 +56,24 @@ def test_a_volume_that_no_pod_is_known_of_has_no_labels_to_read() -> None:
     assert volume.record == replace(bare, labels={"x": "y"})
 
 
+@pytest.mark.parametrize("read_pods", [True, False])
+def test_that_a_volume_was_used_is_taken_over_from_its_node_and_stays(read_pods: bool) -> None:
+    """The pod's labels are not read for it once more: people may have changed them since."""
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    before = replace(place(ledger, "v1").record, pod_name="a", pod_namespace="a", pod_uid="a")
+    ledger.volumes["v1"].record = before
+    used = replace(before, used=True)
+
+    outcome = take_in(ledger, "n1", BOOT, held(drive, used), read_pods=read_pods)
+    assert (outcome.pods, len(outcome.changes), outcome.prepare) == ([], 1, [])
+    assert ledger.volumes["v1"].record == used
+
+    again = take_in(ledger, "n1", BOOT, held(drive, before), read_pods=read_pods)
+    assert (again.changes, again.prepare) == ([], [])
+    assert ledger.volumes["v1"].record == used
+
+
 def test_a_pod_whose_commit_failed_is_told_again_with_the_labels_as_they_were() -> None:
     drive = drive_record()
     ledger = ledger_of(drive)

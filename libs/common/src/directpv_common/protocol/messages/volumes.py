@@ -89,6 +89,8 @@ class VolumeRecord(Message, frozen=True, kw_only=True):
     pod_namespace: str = ""
     pod_uid: str = ""
     """Tells the pod from an earlier one of the same name, as a StatefulSet makes them; empty: not known."""
+    used: bool = False
+    """It was staged before, as the node noted once somebody had used it; until then it is Pending."""
     moving: Moving | None = None
     """Of the registry alone: the move to another drive that has not ended."""
     origins: tuple[FsUuid, ...] = ()

@@ -255,11 +255,12 @@ class Ledger(DriveBooks):
     def note_pod(
         self, volume: Volume, seen: VolumeRecord, labels: dict[str, str] | None = None, pv: Seen | None = None
     ) -> Change:
-        """Take over from the node's record which pod mounted the volume last, and the labels that it led to, if any.
+        """Take over from the node's record that the volume is used, by which pod last, and that pod's labels, if any.
 
         ``pv``: what the volume's PersistentVolume says; None: not known, what is known of it stays.
         """
         fields: dict[str, Any] = {name: getattr(seen, name) for name in ("pod_name", "pod_namespace", "pod_uid")}
+        fields["used"] = volume.record.used or seen.used
         fields |= {} if labels is None else {"labels": labels}
         return self._amend(volume, **fields, **_kept(pv))
 

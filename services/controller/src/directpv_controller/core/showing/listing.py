@@ -59,14 +59,15 @@ def volume_info(ledger: Ledger, volume: Volume) -> VolumeInfo:
 
 
 def status_of(drive: Drive, volume: Volume) -> VolumeStatus:
-    """Return Lost with its drive, Bound while published, Ready once its directory was seen, and Pending before."""
+    """Return Lost with its drive, Bound while published, Pending until it is staged for the first time, else Ready."""
     if volume.record.deleting:
         return VolumeStatus.DELETING
     if drive.record.status in (DriveStatus.LOST, DriveStatus.REMOVED):
         return VolumeStatus.LOST
     if volume.use is not None and volume.use.published:
         return VolumeStatus.BOUND
-    return VolumeStatus.READY if volume.seen else VolumeStatus.PENDING
+    used = volume.record.used or volume.record.pod_name or (volume.use is not None and volume.use.staged)
+    return VolumeStatus.READY if used else VolumeStatus.PENDING
 
 
 def condition_of(drive: Drive, volume: Volume) -> str:

@@ -143,7 +143,7 @@ def _earlier(ledger: Ledger, drive: Drive, known: Volume, record: VolumeRecord, 
 
 def _compare(ledger: Ledger, drive: Drive, known: Volume, record: VolumeRecord, outcome: Outcome) -> None:
     """Take over what only the node knows, and bring the sizes together: the larger one was promised to somebody."""
-    if pod_of(record) != pod_of(known.record):
+    if pod_of(record) != pod_of(known.record) or (record.used and not known.record.used):
         outcome.pods.append(record)
     elif record.pod_name and known.record.pv is None and record.pv is None:
         outcome.unkept.append(record)
@@ -176,10 +176,11 @@ def take_in_pods(ledger: Ledger, outcome: Outcome, read_pods: bool) -> None:
     """Take over which pods use volumes; those whose labels are to be read first stay in the outcome."""
     news, outcome.pods = outcome.pods, []
     for seen in news:
-        if read_pods and seen.pod_name:
+        known = ledger.volumes[seen.name]
+        if read_pods and seen.pod_name and pod_of(seen) != pod_of(known.record):
             outcome.pods.append(seen)
         else:
-            outcome.changes.append(ledger.note_pod(ledger.volumes[seen.name], seen))
+            outcome.changes.append(ledger.note_pod(known, seen))
 
 
 def missing(ledger: Ledger, known: Volume, outcome: Outcome) -> None:

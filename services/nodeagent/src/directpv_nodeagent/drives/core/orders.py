@@ -44,7 +44,7 @@ def is_another(known: VolumeRecord, incarnation: str | None) -> bool:
 
 
 def merged(known: VolumeRecord | None, wanted: VolumeRecord) -> VolumeRecord:
-    """Return the record to keep: what the leader wants, but never a smaller capacity or an empty date, nor its pod.
+    """Return the record to keep: what the leader wants, but never a smaller capacity or an empty date, nor its use.
 
     What it does not know of claim and PersistentVolume, or is of a version that never does, stays as it was.
     """
@@ -59,6 +59,7 @@ def merged(known: VolumeRecord | None, wanted: VolumeRecord) -> VolumeRecord:
         pod_name=known.pod_name,
         pod_namespace=known.pod_namespace,
         pod_uid=known.pod_uid,
+        used=known.used,
         pvc_name=claim.pvc_name,
         pvc_namespace=claim.pvc_namespace,
         pv=wanted.pv or known.pv,
