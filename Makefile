@@ -44,6 +44,10 @@ sanity: install ## csi-sanity against a running stack (root)
 crash: install ## The whole stack: the plugin, kill -9, frozen leaders, lost registry and JetStream (root)
 	@$(SUITES) crash --more="$(ARGS)"
 
+.PHONY: console
+console: install ## The web console in Debian's chromium, before a running stack (root)
+	@$(SUITES) console --more="$(ARGS)"
+
 .PHONY: test-vm
 test-vm: install ## The node in guests with kernels of their own: quota, hot-plug, faults, reboot, SMART (root)
 	@$(SUITES) test-vm --more="$(ARGS)"

@@ -1,9 +1,7 @@
 """Health as kubelet asks for it, from a running stack whose drive is pulled and put back."""
 
 import asyncio
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from grpclib.const import Status
@@ -15,6 +13,7 @@ from directpv_common.protocol.names import DRIVE
 from directpv_common.protocol.units import MIB
 from directpv_csi_gateway.pb import csi_pb2 as pb
 from support.cluster import Cluster, Pod, cluster, eventually, in_thread
+from support.pulling import agent, device_of, pull
 
 pytestmark = pytest.mark.timeout(240)
 Entries = list[tuple[int, str]]
@@ -53,29 +52,6 @@ async def everything(running: Cluster, pod: Pod) -> tuple[Entries, Entries, dict
         storage = await client.node.NodeGetStorageHealth(pb.NodeGetStorageHealthRequest())
     unwell = {each.volume_id: entries(each) for each in page.entries}
     return of_volume, entries(seen), unwell, [(each.status, each.reason) for each in storage.backend_health]
-
-
-def agent(running: Cluster) -> str:
-    return f"nodeagent-{running.stack.nodes[0].name}"
-
-
-def device_of(running: Cluster, fsuuid: str) -> str:
-    """Return the kernel name of the device that carries a drive."""
-    names = [name for node in running.stack.nodes for name in node.devices]
-    found = {name: disks.command("blkid", "-p", "-s", "UUID", "-o", "value", f"/dev/{name}") for name in names}
-    return next(name for name, uuid in found.items() if uuid == fsuuid)
-
-
-def pull(running: Cluster, device: str) -> str:
-    """Take a loop device and its mounts away behind the agent's back; return its file."""
-    file, number = (Path("/sys/block", device, path).read_text().strip() for path in ("loop/backing_file", "dev"))
-    running.freeze(agent(running))
-    for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
-        if line.split(" ")[2] == number:
-            subprocess.run(("umount", "-l", line.split(" ")[4]), check=True, capture_output=True, timeout=30)
-    disks.command("losetup", "--detach", f"/dev/{device}")
-    running.thaw(agent(running))
-    return file
 
 
 async def a_pod(running: Cluster) -> Pod:

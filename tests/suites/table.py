@@ -50,6 +50,7 @@ def _python(*arguments: str) -> Command:
 
 STEPS: Final = (
     Step("csi-sanity", "build csi-sanity", (("scripts/build-csi-sanity",),), 60),
+    Step("browser", "install chromium", (("scripts/setup-system", "browser"),), 40),
     Step(
         "guests",
         "install what guests need, fetch their kernel",
@@ -123,6 +124,16 @@ SUITES: Final = (
         long_seconds=160,
         cores=0.4,
         needs=("devices",),
+    ),
+    Suite(
+        "console",
+        "the web console in chromium, before a running stack: who may come in, every page and action",
+        _pytest("tests/console"),
+        seconds=110,
+        long_seconds=110,
+        cores=0.5,
+        needs=("devices", "browser"),
+        has_long=False,
     ),
     Suite(
         "sanity",

@@ -23,6 +23,7 @@ from directpv_cli.verbs.asking import (
 from directpv_cli.verbs.changing import cordon, label_drives, label_volumes, uncordon
 from directpv_cli.verbs.cleaning import clean
 from directpv_cli.verbs.completing import completion
+from directpv_cli.verbs.consoling import console
 from directpv_cli.verbs.devices import discover, init
 from directpv_cli.verbs.flags import Context, Kubeconfig, NatsNkey, NatsUrl, Plain, Prefix, Quiet, Version
 from directpv_cli.verbs.installing import install, uninstall
@@ -43,6 +44,7 @@ VERBS: Mapping[str, Verb] = {
     "init": init,
     "info": info,
     "status": status,
+    "console": console,
     "cordon": cordon,
     "uncordon": uncordon,
     "repair": repair,

@@ -18,6 +18,9 @@ HEAVY = (
     "yaml",
     "kubernetes_asyncio",
     "grpclib",
+    "starlette",
+    "uvicorn",
+    "jinja2",
     "directpv_controller",
     "directpv_common.crd",
 )

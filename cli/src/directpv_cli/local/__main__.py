@@ -9,6 +9,7 @@ import typer
 
 from directpv_cli.showing.ending import ended
 from directpv_cli.showing.lines import checked, fail, say
+from directpv_cli.verbs.consoling import IDLE, Idle, IPv6, NoBrowser, Port
 from directpv_common import __version__
 
 if TYPE_CHECKING:
@@ -109,6 +110,19 @@ def status(state_dir: SomeStack = None) -> None:
     show(running)
     if not all(process.alive for process in running.running):
         raise typer.Exit(1)
+
+
+@app.command("console")
+def console(
+    port: Port = 0, ipv6: IPv6 = False, no_browser: NoBrowser = False, idle: Idle = IDLE, state_dir: SomeStack = None
+) -> None:
+    """Serve a web console of the stack on this machine, as kubectl directpv console does."""
+    from directpv_cli.console.command import console as command
+    from directpv_cli.console.serving.server import Options
+    from directpv_cli.reading.settings import settings
+
+    settings.nats_url = _stack(state_dir).nats_url
+    command(Options(port, ipv6, idle), browser=not no_browser)
 
 
 @app.command("nats-context")

@@ -1,6 +1,7 @@
 """From a command to the bus and back: connect late, fail clearly."""
 
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from directpv_cli.reading.settings import settings
@@ -17,9 +18,39 @@ CONNECT_SECONDS: Final = 5.0
 def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
     """Reach the bus, await ``work(bus)`` and return its result; any error ends the program with status 1."""
     import asyncio
-    import contextlib
+
+    from directpv_common.protocol.errors import DirectPVError
+
+    hushed()
+
+    async def connected() -> T:
+        async with session() as bus:
+            return await work(bus)
+
+    try:
+        return asyncio.run(connected())
+    except DirectPVError as error:
+        fail(f"{error.message}")
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        fail("interrupted")
+
+
+def hushed() -> None:
+    """Let libraries log nothing: people read what we say."""
     import logging
 
+    logging.getLogger("directpv_common").setLevel(logging.CRITICAL)
+    logging.getLogger("nats").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # nats-py leaves futures behind when it is cancelled
+
+
+@contextlib.asynccontextmanager
+async def session() -> "AsyncIterator[Bus]":
+    """Yield the bus of the installation that the settings name; what leads there ends with the block.
+
+    Raises:
+        DirectPVError: It cannot be reached, does not let us in, or the way to it was lost meanwhile; says why.
+    """
     from directpv_cli.install.objects.nats import SERVER_NAME
     from directpv_cli.reaching.local_key import found_key
     from directpv_cli.reaching.way import reached
@@ -29,38 +60,25 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
     from directpv_common.bus.connecting import INBOX, connect_bus
     from directpv_common.bus.nats_client import cancellation_heeded
     from directpv_common.bus.trust import Trust
-    from directpv_common.protocol.errors import DirectPVError
 
-    logging.getLogger("directpv_common").setLevel(logging.CRITICAL)
-    logging.getLogger("nats").setLevel(logging.CRITICAL)
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # nats-py leaves futures behind when it is cancelled
-
-    async def connected() -> T:
-        async with contextlib.AsyncExitStack() as stack:
-            url = await stack.enter_async_context(reached(settings.nats_url, settings.kubeconfig))
-            nkey = key_of(settings.nats_nkey or found_key(url))
-            token, authority = await _shown(url) if nkey is None else ("", "")
-            bus = connect_bus(
-                url,
-                name="kubectl-directpv",
-                prefix=settings.prefix,
-                within=PERSON_SECONDS if token else CONNECT_SECONDS,
-                nkey=nkey,
-                token=token,
-                inbox=inbox_of(token) if token else INBOX,
-                trust=Trust(authority, SERVER_NAME) if authority else None,
-            )
-            with cancellation_heeded():  # Ctrl-C just while the server greets
-                entered = await stack.enter_async_context(bus)
-            await entered.follow_leader()  # nobody sits for the seconds that an attempt lasts when a leader dies
-            return await work(entered)
-
-    try:
-        return asyncio.run(connected())
-    except DirectPVError as error:
-        fail(f"{error.message}")
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        fail("interrupted")
+    async with contextlib.AsyncExitStack() as stack:
+        url = await stack.enter_async_context(reached(settings.nats_url, settings.kubeconfig))
+        nkey = key_of(settings.nats_nkey or found_key(url))
+        token, authority = await _shown(url) if nkey is None else ("", "")
+        bus = connect_bus(
+            url,
+            name="kubectl-directpv",
+            prefix=settings.prefix,
+            within=PERSON_SECONDS if token else CONNECT_SECONDS,
+            nkey=nkey,
+            token=token,
+            inbox=inbox_of(token) if token else INBOX,
+            trust=Trust(authority, SERVER_NAME) if authority else None,
+        )
+        with cancellation_heeded():  # Ctrl-C just while the server greets
+            entered = await stack.enter_async_context(bus)
+        await entered.follow_leader()  # nobody sits for the seconds that an attempt lasts when a leader dies
+        yield entered
 
 
 async def _shown(url: str) -> tuple[str, str]:

@@ -58,13 +58,13 @@ def _deleting(volumes: Sequence[m.VolumeInfo]) -> str:
 
 def troubles(heard: Heard) -> list[str]:
     """Return what is not well, each with what to do; an installation without any is healthy."""
-    return [*_of_services(heard), *_of_nodes(heard), *_of_drives(heard)]
+    return [*of_services(heard), *of_nodes(heard), *_of_drives(heard)]
 
 
 def notes(heard: Heard) -> list[str]:
     """Return what people decided and should not forget; it makes nothing unhealthy."""
     lenient = [node.info.name for node in heard.nodes if not node.info.quota_enforced]
-    cordoned = [_name(drive.record) for drive in heard.drives if drive.record.unschedulable]
+    cordoned = [name_of(drive.record) for drive in heard.drives if drive.record.unschedulable]
     versions = {node.info.version for node in heard.nodes if node.online} | {heard.controller}
     return [
         *([f"{_some(lenient)}: sizes of volumes are not enforced (--quota=best-effort)"] if lenient else []),
@@ -73,7 +73,8 @@ def notes(heard: Heard) -> list[str]:
     ]
 
 
-def _of_services(heard: Heard) -> Iterator[str]:
+def of_services(heard: Heard) -> Iterator[str]:
+    """Yield what is not well with controller, bus and stream."""
     if not heard.leader:
         yield "no controller leads: nothing can be placed or changed; look at the controllers' logs"
     elif heard.unheard:
@@ -82,7 +83,8 @@ def _of_services(heard: Heard) -> Iterator[str]:
         yield "there is no event stream: what happens is not kept; JetStream of the NATS servers must be enabled"
 
 
-def _of_nodes(heard: Heard) -> Iterator[str]:
+def of_nodes(heard: Heard) -> Iterator[str]:
+    """Yield which nodes are away, the first of them by name."""
     if not heard.nodes and not heard.unheard:
         yield "no node agent has been heard; is DirectPV installed, and do its pods run?"
     for node in [node for node in heard.nodes if not node.online][:NAMED]:
@@ -96,12 +98,13 @@ def _of_drives(heard: Heard) -> Iterator[str]:
     offline = {node.info.name for node in heard.nodes if not node.online}
     unwell = [drive for drive in heard.drives if drive.record.status is not m.DriveStatus.READY]
     for drive in [drive for drive in unwell if not drive.record.conditions][:NAMED]:
-        name = _name(drive.record)
+        name = name_of(drive.record)
         yield f"{name} is {drive.record.status}; why: kubectl directpv explain drive {name}"
     yield from causes([drive for drive in heard.drives if drive.record.node not in offline or drive in unwell])
 
 
-def _name(record: m.DriveRecord) -> str:
+def name_of(record: m.DriveRecord) -> str:
+    """Return what people call a drive: NODE/DEVICE, or its id while no device carries it."""
     return f"{record.node}/{record.device}" if record.device else record.fsuuid
 
 

@@ -1,0 +1,63 @@
+"""Tells pages that something changed, without knowing who looks."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+
+class Listener:
+    """One open stream; what changes while it is told of the last change is told once."""
+
+    def __init__(self) -> None:
+        self._topics: set[str] = set()
+        self._news = asyncio.Event()
+
+    def wake(self, topic: str = "") -> None:
+        """Something of this topic changed; empty: nothing did."""
+        if topic:
+            self._topics.add(topic)
+        self._news.set()
+
+    async def news(self, within: float) -> list[str]:
+        """Wait until something changed, or so many seconds; return what."""
+        try:
+            await asyncio.wait_for(self._news.wait(), within)
+        except TimeoutError:
+            return []
+        self._news.clear()
+        topics, self._topics = sorted(self._topics), set()
+        return topics
+
+
+class Hub:
+    """All streams that are open."""
+
+    def __init__(self) -> None:
+        self._listeners: set[Listener] = set()
+        self.closed = False
+
+    @property
+    def listeners(self) -> int:
+        """How many streams are open."""
+        return len(self._listeners)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[Listener]:
+        """Be told of changes while the block runs."""
+        listener = Listener()
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    def tell(self, topic: str) -> None:
+        """Something of this topic changed."""
+        for listener in self._listeners:
+            listener.wake(topic)
+
+    def close(self) -> None:
+        """The console ends: every stream shall end."""
+        self.closed = True
+        for listener in self._listeners:
+            listener.wake()

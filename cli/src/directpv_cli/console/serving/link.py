@@ -1,0 +1,58 @@
+"""The way to the bus for as long as the console runs: lost, it is made again, and pages say so meanwhile."""
+
+import asyncio
+from typing import Final
+
+from directpv_cli.reaching.session import session
+from directpv_common.bus.bus import Bus
+from directpv_common.protocol.errors import DirectPVError, Unavailable
+
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 15.0
+
+
+class Link:
+    """Holds the bus, or why there is none."""
+
+    def __init__(self) -> None:
+        self._bus: Bus | None = None
+        self._settled = asyncio.Event()
+        self.error: DirectPVError | None = None
+        """Why the last attempt failed."""
+
+    async def first(self) -> None:
+        """Wait for the first attempt.
+
+        Raises:
+            DirectPVError: It failed.
+        """
+        await self._settled.wait()
+        if self.error is not None:
+            raise self.error
+
+    def bus(self) -> Bus:
+        """Return the bus.
+
+        Raises:
+            Unavailable: There is no way to it at the moment.
+        """
+        if self._bus is None:
+            raise Unavailable(self.error.message if self.error else "the bus is not reached yet")
+        return self._bus
+
+    async def run(self) -> None:
+        """Keep a way to the bus until cancelled."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                async with session() as bus:
+                    self._bus, self.error, pause = bus, None, FIRST_PAUSE
+                    self._settled.set()
+                    await bus.require()
+            except DirectPVError as error:
+                self.error = error
+            finally:
+                self._bus = None
+                self._settled.set()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)

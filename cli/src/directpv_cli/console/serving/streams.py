@@ -1,0 +1,37 @@
+"""The stream that tells open pages what changed, so that they ask for their parts again.
+
+Source: WHATWG HTML, server-sent events.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from sse_starlette.sse import EventSourceResponse
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from directpv_cli.console.serving.site import Site
+
+BEAT_SECONDS: Final = 5.0
+"""A page that hears nothing for longer knows that the console is gone."""
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the route of the stream."""
+
+    async def live(request: Request) -> Response:
+        return EventSourceResponse(_told(site), ping=60, sep="\n")
+
+    return [Route("/live", live)]
+
+
+async def _told(site: Site) -> AsyncIterator[dict[str, Any]]:
+    """Yield what changed, or nothing as a beat, with the age of the picture."""
+    with site.hub.listening() as listener:
+        site.keeper.nudge()
+        while not site.hub.closed:
+            topics = await listener.news(BEAT_SECONDS)
+            facts = {"age": round(site.keeper.age, 1), "topics": topics}
+            yield {"data": json.dumps(facts)}

@@ -1,0 +1,138 @@
+"""A stack, the console in front of it as a person starts it, and Debian's chromium.
+
+DIRECTPV_PICTURES names a folder into which the tests put the pictures of docs/: docs/images/console.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from stack.running import PLUGIN
+from support.cluster import Cluster, cluster, in_thread
+from support.mounts import own_mounts  # noqa: F401 - a fixture
+
+CHROMIUM = "/usr/bin/chromium"
+WITHIN = 20.0
+MS = WITHIN * 1000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.timeout(120))
+
+
+@dataclass
+class Console:
+    """A running console."""
+
+    url: str
+    process: "subprocess.Popen[str]"
+    root: str = ""
+    """Address of the first page, with a slash at its end; known when somebody has come in."""
+    state: Any = None
+    """What the browser keeps of its session."""
+
+    @property
+    def port(self) -> int:
+        return int(self.url.split(":")[2].split("/")[0])
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to end; return its exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(WITHIN)
+
+
+@contextmanager
+def console(running: Cluster, *flags: str) -> Iterator[Console]:
+    """Start a console in front of a stack; it is gone afterwards."""
+    env = {**os.environ, "DIRECTPV_NATS_URL": running.stack.nats_url}
+    command = [str(PLUGIN), "console", "--no-browser", *flags]
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    try:
+        yield Console(process.stdout.readline().strip(), process)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        try:
+            said = process.communicate(timeout=WITHIN)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            said = process.communicate()[0]
+        print(said)
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Cluster]:
+    with cluster(nodes=2, drives=3) as stack:
+        in_thread(lambda: asyncio.run(stack.initialise()))
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+
+
+@pytest.fixture(scope="session")
+def served(running: Cluster, browser: Browser) -> Iterator[Console]:
+    """The console of most tests; its token was used, as a person does it."""
+    with console(running) as found:
+        context = browser.new_context()
+        page = context.new_page()
+        page.set_default_timeout(MS)
+        page.goto(found.url)
+        page.wait_for_selector("#verdict")
+        found.root, found.state = page.url, context.storage_state()
+        context.close()
+        yield found
+
+
+@dataclass
+class Visit:
+    """One page of the browser, and where the console is."""
+
+    page: Page
+    root: str
+
+    def go(self, path: str = "") -> Page:
+        self.page.goto(self.root + path)
+        return self.page
+
+
+@pytest.fixture
+def visit(browser: Browser, served: Console) -> Iterator[Visit]:
+    """A person who has come in. Whatever the browser complains of fails the test."""
+    context = browser.new_context(storage_state=served.state, viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.set_default_timeout(MS)
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda asked: complaints.append(asked.url) if not asked.url.startswith(served.root) else None)
+    yield Visit(page, served.root)
+    context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def picture() -> Callable[[Page, str], None]:
+    """Take a picture for the documents, if that is asked for."""
+    folder = os.environ.get("DIRECTPV_PICTURES", "")
+
+    def take(page: Page, name: str) -> None:
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=Path(folder, f"{name}.png"))
+
+    return take

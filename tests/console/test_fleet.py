@@ -1,0 +1,116 @@
+"""The first screen: green only while all is well and heard."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from console.conftest import MS, Console, Visit
+from directpv_cli.local import disks
+from support.cluster import Cluster, in_thread
+from support.pulling import device_of, pull
+
+Picture = Callable[[Page, str], None]
+
+
+def accessible(page: Page) -> None:
+    """No rule of axe is broken."""
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_installation_that_is_well_is_green_and_says_when_it_was_heard(
+    visit: Visit, picture: Picture, scheme: str
+) -> None:
+    visit.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page = visit.go()
+    expect(page.locator("#verdict")).to_have_text("Healthy")
+    expect(page.locator("#verdict")).to_have_class("verdict well")
+    expect(page.locator("#attention")).to_contain_text("every drive and every volume is well")
+    expect(page.locator("#age")).to_contain_text("heard")
+    expect(page.locator(".bay.good")).to_have_count(6)
+    expect(page.locator("#facts")).to_contain_text("6 Ready")
+    accessible(page)
+    picture(page, f"fleet-{scheme}")
+
+
+def test_a_drive_that_is_pulled_while_one_looks_turns_the_screen_red_without_reload(
+    visit: Visit, running: Cluster, picture: Picture
+) -> None:
+    page = visit.go()
+    expect(page.locator("#verdict.well")).to_be_visible()
+    page.evaluate("window.kept = true")
+    fsuuid = page.locator(".bay").first.get_attribute("href").rpartition("/")[2]
+    device = device_of(running, fsuuid)
+    file = pull(running, device)
+    try:
+        expect(page.locator("#verdict.unwell")).to_be_visible(timeout=2 * MS)
+        expect(page.locator("#attention .items")).to_contain_text("Lost")
+        expect(page.locator("#attention .advice").first).to_contain_text("put the disk back")
+        expect(page.locator(".bay.bad")).to_have_count(1)
+        accessible(page)
+        picture(page, "fleet-pulled")
+    finally:
+        disks.command("losetup", f"/dev/{device}", file)
+    expect(page.locator("#verdict.well")).to_be_visible(timeout=2 * MS)
+    assert page.evaluate("window.kept") is True
+
+
+def test_a_page_whose_script_does_not_run_does_not_stay_green(browser: Browser, served: Console) -> None:
+    context = browser.new_context(storage_state=served.state, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(served.root)
+    expect(page.locator("#verdict.well")).to_be_visible()
+    expect(page.locator(".dead")).not_to_be_visible()
+    page.evaluate("document.getAnimations().forEach((each) => each.finish())")  # as if its seconds had passed
+    expect(page.locator(".dead")).to_be_visible()
+    assert page.locator("#verdict").evaluate("each => getComputedStyle(each).textDecorationLine") == "line-through"
+    context.close()
+
+
+def test_a_controller_that_is_silent_is_never_shown_green(visit: Visit, running: Cluster) -> None:
+    page = visit.go()
+    expect(page.locator("#verdict.well")).to_be_visible()
+    running.freeze("controller-1")
+    try:
+        expect(page.locator("#verdict.stale")).to_be_visible(timeout=3 * MS)
+        expect(page.locator("#verdict")).to_contain_text("Not heard for")
+        expect(page.locator("#age.stale")).to_be_visible()
+        expect(page.locator(".bay")).to_have_count(6)
+        page.reload()
+        expect(page.locator("#verdict.stale")).to_be_visible()
+        expect(page.locator("#attention")).to_contain_text("what is shown below is how it was then", timeout=2 * MS)
+    finally:
+        running.thaw("controller-1")
+    expect(page.locator("#verdict.well")).to_be_visible(timeout=3 * MS)
+
+
+def lists_answered(running: Cluster) -> int:
+    """How many pages of drives the controller has listed, by its own statistics. Source: NATS ADR-32."""
+
+    async def ask() -> int:
+        async with running.bus() as bus:
+            reply = await bus.client.request("$SRV.STATS.directpv-controller", b"", timeout=5)
+            endpoints = json.loads(reply.data)["endpoints"]
+            return sum(each["num_requests"] for each in endpoints if each["name"] == "drive-list")
+
+    return in_thread(lambda: asyncio.run(ask()))
+
+
+def test_many_pages_cost_the_controller_no_more_than_one_and_none_costs_nothing(
+    visit: Visit, browser: Browser, served: Console, running: Cluster
+) -> None:
+    context = browser.new_context(storage_state=served.state)
+    pages = [context.new_page() for _ in range(8)]
+    for page in pages:
+        page.goto(served.root)
+    before, begun = lists_answered(running), time.monotonic()
+    pages[0].wait_for_timeout(6_000)
+    looks = lists_answered(running) - before
+    assert 1 <= looks <= (time.monotonic() - begun) + 1
+    context.close()
