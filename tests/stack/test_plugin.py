@@ -67,9 +67,10 @@ def test_status_shows_what_runs(shared):
 
 
 def test_a_second_stack_in_the_same_directory_is_refused(shared):
-    again = run("directpv", "up", "--state-dir", str(shared[1]))
+    again = run("directpv", "up", "--state-dir", str(shared[1]), "--drives", "7")
 
     assert again.returncode == 1
+    assert "--drives is 2 there" in again.stderr
     assert "directpv down" in again.stderr
 
 

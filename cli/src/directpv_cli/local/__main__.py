@@ -1,14 +1,17 @@
 """Console script ``directpv``: a stack on this machine."""
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from directpv_cli.reaching.local_stack import DEFAULT_DIR, STATE_DIR
 from directpv_cli.showing.ending import ended
-from directpv_cli.showing.lines import checked, fail, say
+from directpv_cli.showing.lines import checked, fail, plain, say
 from directpv_cli.verbs.consoling import IDLE, Idle, IPv6, NoBrowser, Port
 from directpv_common import __version__
 
@@ -42,25 +45,27 @@ def flags(
     """Take the flags that come before a command."""
 
 
-StateDir = Annotated[Path, typer.Option("--state-dir", envvar="DIRECTPV_STATE_DIR", help="Where everything lives.")]
-DEFAULT_DIR = Path("/var/lib/directpv-local")
+StateDir = Annotated[Path, typer.Option("--state-dir", envvar=STATE_DIR, help="Where everything lives.")]
 SomeStack = Annotated[
     Path | None,
     typer.Option(
         "--state-dir",
-        envvar="DIRECTPV_STATE_DIR",
-        help=f"Where the stack is [{DEFAULT_DIR}, or the only one that runs here].",
+        envvar=STATE_DIR,
+        help=f"Where the stack is [that of DIRECTPV_NATS_URL, {DEFAULT_DIR}, or the only one here].",
     ),
 ]
 TakenDown = Annotated[
     Path | None,
-    typer.Option("--state-dir", envvar="DIRECTPV_STATE_DIR", help=f"Where the stack is [{DEFAULT_DIR}]."),
+    typer.Option(
+        "--state-dir", envvar=STATE_DIR, help=f"Where the stack is [that of DIRECTPV_NATS_URL, or {DEFAULT_DIR}]."
+    ),
 ]
 VolumeName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the volume.")]
 
 
 @app.command()
 def up(
+    context: typer.Context,
     nodes: Annotated[int, typer.Option("--nodes", help="Nodes to simulate, each with its own agent and drives.")] = 1,
     drives: Annotated[int, typer.Option("--drives", help="Drives per node.")] = 4,
     size: Annotated[str, typer.Option("--size", help="Size of a drive, for instance 512MiB or 2Gi (sparse).")] = "1GiB",
@@ -70,8 +75,12 @@ def up(
     ] = 4222,
     state_dir: StateDir = DEFAULT_DIR,
 ) -> None:
-    """Start nats-server, controller, node agents and CSI gateways."""
-    from directpv_cli.local import stack, start
+    """Start a stack, or start again what has ended of it.
+
+    It consists of nats-server, controllers, and per node an agent and a CSI gateway. A stack that is there keeps its
+    drives, volumes and flags, also after a reboot: only --state-dir need be repeated.
+    """
+    from directpv_cli.local import stack, starting
     from directpv_cli.local.show import show
     from directpv_common.protocol.units import parse_bytes
 
@@ -84,21 +93,51 @@ def up(
             controllers=controllers,
             nats_port=nats_port,
         )
-        show(start.up(options))
-    except (stack.StackError, ValueError) as error:
+        running = starting.started(options, _typed(context))
+    except stack.StackError as error:
         fail(str(error))
+    except ValueError as error:
+        fail(f"--size: {error}")
+    show(running)
+
+
+def _typed(context: typer.Context) -> set[str]:
+    """Return the names of the flags that were given, and not left to their defaults."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
 
 
 @app.command()
-def down(state_dir: TakenDown = None) -> None:
-    """Stop the stack and leave nothing behind: no process, mount, loop device or file."""
-    from directpv_cli.local import finding, stack, stop
+def down(
+    state_dir: TakenDown = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Yes, delete the data of its volumes.")] = False,
+) -> None:
+    """Stop the stack, delete its volumes, and leave nothing behind.
+
+    No process, mount, loop device or file of it stays. Volumes that hold data are named, and asked about; where nobody
+    can be asked (standard input is no terminal), nothing is done without --yes.
+    """
+    from directpv_cli.local import finding, holdings, stack, stop
 
     try:
-        stop.down(finding.require(state_dir, DEFAULT_DIR).absolute())
+        directory = finding.require(finding.named(state_dir, os.environ), DEFAULT_DIR).absolute()
+        stack.load(directory)
+        held = holdings.of(directory)
+        if held.matter and not yes and not stop.begun(directory):
+            _ask(f"the stack in {directory} goes for good: {held}")
+        stop.down(directory)
     except stack.StackError as error:
         fail(str(error))
-    say("Stack stopped; nothing is left.")
+    say(plain(f"Stack stopped, gone with it: {held}. Nothing is left."))
+
+
+def _ask(what: str) -> None:
+    """Let a person say yes; the program ends if there is none, or he does not."""
+    if not sys.stdin.isatty():
+        fail(f"{what}; nothing was done: add --yes if that is what you want")
+    say(plain(what))
+    if not typer.confirm("Delete all of it?", err=True):
+        fail("nothing was done")
 
 
 @app.command()
@@ -132,7 +171,7 @@ def nats_context(state_dir: SomeStack = None) -> None:
     from directpv_cli.local import nats_context as command
 
     try:
-        path = command.write(finding.find(state_dir, DEFAULT_DIR))
+        path = command.write(finding.find(finding.named(state_dir, os.environ), DEFAULT_DIR))
     except (stack.StackError, OSError) as error:
         fail(str(error))
     say(f"{path} written; use it by: nats --context {command.CONTEXT} micro ls")
@@ -167,7 +206,7 @@ def _stack(state_dir: Path | None) -> "Stack":
     from directpv_cli.local.stack import StackError
 
     try:
-        return finding.find(state_dir and state_dir.absolute(), DEFAULT_DIR)
+        return finding.find(finding.named(state_dir, os.environ), DEFAULT_DIR)
     except StackError as error:
         fail(str(error))
 

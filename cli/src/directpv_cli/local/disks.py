@@ -44,10 +44,22 @@ def command(*argv: str) -> str:
     return done.stdout.strip()
 
 
+def images(directory: Path) -> list[Path]:
+    """Return the files of the drives of the stack in ``directory``, node by node, in the order of their numbers."""
+    return sorted(
+        directory.glob("nodes/*/drives/drive-*.img"), key=lambda path: (path.parts[-3], len(path.name), path.name)
+    )
+
+
 def make_disk(image: Path, size: int) -> str:
     """Attach a new sparse file of ``size`` bytes; return the kernel name of the device, for instance ``loop3``."""
     with image.open("xb") as file:
         file.truncate(size)
+    return attach(image)
+
+
+def attach(image: Path) -> str:
+    """Attach a file; return the kernel name of the device. Raises: DiskError: it cannot be."""
     for attempt in range(TRIES):
         try:
             return command("losetup", "--find", "--show", str(image)).removeprefix("/dev/")
@@ -59,15 +71,20 @@ def make_disk(image: Path, size: int) -> str:
 
 def attached(directory: Path) -> list[str]:
     """Return the loop devices (kernel names) whose backing file is below ``directory``."""
-    names = []
+    real = directory.resolve()  # the kernel knows files by their real paths
+    return sorted(device for device, file in _backing_files() if file.is_relative_to(real))
+
+
+def device_of(image: Path) -> str:
+    """Return the loop device (kernel name) to which a file is attached; nothing if it is to none."""
+    real = image.resolve()
+    return next((device for device, file in _backing_files() if file == real), "")
+
+
+def _backing_files() -> Iterator[tuple[str, Path]]:
     for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
-        try:
-            text = backing.read_text().strip().removesuffix(" (deleted)")
-        except OSError:
-            continue
-        if Path(text).is_relative_to(directory.resolve()):  # the kernel knows files by their real paths
-            names.append(backing.parts[3])
-    return sorted(names)
+        with contextlib.suppress(OSError):
+            yield backing.parts[3], Path(backing.read_text().strip().removesuffix(" (deleted)"))
 
 
 def mounts_of(directory: Path, devices: Sequence[str]) -> list[str]:

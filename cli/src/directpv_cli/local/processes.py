@@ -127,6 +127,15 @@ def wait_until(condition: Callable[[], bool], within: float) -> bool:
     return True
 
 
+def parent(process: Process) -> int:
+    """Return the pid of the parent of ``process``; 0 if there is no such process any more. Source: proc(5), stat."""
+    try:
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[1])
+
+
 def marked(directory: Path) -> list[Process]:
     """Return running processes of the stack in ``directory``, also those that no list knows."""
     return by_stack().get(str(directory), [])

@@ -1,10 +1,16 @@
 """What ``up`` and ``status`` print."""
 
+import os
+
+from directpv_cli.local import holdings
 from directpv_cli.local.nats_context import CONTEXT
 from directpv_cli.local.stack import Stack
+from directpv_cli.reaching.local_stack import STATE_DIR
+from directpv_cli.reaching.way import way
 from directpv_cli.showing import tables
 from directpv_cli.showing.cells import Column
-from directpv_cli.showing.lines import say
+from directpv_cli.showing.lines import plain, say
+from directpv_common.protocol.errors import DirectPVError
 
 ENFORCED_NOT = (
     "[yellow]WARNING[/yellow] this kernel's XFS has no project quota: volume sizes are [bold]not enforced[/bold] "
@@ -22,10 +28,38 @@ def show(stack: Stack) -> None:
     )
     if stack.quota == "best-effort":
         say(ENFORCED_NOT)
-    say(
-        f"Bus: [bold]{stack.nats_url}[/bold], logs: {stack.directory / 'logs'}\n\nTry:\n"
-        f"export DIRECTPV_NATS_URL={stack.nats_url}\n"
-        "kubectl-directpv discover && kubectl-directpv init drives.yaml --dangerous\n"
-        "kubectl-directpv info; kubectl-directpv list drives; kubectl-directpv events --watch\n"
-        f"directpv nats-context; nats --context {CONTEXT} sub 'directpv.v1.evt.>'; nats --context {CONTEXT} micro ls"
-    )
+    say(f"Bus: [bold]{plain(stack.nats_url)}[/bold], logs: {plain(str(stack.directory / 'logs'))}\n")
+    for line in next_steps(stack):
+        say(plain(line))
+
+
+def next_steps(stack: Stack) -> list[str]:
+    """Return what to type next, as the stack is now."""
+    if missing := [name for name in stack.services() if not stack.runs(name)]:
+        return [f"{', '.join(missing)} ended; `directpv up{_flag(stack)}` starts again what has, volumes stay"]
+    export = [] if _is_found(stack) else [f"export {STATE_DIR}={stack.directory}   # for both programs"]
+    if not holdings.of(stack.directory).drives:
+        return [
+            "Next:",
+            *export,
+            "kubectl-directpv discover && kubectl-directpv init drives.yaml --dangerous",
+            "directpv volume create mine && directpv volume mount mine /mnt/mine",
+        ]
+    return [
+        "Look:",
+        *export,
+        "kubectl-directpv status; kubectl-directpv list drives; directpv volume list; kubectl-directpv events --watch",
+        f"directpv nats-context; nats --context {CONTEXT} sub 'directpv.v1.evt.>'; nats --context {CONTEXT} micro ls",
+    ]
+
+
+def _is_found(stack: Stack) -> bool:
+    """Tell whether the plugin would reach this very stack without being told."""
+    try:
+        return way("", "", os.environ, os.path.exists) == stack.nats_url
+    except DirectPVError:
+        return False
+
+
+def _flag(stack: Stack) -> str:
+    return "" if _is_found(stack) else f" --state-dir {stack.directory}"

@@ -13,9 +13,9 @@ import msgspec
 
 from directpv_cli.local import keys, processes
 from directpv_cli.local.processes import MARK, Process
+from directpv_cli.reaching.local_stack import FILE
 from directpv_common.protocol.units import MIB
 
-FILE: Final = "stack.json"
 NATS_CONFIG: Final = "nats.conf"
 HEARTBEAT_SECONDS: Final = 0.5
 REBUILD_SECONDS: Final = 1.5
@@ -79,6 +79,10 @@ class Stack(msgspec.Struct, kw_only=True):
     def process(self, name: str) -> Process:
         """Return the process called ``name``."""
         return next(process for process in self.running if process.name == name)
+
+    def runs(self, name: str) -> bool:
+        """Tell whether the process called ``name`` was started and has not ended."""
+        return any(process.alive for process in self.running if process.name == name)
 
     def start(self, name: str) -> Process:
         """Start the service ``name`` (again), with the settings of this stack."""

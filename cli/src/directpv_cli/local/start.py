@@ -42,11 +42,11 @@ def up(options: Options) -> Stack:
         (directory / "logs").mkdir(parents=True)
         (directory / "registry").mkdir()
     except OSError as error:
-        raise StackError(f"{directory}: {error.strerror}; `directpv down` removes an earlier stack") from error
+        raise StackError(f"{directory}: {error.strerror}; choose another --state-dir") from error
     stack = Stack(options=options)
     stack.save()
     try:
-        _start_udevd(stack)
+        start_udevd(stack)
         _make_nodes(stack)
         disks.command("udevadm", "settle", "--timeout=20")  # what udev still adds to a device would change its id
         stack.quota = "required" if disks.quota_supported(directory) else "best-effort"
@@ -56,10 +56,10 @@ def up(options: Options) -> Stack:
         for name in stack.services():
             stack.start(name)
             if name == "nats":
-                _wait(stack, name, lambda: _greets(stack))
+                waited(stack, name, lambda: greets(stack))
         for node in stack.nodes:
-            _wait(stack, f"gateway-{node.name}", functools.partial(_answers, node.csi_socket))
-        asyncio.run(_all_answer(stack))
+            waited(stack, f"gateway-{node.name}", functools.partial(answers, node.csi_socket))
+        asyncio.run(all_answer(stack))
     except BaseException as error:
         down(directory)
         if isinstance(error, disks.DiskError | OSError):
@@ -87,16 +87,17 @@ def _check(options: Options) -> None:
             raise StackError(f"{program} is missing; install the packages xfsprogs, mount and udev")
 
 
-def _start_udevd(stack: Stack) -> None:
+def start_udevd(stack: Stack) -> None:
     """Start udevd if none answers; it belongs to the stack then, and ends with it."""
     with contextlib.suppress(disks.DiskError):
         disks.command("udevadm", "control", "--ping", "--timeout=2")
         return
     program = next(filter(os.path.exists, ("/lib/systemd/systemd-udevd", "/usr/lib/systemd/systemd-udevd")))
     log, env = stack.directory / "logs" / "udevd.log", {MARK: str(stack.directory)}
-    stack.running.append(processes.start("udevd", [program], env=env, log=log))
+    udevd = processes.start("udevd", [program], env=env, log=log)
+    stack.running = [*(process for process in stack.running if process.name != "udevd"), udevd]
     stack.save()
-    _wait(stack, "udevd", _udevd_answers)
+    waited(stack, "udevd", _udevd_answers)
 
 
 def _udevd_answers() -> bool:
@@ -120,7 +121,12 @@ def _make_nodes(stack: Stack) -> None:
         stack.save()
 
 
-def _wait(stack: Stack, name: str, condition: Callable[[], bool]) -> None:
+def waited(stack: Stack, name: str, condition: Callable[[], bool]) -> None:
+    """Wait until a service of the stack has started.
+
+    Raises:
+        StackError: It ended, or took too long; shows the end of its log.
+    """
     process = stack.process(name)
     wait_until(lambda: condition() or not process.alive, START_SECONDS)
     if not process.alive or not condition():
@@ -133,7 +139,7 @@ def _tail(log: Path) -> str:
     return "\n".join(lines) or "it said nothing"
 
 
-async def _all_answer(stack: Stack) -> None:
+async def all_answer(stack: Stack) -> None:
     """Wait until every agent and a leader answer.
 
     Raises:
@@ -153,7 +159,7 @@ async def _all_answer(stack: Stack) -> None:
                 raise StackError(f"{name} does not answer ({error.message}): {log}") from error
 
 
-def _greets(stack: Stack) -> bool:
+def greets(stack: Stack) -> bool:
     """Tell whether the bus of this very stack answers at its URL, and not another server that has the port."""
     host, port = address_of(stack.nats_url)
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1) as client:
@@ -162,7 +168,8 @@ def _greets(stack: Stack) -> bool:
     return False
 
 
-def _answers(path: str) -> bool:
+def answers(path: str) -> bool:
+    """Tell whether somebody listens at a unix socket."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
         client.settimeout(1)
         client.connect(path)

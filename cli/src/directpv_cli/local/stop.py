@@ -3,10 +3,15 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from directpv_cli.local import disks, keys, nats_context, processes
 from directpv_cli.local.processes import Process
-from directpv_cli.local.stack import FILE, StackError, load
+from directpv_cli.local.stack import StackError, load
+from directpv_cli.reaching.local_stack import FILE
+
+BEGUN: Final = "going-down"
+"""A file that is there from the moment that the end of a stack was decided; ``up`` takes it away."""
 
 
 def down(directory: Path) -> None:
@@ -17,6 +22,7 @@ def down(directory: Path) -> None:
     """
     if not (directory / FILE).exists():
         raise StackError(f"no stack in {directory}")
+    (directory / BEGUN).touch()
     try:
         for process in _ending_order(directory):
             processes.stop(process)
@@ -38,17 +44,23 @@ def _ending_order(directory: Path) -> Iterator[Process]:
     known = {process.pid: process for process in load(directory).running if process.alive}
     known |= {process.pid: process for process in running.pop(str(directory), []) if process.pid not in known}
     left = [process for other, some in running.items() if not (Path(other) / FILE).exists() for process in some]
-    if len(left) == sum(map(len, running.values())) and all(map(_is_udevd, left)):
+    if len(left) == sum(map(len, running.values())) and all(map(is_udevd, left)):
         known |= {process.pid: process for process in left}
     else:
-        known = {pid: process for pid, process in known.items() if not _is_udevd(process)}
+        known = {pid: process for pid, process in known.items() if not is_udevd(process)}
 
     def rank(process: Process) -> int:
-        kind = "udevd" if _is_udevd(process) else process.name.partition("-")[0]
+        kind = "udevd" if is_udevd(process) else process.name.partition("-")[0]
         return ranks.index(kind) if kind in ranks else 0
 
     yield from sorted(known.values(), key=rank)
 
 
-def _is_udevd(process: Process) -> bool:
+def begun(directory: Path) -> bool:
+    """Tell whether the end of the stack was decided already, and something kept it from going."""
+    return (directory / BEGUN).exists()
+
+
+def is_udevd(process: Process) -> bool:
+    """Tell whether it is a udevd, which serves all stacks of the machine."""
     return process.name in ("udevd", "systemd-udevd", "(udev-worker)")

@@ -2,10 +2,13 @@
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
 
+from directpv_cli.reaching import local_stack
 from directpv_cli.reaching import way as ways
+from directpv_cli.reaching.local_stack import Stacks
 from directpv_cli.reaching.port_forward import port_in, trouble
 from directpv_cli.reaching.tunnel import command
 from directpv_cli.reaching.way import LOCAL_URL, Tunnel, reached, way
@@ -13,6 +16,8 @@ from directpv_common.protocol.errors import FailedPrecondition, Unavailable
 
 HOME = {"HOME": "/home/me"}
 USUAL = "/home/me/.kube/config"
+NONE = Stacks(Path("/nonexistent"), Path("/nonexistent"))
+"""No stack on this machine."""
 
 
 @pytest.mark.parametrize(
@@ -28,11 +33,11 @@ USUAL = "/home/me/.kube/config"
     ],
 )
 def test_the_way_is_the_first_that_there_is(url, kubeconfig, environment, files, chosen):
-    assert way(url, kubeconfig, {**HOME, **environment}, files.__contains__) == chosen
+    assert way(url, kubeconfig, {**HOME, **environment}, files.__contains__, NONE) == chosen
 
 
 def test_without_a_home_there_is_no_usual_kubeconfig():
-    assert way("", "", {}, lambda path: True) == LOCAL_URL
+    assert way("", "", {}, lambda path: True, NONE) == LOCAL_URL
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,9 @@ def test_a_cluster_without_our_nats_is_told_from_one_that_cannot_be_reached():
 def nowhere(tmp_path, monkeypatch):
     """No kubeconfig, and the usual port of a stack is that of a socket, which listens if it is told to."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("KUBECONFIG", raising=False)
+    for variable in ("KUBECONFIG", "DIRECTPV_STATE_DIR", "DIRECTPV_NATS_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(local_stack.STACKS, "usual_urls", list)
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         monkeypatch.setattr(ways, "LOCAL_URL", f"nats://127.0.0.1:{held.getsockname()[1]}")

@@ -23,7 +23,8 @@ def test_a_kubeconfig_that_lies_about_is_not_taken_for_the_cluster_of_a_bus_that
     (tmp_path / ".kube").mkdir()
     (tmp_path / ".kube/config").touch()
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("KUBECONFIG", raising=False)
+    for variable in ("KUBECONFIG", "DIRECTPV_STATE_DIR"):
+        monkeypatch.delenv(variable, raising=False)
     for name in ("nats_url", "kubeconfig", "context"):
         monkeypatch.setattr(settings, name, flags.get(name, ""))
     assert in_cluster() is expected
@@ -31,7 +32,8 @@ def test_a_kubeconfig_that_lies_about_is_not_taken_for_the_cluster_of_a_bus_that
 
 def test_without_any_kubeconfig_there_is_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("KUBECONFIG", raising=False)
+    for variable in ("KUBECONFIG", "DIRECTPV_STATE_DIR"):
+        monkeypatch.delenv(variable, raising=False)
     for name in ("nats_url", "kubeconfig", "context"):
         monkeypatch.setattr(settings, name, "")
     assert not in_cluster()

@@ -1,0 +1,137 @@
+"""``directpv up`` where a stack is already, and ``directpv down`` where there are volumes: no data goes unasked."""
+
+import os
+import secrets
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from directpv_cli.local import disks, processes, stop
+from directpv_cli.local.stack import Stack, load
+from directpv_cli.reaching.local_stack import NATS_URL, STATE_DIR
+from stack.running import BIN, SECONDS, traces
+
+DATA = "what was written"
+pytestmark = pytest.mark.timeout(240)
+
+
+def run(environment: dict[str, str], program: str, *argv: str) -> subprocess.CompletedProcess[str]:
+    """Run a program with nothing but ``environment`` to say which stack is meant, where nobody can be asked."""
+    rest = {key: value for key, value in os.environ.items() if key not in (STATE_DIR, NATS_URL)}
+    return subprocess.run(
+        [BIN / program, *argv], env={**rest, **environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=SECONDS, check=False,
+    )  # fmt: skip
+
+
+class Made:
+    """A stack with a drive, a volume with data on it, mounted."""
+
+    def __init__(self, directory: Path, place: Path) -> None:
+        self.directory, self.place = directory, place
+        self.done("directpv", "up", "--drives", "1", "--nats-port", "0")
+        self.yaml = str(place.parent / "drives.yaml")
+        self.done("kubectl-directpv", "discover", "--output-file", self.yaml)
+        self.done("kubectl-directpv", "init", self.yaml, "--dangerous")
+        self.done("directpv", "volume", "create", "mine")
+        self.done("directpv", "volume", "mount", "mine", str(place))
+        (place / "file").write_text(DATA)
+
+    @property
+    def stack(self) -> Stack:
+        return load(self.directory)
+
+    def run(self, program: str, *argv: str) -> subprocess.CompletedProcess[str]:
+        return run({STATE_DIR: str(self.directory)}, program, *argv)
+
+    def done(self, program: str, *argv: str) -> str:
+        ended = self.run(program, *argv)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout + ended.stderr
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    directory = Path(tempfile.gettempdir()) / f"dpv-{secrets.token_hex(4)}"
+    try:
+        yield Made(directory, tmp_path_factory.mktemp("places") / "place")
+    finally:
+        if directory.exists():
+            stop.down(directory)
+
+
+def test_what_was_killed_is_started_again_with_its_drives_and_volumes(made: Made) -> None:
+    before = {process.name: process.pid for process in made.stack.running}
+    killed = {"nats", "controller-1", "nodeagent-node-1"}
+    for name in killed:
+        processes.kill(made.stack.process(name))
+    status = made.run("directpv", "status")
+    assert (status.returncode, "`directpv up` starts again" in status.stderr) == (1, True), status.stderr
+
+    said = made.done("directpv", "up")
+
+    after = {process.name: process.pid for process in made.stack.running}
+    assert {name for name in before if before[name] != after[name]} == killed
+    assert "Started again: nats, controller-1, nodeagent-node-1" in said
+    assert (made.place / "file").read_text() == DATA
+    assert "Ready" in made.done("kubectl-directpv", "list", "drives")
+    assert "mine" in made.done("directpv", "volume", "list")
+    assert "runs already" in made.done("directpv", "up")
+    assert {process.name: process.pid for process in made.stack.running} == after
+
+
+def test_a_service_that_no_list_knows_is_ended_before_another_one_is_started(made: Made) -> None:
+    stack = made.stack
+    stray = stack.process("nodeagent-node-1")
+    stack.running = [process for process in stack.running if process != stray]
+    stack.save()  # as if `up` had been killed just after it started the agent
+
+    assert "Started again: nodeagent-node-1" in made.done("directpv", "up")
+    assert not stray.alive
+    assert (made.place / "file").read_text() == DATA
+
+
+def test_drives_whose_devices_are_gone_are_attached_again(made: Made) -> None:
+    for process in made.stack.running:
+        if not stop.is_udevd(process):
+            processes.kill(process)
+    disks.undo(made.directory)  # what a reboot leaves: files
+    assert disks.attached(made.directory) == []
+    held = made.run("directpv", "down")
+    assert (held.returncode, "what is on 1 drive cannot be seen now" in held.stderr) == (1, True), held.stderr
+
+    made.done("directpv", "up")
+    made.done("directpv", "volume", "mount", "mine", str(made.place))
+    assert (made.place / "file").read_text() == DATA
+
+
+def test_either_variable_is_enough_for_both_programs(made: Made) -> None:
+    for environment in ({STATE_DIR: str(made.directory)}, {NATS_URL: made.stack.nats_url}):
+        for program, *argv in (("directpv", "volume", "list"), ("kubectl-directpv", "list", "volumes")):
+            listed = run(environment, program, *argv)
+            assert (listed.returncode, "mine" in listed.stdout) == (0, True), listed.stderr
+
+
+def test_up_says_what_is_to_be_exported_and_status_what_comes_next(made: Made) -> None:
+    assert (
+        f"export {STATE_DIR}={made.directory}" in run({}, "directpv", "up", "--state-dir", str(made.directory)).stderr
+    )
+    said = made.run("directpv", "status").stderr
+    assert "export" not in said
+    assert "init" not in said, "its drives are initialised"
+
+
+def test_down_names_the_volumes_that_go_and_needs_a_yes_if_they_hold_data(made: Made) -> None:
+    refused = made.run("directpv", "down")
+    assert refused.returncode == 1
+    assert "1 drive, 1 volume with 4 KiB of data (mine)" in refused.stderr
+    assert "--yes" in refused.stderr
+    assert (made.place / "file").read_text() == DATA
+    assert "runs already" in made.done("directpv", "up"), "nothing was ended"
+
+    assert "1 volume with 4 KiB of data (mine)" in made.done("directpv", "down", "--yes")
+    assert traces(made.directory) == []
+    assert not made.place.is_mount()
