@@ -25,7 +25,7 @@ def directory() -> Iterator[Path]:
     path = Path(tempfile.gettempdir()) / f"dpv-{secrets.token_hex(4)}"
     yield path
     if path.exists():
-        run("directpv", "down", "--state-dir", str(path))
+        run("directpv", "down", "--yes", "--state-dir", str(path))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_demo_that_is_kept_says_how_to_find_it_and_how_to_end_it(temporary):
         assert run("kubectl-directpv", "list", "drives", url=url[1]).stdout.count("Ready") == 4
     finally:
         for left in temporary.iterdir():
-            run("directpv", "down", "--state-dir", str(left))
+            run("directpv", "down", "--yes", "--state-dir", str(left))
     assert left_in(temporary) == []
 
 

@@ -31,7 +31,7 @@ def shared() -> Iterator[tuple[str, Path]]:
     try:
         yield json.loads((path / "stack.json").read_text())["nats_url"], path
     finally:
-        down = run("directpv", "down", "--state-dir", str(path))
+        down = run("directpv", "down", "--yes", "--state-dir", str(path))
         assert down.returncode == 0, down.stdout + down.stderr
         assert traces(path) == []
 
