@@ -20,6 +20,20 @@ def test_a_beginning_that_no_other_has_and_node_with_device_mean_the_drive(word:
     assert meant(word, DRIVES) == FIRST
 
 
+def away(fsuuid: str, name: str) -> m.DriveRecord:
+    return m.DriveRecord(fsuuid=fsuuid, node="n1", last_device=name, total=1, overhead=0)
+
+
+def test_a_drive_that_is_away_is_called_by_its_last_name_unless_another_drive_has_it_or_had_it() -> None:
+    lost, also = away(SECOND, "sdb"), away("7d4b9999-0b1f-4a52-9d3e-1c1b3f3a9f11", "sdb")
+    assert meant("n1/sdb", [*DRIVES[:1], lost]) == SECOND
+    assert meant("n1/sda", [*DRIVES[:1], away(SECOND, "sda")]) == FIRST
+    with pytest.raises(InvalidRequest, match=f"2 drives: {SECOND} .was n1/sdb."):
+        meant("n1/sdb", [lost, also])
+    with pytest.raises(NotFound):
+        meant("n2/sdb", [lost])
+
+
 def test_what_means_two_drives_is_refused_with_both_their_names() -> None:
     with pytest.raises(InvalidRequest, match=f"2 drives: {FIRST} .n1/sda., {SECOND} .n2/sda."):
         meant("6d4b", DRIVES)

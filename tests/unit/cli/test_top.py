@@ -9,9 +9,16 @@ FIRST, SECOND = (str(uuid.UUID(int=number)) for number in (1, 2))
 RECORDS = {FIRST: m.DriveRecord(fsuuid=FIRST, node="n1", device="sda", total=1, overhead=0)}
 
 
-def sample(second: int, read: int = 0, busy: float = 0.0, used: int = 0) -> m.NodeMetrics:
+def sample(second: int, read: int = 0, busy: float = 0.0, used: int = 0, waited: float = 0.0) -> m.NodeMetrics:
     drives = (
-        m.DriveMetrics(fsuuid=FIRST, ready=True, read_bytes=read, read_seconds=busy, temperature_celsius=40),
+        m.DriveMetrics(
+            fsuuid=FIRST,
+            ready=True,
+            read_bytes=read,
+            read_seconds=busy,
+            wait_seconds=waited,
+            temperature_celsius=40,
+        ),
         m.DriveMetrics(fsuuid=SECOND, ready=True),
     )
     volumes = (
@@ -23,13 +30,13 @@ def sample(second: int, read: int = 0, busy: float = 0.0, used: int = 0) -> m.No
 
 def test_rates_come_with_the_second_sample_and_the_busiest_drive_stands_first() -> None:
     samples = Samples()
-    samples.take(sample(0))
-    assert [row[3:6] for row in samples.drive_cells(RECORDS)] == [["", "", ""]] * 2
+    samples.take(sample(0, waited=900))
+    assert [row[3:7] for row in samples.drive_cells(RECORDS)] == [["", "", "", ""]] * 2
 
-    samples.take(sample(10, read=20 << 20, busy=2.5))
-    samples.take(sample(10, read=20 << 20, busy=2.5))  # a part that comes twice is no third sample
+    samples.take(sample(10, read=20 << 20, busy=2.5, waited=915))
+    samples.take(sample(10, read=20 << 20, busy=2.5, waited=915))  # a part that comes twice is no third sample
     first, second = samples.drive_cells(RECORDS)
-    assert first[:6] == [FIRST, "n1", "sda", "2 MiB/s", "0 B/s", "25%"]
+    assert first[:7] == [FIRST, "n1", "sda", "2 MiB/s", "0 B/s", "25%", "1.5"]
     assert first[7] == "40 °C"
     assert second[:3] == [SECOND, "", ""]
 

@@ -1,4 +1,7 @@
-"""Drives as people call them: an id, the first letters of one that no other drive has, or NODE/DEVICE."""
+"""Drives as people call them: an id, the first letters of one that no other drive has, or NODE/DEVICE.
+
+A drive that no device carries is called by the name that its device had last, if no other drive has that name now.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -31,16 +34,23 @@ def meant(word: str, drives: Sequence[m.DriveRecord]) -> str:
     node, slash, device = word.partition("/")
     if slash:
         name = device.removeprefix("dev/")
-        found = [drive for drive in drives if drive.node == node and drive.device == name]
+        held = [drive for drive in drives if drive.node == node]
+        found = [drive for drive in held if drive.device == name] or [d for d in held if d.last_device == name]
     else:
         found = [drive for drive in drives if drive.fsuuid.startswith(word)]
     if not found:
         raise NotFound(f"no drive is called {word!r}; `list drives --all` shows ids, nodes and names")
     if len(found) > 1:
-        some = ", ".join(f"{drive.fsuuid} ({drive.node}/{drive.device})" for drive in found[:NAMED])
+        some = ", ".join(f"{drive.fsuuid} ({_where(drive)})" for drive in found[:NAMED])
         more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
         raise InvalidRequest(f"{word!r} means {len(found)} drives: {some}{more}; write more of the id")
     return found[0].fsuuid
+
+
+def _where(drive: m.DriveRecord) -> str:
+    if drive.device or not drive.last_device:
+        return f"{drive.node}/{drive.device}"
+    return f"was {drive.node}/{drive.last_device}"
 
 
 async def _all_records(bus: Bus) -> list[m.DriveRecord]:

@@ -42,15 +42,20 @@ async def all_volumes(bus: Bus, selection: m.ListVolumes, *, required: bool = Tr
     return found
 
 
-async def all_nodes(bus: Bus) -> list[m.NodeSummary]:
-    """Return every node that the controller knows, page by page."""
+async def all_nodes(bus: Bus, *, patient: bool = True) -> list[m.NodeSummary]:
+    """Return every node that the controller knows, page by page.
+
+    Raises:
+        Unavailable: There is no controller that leads; at once, unless ``patient``.
+    """
     asked = m.ListNodes(paged=True)
-    return [node async for page in _pages(bus, Controller.NODE_LIST, asked) for node in page.nodes]
+    pages = _pages(bus, Controller.NODE_LIST, asked, patient=patient)
+    return [node async for page in pages for node in page.nodes]
 
 
-async def _pages(bus: Bus, endpoint: Endpoint[Q, P], selection: Q) -> AsyncIterator[P]:
+async def _pages(bus: Bus, endpoint: Endpoint[Q, P], selection: Q, *, patient: bool = True) -> AsyncIterator[P]:
     while True:
-        page = await bus.call(endpoint, selection)
+        page = await bus.call(endpoint, selection, patient=patient)
         yield page
         if not page.next:
             return

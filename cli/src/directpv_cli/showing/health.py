@@ -6,9 +6,15 @@ from typing import NamedTuple
 
 import directpv_common.protocol.messages as m
 from directpv_cli.showing.ages import age_of
+from directpv_cli.showing.moving import WAITS_FOR
+from directpv_cli.showing.titles import title
 from directpv_cli.showing.unwell import causes
+from directpv_common.protocol import names
 from directpv_common.protocol.units import format_bytes
 
+EMPTY = "pods that start find empty directories in their place until: kubectl directpv"
+UNKNOWN = "unknown"
+"""What nobody said."""
 NAMED = 10
 """Nodes or volumes that one line names."""
 
@@ -30,25 +36,38 @@ class Heard(NamedTuple):
     """Volumes whose data is not gone yet."""
     unheard: str = ""
     """Why not all of nodes, drives and volumes could be listed; empty: they were."""
+    suspended: Sequence[str] = ()
+    """Volumes that are suspended by themselves."""
+    moves: Sequence[m.MoveStatus] = ()
+    """Moves that have not ended."""
 
 
 def lines_of(heard: Heard) -> list[tuple[str, str]]:
     """Return one line per part: its name, and how it is."""
+    if heard.unheard and not heard.nodes:
+        return [*_services(heard), *((name, UNKNOWN) for name in ("Agents", "Nodes", "Drives", "Volumes", "Capacity"))]
     nodes, drives = heard.nodes, heard.drives
     online = sum(node.online for node in nodes)
     states = Counter(str(drive.record.status) for drive in drives)
     agents = Counter(node.info.version or "unknown version" for node in nodes if node.online)
     total, allocated = sum(node.total for node in nodes), sum(node.allocated for node in nodes)
+    shown = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
+    return [
+        *_services(heard),
+        ("Agents", ", ".join(f"{count} of {version}" for version, count in sorted(agents.items())) or "none"),
+        ("Nodes", f"{online} of {len(nodes)} online"),
+        ("Drives", UNKNOWN if heard.unheard and not drives else shown),
+        ("Volumes", f"{sum(node.volumes for node in nodes)}" + _deleting(heard.deleting)),
+        ("Capacity", f"{format_bytes(allocated)} of {format_bytes(total)} allocated"),
+    ]
+
+
+def _services(heard: Heard) -> list[tuple[str, str]]:
     return [
         ("Leader", heard.leader or "nobody leads"),
         ("Bus", heard.bus),
         ("Events", heard.stream or "no stream: nothing is kept"),
         ("Controller", heard.controller or "-"),
-        ("Agents", ", ".join(f"{count} of {version}" for version, count in sorted(agents.items())) or "none"),
-        ("Nodes", f"{online} of {len(nodes)} online"),
-        ("Drives", ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"),
-        ("Volumes", f"{sum(node.volumes for node in nodes)}" + _deleting(heard.deleting)),
-        ("Capacity", f"{format_bytes(allocated)} of {format_bytes(total)} allocated"),
     ]
 
 
@@ -58,25 +77,41 @@ def _deleting(volumes: Sequence[m.VolumeInfo]) -> str:
 
 def troubles(heard: Heard) -> list[str]:
     """Return what is not well, each with what to do; an installation without any is healthy."""
-    return [*of_services(heard), *of_nodes(heard), *_of_drives(heard)]
+    return [*of_services(heard), *of_nodes(heard), *_of_drives(heard), *_of_failed_moves(heard)]
 
 
 def notes(heard: Heard) -> list[str]:
     """Return what people decided and should not forget; it makes nothing unhealthy."""
     lenient = [node.info.name for node in heard.nodes if not node.info.quota_enforced]
+    suspended = [name_of(drive.record) for drive in heard.drives if names.is_suspended(drive.record.labels)]
     cordoned = [name_of(drive.record) for drive in heard.drives if drive.record.unschedulable]
     versions = {node.info.version for node in heard.nodes if node.online} | {heard.controller}
     return [
         *([f"{_some(lenient)}: sizes of volumes are not enforced (--quota=best-effort)"] if lenient else []),
+        *([f"suspended drives: {_some(suspended)}; {EMPTY} resume drives"] if suspended else []),
+        *([f"suspended volumes: {_some(heard.suspended)}; {EMPTY} resume volumes"] if heard.suspended else []),
+        *_of_moves(heard),
         *([f"cordoned: {_some(cordoned)}; uncordon them to place volumes there again"] if cordoned else []),
         *(["programs of different versions run; end the upgrade"] if len(versions - {""}) > 1 else []),
     ]
 
 
+def _of_moves(heard: Heard) -> Iterator[str]:
+    """Yield what moves wait for that wait for people; the others go on by themselves."""
+    for move in [move for move in heard.moves if move.state is m.MoveState.WAITING][:NAMED]:
+        yield f"the move of volume {move.name} waits for {WAITS_FOR}"
+    if others := [move.name for move in heard.moves if move.state not in (m.MoveState.WAITING, m.MoveState.FAILED)]:
+        yield f"being moved: {_some(others)}; see: kubectl directpv move"
+
+
 def of_services(heard: Heard) -> Iterator[str]:
     """Yield what is not well with controller, bus and stream."""
     if not heard.leader:
-        yield "no controller leads: nothing can be placed or changed; look at the controllers' logs"
+        yield (
+            "no controller leads: nothing can be placed or changed, and of nodes, drives and volumes nothing is known; "
+            "look at the controllers' logs, and whether they run (kubectl -n directpv get pods,leases; on one machine: "
+            "directpv status)"
+        )
     elif heard.unheard:
         yield f"not everything could be listed, so that nobody knows whether it is well: {heard.unheard}; repeat"
     if not heard.stream:
@@ -94,18 +129,27 @@ def of_nodes(heard: Heard) -> Iterator[str]:
         yield f"node {node.info.name} is offline{since}: start its agent, or the machine{more}"
 
 
+def _of_failed_moves(heard: Heard) -> Iterator[str]:
+    for move in [move for move in heard.moves if move.state is m.MoveState.FAILED][:NAMED]:
+        yield (
+            f"the move of volume {move.name} has failed, and nothing was lost: {move.message}; mend that, repeat it, "
+            f"or: kubectl directpv move --cancel {move.name}"
+        )
+
+
 def _of_drives(heard: Heard) -> Iterator[str]:
     offline = {node.info.name for node in heard.nodes if not node.online}
     unwell = [drive for drive in heard.drives if drive.record.status is not m.DriveStatus.READY]
     for drive in [drive for drive in unwell if not drive.record.conditions][:NAMED]:
         name = name_of(drive.record)
-        yield f"{name} is {drive.record.status}; why: kubectl directpv explain drive {name}"
-    yield from causes([drive for drive in heard.drives if drive.record.node not in offline or drive in unwell])
+        yield f"{name} is {drive.record.status}; why: kubectl directpv explain drive {drive.record.fsuuid}"
+    told = [drive for drive in heard.drives if drive.record.node not in offline or drive in unwell]
+    yield from causes(told, advice=True)
 
 
 def name_of(record: m.DriveRecord) -> str:
     """Return what people call a drive: NODE/DEVICE, or its id while no device carries it."""
-    return f"{record.node}/{record.device}" if record.device else record.fsuuid
+    return title(record)
 
 
 def _some(names: Sequence[str]) -> str:

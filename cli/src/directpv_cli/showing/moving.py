@@ -9,6 +9,9 @@ from directpv_cli.reading.settings import settings
 from directpv_cli.showing.lines import plain, say
 from directpv_common.protocol.units import format_bytes
 
+WAITS_FOR = "its pod to be restarted, or whatever uses the volume to end: then the last pass begins"
+"""What a move in state Waiting waits for."""
+
 
 def remaining(status: m.MoveStatus) -> str:
     """Return how long the current pass takes yet, in words; empty if that is not known.

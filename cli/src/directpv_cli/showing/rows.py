@@ -7,6 +7,7 @@ import directpv_common.protocol.messages as m
 from directpv_cli.reading.selection import pod_of
 from directpv_cli.showing.ages import age_of
 from directpv_cli.showing.cells import Column
+from directpv_cli.showing.titles import device_cell
 from directpv_common.protocol import names
 from directpv_common.protocol.units import format_bytes
 
@@ -83,7 +84,7 @@ def drive_row(drive: m.DriveInfo, *, labels: bool) -> list[str]:
     return [
         record.fsuuid,
         record.node,
-        record.device,
+        device_cell(record),
         record.make,
         _size(record.total),
         _size(drive.free),

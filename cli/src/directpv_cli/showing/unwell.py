@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Final
 
 import directpv_common.protocol.messages as m
+from directpv_cli.showing.titles import title
+from directpv_common.protocol.reasons import advice_for, reason_for
 
 NAMED: Final = 10
 """Drives that are named one by one; of more there is a count."""
@@ -25,12 +27,22 @@ def hidden(unwell: Sequence[m.DriveInfo], shown: Sequence[m.DriveInfo]) -> list[
     return [f"{total} {noun} not shown: {', '.join([*groups[:NAMED], *more])}; --all shows every drive"]
 
 
-def causes(drives: Sequence[m.DriveInfo]) -> list[str]:
-    """Return a line per condition of ``drives``, at most so many and a count of the rest; none if all are well."""
+def causes(drives: Sequence[m.DriveInfo], *, advice: bool = False) -> list[str]:
+    """Return a line per condition of ``drives``, at most so many and a count of the rest; none if all are well.
+
+    Args:
+        drives: Of which conditions are told.
+        advice: Also what to do about each.
+    """
     lines = [
-        f"{drive.record.node}/{drive.record.device or drive.record.fsuuid}: {condition.type}: {condition.message}"
+        f"{title(drive.record)}: {condition.type}: {condition.message}{_advice(drive, condition) if advice else ''}"
         for drive in drives
         for condition in drive.record.conditions
     ]
     rest = len(lines) - NAMED
     return [*lines[:NAMED], *([f"and {rest} more; -o json shows all conditions"] if rest > 0 else [])]
+
+
+def _advice(drive: m.DriveInfo, condition: m.Condition) -> str:
+    advice = advice_for(reason_for(condition.type), drive.record.fsuuid)
+    return f"; {advice}" if advice else ""

@@ -6,8 +6,10 @@ from typing import Any, Final
 import msgspec
 
 import directpv_common.protocol.messages as m
+from directpv_cli.showing.titles import device_words
 from directpv_common.bus.cloud_event import CloudEvent
 from directpv_common.protocol import names
+from directpv_common.protocol.reasons import advice_for, reason_for
 from directpv_common.protocol.units import format_bytes, parse_bytes
 
 SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
@@ -18,7 +20,7 @@ HELP: Final = "  help: "
 def of_drive(info: m.DriveInfo, events: Sequence[CloudEvent]) -> list[str]:
     """Return why the drive takes no new volumes, or that it does."""
     record = info.record
-    name = f"{record.node}/{record.device or 'no device'} ({record.fsuuid})"
+    name = f"{record.node}/{device_words(record)} ({record.fsuuid})"
     found = list(_of_drive(info, events))
     if found:
         return [f"drive {name} takes no new volumes, or is not well:", *found]
@@ -37,6 +39,8 @@ def _of_drive(info: m.DriveInfo, events: Sequence[CloudEvent]) -> Iterator[str]:
     for condition in record.conditions:
         yield f"- {condition.type}: {condition.message}"
     advice = next((str(event.data["advice"]) for event in reversed(events) if event.data.get("advice")), "")
+    if record.conditions and not advice:  # it is not well for longer than events are looked at
+        advice = advice_for(reason_for(record.conditions[0].type), record.fsuuid)
     if advice and (record.conditions or record.status is not m.DriveStatus.READY):
         yield f"{HELP}{advice}"
     if record.unschedulable:

@@ -29,7 +29,7 @@ def test_an_installation_that_is_well_is_green() -> None:
         ({"drives": (drive(conditions=(SLOW,)),)}, "n1/sda", "Slow: requests take 4 s", "smartctl"),
         (
             {"drives": (drive(status=m.DriveStatus.LOST, conditions=(GONE,), device=""),)},
-            fsuuid(1),
+            f"n1/{fsuuid(1)}",
             "Lost: no device carries it",
             "put the disk back",
         ),

@@ -5,7 +5,8 @@ import uuid
 import pytest
 
 import directpv_common.protocol.messages as m
-from directpv_cli.showing.health import Heard, lines_of, notes, troubles
+from directpv_cli.showing.health import UNKNOWN, Heard, lines_of, notes, troubles
+from directpv_common.protocol import names
 
 ID = str(uuid.UUID(int=7))
 
@@ -39,6 +40,15 @@ def test_an_installation_where_all_is_well_has_no_trouble_and_one_line_per_part(
     assert dict(lines_of(heard()))["Nodes"] == "1 of 1 online"
 
 
+PULLED = m.Condition(type=m.ConditionType.LOST, message="it was pulled", since="")
+AWAY = drive(m.DriveStatus.LOST, device="", last_device="sdb", conditions=(PULLED,))
+SUSPENDED = drive(labels={names.SUSPEND: "true"})
+
+
+def move(state: m.MoveState, message: str = "") -> m.MoveStatus:
+    return m.MoveStatus(name="v1", state=state, message=message)
+
+
 SLOW = m.Condition(type=m.ConditionType.SLOW, message="requests take 4 s", since="")
 LEFT = m.VolumeInfo(record=m.VolumeRecord(name="pvc-1", fsuuid=ID, capacity=1, deleting=True), node="n2")
 
@@ -53,7 +63,11 @@ LEFT = m.VolumeInfo(record=m.VolumeRecord(name="pvc-1", fsuuid=ID, capacity=1, d
         ({"nodes": [node("n2", online=False)], "deleting": [LEFT]}, "1 volumes stay Deleting"),
         ({"unheard": "volume.list: no reply within 10 s"}, "not everything could be listed"),
         ({"nodes": [], "unheard": "node.list: no reply"}, "node.list: no reply; repeat"),
-        ({"drives": [drive(m.DriveStatus.LOST)]}, "n1/sda is Lost; why: kubectl directpv explain drive n1/sda"),
+        ({"drives": [drive(m.DriveStatus.LOST)]}, f"n1/sda is Lost; why: kubectl directpv explain drive {ID}"),
+        ({"drives": [AWAY]}, f"n1/{ID} (was sdb): Lost: it was pulled; put the disk back, or look at its cable"),
+        ({"drives": [AWAY]}, f"kubectl directpv remove --lost {ID}"),
+        ({"moves": [move(m.MoveState.FAILED, "drive x is full")]}, "the move of volume v1 has failed"),
+        ({"moves": [move(m.MoveState.FAILED, "drive x is full")]}, "drive x is full; mend that,"),
         ({"drives": [drive(conditions=(SLOW,))]}, "n1/sda: Slow: requests take 4 s"),
     ],
 )
@@ -67,6 +81,10 @@ def test_whatever_is_not_well_is_a_trouble_that_is_named(facts: dict[str, object
         ({"nodes": [node(quota_enforced=False)]}, "n1: sizes of volumes are not enforced"),
         ({"drives": [drive(unschedulable=True)]}, "cordoned: n1/sda"),
         ({"controller": "1.1.0"}, "different versions"),
+        ({"drives": [SUSPENDED]}, "suspended drives: n1/sda; pods that start find empty directories"),
+        ({"suspended": ["pvc-1", "pvc-2"]}, "suspended volumes: pvc-1, pvc-2; pods"),
+        ({"moves": [move(m.MoveState.WAITING)]}, "volume v1 waits for its pod to be restarted"),
+        ({"moves": [move(m.MoveState.COPYING)]}, "being moved: v1"),
     ],
 )
 def test_what_people_decided_is_noted_and_makes_nothing_unhealthy(facts: dict[str, object], said: str) -> None:
@@ -77,3 +95,10 @@ def test_what_people_decided_is_noted_and_makes_nothing_unhealthy(facts: dict[st
 def test_who_could_not_be_asked_is_not_said_to_be_missing() -> None:
     assert len(troubles(heard(nodes=[], drives=[], unheard="node.list: no reply"))) == 1
     assert len(troubles(heard(nodes=[], drives=[], leader="", unheard="nobody answers"))) == 1
+
+
+def test_what_nobody_said_is_unknown_and_not_nothing() -> None:
+    silent = dict(lines_of(heard(nodes=[], drives=[], leader="", controller="", unheard="nobody answers")))
+    assert {silent[name] for name in ("Agents", "Nodes", "Drives", "Volumes", "Capacity")} == {UNKNOWN}
+    assert dict(lines_of(heard(drives=[], unheard="drive.list: no reply")))["Drives"] == UNKNOWN
+    assert dict(lines_of(heard(nodes=[], drives=[])))["Drives"] == "none"

@@ -15,6 +15,7 @@ from directpv_cli.showing import pages, rows, tables
 from directpv_cli.showing.ages import age_of
 from directpv_cli.showing.documents import output_format
 from directpv_cli.showing.event_lines import event_line
+from directpv_cli.showing.titles import device_words
 from directpv_cli.showing.unwell import causes
 from directpv_common.bus.bus import Bus
 from directpv_common.bus.cloud_event import CloudEvent
@@ -61,7 +62,7 @@ def drive(word: str, output: str) -> None:
         [
             ("Drive", record.fsuuid),
             ("Node", f"{record.node}{'' if info.online else ' (Offline)'}"),
-            ("Device", record.device),
+            ("Device", record.device or device_words(record)),
             ("Make", record.make),
             ("Status", rows.drive_state(record) + ",Offline" * (not info.online)),
             ("Size", format_bytes(record.total)),

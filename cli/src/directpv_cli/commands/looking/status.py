@@ -1,6 +1,8 @@
 """``status``: one screen that says whether all is well, and an exit status that says the same."""
 
 import asyncio
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -13,7 +15,9 @@ from directpv_cli.showing.documents import output_format
 from directpv_cli.showing.health import Heard, lines_of, notes, troubles
 from directpv_cli.showing.lines import fail
 from directpv_common.bus.bus import Bus
-from directpv_common.protocol.errors import DirectPVError
+from directpv_common.protocol import names
+from directpv_common.protocol.api import Controller
+from directpv_common.protocol.errors import DirectPVError, Unavailable
 
 SERVICE_SECONDS = 2.0
 
@@ -39,11 +43,15 @@ async def hear(bus: Bus) -> Heard:
     nodes: list[m.NodeSummary] = []
     drives: list[m.DriveInfo] = []
     deleting: list[m.VolumeInfo] = []
+    suspended: list[m.VolumeInfo] = []
+    moves: Sequence[m.MoveStatus] = ()
     unheard = ""
     try:
-        nodes = await all_nodes(bus)
+        nodes = await all_nodes(bus, patient=bool(service))  # nobody waits for a leader that is not there
         drives = await all_drives(bus, m.ListDrives())
         deleting = await all_volumes(bus, m.ListVolumes(statuses=(m.VolumeStatus.DELETING,)))
+        suspended = await all_volumes(bus, m.ListVolumes(labels={names.SUSPEND: "true"}))
+        moves = await _moves(bus)
     except DirectPVError as error:
         unheard = error.message
     metadata = service.get("metadata") or {}
@@ -60,7 +68,16 @@ async def hear(bus: Bus) -> Heard:
         drives,
         deleting,
         unheard,
+        [volume.record.name for volume in suspended],
+        moves,
     )
+
+
+async def _moves(bus: Bus) -> Sequence[m.MoveStatus]:
+    """Return the moves that have not ended; none from a controller of a version that knows of none."""
+    with contextlib.suppress(Unavailable):
+        return (await bus.call(Controller.MOVE_LIST, m.ListMoves(), patient=False)).moves
+    return ()
 
 
 async def _service(bus: Bus) -> dict[str, Any]:

@@ -31,7 +31,7 @@ DRIVE_COLUMNS: Final = (
     Column("READ"),
     Column("WRITE"),
     Column("BUSY", goes=3),
-    Column("WAIT", goes=2),
+    Column("QUEUE", goes=2),
     Column("TEMP", goes=4),
     Column("WEAR", goes=5),
 )
@@ -67,7 +67,7 @@ class Samples:
     def drive_cells(self, names: Mapping[str, m.DriveRecord]) -> Iterator[list[str]]:
         """Yield a row per drive, the busiest first; rates need two samples."""
         rows = [(self._rates(fsuuid), fsuuid) for fsuuid in self.drives]
-        for (read, write, busy), fsuuid in sorted(rows, key=lambda row: (-row[0][0] - row[0][1], row[1])):
+        for (read, write, busy, queue), fsuuid in sorted(rows, key=lambda row: (-row[0][0] - row[0][1], row[1])):
             now, record = self.drives[fsuuid][1], names.get(fsuuid)
             known = fsuuid in self.before
             yield [
@@ -77,20 +77,25 @@ class Samples:
                 f"{format_bytes(int(read))}/s" if known else "",
                 f"{format_bytes(int(write))}/s" if known else "",
                 f"{busy:.0%}" if known else "",
-                f"{now.wait_seconds:.1f}s",
+                f"{queue:.1f}" if known else "",
                 "" if now.temperature_celsius is None else f"{now.temperature_celsius} °C",
                 "" if now.wear_percent is None else f"{now.wear_percent}%",
             ]
 
-    def _rates(self, fsuuid: str) -> tuple[float, float, float]:
-        """Return bytes read and written per second, and the share of time in which requests were under way."""
+    def _rates(self, fsuuid: str) -> tuple[float, float, float, float]:
+        """Return what happened since the sample before.
+
+        Bytes read and written per second, the share of time in which requests were under way, and how many were queued
+        or served in the mean.
+        """
         if fsuuid not in self.before:
-            return 0.0, 0.0, 0.0
+            return 0.0, 0.0, 0.0, 0.0
         (start, old), (end, new) = self.before[fsuuid], self.drives[fsuuid]
         seconds = max((end - start).total_seconds(), 0.001)
         busy = new.read_seconds + new.write_seconds - old.read_seconds - old.write_seconds
         moved = (new.read_bytes - old.read_bytes, new.write_bytes - old.write_bytes)
-        return max(0, moved[0]) / seconds, max(0, moved[1]) / seconds, min(1.0, max(0.0, busy / seconds))
+        queue = max(0.0, new.wait_seconds - old.wait_seconds) / seconds
+        return max(0, moved[0]) / seconds, max(0, moved[1]) / seconds, min(1.0, max(0.0, busy / seconds)), queue
 
     def volume_cells(self, claims: Mapping[str, str]) -> Iterator[list[str]]:
         """Yield a row per volume, the fullest first."""

@@ -68,6 +68,7 @@ def drive_to_object(
     extra |= {"conditions": kinds} if kinds else {}
     extra |= {"unread": True} if record.unread else {}
     extra |= {"removal": record.removal} if record.removal else {}
+    extra |= {"lastDevice": record.last_device} if record.last_device else {}
     extra |= {"removed": record.removed} if record.removed else {}
     return {
         "apiVersion": f"{names.GROUP}/{names.API_VERSION}",
@@ -154,6 +155,7 @@ def drive_from_object(obj: Object, *, sizes: int = 0) -> tuple[m.DriveRecord, Re
         "created": extra.get("created", meta.get("creationTimestamp") or ""),
         "unread": extra.get("unread") is True,
         "removal": extra.get("removal", ""),
+        "last_device": extra.get("lastDevice", ""),
         "removed": extra.get("removed", ""),
     }
     rest = rest_of(

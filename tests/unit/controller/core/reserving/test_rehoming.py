@@ -150,9 +150,7 @@ def given_up_while_being_deleted() -> tuple[Ledger, m.DriveRecord, m.VolumeRecor
     return again, drive, gone, kept
 
 
-def test_a_volume_that_was_deleted_before_its_drive_was_given_up_is_destroyed_should_people_want_the_drive_back() -> (
-    None
-):
+def test_a_volume_that_was_deleted_before_its_drive_was_given_up_is_destroyed_should_its_drive_be_wanted_back() -> None:
     ledger, drive, gone, kept = given_up_while_being_deleted()
     (away,) = list_volumes(ledger, m.ListVolumes(given_up=True)).volumes
     assert (away.record.name, away.status, away.node) == ("v1", "Deleting", "n1")

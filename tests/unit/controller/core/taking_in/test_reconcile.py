@@ -262,6 +262,22 @@ def test_a_drive_that_its_node_does_not_report_is_lost_until_it_is_reported_agai
     assert ledger.drives[drive.fsuuid].record.conditions == ()
 
 
+def test_a_drive_that_no_device_carries_keeps_the_name_that_it_had_last_until_it_has_another() -> None:
+    drive = drive_record(device="sdb")
+    ledger = ledger_of(drive)
+    report(ledger, held(drive))
+    known = ledger.drives[drive.fsuuid]
+    committed(change_of(ledger, [lost(ledger, known, NOW)]))
+    assert (known.record.device, known.record.last_device) == ("", "sdb")
+    committed(change_of(ledger, [lost(ledger, known, NOW)]))
+    assert known.record.last_device == "sdb", "however often it is said"
+
+    report(ledger, held(replace(drive, device="sdc"), generation=2))
+    assert (known.record.device, known.record.last_device) == ("sdc", "")
+    report(ledger, held(replace(drive, device="", status=m.DriveStatus.LOST), generation=3))
+    assert (known.record.device, known.record.last_device) == ("", "sdc"), "its agent says so itself"
+
+
 def test_a_drive_that_could_not_be_read_yet_may_have_any_volume_until_it_is_read() -> None:
     drive = drive_record(status=m.DriveStatus.ERROR)
     ledger = ledger_of()

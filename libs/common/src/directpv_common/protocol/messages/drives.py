@@ -76,6 +76,8 @@ class DriveRecord(Message, frozen=True, kw_only=True):
     """Bytes that the file system keeps for itself; ``total - overhead`` can be given to volumes."""
     device: str = ""
     """Kernel name without ``/dev/``, for instance ``nvme0n1``; empty when no device carries the FSUUID."""
+    last_device: str = ""
+    """Of the registry alone, while no device carries it: the name of the one that did last; empty: not known."""
     make: str = ""
     """Device-mapper name, vendor, model, partition, for people."""
     topology: Segments = {}

@@ -116,6 +116,7 @@ class DriveBooks(Books):
                 before,
                 node=node,
                 device="",
+                last_device="",
                 status=DriveStatus.LOST,
                 conditions=(cause,),
                 topology={**before.topology, names.NODE: node},

@@ -20,7 +20,13 @@ _PREFIX: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 def observed(record: DriveRecord, seen: DriveRecord) -> DriveRecord:
     """Return ``record`` with what its node observed; that it is given up is a decision, whatever its node sees."""
     kept = _STATE if record.status is DriveStatus.REMOVED else ()
-    return msgspec.structs.replace(record, **{name: getattr(seen, name) for name in OBSERVED if name not in kept})
+    fields = {name: getattr(seen, name) for name in OBSERVED if name not in kept}
+    return msgspec.structs.replace(record, **fields, last_device=last_device(record, seen.device))
+
+
+def last_device(record: DriveRecord, device: str) -> str:
+    """Return what is kept of a drive's name when its device is ``device`` from now on: people look for that name."""
+    return "" if device else record.device or record.last_device
 
 
 def decided_alike(record: DriveRecord, seen: DriveRecord) -> bool:

@@ -109,7 +109,8 @@ def lost(ledger: Ledger, drive: Drive, now: str) -> Outcome:
     """
     outcome = Outcome()
     cause = Condition(type=ConditionType.LOST, message=NOT_REPORTED, since=now)
-    record = replace(drive.record, status=DriveStatus.LOST, device="", conditions=(cause,))
+    last = labels.last_device(drive.record, "")
+    record = replace(drive.record, status=DriveStatus.LOST, device="", last_device=last, conditions=(cause,))
     outcome.changes.append(ledger.set_drive(drive, record))
     outcome.tell(
         "drive",
@@ -125,7 +126,7 @@ def lost(ledger: Ledger, drive: Drive, now: str) -> Outcome:
 
 def _seen(record: DriveRecord, node: str) -> DriveRecord:
     """Return what a node says of a drive. That one is given up, the registry decides: else it is out of order."""
-    seen = replace(record, node=node, removal="", removed="", retired="")
+    seen = replace(record, node=node, last_device="", removal="", removed="", retired="")
     if seen.status is not DriveStatus.REMOVED:
         return seen
     cause = Condition(type=ConditionType.MOUNT_ERROR, message=GIVEN_UP, since=record.created)

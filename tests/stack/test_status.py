@@ -1,0 +1,95 @@
+"""status, and how drives are called, on a running stack: what is not well, and what people may have forgotten."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from directpv_cli.local import disks
+from directpv_cli.local.csi_client import creation
+from directpv_common.protocol.names import DRIVE
+from directpv_common.protocol.units import MIB
+from stack.running import plugin
+from support.cluster import Cluster, cluster, eventually, in_thread
+from support.pulling import device_of, pull
+
+pytestmark = pytest.mark.timeout(240)
+SECONDS = 8.0
+"""Less than a call waits for somebody who answers, and more than the program takes on a busy machine."""
+
+
+@pytest.fixture
+def running() -> Iterator[Cluster]:
+    with cluster(nodes=1, drives=2) as stack:
+        in_thread(lambda: asyncio.run(stack.initialise()))
+        yield stack
+
+
+async def drives(running: Cluster) -> dict[str, dict[str, Any]]:
+    listed = await plugin(running, "list", "drives", "--all", "-o", "json")
+    return {item["metadata"]["name"]: item["status"] for item in json.loads(listed.stdout)["items"]}
+
+
+async def test_without_a_controller_nothing_is_said_to_be_none_and_nobody_waits(running: Cluster) -> None:
+    running.kill("controller-1")
+    begun = time.monotonic()
+
+    said = await plugin(running, "status")
+
+    assert time.monotonic() - begun < SECONDS
+    assert said.returncode == 1
+    shown = {line.partition(":")[0]: line.partition(":")[2].strip() for line in said.stdout.splitlines()}
+    assert [shown[name] for name in ("Leader", "Nodes", "Drives", "Volumes")] == ["nobody leads", *["unknown"] * 3]
+    assert "whether they run (kubectl -n directpv get pods,leases" in said.stderr
+    facts = json.loads((await plugin(running, "status", "-o", "json")).stdout)
+    assert (facts["healthy"], facts["drives"]) == (False, "unknown")
+
+
+async def test_what_is_suspended_is_shown_though_nothing_is_unwell(running: Cluster) -> None:
+    async with running.csi() as client:
+        volume = (await client.controller.CreateVolume(creation("pvc-1", 16 * MIB))).volume
+    home = volume.volume_context[DRIVE]
+    other = next(fsuuid for fsuuid in await drives(running) if fsuuid != home)
+    assert (await plugin(running, "suspend", "drives", other, "--dangerous")).returncode == 0
+    assert (await plugin(running, "suspend", "volumes", "pvc-1", "--dangerous")).returncode == 0
+
+    said = await plugin(running, "status")
+
+    assert said.returncode == 0, said.stderr
+    assert f"suspended drives: node-1/{device_of(running, other)};" in said.stderr
+    assert "suspended volumes: pvc-1;" in said.stderr
+
+
+async def test_a_drive_that_was_pulled_is_shown_with_advice_and_is_called_by_its_last_name(running: Cluster) -> None:
+    fsuuid = min(await drives(running))
+    device = await asyncio.to_thread(device_of, running, fsuuid)
+    file = await asyncio.to_thread(pull, running, device)
+
+    async def lost() -> None:
+        assert (await drives(running))[fsuuid]["status"] == "Lost"
+
+    await eventually(lost, "the drive is lost")
+    said = await plugin(running, "status")
+    assert f"node-1/{fsuuid} (was {device}): Lost: " in said.stderr
+    assert "put the disk back" in said.stderr
+    assert f"({device})" in (await plugin(running, "list", "drives", "--status", "lost")).stdout
+    why = await plugin(running, "explain", "drive", f"node-1/{device}")
+    assert (why.returncode, fsuuid in why.stdout, f"last {device}" in why.stdout) == (0, True, True), why.stderr
+    running.kill("controller-1")
+    running.start("controller-1")
+
+    async def known() -> None:
+        assert (await plugin(running, "cordon", f"node-1/{device}")).returncode == 0
+
+    await eventually(known, "another leader knows its last name")
+    await asyncio.to_thread(disks.command, "losetup", f"/dev/{device}", file)
+
+    async def ready() -> None:
+        assert (await drives(running))[fsuuid]["status"] == "Ready"
+        shown = await plugin(running, "list", "drives", fsuuid, "--no-headers")
+        assert shown.stdout.split()[2] == device
+
+    await eventually(ready, "it is back")
