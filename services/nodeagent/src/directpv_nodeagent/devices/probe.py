@@ -15,7 +15,7 @@ from typing import Final
 from directpv_common.protocol.errors import DriveFault
 from directpv_common.protocol.units import MIB
 from directpv_nodeagent.devices.answers import Answers
-from directpv_nodeagent.devices.blank import is_recognised, read_samples
+from directpv_nodeagent.devices.blank import hash_samples, is_recognised, read_samples
 from directpv_nodeagent.devices.core.disk_identity import identity, with_paths
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.kinds import unsuited
@@ -48,8 +48,8 @@ READ_SECONDS: Final = 15.0
 _LEAST_READ: Final = 16 * MIB
 """Smaller devices (floppies, empty slots, unattached loops) can hold no XFS and are not read."""
 
-Content = tuple[Superblock | None, tuple[str, ...], Superblock | None]
-"""Super block, signatures, and what is left of an XFS whose super block is gone."""
+Content = tuple[Superblock | None, tuple[str, ...], Superblock | None, str]
+"""Super block, signatures, what is left of an XFS whose super block is gone, and a hash of samples."""
 
 
 class Prober:
@@ -229,7 +229,8 @@ class Prober:
 
         Args:
             facts: The device.
-            thorough: Whether one that shows nothing is also read here and there.
+            thorough: Whether it is also read here and there: to see whether one that shows nothing is blank, and to
+                know one that carries something again, for what is formatted over must be what was shown.
 
         Raises:
             DriveFault: It cannot be read.
@@ -238,13 +239,16 @@ class Prober:
         with open_device(path, facts.major_minor) as device:
             block = read_superblock(device, path)
             if facts.mount_points or facts.swap:
-                return block, (), None
+                return block, (), None, ""
             signatures = read_signatures(device, path, self.within)
-            if not thorough or block or signatures or facts.holders:
-                return block, signatures, None
+            if not thorough or facts.holders:
+                return block, signatures, None, ""
+            if block or signatures:
+                return block, signatures, None, hash_samples(device, path)
             blank, remnant = read_samples(device, path)
-            blank = blank and not is_recognised(device, path, self.within)
-            return None, () if blank else (UNKNOWN,), remnant
+            if blank and not is_recognised(device, path, self.within):
+                return None, (), None, ""
+            return None, (UNKNOWN,), remnant, hash_samples(device, path)
 
 
 def _worth_reading(facts: DeviceFacts) -> bool:

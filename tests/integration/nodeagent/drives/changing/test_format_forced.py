@@ -78,6 +78,25 @@ async def test_data_of_unknown_kind_is_overwritten_only_by_force(loop, prober):
     assert (await format_it(mine, await discover(mine, device, force=True))).fsuuid == FSUUID
 
 
+@pytest.mark.parametrize("kind", ["data of unknown kind", "ext4", "xfs"])
+async def test_what_was_written_to_since_it_was_discovered_is_not_overwritten_even_by_force(loop, prober, leave, kind):
+    device = loop()
+    if kind == "data of unknown kind":
+        device.write(0, b"raw data of somebody else's application")
+    else:
+        leave(kind, device)
+    mine = prober(device)
+    request = await discover(mine, device, force=True)
+    device.write(40 * 1024, b"what the application wrote after discover")
+    before = device.fingerprint()
+
+    with pytest.raises(FailedPrecondition, match=r"^device state changed: .* run discover again"):
+        await format_it(mine, request)
+
+    assert device.fingerprint() == before
+    assert (await format_it(mine, await discover(mine, device, force=True))).fsuuid == FSUUID
+
+
 async def test_a_raw_block_volume_is_not_formatted_even_by_force(loop, prober, tmp_path):
     device = loop()
     mine, before = prober(device), device.fingerprint()

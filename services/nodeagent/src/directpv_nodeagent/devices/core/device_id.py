@@ -1,8 +1,8 @@
 """The identity of a device between discover and init: it changes when anything about the device does.
 
-Source: upstream's device id, a hash over sorted ``key:value`` lines. ``signatures`` is ours: a line that is there
-only when the device itself shows something that the udev database does not know (no database, or a stale one), so
-that ids of ordinary devices are the same as upstream's.
+Source: upstream's device id, a hash over sorted ``key:value`` lines. Two lines are ours, and not there for blank devices,
+whose ids are upstream's: ``signatures``, when the device itself shows something that the udev database does not know
+(no database, or a stale one), and ``samples``, when it carries anything: who lets it be formatted over saw what it was.
 """
 
 import base64
@@ -35,6 +35,8 @@ def device_id(facts: DeviceFacts, node: str) -> str:
     unknown = _unknown_to_udev(facts)
     if unknown:
         lines["signatures"] = _list(unknown)
+    if facts.samples:
+        lines["samples"] = facts.samples
     text = "\n".join(f"{key}:{value}" for key, value in sorted(lines.items()))
     digest = hashlib.sha256(text.encode(errors="surrogateescape")).digest()
     return f"{facts.major_minor}${base64.b64encode(digest).decode()}"

@@ -62,6 +62,8 @@ class DeviceFacts:
     """Name of the device that stands for this disk, if that is another one; known after a thorough look."""
     remnant: Superblock | None = None
     """Backup super block of an XFS whose first one is gone, after a thorough look."""
+    samples: str = ""
+    """Hash of what was read here and there, after a thorough look at a device that carries something; else empty."""
 
     pending: bool = False
     """It is still being read, and was not given up: nothing may be concluded from what is missing here."""

@@ -14,7 +14,11 @@ UNKNOWN: Final = "data of unknown kind"
 
 
 def with_content(
-    facts: DeviceFacts, superblock: Superblock | None, signatures: tuple[str, ...], remnant: Superblock | None = None
+    facts: DeviceFacts,
+    superblock: Superblock | None,
+    signatures: tuple[str, ...],
+    remnant: Superblock | None = None,
+    samples: str = "",
 ) -> DeviceFacts:
     """Return ``facts`` with what was read from the device.
 
@@ -29,6 +33,7 @@ def with_content(
         shadow=superblock if member else None,
         signatures=signatures,
         remnant=remnant,
+        samples=samples,
     )
 
 

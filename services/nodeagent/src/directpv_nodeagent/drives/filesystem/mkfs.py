@@ -286,7 +286,7 @@ def _check_unused(prober: Prober, facts: DeviceFacts) -> str:
     """Raise if the kernel uses the device, or it does not show what it showed when it was probed; else hash samples."""
     path = prober.path_of(facts)
     with exclusive_open(path, facts.major_minor) as device:
-        shown = (facts.superblock or facts.shadow, facts.signatures, facts.remnant)
+        shown = (facts.superblock or facts.shadow, facts.signatures, facts.remnant, facts.samples)
         if prober.read_content(facts, thorough=True) != shown:
             raise _changed(facts)
         return hash_samples(device, path)
