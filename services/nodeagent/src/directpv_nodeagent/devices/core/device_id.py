@@ -1,6 +1,6 @@
 """The identity of a device between discover and init: it changes when anything about the device does.
 
-Source: upstream's device id, a hash over sorted ``key:value`` lines. Two lines are ours, and not there for blank devices,
+Source: upstream's device id, a hash over sorted ``key:value`` lines. Two are ours, and not there for blank devices,
 whose ids are upstream's: ``signatures``, when the device itself shows something that the udev database does not know
 (no database, or a stale one), and ``samples``, when it carries anything: who lets it be formatted over saw what it was.
 """
