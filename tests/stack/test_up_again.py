@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(240)
 
 def run(environment: dict[str, str], program: str, *argv: str) -> subprocess.CompletedProcess[str]:
     """Run a program with nothing but ``environment`` to say which stack is meant, where nobody can be asked."""
-    rest = {key: value for key, value in os.environ.items() if key not in (STATE_DIR, NATS_URL)}
+    rest = {key: value for key, value in os.environ.items() if key not in (STATE_DIR, NATS_URL, "KUBECONFIG")}
     return subprocess.run(
         [BIN / program, *argv], env={**rest, **environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=SECONDS, check=False,
@@ -28,13 +28,18 @@ def run(environment: dict[str, str], program: str, *argv: str) -> subprocess.Com
 
 
 class Made:
-    """A stack with a drive, a volume with data on it, mounted."""
+    """A stack with two devices, one of them a drive, and a volume with data on it, mounted."""
 
     def __init__(self, directory: Path, place: Path) -> None:
         self.directory, self.place = directory, place
-        self.done("directpv", "up", "--drives", "1", "--nats-port", "0")
+        self.done("directpv", "up", "--drives", "2", "--nats-port", "0")
+        assert "kubectl-directpv init" in self.done("directpv", "volume", "list"), "nothing can be made before"
+        status = self.done("kubectl-directpv", "status")
+        assert "no drive is initialised yet" in status
+        assert "kubectl-directpv init" in self.run("directpv", "volume", "create", "mine").stderr
         self.yaml = str(place.parent / "drives.yaml")
-        self.done("kubectl-directpv", "discover", "--output-file", self.yaml)
+        first = self.stack.nodes[0].devices[0]
+        self.done("kubectl-directpv", "discover", "--drives", first, "--output-file", self.yaml)
         self.done("kubectl-directpv", "init", self.yaml, "--dangerous")
         self.done("directpv", "volume", "create", "mine")
         self.done("directpv", "volume", "mount", "mine", str(place))
@@ -124,6 +129,32 @@ def test_up_says_what_is_to_be_exported_and_status_what_comes_next(made: Made) -
     assert "init" not in said, "its drives are initialised"
 
 
+def test_what_only_a_cluster_has_is_refused_in_a_line_where_there_is_none(made: Made, tmp_path: Path) -> None:
+    asked = run({STATE_DIR: str(made.directory), "HOME": str(tmp_path)}, "kubectl-directpv", "explain", "pvc", "data")
+
+    assert asked.returncode == 1
+    assert len(asked.stderr.splitlines()) == 1, asked.stderr
+    assert "no kubeconfig leads to a cluster" in asked.stderr
+    assert "explain volume NAME" in asked.stderr
+
+
+def test_what_a_person_wrote_into_drives_yaml_is_kept_beside_what_discover_writes(made: Made, tmp_path: Path) -> None:
+    file, (used, free) = tmp_path / "drives.yaml", made.stack.nodes[0].devices
+    file.write_text("# mine")
+    none = made.run("kubectl-directpv", "discover", "--drives", used, "--output-file", str(file))
+    assert (none.returncode, "1 device in use as drives already" in none.stderr) == (1, True), none.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["drives.yaml"]
+    assert file.read_text() == "# mine"
+
+    said = made.done("kubectl-directpv", "discover", "--drives", free, "--output-file", str(file))
+    former = tmp_path / "drives.yaml.old"
+    assert str(former) in said
+    assert former.read_text() == "# mine"
+    again = made.done("kubectl-directpv", "discover", "--drives", free, "--output-file", str(file))
+    assert "was another one" not in again
+    assert former.read_text() == "# mine"
+
+
 def test_down_names_the_volumes_that_go_and_needs_a_yes_if_they_hold_data(made: Made) -> None:
     refused = made.run("directpv", "down")
     assert refused.returncode == 1
@@ -132,6 +163,6 @@ def test_down_names_the_volumes_that_go_and_needs_a_yes_if_they_hold_data(made: 
     assert (made.place / "file").read_text() == DATA
     assert "runs already" in made.done("directpv", "up"), "nothing was ended"
 
-    assert "1 volume with 4 KiB of data (mine)" in made.done("directpv", "down", "--yes")
+    assert "1 drive and 1 volume deleted" in made.done("directpv", "down", "--yes")
     assert traces(made.directory) == []
     assert not made.place.is_mount()

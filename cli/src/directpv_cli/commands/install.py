@@ -25,6 +25,7 @@ from directpv_cli.showing.lines import checked, fail, plain, say, trouble
 from directpv_cli.showing.progress import bar
 from directpv_cli.showing.tables import show
 from directpv_common.access.installation import SHORTEST
+from directpv_common.protocol.counts import counted
 from directpv_common.protocol.errors import DirectPVError
 
 T = TypeVar("T")
@@ -126,7 +127,8 @@ def _tell(outcome: apply.Outcome) -> None:
         trouble(failure)
     if outcome.failures:
         fail(f"{len(outcome.failures)} failed, {len(outcome.applied)} are in; repeat when the cause is gone")
-    say(f"[green]DirectPV is installed[/green]: {len(outcome.changed)} of {len(outcome.applied)} objects changed")
+    changed = f"{len(outcome.changed)} of {counted(len(outcome.applied), 'object')} changed"
+    say(f"[green]DirectPV is installed[/green]: {changed}")
 
 
 def uninstall(*, dangerous: bool, kubeconfig: str, within: float) -> None:
@@ -140,8 +142,8 @@ def uninstall(*, dangerous: bool, kubeconfig: str, within: float) -> None:
         trouble(failure)
     if result.failures:
         fail(f"{len(result.failures)} failed; repeat when the cause is gone")
-    kept = f"{result.records} records deleted" if dangerous else "drives, volumes and their records are kept"
-    say(f"[green]DirectPV is uninstalled[/green]: {len(result.removed)} objects removed, {kept}")
+    kept = f"{counted(result.records, 'record')} deleted" if dangerous else "drives, volumes and their records are kept"
+    say(f"[green]DirectPV is uninstalled[/green]: {counted(len(result.removed), 'object')} removed, {kept}")
 
 
 def _run(kubeconfig: str, work: Callable[[Cluster], Awaitable[T]]) -> T:

@@ -128,7 +128,7 @@ def down(
         stop.down(directory)
     except stack.StackError as error:
         fail(str(error))
-    say(plain(f"Stack stopped, gone with it: {held}. Nothing is left."))
+    say(f"Stack stopped, {held.gone} deleted; nothing is left.")
 
 
 def _ask(what: str) -> None:

@@ -26,6 +26,7 @@ from directpv_cli.showing.cells import Column
 from directpv_cli.showing.lines import say
 from directpv_common.bus.bus import Bus
 from directpv_common.calls.scopes import timeout
+from directpv_common.protocol.counts import counted
 from directpv_common.protocol.units import MIB, format_bytes
 from directpv_csi_gateway.pb import csi_pb2 as csi
 
@@ -71,7 +72,8 @@ def demo(*, keep: bool) -> None:
             directory.rmdir()
             with clock.step("start nats-server, controller, node agent and CSI gateway") as done:
                 running = start.up(stack.Options(directory=str(directory), nats_port=0))
-                done(f"{len(running.running)} processes, {len(running.nodes[0].devices)} drives of 1 GiB")
+                drives = counted(len(running.nodes[0].devices), "drive")
+                done(f"{counted(len(running.running), 'process', 'processes')}, {drives} of 1 GiB")
             if running.quota == "best-effort":
                 say(ENFORCED_NOT)
             settings.nats_url = running.nats_url
@@ -134,7 +136,7 @@ def prepare(clock: Clock, running: stack.Stack) -> None:
     with clock.step("discover devices") as done:
         found = run(lambda bus: _until_found(bus, node))
         discover.show_devices(found.devices)
-        done(f"{len(found.devices)} devices on {node.name}")
+        done(f"{counted(len(found.devices), 'device')} on {node.name}")
     with clock.step("write drives.yaml and initialise the drives") as done:
         file = running.directory / "drives.yaml"
         file.write_text(drives_yaml.render(found.devices))

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from directpv_cli.local import disks
 from directpv_cli.local.places import DRIVES
-from directpv_cli.showing.counts import counted
+from directpv_common.protocol.counts import counted
 from directpv_common.protocol.units import format_bytes
 
 _XFS: Final = b"XFSB"
@@ -34,6 +34,11 @@ class Holdings(NamedTuple):
     def matter(self) -> bool:
         """Whether somebody may miss it."""
         return bool(self.used or self.unseen)
+
+    @property
+    def gone(self) -> str:
+        """What is deleted with the stack, in words."""
+        return f"{counted(self.drives, 'drive')} and {counted(len(self.volumes), 'volume')}"
 
     def __str__(self) -> str:
         some = ", ".join(self.volumes[:NAMED]) + f" and {len(self.volumes) - NAMED} more" * (len(self.volumes) > NAMED)

@@ -93,7 +93,8 @@ def show(stack: Stack) -> None:
 
     found, drives, nodes = asked(stack, look)
     if not found:
-        say("no volumes; directpv volume create NAME makes one")
+        begin = f"no volumes, and no drive is initialised; kubectl-directpv discover, then {INIT}"
+        say("no volumes; directpv volume create NAME makes one" if drives else begin)
         return
     tables.show(COLUMNS, [_row(stack, each, drives, nodes) for each in found])
 

@@ -10,6 +10,7 @@ from directpv_cli.showing.moving import WAITS_FOR
 from directpv_cli.showing.titles import title
 from directpv_cli.showing.unwell import causes
 from directpv_common.protocol import names
+from directpv_common.protocol.counts import counted
 from directpv_common.protocol.units import format_bytes
 
 EMPTY = "pods that start find empty directories in their place until: kubectl directpv"
@@ -17,6 +18,7 @@ UNKNOWN = "unknown"
 """What nobody said."""
 NAMED = 10
 """Nodes or volumes that one line names."""
+BEGIN = "no drive is initialised yet: kubectl directpv discover, then kubectl directpv init drives.yaml --dangerous"
 
 
 class Heard(NamedTuple):
@@ -90,6 +92,7 @@ def notes(heard: Heard) -> list[str]:
         *([f"{_some(lenient)}: sizes of volumes are not enforced (--quota=best-effort)"] if lenient else []),
         *([f"suspended drives: {_some(suspended)}; {EMPTY} resume drives"] if suspended else []),
         *([f"suspended volumes: {_some(heard.suspended)}; {EMPTY} resume volumes"] if heard.suspended else []),
+        *([BEGIN] if heard.leader and heard.nodes and not heard.drives and not heard.unheard else []),
         *_of_moves(heard),
         *([f"cordoned: {_some(cordoned)}; uncordon them to place volumes there again"] if cordoned else []),
         *(["programs of different versions run; end the upgrade"] if len(versions - {""}) > 1 else []),
@@ -125,7 +128,7 @@ def of_nodes(heard: Heard) -> Iterator[str]:
     for node in [node for node in heard.nodes if not node.online][:NAMED]:
         since = f" since {age_of(node.last_seen)}" if age_of(node.last_seen) else ""
         waiting = sum(volume.node == node.info.name for volume in heard.deleting)
-        more = f"; {waiting} volumes stay Deleting until then" if waiting else ""
+        more = f"; {counted(waiting, 'volume')} Deleting until then" if waiting else ""
         yield f"node {node.info.name} is offline{since}: start its agent, or the machine{more}"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from directpv_cli.reaching import local_stack
 from directpv_cli.reaching import way as ways
+from directpv_cli.reaching.kubectl import require_cluster
 from directpv_cli.reaching.local_stack import Stacks
 from directpv_cli.reaching.port_forward import port_in, trouble
 from directpv_cli.reaching.tunnel import command
@@ -105,3 +106,24 @@ def test_where_nothing_is_named_and_no_stack_runs_it_is_said_what_starts_one(now
 
     nowhere.listen()
     assert asyncio.run(_reach()) == ways.LOCAL_URL
+
+
+@pytest.mark.parametrize(
+    ("environment", "files", "found"),
+    [
+        ({}, {USUAL}, True),
+        ({"KUBECONFIG": "/a:/b"}, {"/b"}, True),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, set(), True),
+        ({"KUBECONFIG": "/gone"}, {USUAL}, False),
+        ({}, set(), False),
+    ],
+)
+def test_kubectl_is_not_asked_where_it_would_look_for_a_cluster_on_this_machine(environment, files, found):
+    def ask() -> None:
+        require_cluster("claims are in a cluster", {**HOME, **environment}, files.__contains__)
+
+    if found:
+        ask()
+    else:
+        with pytest.raises(FailedPrecondition, match=r"no kubeconfig leads to a cluster: claims are.*--kubeconfig"):
+            ask()

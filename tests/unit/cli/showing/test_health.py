@@ -60,7 +60,7 @@ LEFT = m.VolumeInfo(record=m.VolumeRecord(name="pvc-1", fsuuid=ID, capacity=1, d
         ({"stream": ""}, "no event stream"),
         ({"nodes": []}, "no node agent has been heard"),
         ({"nodes": [node(), node("n2", online=False)]}, "node n2 is offline"),
-        ({"nodes": [node("n2", online=False)], "deleting": [LEFT]}, "1 volumes stay Deleting"),
+        ({"nodes": [node("n2", online=False)], "deleting": [LEFT]}, "; 1 volume Deleting until then"),
         ({"unheard": "volume.list: no reply within 10 s"}, "not everything could be listed"),
         ({"nodes": [], "unheard": "node.list: no reply"}, "node.list: no reply; repeat"),
         ({"drives": [drive(m.DriveStatus.LOST)]}, f"n1/sda is Lost; why: kubectl directpv explain drive {ID}"),

@@ -1,5 +1,6 @@
 """``discover`` and ``init``: the handshake that turns devices into drives."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from directpv_cli.showing.progress import steps
 from directpv_common.bus.bus import Bus
 from directpv_common.calls.scopes import task_group
 from directpv_common.protocol.api import Controller, Node
+from directpv_common.protocol.counts import counted
 from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NotFound
 
 USED: Final = "Used by DirectPV"
@@ -66,18 +68,40 @@ def discover(nodes: Words, drives: Words, *, all_devices: bool, file: Path, outp
     if available:
         _write(file, available)
     else:
-        fail("no device can be initialised; `discover --all` shows all devices and why not")
+        fail(f"{_none_left(devices)}; `discover --all` shows all devices and why not")
     if found.silent:
         fail(f"{len(found.silent)} of the nodes did not answer; {file} holds the devices of the others")
 
 
+def _none_left(devices: list[tuple[str, m.Device]]) -> str:
+    """Return that no device can be initialised, and whether that is because drives are."""
+    drives = sum(USED in device.denied for _, device in devices)
+    return "no device can be initialised" + f": {counted(drives, 'device')} in use as drives already" * bool(drives)
+
+
 def _write(file: Path, devices: list[tuple[str, m.Device]]) -> None:
     try:
-        file.write_text(drives_yaml.render(devices), encoding="utf-8")
+        former = _kept(file, text := drives_yaml.render(devices))
+        file.write_text(text, encoding="utf-8")
     except OSError as error:
         fail(f"cannot write {file}: {error.strerror}")
     name = plain(str(file))
+    if former:
+        say(f"{name} was another one before; that is {plain(str(former))} now")
     say(f"Wrote [green]{name}[/green]. Check it, then run [bold]kubectl directpv init {name} --dangerous[/bold]")
+
+
+def _kept(file: Path, text: str) -> Path | None:
+    """Copy what is in ``file``, perhaps by a person's hand, beside it before ``text`` replaces it; None: nothing is.
+
+    Raises:
+        OSError: It cannot be read or copied.
+    """
+    if not file.is_file() or file.read_bytes() == text.encode():
+        return None
+    former = file.with_name(f"{file.name}.old")
+    shutil.copy2(file, former)
+    return former
 
 
 async def find(bus: Bus, nodes: tuple[str, ...], timeout: float) -> Found:
@@ -147,7 +171,7 @@ def init(file: Path, *, dangerous: bool, output: str, timeout: float) -> None:
         fail(f'{file} selects no device; set select: "yes" for each device to format', USAGE_ERROR)
     if not dangerous:
         devices = sum(len(request.devices) for request in requests)
-        fail(f"this erases {devices} devices; add --dangerous if that is what you want")
+        fail(f"this erases {counted(devices, 'device')}; add --dangerous if that is what you want")
     results = run(lambda bus: format_all(bus, requests, timeout))
     failed = sum(bool(result.error) for _, result in results)
     if printer:
@@ -155,7 +179,7 @@ def init(file: Path, *, dangerous: bool, output: str, timeout: float) -> None:
     else:
         show_results(results)
     if failed:
-        fail(f"{failed} of {len(results)} devices were not initialised")
+        fail(f"{failed} of {counted(len(results), 'device')} not initialised")
 
 
 async def format_all(bus: Bus, requests: list[m.InitDevices], timeout: float) -> list[tuple[str, m.FormatResult]]:

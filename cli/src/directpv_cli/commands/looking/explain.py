@@ -6,7 +6,7 @@ from typing import Any, Final
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_drives, all_nodes, all_volumes
 from directpv_cli.commands.looking.describe import lately
-from directpv_cli.reaching.kubectl import kubectl
+from directpv_cli.reaching.kubectl import kubectl, require_cluster
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.event_filter import EventFilter
 from directpv_cli.reading.settings import settings
@@ -115,6 +115,7 @@ def pvc(word: str, namespace: str) -> None:
 
 
 async def _pvc(bus: Bus, name: str, namespace: str) -> list[str]:
+    require_cluster("only there are claims; a stack on one machine has volumes: explain volume NAME")
     within = ["-n", namespace] if namespace else []
     claim = await _object("persistentvolumeclaim", name, *within)
     wanted = claim["spec"].get("storageClassName")

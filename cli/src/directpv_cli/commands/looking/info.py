@@ -14,6 +14,7 @@ from directpv_cli.showing.documents import output_format
 from directpv_cli.showing.lines import fail, plain, say
 from directpv_cli.showing.unwell import causes
 from directpv_common.bus.bus import Bus
+from directpv_common.protocol.counts import counted
 
 
 def info(output: str) -> None:
@@ -31,7 +32,8 @@ def info(output: str) -> None:
     tables.show(["NODE", "CAPACITY", "ALLOCATED", "VOLUMES", "DRIVES"], [_row(node) for node in ordered])
     total, allocated = sum(node.total for node in nodes), sum(node.allocated for node in nodes)
     volumes, drives = sum(node.volumes for node in nodes), sum(node.drives for node in nodes)
-    say(f"{tables.size(allocated) or '0 B'}/{tables.size(total) or '0 B'} used, {volumes} volumes, {drives} drives")
+    held = f"{counted(volumes, 'volume')}, {counted(drives, 'drive')}"
+    say(f"{tables.size(allocated) or '0 B'}/{tables.size(total) or '0 B'} used, {held}")
     for node in nodes:
         if not node.info.quota_enforced:
             say(f"[yellow]{plain(node.info.name)}: volume sizes are not enforced (quota best-effort)[/yellow]")

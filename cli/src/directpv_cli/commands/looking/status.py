@@ -17,6 +17,7 @@ from directpv_cli.showing.lines import fail
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller
+from directpv_common.protocol.counts import counted
 from directpv_common.protocol.errors import DirectPVError, Unavailable
 
 SERVICE_SECONDS = 2.0
@@ -31,10 +32,12 @@ def status(output: str) -> None:
         facts = {name.lower(): text for name, text in lines_of(heard)}
         printer({**facts, "healthy": not found, "troubles": found, "notes": remarks})
     else:
-        pages.show([*lines_of(heard), ("Health", "healthy" if not found else f"{len(found)} troubles, below")])
+        pages.show(
+            [*lines_of(heard), ("Health", "healthy" if not found else f"{counted(len(found), 'trouble')}, below")]
+        )
         warn([*found, *remarks])
     if found:
-        fail(f"not healthy: {len(found)} {'trouble' if len(found) == 1 else 'troubles'}")
+        fail(f"not healthy: {counted(len(found), 'trouble')}")
 
 
 async def hear(bus: Bus) -> Heard:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from directpv_common.calls.scopes import timeout
+from directpv_common.protocol.counts import counted
 from directpv_common.protocol.messages import Empty
 from directpv_controller.core.reserving.books import UNKNOWN_NODE
 from directpv_controller.leading.term import Term
@@ -95,6 +96,7 @@ class RollCall:
                 self._tell(name, away=name in away)
 
     def _tell(self, name: str, *, away: bool) -> None:
-        cause = f"its agent is not heard: its {len(self._term.ledger.nodes[name].drives)} drives take no volumes"
+        drives = counted(len(self._term.ledger.nodes[name].drives), "drive")
+        cause = f"its agent is not heard, and no volumes go to {drives} there"
         facts = {"cause": cause, "advice": "start the agent, or the machine"} if away else {}
         self._term.events.emit("node", "offline" if away else "online", name, node=name, **facts)

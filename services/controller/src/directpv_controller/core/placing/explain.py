@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from directpv_common.protocol import names
+from directpv_common.protocol.counts import counted
 from directpv_common.protocol.units import format_bytes
 from directpv_controller.core.placing.closed import CLOSED_REASONS, first_reason
 from directpv_controller.core.placing.model import Drive, in_reach, label_of
@@ -65,7 +66,7 @@ def _group(wanted: Wanted, term: Pairs, index: Index, most: int, found: Counter[
     seen = [drive for drive in looked_at[:most] if not term or in_reach(drive.record, term)]
     if not seen:
         return f"no drives{place}"
-    head = f"{len(seen)} {'drive' if len(seen) == 1 else 'drives'}{place}"
+    head = f"{counted(len(seen), 'drive')}{place}"
     if len(looked_at) <= most:
         return f"{head}: {', '.join(_reasons(wanted, seen, found))}"
     return f"the first {head}: {', '.join(_reasons(wanted, seen, found))}; {_of_all(wanted, term, index)}"
