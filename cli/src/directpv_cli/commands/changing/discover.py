@@ -179,7 +179,7 @@ def init(file: Path, *, dangerous: bool, output: str, timeout: float) -> None:
     else:
         show_results(results)
     if failed:
-        fail(f"{failed} of {counted(len(results), 'device')} not initialised")
+        fail(f"{failed} of {counted(len(results), 'device')} {'was' if failed == 1 else 'were'} not initialised")
 
 
 async def format_all(bus: Bus, requests: list[m.InitDevices], timeout: float) -> list[tuple[str, m.FormatResult]]:
