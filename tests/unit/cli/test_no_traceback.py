@@ -82,6 +82,29 @@ def test_every_input_ends_in_a_line_and_an_exit_status(command: str, status: int
     assert "\x1b" not in done.stderr
 
 
+@pytest.mark.parametrize("lines", [1, 100_000])
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_reader_that_goes_is_told_by_one_status_however_much_there_is_to_print(lines: int, stream: str) -> None:
+    program = (
+        "import sys, typer\nfrom directpv_cli.showing.ending import ended\n"
+        "app = typer.Typer(add_completion=False)\n"
+        "@app.command()\n"
+        "def verb():\n"
+        "    input()\n"
+        f"    for _ in range({lines}): sys.{stream}.write('x' * 80 + chr(10))\n"
+        "ended(app)\n"
+    )
+    kept = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, **kept) as process:
+        reader = process.stdout or process.stderr
+        assert reader is not None
+        reader.close()
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        assert process.wait(60) == 141
+
+
 def test_what_nobody_foresaw_is_one_line_and_a_traceback_only_on_request(tmp_path: Path) -> None:
     program = (
         "from directpv_cli.showing.ending import ended\n"

@@ -35,11 +35,15 @@ def ended(program: Callable[[], None]) -> NoReturn:
 
 def _run(program: Callable[[], None]) -> NoReturn:
     status: str | int | None = None
+    stdout = sys.stdout
     try:
         try:
             program()
         except SystemExit as end:
             status = end.code
+            if sys.stdout is not stdout:  # Typer has met EPIPE, put a stream there that swallows it, and says 1
+                _drop(stdout)
+                sys.exit(_READER_GONE)
         except (KeyboardInterrupt, BrokenPipeError):
             raise
         except Exception as error:
