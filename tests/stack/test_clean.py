@@ -59,6 +59,8 @@ async def test_named_volumes_go_and_those_that_are_used_or_claimed_are_kept(runn
     await what_a_node_that_is_away_has_goes_later_and_that_is_said(running)
     again = await plugin(running, "clean", "pvc-1")
     assert (again.returncode, "pvc-1" in again.stderr) == (1, True), again.stderr
+    ignored = await plugin(running, "clean", "pvc-1", "--ignore-not-found")
+    assert ignored.returncode == 0, ignored.stderr
 
 
 async def what_a_node_that_is_away_has_goes_later_and_that_is_said(running: Cluster) -> None:

@@ -41,6 +41,16 @@ async def claimed(running: Cluster, name: str) -> str:
         return (await bus.call(Controller.VOLUME_GET, m.VolumeId(name=name))).record.fsuuid
 
 
+async def explained_device(running: Cluster, found: str, fsuuid: str) -> str:
+    """Return what explain says of the device that carries a drive of the only node."""
+    names = running.stack.nodes[0].devices
+    for name in names:
+        said = await plugin(running, "explain", "device", f"node-1/{name}")
+        if fsuuid in said.stdout:
+            return said.stdout
+    raise AssertionError(f"no device of {names} carries {fsuuid}: {found}")
+
+
 async def test_a_drive_that_is_there_is_not_given_up_with_its_volumes_and_nonsense_is_refused(running: Cluster) -> None:
     home = await claimed(running, "pvc-1")
 
@@ -57,6 +67,11 @@ async def test_a_node_that_is_gone_is_given_up_after_a_plan_and_its_drives_serve
     running: Cluster, tmp_path: Path
 ) -> None:
     home = await claimed(running, "pvc-1")
+
+    async def on_its_drive() -> None:
+        assert Path(running.stack.nodes[0].root, "mnt", home, "pvc-1").is_dir()
+
+    await eventually(on_its_drive, "the volume is on its drive")
     running.kill("nodeagent-node-1")
 
     async def planned() -> None:
@@ -73,6 +88,9 @@ async def test_a_node_that_is_gone_is_given_up_after_a_plan_and_its_drives_serve
     assert (done.returncode, "delete pvc NAME" in done.stderr) == (0, True), done.stderr
     assert sum(each["count"] for each in json.loads(done.stdout)["drives"]) == 1
     assert await drives(running) == {}
+    for words in ((), ("--dangerous",)):
+        again = await plugin(running, "remove", "node", "node-1", *words)
+        assert (again.returncode, "node-1 was removed already, at " in again.stderr) == (0, True), again.stderr
     running.start("nodeagent-node-1")
 
     async def shown() -> str:
@@ -80,7 +98,14 @@ async def test_a_node_that_is_gone_is_given_up_after_a_plan_and_its_drives_serve
         assert found.stdout.count("was removed from DirectPV") == 2, found.stdout + found.stderr
         return found.stdout
 
-    await eventually(shown, "its disks are known as removed")
+    found = await eventually(shown, "its disks are known as removed")
+    assert "holds volumes (pvc-1)" in found
+    assert (tmp_path / "drives.yaml").read_text().count("name: loop") == 1, "the one without volumes"
     assert await drives(running) == {}
     again = await plugin(running, "remove", home, "--lost", "--dangerous")
-    assert (again.returncode, "it was removed already" in again.stderr) == (0, True), again.stderr
+    assert (again.returncode, "it was removed already, at " in again.stderr) == (0, True), again.stderr
+    explained = await explained_device(running, found, home)
+    assert "cannot be initialised" in explained
+    assert f"holds volumes (pvc-1); to have it back with them: kubectl directpv recover {home}; if" in explained
+    plan = await plugin(running, "remove", home, "--lost")
+    assert (plan.returncode, "would be" in plan.stderr) == (0, False), plan.stderr

@@ -170,6 +170,13 @@ def test_labels_are_set_shown_and_removed_and_reserved_ones_refused(initialised)
     assert shown.stdout.count("shelf=7") == 4
     assert run("kubectl-directpv", "label", "drives", "shelf-", "--all", url=initialised).returncode == 0
     assert "shelf" not in run("kubectl-directpv", "list", "drives", "--show-labels", url=initialised).stdout
+    listed = run("kubectl-directpv", "list", "drives", "--no-headers", url=initialised).stdout.splitlines()
+    (fsuuid, node, device), (other, *_) = (line.split()[:3] for line in listed[:2])
+    named = run("kubectl-directpv", "label", "drives", f"{node}/{device}", "shelf=8", other, url=initialised)
+    assert (named.returncode, named.stderr.count("labeled")) == (0, 2), named.stderr
+    shown = run("kubectl-directpv", "list", "drives", "--labels", "shelf=8", "-o", "name", url=initialised).stdout
+    assert sorted(line.rpartition("/")[2] for line in shown.split()) == sorted([fsuuid, other])
+    assert run("kubectl-directpv", "label", "drives", "shelf-", fsuuid, other, url=initialised).returncode == 0
     reserved = run("kubectl-directpv", "label", "drives", "node=x", "--all", url=initialised)
     assert reserved.returncode == 255
     assert "directpv.min.io/node" in reserved.stderr
@@ -188,7 +195,7 @@ async def test_volumes_are_labeled_by_what_selects_them_and_a_dry_run_changes_no
         dry = await command("label", "volumes", "team=red", "--ids", "pvc-a", "--dry-run")
         assert (dry[0], "pvc-a labeled (dry run)" in dry[2]) == (0, True), dry
         assert "team=red" not in (await command("list", "volumes", "--all", "--show-labels"))[1]
-        assert (await command("label", "volumes", "team=red", "--ids", "pvc-a"))[0] == 0
+        assert (await command("label", "volumes", "pvc-a", "team=red"))[0] == 0
         shown = (await command("list", "volumes", "--labels", "team=red", "--show-labels", "--no-headers"))[1]
         assert (shown.count("pvc-"), "pvc-a" in shown, "team=red" in shown) == (1, True, True), shown
         assert (await command("label", "volumes", "team-", "--all"))[0] == 0

@@ -131,6 +131,13 @@ async def test_what_makes_no_sense_is_refused_before_anything_is_asked(running: 
     for words in ((), ("x y",), ("--all", "--wipe", "shred"), ("--status", "nonsense")):
         said = await asyncio.to_thread(run, "kubectl-directpv", "remove", *words, url=running.stack.nats_url)
         assert said.returncode == 255, said.stderr
-    unknown = await plugin(running, "remove", "00000000-0000-4000-8000-00000000dead")
-    assert (unknown.returncode, "no drives match" in unknown.stderr) == (1, True)
+    for word in ("00000000-0000-4000-8000-00000000dead", "00000000", "node-1/nothing"):
+        for way in ((), ("--lost", "--dangerous")):
+            unknown = await plugin(running, "remove", word, *way)
+            assert unknown.returncode == 1, unknown.stderr
+            assert word in unknown.stderr
+            ignored = await plugin(running, "remove", word, *way, "--ignore-not-found")
+            assert (ignored.returncode, word in ignored.stderr) == (0, True), ignored.stderr
+    assert (await plugin(running, "remove", "node", "node-9", "--dangerous")).returncode == 1
+    assert (await plugin(running, "remove", "node", "node-9", "--dangerous", "--ignore-not-found")).returncode == 0
     assert len(await drives(running)) == 3

@@ -15,8 +15,13 @@ NAMED = 5
 """Drives that are named where several are meant."""
 
 
-async def resolved(bus: Bus, words: Iterable[str]) -> tuple[str, ...]:
+async def resolved(bus: Bus, words: Iterable[str], missing: list[str] | None = None) -> tuple[str, ...]:
     """Return the ids that ``words`` mean, each once; nothing is asked if all of them are ids.
+
+    Args:
+        bus: Where the controller is asked.
+        words: What people wrote.
+        missing: Gets why words mean no drive, which is no error then.
 
     Raises:
         NotFound: No drive is called so.
@@ -26,7 +31,15 @@ async def resolved(bus: Bus, words: Iterable[str]) -> tuple[str, ...]:
     if all(map(is_uuid, asked)):
         return asked
     drives = await _all_records(bus)
-    return tuple(dict.fromkeys(word if is_uuid(word) else meant(word, drives) for word in asked))
+    found: dict[str, None] = {}
+    for word in asked:
+        try:
+            found[word if is_uuid(word) else meant(word, drives)] = None
+        except NotFound as error:
+            if missing is None:
+                raise
+            missing.append(error.message)
+    return tuple(found)
 
 
 def meant(word: str, drives: Sequence[m.DriveRecord]) -> str:

@@ -16,16 +16,17 @@ Q = TypeVar("Q", m.ListDrives, m.ListVolumes, m.ListNodes)
 P = TypeVar("P", m.DrivePage, m.VolumePage, m.NodePage)
 
 
-async def all_drives(bus: Bus, selection: m.ListDrives) -> list[m.DriveInfo]:
+async def all_drives(bus: Bus, selection: m.ListDrives, *, required: bool = True) -> list[m.DriveInfo]:
     """Return every drive that ``selection`` means, page by page.
 
     Raises:
-        NotFound: There is no drive of an id that it names.
+        NotFound: There is no drive of an id that it names, and it is ``required``.
         InvalidRequest: What it names means several.
     """
     selection = msgspec.structs.replace(selection, ids=await resolved(bus, selection.ids))
     found = [drive async for page in _pages(bus, Controller.DRIVE_LIST, selection) for drive in page.drives]
-    _require("drive", selection.ids, {drive.record.fsuuid for drive in found})
+    if required:
+        _require("drive", selection.ids, {drive.record.fsuuid for drive in found})
     return found
 
 

@@ -112,6 +112,21 @@ def drive_ids(words: Words) -> tuple[str, ...]:
     return tuple(dict.fromkeys(drive_words(words)))
 
 
+def changes_and_names(words: Words) -> tuple[list[str], list[str]]:
+    """Tell changes of labels, ``KEY=VALUE`` and ``KEY-``, from what is to be labelled.
+
+    Raises:
+        ValueError: There is no change.
+
+    >>> changes_and_names(["tier=hot", "n1/sda", "old-"])
+    (['tier=hot', 'old-'], ['n1/sda'])
+    """
+    changes = [word for word in words or () if "=" in word or word.endswith("-")]
+    if not changes:
+        raise ValueError("label: give KEY=VALUE to set a label, or KEY- to remove it")
+    return changes, [word for word in words or () if word not in changes]
+
+
 def only_ids(flag: str, *others: object) -> None:
     """Refuse selectors beside ids.
 

@@ -9,8 +9,9 @@ from directpv_cli.verbs.flags import (
     Drives,
     DryRun,
     Ids,
-    LabelChanges,
+    LabelDrives,
     Labels,
+    LabelVolumes,
     Nodes,
     OnDrives,
     PodNames,
@@ -48,7 +49,7 @@ uncordon = _scheduling("Allow new volumes on drives again.", unschedulable=False
 
 
 def label_drives(
-    changes: LabelChanges,
+    words: LabelDrives,
     nodes: Nodes = None,
     drives: Drives = None,
     status: Statuses = None,
@@ -59,8 +60,10 @@ def label_drives(
 ) -> None:
     """Label drives; storage classes choose drives by labels."""
     from directpv_cli.commands.changing import change
-    from directpv_cli.reading.selection import drive_selection
+    from directpv_cli.reading.selection import changes_and_names, drive_selection
 
+    changes, named = checked(lambda: changes_and_names(words))
+    ids = [*(ids or ()), *named]
     selection = checked(
         lambda: drive_selection(nodes, drives, status, labels, ids, everything=all_drives, required=True)
     )
@@ -68,7 +71,7 @@ def label_drives(
 
 
 def label_volumes(
-    changes: LabelChanges,
+    words: LabelVolumes,
     nodes: Nodes = None,
     drives: Drives = None,
     drive_id: OnDrives = None,
@@ -82,8 +85,10 @@ def label_volumes(
 ) -> None:
     """Label volumes; a label of the volume's pod with the same key takes its place when the pod starts."""
     from directpv_cli.commands.changing import change
-    from directpv_cli.reading.selection import Pods, volume_selection
+    from directpv_cli.reading.selection import Pods, changes_and_names, volume_selection
 
+    changes, named = checked(lambda: changes_and_names(words))
+    ids = [*(ids or ()), *named]
     pods = checked(lambda: Pods.of(pod_names, pod_namespaces))
     selection = checked(
         lambda: volume_selection(

@@ -133,7 +133,17 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", "--follow", "-f", help="Go
 # ---- what is done ---------------------------------------------------------------------------------------------
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-LabelChanges = Annotated[list[str], typer.Argument(metavar="KEY=VALUE|KEY-...", help="Labels to set, or to remove.")]
+LabelDrives = Annotated[
+    list[str],
+    typer.Argument(metavar="KEY=VALUE|KEY-... [DRIVE]...", help="Labels to set, or to remove; and drives."),
+]
+LabelVolumes = Annotated[
+    list[str],
+    typer.Argument(metavar="KEY=VALUE|KEY-... [VOLUME]...", help="Labels to set, or to remove; and volumes."),
+]
+IgnoreNotFound = Annotated[
+    bool, typer.Option("--ignore-not-found", help="What is not there is no error, as with kubectl delete.")
+]
 OutputFile = Annotated[Path, typer.Option("--output-file", help="File to write.")]
 DrivesFile = Annotated[Path, typer.Argument(metavar="DRIVES.YAML", help="What discover wrote and you edited.")]
 EraseDevices = Annotated[bool, typer.Option("--dangerous", help="Yes, format these devices: all data on them is lost.")]

@@ -6,6 +6,7 @@ from directpv_cli.verbs.flags import (
     All,
     Drives,
     DryRun,
+    IgnoreNotFound,
     LoseData,
     Nodes,
     Output,
@@ -28,6 +29,7 @@ def remove(
     lost: WithVolumes = False,
     dangerous: LoseData = False,
     dry_run: DryRun = False,
+    ignore_not_found: IgnoreNotFound = False,
     wait: Wait = True,
     timeout: RemovalTimeout = DAY,
     output: Output = "",
@@ -40,6 +42,9 @@ def remove(
 
     With --lost, drives that are dead go with their volumes; `remove node NAME` gives up all drives of a node that is
     gone for good. Both show what is on them, and need --dangerous; claims and pods are left to you.
+
+    Of what was removed before it is said when, as long as the controller remembers it; what it does not know is an
+    error, unless --ignore-not-found is given.
     """
     from directpv_cli.commands.changing import remove as command
     from directpv_cli.commands.changing import remove_lost
@@ -47,7 +52,7 @@ def remove(
     from directpv_cli.reading.words import states
     from directpv_common.protocol.messages import Wipe
 
-    how_lost = remove_lost.Flags(dangerous=dangerous, dry_run=dry_run, output=output)
+    how_lost = remove_lost.Flags(dangerous=dangerous, dry_run=dry_run, output=output, ignore_not_found=ignore_not_found)
     selectors = (nodes, drives, status, all_drives, wipe != "none")
     if ids and ids[0] == "node":
         name = checked(lambda: the_node(ids[1:], *selectors, lost))
@@ -57,6 +62,7 @@ def remove(
         return remove_lost.lost(checked(lambda: drive_ids(ids)), how_lost)
     selection = checked(lambda: drive_selection(nodes, drives, status, None, ids, everything=all_drives, required=True))
     (how,) = checked(lambda: states((wipe.replace(",", " "),), Wipe, "--wipe"))
-    return command.remove(
-        selection, command.Flags(how, dry_run=dry_run, within=timeout if wait else 0.0, output=output)
+    flags = command.Flags(
+        how, dry_run=dry_run, within=timeout if wait else 0.0, output=output, ignore_not_found=ignore_not_found
     )
+    return command.remove(selection, flags)

@@ -40,10 +40,10 @@ class _Outcome:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def clean(selection: m.ListVolumes, pods: Pods, *, dry_run: bool, output: str) -> None:
+def clean(selection: m.ListVolumes, pods: Pods, *, dry_run: bool, output: str, ignore_not_found: bool) -> None:
     """Delete what is selected and nobody has; the exit status is 0 unless one could not be deleted."""
     show = output_format(output, wide=False)
-    outcome = run(lambda bus: _clean(bus, selection, pods, dry_run=dry_run))
+    outcome = run(lambda bus: _clean(bus, selection, pods, dry_run=dry_run, required=not ignore_not_found))
     done = "would be deleted (dry run)" if dry_run else "deleted"
     for volume in outcome.deleted:
         where = f"{volume.node}/{volume.device or volume.record.fsuuid}"
@@ -73,9 +73,10 @@ def _documents(outcome: _Outcome, done: str) -> list[dict[str, Any]]:
     return [{"name": name, "outcome": word, "message": why} for name, word, why in rows]
 
 
-async def _clean(bus: Bus, selection: m.ListVolumes, pods: Pods, *, dry_run: bool) -> _Outcome:
+async def _clean(bus: Bus, selection: m.ListVolumes, pods: Pods, *, dry_run: bool, required: bool) -> _Outcome:
     """Look for volumes first, and for what stands for them then: what is made meanwhile is seen."""
-    outcome, volumes = _Outcome(), [each for each in await all_volumes(bus, selection) if pods.match(each)]
+    found = await all_volumes(bus, selection, required=required)
+    outcome, volumes = _Outcome(), [each for each in found if pods.match(each)]
     standing = await _standing(selection)
     if standing is not None and not selection.names and (why := why_refused(volumes, standing)):
         raise FailedPrecondition(why)

@@ -67,10 +67,13 @@ def discover(nodes: Words, drives: Words, *, all_devices: bool, file: Path, outp
     available = [pair for pair in devices if not pair[1].denied]
     if available:
         _write(file, available)
+    elif all_devices and shown:  # who wants to see why not has seen it
+        say(plain(f"{_none_left(devices)}, so {file} was not written"))
     else:
         fail(f"{_none_left(devices)}; `discover --all` shows all devices and why not")
     if found.silent:
-        fail(f"{len(found.silent)} of the nodes did not answer; {file} holds the devices of the others")
+        held = f"; {file} holds the devices of the others" * bool(available)
+        fail(f"{len(found.silent)} of the nodes did not answer{held}")
 
 
 def _none_left(devices: list[tuple[str, m.Device]]) -> str:

@@ -21,7 +21,7 @@ ASK_SECONDS: Final = 30.0
 PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 5.0
 AT_ONCE: Final = 32
-UNKNOWN: Final = "is not registered, or was removed before"
+UNKNOWN: Final = "is not found: it is not registered, or was removed before"
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Flags:
     within: float = 0.0
     """Seconds to wait for nodes; 0: only until it is recorded."""
     output: str = ""
+    ignore_not_found: bool = False
+    """Whether what is not there is no error."""
 
 
 @dataclass
@@ -60,28 +62,34 @@ def remove(selection: m.ListDrives, flags: Flags) -> None:
         _print(result, flags)
     if show is not None:
         show({"drives": [_document(result) for result in results]})
-    if not any(result.known for result in results):
+    if not results and not (flags.ignore_not_found and selection.ids):
         fail("no drives match")
     if failed := [result for result in results if not _is_good(result, flags)]:
         fail(f"{len(failed)} of {len(results)} drives were not removed{', or not yet' * (not flags.dry_run)}")
 
 
 async def _remove_all(bus: Bus, selection: m.ListDrives, flags: Flags) -> list[_Result]:
-    fsuuids = await _selected(bus, selection)
+    fsuuids = await _selected(bus, selection, flags)
     gate = asyncio.Semaphore(AT_ONCE)
     with steps("Looking at" if flags.dry_run else "Removing", fsuuids) as shown:
         return await asyncio.gather(*(_remove(bus, fsuuid, flags, shown, gate) for fsuuid in fsuuids))
 
 
-async def _selected(bus: Bus, selection: m.ListDrives) -> list[str]:
+async def _selected(bus: Bus, selection: m.ListDrives, flags: Flags) -> list[str]:
     """Return the drives that are meant; ids alone are asked for also if the controller does not list them.
 
     Who repeats the command shall hear that its drives are gone, not that they are unknown.
     """
-    ids = await resolved(bus, selection.ids)
-    if ids and msgspec.structs.replace(selection, ids=()) == m.ListDrives():
+    missing: list[str] = []
+    ids = await resolved(bus, selection.ids, missing if flags.ignore_not_found else None)
+    for why in missing:
+        say(plain(why))
+    if selection.ids and msgspec.structs.replace(selection, ids=()) == m.ListDrives():
         return list(ids)
-    return [drive.record.fsuuid for drive in await all_drives(bus, msgspec.structs.replace(selection, ids=ids))]
+    if selection.ids and not ids:
+        return []
+    asked = msgspec.structs.replace(selection, ids=ids)
+    return [drive.record.fsuuid for drive in await all_drives(bus, asked, required=not flags.ignore_not_found)]
 
 
 async def _remove(bus: Bus, fsuuid: str, flags: Flags, shown: Steps, gate: asyncio.Semaphore) -> _Result:
@@ -117,7 +125,7 @@ async def _followed(bus: Bus, fsuuid: str, flags: Flags) -> m.DriveRemoval:
 
 def _is_good(result: _Result, flags: Flags) -> bool:
     if not result.known:
-        return True
+        return flags.ignore_not_found
     if result.removal is None:
         return False
     return result.removal.outcome is not m.RemovalOutcome.WAITING or not flags.within
@@ -126,14 +134,15 @@ def _is_good(result: _Result, flags: Flags) -> bool:
 def _print(result: _Result, flags: Flags) -> None:
     removal, title = result.removal, plain(result.title)
     if removal is None:
-        if result.known:
-            trouble(f"{result.title}: {result.error}")
+        if result.known or not flags.ignore_not_found:
+            trouble(f"drive {result.title} {result.error}" if not result.known else f"{result.title}: {result.error}")
         else:
             say(f"Drive {title} {result.error}")
     elif removal.outcome is m.RemovalOutcome.WAITING:
         say(f"Drive {title} [yellow]is recorded as removed, and waits[/yellow]: {plain(removal.message)}")
     else:
-        done = "would be removed (dry run)" if flags.dry_run else "removed"
+        already = removal.outcome is m.RemovalOutcome.REMOVED
+        done = "would be removed (dry run)" if flags.dry_run and not already else "removed"
         say(f"Drive {title} {done}: {plain(removal.message)}")
 
 
@@ -143,6 +152,6 @@ def _document(result: _Result) -> dict[str, Any]:
         "id": result.fsuuid,
         "node": removal.node if removal is not None else "",
         "device": removal.device if removal is not None else "",
-        "outcome": str(removal.outcome) if removal is not None else ("Error" if result.known else "Unknown"),
+        "outcome": str(removal.outcome) if removal is not None else ("Error" if result.known else "NotFound"),
         "message": removal.message if removal is not None else result.error,
     }

@@ -1,7 +1,7 @@
 """``remove --lost`` and ``remove node``: drives that are dead go with their volumes, which are named before."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import directpv_common.protocol.messages as m
@@ -11,10 +11,12 @@ from directpv_cli.showing.documents import Document, output_format
 from directpv_cli.showing.lines import fail, plain, say, trouble
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Controller
-from directpv_common.protocol.errors import DirectPVError
+from directpv_common.protocol.errors import DirectPVError, NotFound
 from directpv_common.protocol.units import format_bytes
 
 ASK_SECONDS = 120.0
+UNKNOWN = "is not found: it is not registered, or was removed before"
+WOULD = m.RemovalOutcome.WOULD_REMOVE
 SHOWN = 20
 """Volumes of a drive that are shown."""
 NEEDED = "their data is given up for good: add --dangerous if that is what you want; nothing was changed"
@@ -31,6 +33,8 @@ class Flags:
     dangerous: bool = False
     dry_run: bool = False
     output: str = ""
+    ignore_not_found: bool = False
+    """Whether what is not there is no error."""
 
     @property
     def only_plan(self) -> bool:
@@ -38,57 +42,80 @@ class Flags:
         return self.dry_run or not self.dangerous
 
 
-Ask = Callable[[Bus, bool], Awaitable[list[m.DriveRemoval]]]
-"""Asks for a plan (True), or for the deed."""
+@dataclass
+class _Outcome:
+    """What came of the drives that were named."""
+
+    removals: list[m.DriveRemoval] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+    """Why there is nothing to be done about some of them."""
 
 
 def lost(ids: Sequence[str], flags: Flags) -> None:
     """Give up drives with all that is on them; one that is refused stops no other."""
-    failures: dict[str, str] = {}
-
-    async def ask(bus: Bus, only_plan: bool) -> list[m.DriveRemoval]:
-        removals = []
-        for fsuuid in await resolved(bus, ids):
-            request = m.RemoveDrive(fsuuid=fsuuid, lost=True, dry_run=only_plan)
-            try:
-                removals.append(await bus.call(Controller.DRIVE_REMOVE, request, within=ASK_SECONDS))
-            except DirectPVError as error:
-                failures[fsuuid] = error.message
-        return removals
-
+    outcome = _Outcome()
     show = output_format(flags.output, wide=False)
-    removals = run(lambda bus: ask(bus, flags.only_plan))
-    _tell(removals, show, dry_run=flags.only_plan)
-    for why in failures.values():
+    run(lambda bus: _give_up(bus, ids, flags, outcome))
+    _tell(outcome.removals, show, dry_run=flags.only_plan)
+    for why in outcome.absent:
+        say(plain(why))
+    for why in outcome.failures:
         trouble(why)
-    if failures:
-        fail(f"{len(failures)} of {len(failures) + len(removals)} drives were not removed")
-    _end(removals, flags)
+    if count := len(outcome.failures):
+        fail(f"{count} of {count + len(outcome.removals)} drives were not removed")
+    _end(outcome.removals, flags, planned=any(each.outcome is WOULD for each in outcome.removals))
+
+
+async def _give_up(bus: Bus, ids: Sequence[str], flags: Flags, outcome: _Outcome) -> None:
+    for fsuuid in await resolved(bus, ids, outcome.absent if flags.ignore_not_found else None):
+        request = m.RemoveDrive(fsuuid=fsuuid, lost=True, dry_run=flags.only_plan)
+        try:
+            outcome.removals.append(await bus.call(Controller.DRIVE_REMOVE, request, within=ASK_SECONDS))
+        except NotFound:
+            (outcome.absent if flags.ignore_not_found else outcome.failures).append(f"drive {fsuuid} {UNKNOWN}")
+        except DirectPVError as error:
+            outcome.failures.append(error.message)
 
 
 def node(name: str, flags: Flags) -> None:
     """Give up all drives of a node that is gone for good."""
-    keys: list[bool] = []
 
-    async def ask(bus: Bus, only_plan: bool) -> list[m.DriveRemoval]:
-        request = m.RemoveNode(node=name, dry_run=only_plan)
-        removal = await bus.call(Controller.NODE_REMOVE, request, within=ASK_SECONDS)
-        keys.append(removal.key)
-        return list(removal.drives)
+    async def ask(bus: Bus) -> m.NodeRemoval | str:
+        request = m.RemoveNode(node=name, dry_run=flags.only_plan)
+        try:
+            return await bus.call(Controller.NODE_REMOVE, request, within=ASK_SECONDS)
+        except NotFound as error:
+            if not flags.ignore_not_found:
+                raise
+            return error.message
 
     show = output_format(flags.output, wide=False)
-    removals = run(lambda bus: ask(bus, flags.only_plan))
+    removal = run(ask)
+    if isinstance(removal, str):
+        say(plain(removal))
+        _tell((), show, dry_run=flags.only_plan)
+    elif removal.since:
+        say(f"Node {plain(name)} was removed already, at {removal.since}")
+        _tell((), show, dry_run=flags.only_plan)
+    else:
+        _end_node(name, removal, show, flags)
+
+
+def _end_node(name: str, removal: m.NodeRemoval, show: Document | None, flags: Flags) -> None:
+    removals = removal.drives
     _tell(removals, show, dry_run=flags.only_plan)
-    if keys[-1]:
+    if removal.key:
         say(f"The key of node {plain(name)} {'would be' if flags.only_plan else 'is'} forgotten")
-    _end(removals, flags)
+    _end(removals, flags, planned=True)
     if not flags.only_plan:
-        say(f"Node {plain(name)} removed: {len(removals)} drives")
+        say(f"Node {plain(name)} removed: {len(removals)} drive{'s' * (len(removals) != 1)}")
 
 
 def _tell(removals: Sequence[m.DriveRemoval], show: Document | None, *, dry_run: bool) -> None:
     for removal in removals:
-        done = "would be removed" if dry_run else "removed"
+        already = removal.outcome is m.RemovalOutcome.REMOVED
+        done = "would be removed" if dry_run and not already else "removed"
         name = f"{removal.node}/{removal.device or removal.fsuuid}"
         count = f" with {removal.count} volume{'s' * (removal.count != 1)}" if removal.count else ""
         say(f"Drive {plain(name)} {done}{count}: {plain(removal.message)}")
@@ -126,8 +153,8 @@ def _document(removal: m.DriveRemoval) -> dict[str, Any]:
     }
 
 
-def _end(removals: Sequence[m.DriveRemoval], flags: Flags) -> None:
-    if not flags.dangerous and not flags.dry_run:
+def _end(removals: Sequence[m.DriveRemoval], flags: Flags, *, planned: bool) -> None:
+    if planned and not flags.dangerous and not flags.dry_run:
         fail(NEEDED)
     if not flags.only_plan and any(removal.count for removal in removals):
         say(NEXT)

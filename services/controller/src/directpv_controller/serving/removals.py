@@ -31,6 +31,8 @@ class Removals:
         self._ledger = term.ledger
         self._nodes = nodes
         self._flights = flights
+        self._gone: dict[str, str] = {}
+        """Nodes that were removed since this leader leads, with the time."""
 
     async def remove(self, request: m.RemoveDrive) -> m.DriveRemoval:
         """Give up a drive without volumes; a repeat goes on with it, and tells how far it is.
@@ -113,6 +115,8 @@ class Removals:
     async def _remove_node(self, request: m.RemoveNode) -> m.NodeRemoval:
         await self._nodes.reported()
         name = request.node
+        if not self._nodes.knows(name) and name in self._gone:
+            return m.NodeRemoval(node=name, since=self._gone[name])
         if not self._nodes.knows(name):
             raise NotFound(f"node {name} is unknown: it has no drives, and its agent was not heard", field="node")
         self._require_away(name)
@@ -125,6 +129,7 @@ class Removals:
         key = await self._nodes.forget_key(name, dry_run=request.dry_run)
         if not request.dry_run:
             self._nodes.drop(name)
+            self._gone[name] = now_rfc3339()
             self._term.events.emit("node", "removed", name, node=name, drives=len(removals), key=key)
         return m.NodeRemoval(node=name, drives=tuple(removals), key=key)
 

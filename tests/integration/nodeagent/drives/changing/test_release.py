@@ -203,7 +203,10 @@ class TestLost:
         await agent.answers(client)
         assert await known(client) == []
         offered = await shown(client, device)
-        assert "holds volumes (pvc-1)" in (await format_anew(client, offered, force=True)).error
+        (why,) = offered.denied
+        assert f"holds volumes (pvc-1); to have it back with them: kubectl directpv recover {drive}; if" in why
+        refused = (await format_anew(client, offered, force=True)).error
+        assert refused == f"device init not permitted; {why}"
 
     async def test_pods_of_a_drive_that_is_given_up_keep_their_mounts_until_they_end(
         self, agent: AgentProcess, device: str, drive: str, client: Client, pods: Path

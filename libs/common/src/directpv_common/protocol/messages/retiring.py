@@ -89,6 +89,8 @@ class NodeRemoval(Message, frozen=True, kw_only=True):
     drives: tuple[DriveRemoval, ...] = ()
     key: bool = False
     """Whether the key by which its server came to the bus was forgotten, or would be."""
+    since: Timestamp = ""
+    """It was removed before, at that time, and is known no more; empty: it was removed now, or would be."""
 
 
 class ReleaseDrive(DriveId, frozen=True, kw_only=True):

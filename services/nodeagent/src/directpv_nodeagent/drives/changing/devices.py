@@ -23,9 +23,12 @@ from directpv_common.protocol.messages import (
     FormatResults,
     UpdateDrive,
 )
+from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.rules import describe
+from directpv_nodeagent.devices.core.signatures import looks_like_drive
 from directpv_nodeagent.drives.core.orders import Fences, decided
 from directpv_nodeagent.drives.filesystem.mkfs import format_device
+from directpv_nodeagent.drives.filesystem.occupied import why_kept
 from directpv_nodeagent.drives.taken import inspection, takeover
 from directpv_nodeagent.drives.taken.failures import TakeOverFailed
 from directpv_nodeagent.drives.taken.inspection import NotOurs
@@ -64,8 +67,26 @@ class Devices:
         probe = functools.partial(drives.prober.probe, thorough=True)
         found = await drives.executors.run("devices", probe, PROBE_SECONDS, "probing devices")
         node, own = drives.host.node, self._own()
-        devices = (describe(facts, node, registered=frozenset(), own=own) for facts in found)
-        return DeviceList(node=node, devices=tuple(self._with_past(device) for device in devices))
+        devices = [describe(facts, node, registered=frozenset(), own=own) for facts in found]
+        shown = await asyncio.gather(*(self._with_volumes(*pair) for pair in zip(devices, found, strict=True)))
+        return DeviceList(node=node, devices=tuple(map(self._with_past, shown)))
+
+    async def _with_volumes(self, device: Device, facts: DeviceFacts) -> Device:
+        """Say of a device that could be formatted that it will not be: it is a drive that holds volumes.
+
+        One that is worked on, or does not answer, is looked at when it is to be formatted.
+        """
+        drives = self._work.drives
+        if device.denied or drives.busy_devices[device.name] or not looks_like_drive(facts):
+            return device
+        look = functools.partial(inspection.volumes_on, drives.host.root)
+        try:
+            async with drives.device(device.name):
+                why = await why_kept(drives.prober, facts, look)
+        except DirectPVError as error:
+            log.info("device not looked into", extra={"device": device.name, "error": error.message})
+            return device
+        return replace(device, denied=(why,)) if why else device
 
     def _with_past(self, device: Device) -> Device:
         """Say of a device that it carries a drive that was given up."""

@@ -26,12 +26,11 @@ from directpv_nodeagent.devices.blank import hash_samples
 from directpv_nodeagent.devices.core.device_id import device_id, number_of
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.rules import carries, denials, needs_force
-from directpv_nodeagent.devices.core.signatures import looks_like_drive
 from directpv_nodeagent.devices.core.superblock import Superblock
 from directpv_nodeagent.devices.probe import READ_SECONDS, Prober
 from directpv_nodeagent.devices.signatures import open_device, read_superblock
 from directpv_nodeagent.drives.core.xfs_options import mkfs_arguments, parse_version
-from directpv_nodeagent.layout.core.places import describe_paths
+from directpv_nodeagent.drives.filesystem.occupied import why_kept
 
 T = TypeVar("T")
 
@@ -190,8 +189,8 @@ async def format_device(
     try:
         found = await _probe(prober, number)
         facts = check(found, node, request, registered=registered, own=own)
-        if looks_like_drive(facts):
-            await _check_empty(prober, facts, volumes_on)
+        if why := await why_kept(prober, facts, volumes_on):  # no force destroys those
+            raise FailedPrecondition(f"device init not permitted; {why}")
         return await _format(prober, facts, fsuuid)
     finally:
         _formatting.discard(number)
@@ -225,25 +224,6 @@ async def _probe(prober: Prober, number: str) -> DeviceFacts | None:
     return await prober.executors.run(
         f"probe {number}", lambda: prober.probe_number(number), _PROBE_SECONDS, f"probing device {number}"
     )
-
-
-async def _check_empty(prober: Prober, facts: DeviceFacts, volumes_on: Callable[[DeviceFacts], Sequence[str]]) -> None:
-    """Raise if the drive, of another installation perhaps, holds volumes: no force destroys those."""
-    by_hand = f"if nobody needs them, wipe it by hand: wipefs --all {prober.path_of(facts)}"
-    try:
-        names = await prober.executors.run(
-            facts.name, lambda: volumes_on(facts), _PROBE_SECONDS, "looking for volumes on it"
-        )
-    except OSError as error:
-        raise FailedPrecondition(
-            f"device init not permitted; {facts.name} is a drive of DirectPV, and whether it holds volumes cannot be "
-            f"seen: {error.strerror or error}; {by_hand}"
-        ) from error
-    if names:
-        raise FailedPrecondition(
-            f"device init not permitted; {facts.name} is a drive of DirectPV that holds volumes "
-            f"({describe_paths(sorted(names))}); {by_hand}"
-        )
 
 
 async def _format(prober: Prober, facts: DeviceFacts, fsuuid: str) -> Superblock:
