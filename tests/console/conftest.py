@@ -14,12 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from directpv_cli.local.csi_client import creation
+from directpv_common.protocol import names
+from directpv_common.protocol.units import MIB
 from stack.running import PLUGIN
-from support.cluster import Cluster, cluster, in_thread
+from support.cluster import Cluster, Pod, cluster, in_thread
 from support.mounts import own_mounts  # noqa: F401 - a fixture
 
+HOSTILE = "<img src=x onerror=alert(1)>"
+"""What a name may be that somebody else chose."""
 CHROMIUM = "/usr/bin/chromium"
 WITHIN = 20.0
 MS = WITHIN * 1000
@@ -79,6 +85,26 @@ def running() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
+def volumes(running: Cluster) -> list[str]:
+    """Two volumes of claims, one of which has markup for a name; the first is used by a pod, and has data."""
+
+    async def make() -> list[str]:
+        async with running.csi() as client:
+            made = []
+            for name, claim in (("pvc-used", "data"), ("pvc-hostile", HOSTILE)):
+                asked = creation(name, 64 * MIB)
+                asked.parameters[names.PVC_NAME], asked.parameters[names.PVC_NAMESPACE] = claim, "shop"
+                made.append((await client.controller.CreateVolume(asked)).volume)
+            pod = Pod(client, made[0], running.stack.directory / "pods")
+            await pod.stage()
+            await pod.publish()
+            Path(pod.target, "file").write_bytes(b"x" * MIB)
+            return [each.volume_id for each in made]
+
+    return in_thread(lambda: asyncio.run(make()))
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
@@ -107,6 +133,7 @@ class Visit:
 
     def go(self, path: str = "") -> Page:
         self.page.goto(self.root + path)
+        self.page.wait_for_selector("body.alive")
         return self.page
 
 
@@ -119,6 +146,7 @@ def visit(browser: Browser, served: Console) -> Iterator[Visit]:
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("dialog", lambda dialog: complaints.append(dialog.message))
     page.on("request", lambda asked: complaints.append(asked.url) if not asked.url.startswith(served.root) else None)
     yield Visit(page, served.root)
     context.close()
@@ -136,3 +164,9 @@ def picture() -> Callable[[Page, str], None]:
             page.screenshot(path=Path(folder, f"{name}.png"))
 
     return take
+
+
+def accessible(page: Page) -> None:
+    """No rule of axe is broken."""
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()

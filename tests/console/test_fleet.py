@@ -6,21 +6,14 @@ import time
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from console.conftest import MS, Console, Visit
+from console.conftest import MS, Console, Visit, accessible
 from directpv_cli.local import disks
 from support.cluster import Cluster, in_thread
 from support.pulling import device_of, pull
 
 Picture = Callable[[Page, str], None]
-
-
-def accessible(page: Page) -> None:
-    """No rule of axe is broken."""
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -128,7 +128,7 @@ SUITES: Final = (
     Suite(
         "console",
         "the web console in chromium, before a running stack: who may come in, every page and action",
-        _pytest("tests/console"),
+        _pytest("-n", "2", "--dist", "loadfile", "tests/console"),
         seconds=110,
         long_seconds=110,
         cores=0.5,

@@ -79,7 +79,7 @@ def _deleting(volumes: Sequence[m.VolumeInfo]) -> str:
 
 def troubles(heard: Heard) -> list[str]:
     """Return what is not well, each with what to do; an installation without any is healthy."""
-    return [*of_services(heard), *of_nodes(heard), *_of_drives(heard), *_of_failed_moves(heard)]
+    return [*of_services(heard), *of_nodes(heard), *_of_drives(heard), *of_failed_moves(heard)]
 
 
 def notes(heard: Heard) -> list[str]:
@@ -132,7 +132,8 @@ def of_nodes(heard: Heard) -> Iterator[str]:
         yield f"node {node.info.name} is offline{since}: start its agent, or the machine{more}"
 
 
-def _of_failed_moves(heard: Heard) -> Iterator[str]:
+def of_failed_moves(heard: Heard) -> Iterator[str]:
+    """Yield which moves do not go on, the first of them by name."""
     for move in [move for move in heard.moves if move.state is m.MoveState.FAILED][:NAMED]:
         yield (
             f"the move of volume {move.name} has failed, and nothing was lost: {move.message}; mend that, repeat it, "

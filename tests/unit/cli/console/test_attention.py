@@ -36,6 +36,12 @@ def test_an_installation_that_is_well_is_green() -> None:
         ({"drives": (drive(status=m.DriveStatus.ERROR),)}, "n1/sda", "it is Error", "log of the node's agent"),
         ({"drives": (drive(status=m.DriveStatus("Resting")),)}, "n1/sda", "it is Resting", ""),
         ({"volumes": (volume(abnormal=True, condition="drive is away"),)}, "pvc-1", "drive is away", ""),
+        (
+            {"moves": (m.MoveStatus(name="pvc-1", state=m.MoveState.FAILED, message="no space; none"),)},
+            "pvc-1",
+            "has failed, and nothing was lost: no space; none",
+            "mend that, repeat it, or: kubectl directpv move --cancel pvc-1",
+        ),
     ],
 )
 def test_one_thing_that_is_not_well_makes_the_screen_red_and_is_named_with_cause_and_advice(

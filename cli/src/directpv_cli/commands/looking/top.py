@@ -13,6 +13,7 @@ from directpv_cli.reaching.session import run
 from directpv_cli.showing import screen, tables
 from directpv_cli.showing.cells import Column
 from directpv_cli.showing.lines import say
+from directpv_cli.showing.rates import Rates, rates
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.errors import DirectPVError, Unavailable
 from directpv_common.protocol.units import format_bytes
@@ -67,7 +68,7 @@ class Samples:
     def drive_cells(self, names: Mapping[str, m.DriveRecord]) -> Iterator[list[str]]:
         """Yield a row per drive, the busiest first; rates need two samples."""
         rows = [(self._rates(fsuuid), fsuuid) for fsuuid in self.drives]
-        for (read, write, busy, queue), fsuuid in sorted(rows, key=lambda row: (-row[0][0] - row[0][1], row[1])):
+        for (read, write, busy, queue, _), fsuuid in sorted(rows, key=lambda row: (-row[0][0] - row[0][1], row[1])):
             now, record = self.drives[fsuuid][1], names.get(fsuuid)
             known = fsuuid in self.before
             yield [
@@ -82,20 +83,9 @@ class Samples:
                 "" if now.wear_percent is None else f"{now.wear_percent}%",
             ]
 
-    def _rates(self, fsuuid: str) -> tuple[float, float, float, float]:
-        """Return what happened since the sample before.
-
-        Bytes read and written per second, the share of time in which requests were under way, and how many were queued
-        or served in the mean.
-        """
-        if fsuuid not in self.before:
-            return 0.0, 0.0, 0.0, 0.0
-        (start, old), (end, new) = self.before[fsuuid], self.drives[fsuuid]
-        seconds = max((end - start).total_seconds(), 0.001)
-        busy = new.read_seconds + new.write_seconds - old.read_seconds - old.write_seconds
-        moved = (new.read_bytes - old.read_bytes, new.write_bytes - old.write_bytes)
-        queue = max(0.0, new.wait_seconds - old.wait_seconds) / seconds
-        return max(0, moved[0]) / seconds, max(0, moved[1]) / seconds, min(1.0, max(0.0, busy / seconds)), queue
+    def _rates(self, fsuuid: str) -> Rates:
+        """Return what is known of a drive's load; nothing before its second sample."""
+        return rates(self.before[fsuuid], self.drives[fsuuid]) if fsuuid in self.before else Rates()
 
     def volume_cells(self, claims: Mapping[str, str]) -> Iterator[list[str]]:
         """Yield a row per volume, the fullest first."""

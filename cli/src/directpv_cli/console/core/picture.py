@@ -26,7 +26,6 @@ class Picture:
     heard: Heard
     volumes: Sequence[m.VolumeInfo] = ()
     """Also those that are being deleted."""
-    moves: Sequence[m.MoveStatus] = ()
     number: int = 0
     """Grows with each look."""
     began: float = 0.0
@@ -43,6 +42,11 @@ class Picture:
     def nodes(self) -> Sequence[m.NodeSummary]:
         """All nodes that were ever heard."""
         return self.heard.nodes
+
+    @property
+    def moves(self) -> Sequence[m.MoveStatus]:
+        """Moves that have not ended."""
+        return self.heard.moves
 
     @property
     def pause(self) -> float:

@@ -5,7 +5,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import directpv_common.protocol.messages as m
-from directpv_cli.console.core.bays import colour_of, state_of
+from directpv_cli.console.core.bays import Rack, colour_of, state_of
 from directpv_cli.reading.selection import pod_of
 from directpv_cli.showing.rows import DRIVE_KEYS, VOLUME_KEYS, drive_order, label_text, volume_order
 from directpv_common.protocol import names
@@ -141,7 +141,37 @@ def _volume_states(volume: m.VolumeInfo) -> Sequence[str]:
     return (str(volume.status), *suspended, *([UNWELL] if volume.abnormal else []))
 
 
+def _rack_states(rack: Rack) -> Sequence[str]:
+    return ("Online" if rack.node.online else "Offline", *([UNWELL] if rack.colour == "red" else []))
+
+
+NODES: Final = Kind[Rack](
+    lambda rack: f"{rack.node.info.name} {rack.counts}",
+    _rack_states,
+    lambda rack: rack.node.info.name,
+    {"node": lambda rack: rack.node.info.name, "volumes": lambda rack: rack.node.volumes},
+    lambda rack: 0,  # they come sorted: the worst first
+)
 DRIVES: Final = Kind[m.DriveInfo](_drive_text, _drive_states, lambda each: each.record.node, DRIVE_KEYS, drive_order)
 VOLUMES: Final = Kind[m.VolumeInfo](_volume_text, _volume_states, lambda each: each.node, VOLUME_KEYS, volume_order)
 DRIVE_STATES: Final = (UNWELL, *map(str, m.DriveStatus), "SchedulingDisabled", "Suspended", "Offline")
 VOLUME_STATES: Final = (UNWELL, *map(str, m.VolumeStatus), "Suspended")
+DRIVE_COLUMNS: Final = (
+    ("name", "Drive"),
+    ("make", "Make"),
+    ("size", "Size"),
+    ("free", "Free"),
+    ("volumes", "Volumes"),
+    ("status", "Status"),
+    ("age", "Age"),
+)
+"""What is sorted by, and its title."""
+VOLUME_COLUMNS: Final = (
+    ("volume", "Volume"),
+    ("pvc", "Claim"),
+    ("podname", "Pod"),
+    ("drive", "Drive"),
+    ("capacity", "Used of its size"),
+    ("status", "Status"),
+    ("", "Health"),
+)

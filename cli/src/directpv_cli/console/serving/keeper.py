@@ -18,7 +18,6 @@ from directpv_cli.console.serving.hub import Hub
 from directpv_cli.console.serving.link import Link
 from directpv_cli.showing.health import of_services
 from directpv_common.bus.bus import Bus
-from directpv_common.protocol.api import Controller
 from directpv_common.protocol.errors import DirectPVError
 
 TOPIC: Final = "picture"
@@ -111,5 +110,4 @@ async def _seen(bus: Bus) -> Picture:
     if heard.unheard or not heard.leader:
         return Picture(heard)
     volumes = await all_volumes(bus, m.ListVolumes(deleting=True))
-    moves = (await bus.call(Controller.MOVE_LIST, m.ListMoves())).moves
-    return Picture(heard, volumes, moves)
+    return Picture(heard, volumes)

@@ -1,10 +1,12 @@
 """The way to the bus for as long as the console runs: lost, it is made again, and pages say so meanwhile."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Final
 
 from directpv_cli.reaching.session import session
 from directpv_common.bus.bus import Bus
+from directpv_common.process.lifecycle import background, leaves
 from directpv_common.protocol.errors import DirectPVError, Unavailable
 
 FIRST_PAUSE: Final = 1.0
@@ -15,6 +17,8 @@ class Link:
     """Holds the bus, or why there is none."""
 
     def __init__(self) -> None:
+        self.beside: list[Callable[[Bus], Coroutine[None, None, None]]] = []
+        """What runs as long as a bus is there, with each anew."""
         self._bus: Bus | None = None
         self._settled = asyncio.Event()
         self.error: DirectPVError | None = None
@@ -45,12 +49,12 @@ class Link:
         pause = FIRST_PAUSE
         while True:
             try:
-                async with session() as bus:
+                async with session() as bus, background(*(each(bus) for each in self.beside)):
                     self._bus, self.error, pause = bus, None, FIRST_PAUSE
                     self._settled.set()
                     await bus.require()
-            except DirectPVError as error:
-                self.error = error
+            except* DirectPVError as group:
+                self.error = next(error for error in leaves(group) if isinstance(error, DirectPVError))
             finally:
                 self._bus = None
                 self._settled.set()

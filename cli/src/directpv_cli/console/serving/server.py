@@ -16,12 +16,14 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from directpv_cli.console.serving import pages, streams
+from directpv_cli.console.serving import events, objects, pages, streams
+from directpv_cli.console.serving.gauges import Gauges
 from directpv_cli.console.serving.guard import Guard
 from directpv_cli.console.serving.hub import Hub
 from directpv_cli.console.serving.keeper import Keeper
 from directpv_cli.console.serving.link import Link
 from directpv_cli.console.serving.site import Site
+from directpv_cli.console.serving.tape import Tape
 from directpv_common.process.lifecycle import Stop, background, leaves, stop_on_signal
 from directpv_common.protocol.errors import DirectPVError
 
@@ -100,13 +102,22 @@ async def serve(options: Options, ready: Callable[[str], None], entered: Callabl
 
 def _site(root: str) -> Site:
     hub, link = Hub(), Link()
-    return Site(root, hub, link, Keeper(link, hub))
+    keeper = Keeper(link, hub)
+    tape, gauges = Tape(hub, keeper.nudge), Gauges(hub, keeper)
+    link.beside += [tape.run, gauges.run]
+    return Site(root, hub, link, keeper, tape, gauges)
 
 
 def _application(site: Site) -> Starlette:
-    inside: list[Route | Mount] = [*pages.routes(site), *streams.routes(site)]
+    inside: list[Route | Mount] = [
+        *pages.routes(site),
+        *objects.routes(site),
+        *events.routes(site),
+        *streams.routes(site),
+    ]
     inside.append(Mount("/static", StaticFiles(directory=STATIC)))
-    return Starlette(routes=[Mount(site.root.rstrip("/"), routes=inside)])
+    missing = {404: lambda request, error: site.missing(request)}
+    return Starlette(routes=[Mount(site.root.rstrip("/"), routes=inside)], exception_handlers=missing)
 
 
 def _sockets(options: Options) -> list[socket.socket]:

@@ -9,13 +9,15 @@ from starlette.responses import HTMLResponse, Response
 
 from directpv_cli.console.core.attention import Verdict, verdict
 from directpv_cli.console.core.picture import Picture
+from directpv_cli.console.serving.gauges import Gauges
 from directpv_cli.console.serving.hub import Hub
 from directpv_cli.console.serving.keeper import Keeper
 from directpv_cli.console.serving.link import Link
 from directpv_cli.console.serving.rendering import environment
+from directpv_cli.console.serving.tape import Tape
 from directpv_common import __version__
 
-PAGES: Final = (("", "Fleet"),)
+PAGES: Final = (("", "Fleet"), ("nodes", "Nodes"), ("drives", "Drives"), ("volumes", "Volumes"), ("events", "Events"))
 """What stands at the top of every page: path and title."""
 
 
@@ -28,11 +30,17 @@ class Site:
     hub: Hub
     link: Link
     keeper: Keeper
+    tape: Tape
+    gauges: Gauges
     templates: Environment = field(default_factory=environment)
 
     def verdict(self) -> Verdict:
         """Return what is said of the installation now."""
         return verdict(self.keeper.picture, self.keeper.age, self.keeper.silent)
+
+    def missing(self, request: Request, what: str = "There is no such page.") -> Response:
+        """Return a page that says that there is nothing."""
+        return self.render(request, "missing.html", self.keeper.picture, 404, what=what)
 
     async def page(self, request: Request, template: str, status: int = 200, **facts: Any) -> Response:
         """Return a page, with what is known at the moment."""

@@ -3,6 +3,7 @@
 Source: WHATWG HTML, server-sent events.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -16,6 +17,8 @@ from directpv_cli.console.serving.site import Site
 
 BEAT_SECONDS: Final = 5.0
 """A page that hears nothing for longer knows that the console is gone."""
+CALM_SECONDS: Final = 0.3
+"""Between two changes that are told."""
 
 
 def routes(site: Site) -> list[Route]:
@@ -35,3 +38,4 @@ async def _told(site: Site) -> AsyncIterator[dict[str, Any]]:
             topics = await listener.news(BEAT_SECONDS)
             facts = {"age": round(site.keeper.age, 1), "topics": topics}
             yield {"data": json.dumps(facts)}
+            await asyncio.sleep(CALM_SECONDS)

@@ -247,6 +247,8 @@ def _drive_message(drive: DriveSample) -> DriveMetrics:
         read_seconds=stats.read_seconds,
         write_seconds=stats.write_seconds,
         wait_seconds=stats.wait_seconds,
+        reads=stats.reads,
+        writes=stats.writes,
         temperature_celsius=health.temperature,
         media_errors=health.media_errors,
         wear_percent=health.wear,

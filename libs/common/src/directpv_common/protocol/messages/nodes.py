@@ -293,6 +293,10 @@ class DriveMetrics(Message, frozen=True, kw_only=True):
     read_seconds: float = 0.0
     write_seconds: float = 0.0
     wait_seconds: float = 0.0
+    """Time of all requests together, queued or served."""
+    reads: Count = 0
+    writes: Count = 0
+    """Requests that ended; both 0 from an agent that does not tell."""
     temperature_celsius: int | None = None
     media_errors: Count | None = None
     wear_percent: Count | None = None

@@ -1,0 +1,164 @@
+"""Every page that shows: what is on it, that it is live, and that names are text, whoever chose them."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from console.conftest import HOSTILE, MS, Console, Visit, accessible
+from directpv_cli.local import disks
+from stack.running import run
+from support.cluster import Cluster
+from support.pulling import device_of, pull
+
+Picture = Callable[[Page, str], None]
+
+
+def plugin(running: Cluster, *words: str) -> str:
+    """Run the plugin, which must succeed."""
+    done = run("kubectl-directpv", *words, url=running.stack.nats_url)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def first_drive(page: Page) -> str:
+    """Return the id of a drive, as the table of drives has it."""
+    return page.locator("tbody .id").first.inner_text()
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("nodes", "node-1"),
+        ("nodes/node-1", "Bays"),
+        ("drives", "1–6 of 6"),
+        ("volumes", "pvc-used"),
+        ("volumes/pvc-used", "shop/data"),
+        ("events", "drive.registered"),
+        ("events?since=7d", "read from the stream"),
+    ],
+)
+def test_a_page_has_what_it_is_for_and_no_rule_of_accessibility_is_broken(
+    visit: Visit, volumes: list[str], picture: Picture, path: str, says: str
+) -> None:
+    page = visit.go(path)
+    expect(page.locator("main")).to_contain_text(says)
+    expect(page.locator("nav [aria-current], nav .within")).to_have_count(1)
+    accessible(page)
+    picture(page, re.sub(r"\W", "-", path.partition("?")[0]))
+
+
+@pytest.mark.parametrize("path", ["nothing", "nodes/no-such", "drives/no-such", "volumes/<b>", "nodes/<script>"])
+def test_what_is_not_there_is_said_with_the_name_as_text(browser: Browser, served: Console, path: str) -> None:
+    context = browser.new_context(storage_state=served.state)
+    page = context.new_page()
+    answer = page.goto(served.root + path)
+    assert answer is not None
+    assert answer.status == 404
+    expect(page.locator("h1")).to_have_text("Nothing here")
+    expect(page.locator("main")).to_contain_text(path.rpartition("/")[2] if "/" in path else "no such page")
+    assert page.locator("main b, main script").count() == 0
+    context.close()
+
+
+def test_drives_are_filtered_sorted_and_paged_by_the_address(visit: Visit, running: Cluster) -> None:
+    page = visit.go("drives?per=2&sort=name&order=desc")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    expect(page.locator("nav.pages").first).to_contain_text("1–2 of 6")
+    expect(page.locator("th[aria-sort=descending]")).to_have_text(re.compile("Drive"))
+    page.get_by_role("link", name="Next").first.click()
+    expect(page.locator("nav.pages").first).to_contain_text("3–4 of 6")
+    page.wait_for_selector("body.alive")
+    page.keyboard.press("/")
+    page.keyboard.type("node-2")
+    page.keyboard.press("Enter")
+    expect(page.locator("nav.pages").first).to_contain_text("1–3 of 3 that match, 6 in all")
+    expect(page.locator("tbody th a").first).to_have_text(re.compile("node-2/"))
+    page.get_by_label("State").select_option("unwell")
+    expect(page.locator("tbody")).to_contain_text("No drive matches.")
+
+
+def test_the_page_of_a_drive_follows_what_happens_to_it_without_reload(
+    visit: Visit, running: Cluster, picture: Picture
+) -> None:
+    fsuuid = first_drive(visit.go("drives"))
+    page = visit.go(f"drives/{fsuuid}")
+    page.evaluate("window.kept = true")
+    expect(page.locator("#state")).to_contain_text("takes new volumes")
+    plugin(running, "cordon", fsuuid)
+    expect(page.locator("#state")).to_contain_text("Ready,SchedulingDisabled")
+    expect(page.locator("#told")).to_contain_text("drive.changed")
+    plugin(running, "uncordon", fsuuid)
+    expect(page.locator("#state")).to_contain_text("takes new volumes")
+    device = device_of(running, fsuuid)
+    file = pull(running, device)
+    try:
+        expect(page.locator("#state .items")).to_contain_text("put the disk back", timeout=2 * MS)
+        expect(page.locator("#told .bad").first).to_have_text("drive.lost")
+        expect(page.locator("#verdict.unwell")).to_be_visible()
+        accessible(page)
+        picture(page, "drive-lost")
+    finally:
+        disks.command("losetup", f"/dev/{device}", file)
+    expect(page.locator("#state")).to_contain_text("takes new volumes", timeout=2 * MS)
+    assert page.evaluate("window.kept") is True
+
+
+def test_a_drive_has_a_history_and_a_volume_its_use_as_nodes_sample_them(visit: Visit, volumes: list[str]) -> None:
+    page = visit.go("volumes")
+    used = page.locator("tr", has_text="pvc-used").locator("meter")
+    expect(used).to_be_visible(timeout=2 * MS)
+    page.locator("tr", has_text="pvc-used").locator("td a").nth(1).click()
+    expect(page.locator("#history")).to_contain_text("B/s, at most", timeout=2 * MS)
+    expect(page.locator("svg[role=img]").first).to_have_attribute("aria-label", re.compile("Throughput: read"))
+    expect(page.locator("#volumes")).to_contain_text("pvc-used")
+
+
+def test_events_come_by_themselves_and_are_filtered(visit: Visit, running: Cluster) -> None:
+    fsuuid = first_drive(visit.go("drives"))
+    page = visit.go("events?type=drive.changed")
+    plugin(running, "cordon", fsuuid)
+    plugin(running, "uncordon", fsuuid)
+    expect(page.locator("tbody a", has_text=fsuuid).first).to_be_visible()
+    assert set(page.locator("tbody td.state").all_inner_texts()) == {"drive.changed"}
+
+
+def test_a_name_with_markup_is_shown_as_text_wherever_it_stands(visit: Visit, volumes: list[str]) -> None:
+    for path in ("volumes", "volumes/pvc-hostile", "events?type=volume.created", "volumes?q=onerror"):
+        page = visit.go(path)
+        expect(page.locator("main")).to_contain_text("pvc-hostile")
+        assert page.locator("main img").count() == 0
+    visit.go("volumes")
+    expect(visit.page.locator("tr", has_text="pvc-hostile")).to_contain_text(HOSTILE)
+    page = visit.go("drives?q=%22%3E%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E&state=%3Cb%3E&sort=%3Cb%3E&node=%3Cb%3E")
+    expect(page.locator("input[type=search]")).to_have_value('"><img src=x onerror=alert(1)>')
+    assert page.locator("main img, main b").count() == 0
+
+
+def test_what_has_the_focus_keeps_it_while_the_page_changes(visit: Visit, running: Cluster) -> None:
+    fsuuid = first_drive(visit.go("drives"))
+    page = visit.page
+    link = page.locator("tbody th a").first
+    link.focus()
+    href = link.get_attribute("href")
+    plugin(running, "cordon", fsuuid)
+    try:
+        expect(page.locator("tbody tr").first).to_contain_text("SchedulingDisabled")
+        assert page.evaluate("document.activeElement.getAttribute('href')") == href
+    finally:
+        plugin(running, "uncordon", fsuuid)
+
+
+def test_all_pages_are_reached_by_the_keyboard_alone(visit: Visit) -> None:
+    page = visit.go()
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.reload()
+    for title in ("Fleet", "Nodes", "Drives", "Volumes", "Events"):
+        while page.evaluate("document.activeElement.textContent.trim()") != title:
+            page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        expect(page.locator("nav [aria-current]")).to_have_text(title)
