@@ -35,6 +35,8 @@ async def test_a_volume_is_made_mounted_kept_and_deleted_in_a_line_each(running:
     place = tmp_path / "mine"
     assert "created: 32 MiB" in await directpv(running, "volume", "create", "mine", "--size", "32MiB")
     assert "exists already: 32 MiB" in await directpv(running, "volume", "create", "mine", "--size", "32MiB")
+    other = await run_at(running, "directpv", "volume", "create", "mine", "--size", "33MiB")
+    assert (other.returncode, "--size: there is a volume mine already, of 32 MiB" in other.stderr) == (1, True)
     await directpv(running, "volume", "mount", "mine", str(place))
     (place / "file").write_text(DATA)
 
@@ -147,17 +149,18 @@ async def test_what_needs_a_node_that_is_away_is_refused_by_its_name_and_goes_on
     await directpv(running, "volume", "create", "away", "--node", "node-2")
     running.kill("nodeagent-node-2")
     try:
-
-        async def offline() -> None:
-            assert "Offline" in await directpv(running, "volume", "list")
-
-        await eventually(offline, "the controller misses the node")
+        assert "Offline" in await directpv(running, "volume", "list")
         asked = (["create", "x", "--node", "node-2"], ["mount", "away", str(place)], ["unmount", "away"])
         for words in asked:
             refused = await run_at(running, "directpv", "volume", *words)
             assert (refused.returncode, "node node-2 is offline" in refused.stderr) == (1, True), refused.stderr
             assert "directpv up" in refused.stderr
         assert not place.exists()
+
+        async def offline() -> None:
+            assert "(offline)" in (await plugin(running, "info")).stdout
+
+        await eventually(offline, "the controller misses the node")
         assert "will be deleted" in await directpv(running, "volume", "rm", "away")
     finally:
         running.start("nodeagent-node-2")

@@ -75,6 +75,9 @@ def test_what_was_killed_is_started_again_with_its_drives_and_volumes(made: Made
         processes.kill(made.stack.process(name))
     status = made.run("directpv", "status")
     assert (status.returncode, "`directpv up` starts again" in status.stderr) == (1, True), status.stderr
+    for program, *words in (("directpv", "volume", "list"), ("kubectl-directpv", "list", "drives")):
+        refused = made.run(program, *words)
+        assert (refused.returncode, "`directpv up" in refused.stderr) == (1, True), refused.stderr
 
     said = made.done("directpv", "up")
 

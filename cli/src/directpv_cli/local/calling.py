@@ -1,7 +1,7 @@
 """What ``directpv volume`` asks: the bus of the stack, and the CSI sockets of its nodes."""
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
@@ -19,6 +19,7 @@ from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller
 
 T = TypeVar("T")
+START: Final = "`directpv up` starts again what has ended of a stack, and volumes stay; then repeat"
 
 
 class VolumeError(Exception):
@@ -30,7 +31,15 @@ class NoRoom(VolumeError):
 
 
 def asked(stack: Stack, work: Callable[[Bus], Awaitable[T]]) -> T:
-    """Return what ``work`` returns, which is given the stack's bus."""
+    """Return what ``work`` returns, which is given the stack's bus.
+
+    Raises:
+        VolumeError: The bus has ended, or all controllers have: nobody would answer.
+    """
+    controllers = [name for name in stack.services() if name.startswith("controller-")]
+    ended = [name for name in ("nats", *controllers) if not stack.runs(name)]
+    if "nats" in ended or len(ended) == len(controllers):
+        raise VolumeError(f"{', '.join(ended)} ended; {START}")
     settings.nats_url = stack.nats_url
     return run(work)
 
@@ -90,18 +99,21 @@ def volume_of(stack: Stack, name: str) -> Seen:
     async def look(bus: Bus) -> Seen:
         info = await bus.call(Controller.VOLUME_GET, request)
         drives = await all_drives(bus, m.ListDrives(ids=(info.record.fsuuid,)))
-        return Seen(info, away(await all_nodes(bus), info.node), suspension(info, drives))
+        return Seen(info, away(stack, await all_nodes(bus), info.node), suspension(info, drives))
 
     return asked(stack, look)
 
 
-def away(nodes: list[m.NodeSummary], name: str) -> str:
+def away(stack: Stack, nodes: list[m.NodeSummary], name: str) -> str:
     """Return why node ``name`` cannot be asked, and what helps; empty if it can."""
+    agent = f"nodeagent-{name}"
+    if agent in stack.services() and not stack.runs(agent):
+        return f"node {name} is offline, its agent ended; {START}"
     node = next((node for node in nodes if node.info.name == name), None)
     if node is not None and node.online:
         return ""
     since = f", last heard {age_of(node.last_seen)} ago" if node and node.last_seen else ""
-    return f"node {name} is offline{since}: directpv up starts what has ended of a stack; then repeat"
+    return f"node {name} is offline{since}; directpv status shows its processes, {stack.directory}/logs what they say"
 
 
 def suspension(info: m.VolumeInfo, drives: list[m.DriveInfo]) -> str:

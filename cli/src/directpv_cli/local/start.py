@@ -16,6 +16,7 @@ from directpv_cli.local.ports import free_port, is_free
 from directpv_cli.local.processes import MARK, wait_until
 from directpv_cli.local.stack import NodeStack, Options, Stack, StackError, address_of
 from directpv_cli.local.stop import down
+from directpv_cli.reaching.local_stack import STACKS
 from directpv_common.access.nkey import read_seed
 from directpv_common.bus.connecting import connect_bus
 from directpv_common.protocol.api import Controller, Endpoint, Node
@@ -78,9 +79,10 @@ def _check(options: Options) -> None:
     if len(f"{options.directory}/nodes/node-{options.nodes}/csi.sock") > MAX_SOCKET_PATH:
         raise StackError(f"--state-dir: {options.directory} is too long for a unix socket below it")
     if options.nats_port and not is_free(options.nats_port):
+        there = STACKS.directory_at(f"nats://127.0.0.1:{options.nats_port}")
+        who = f"the stack in {there}" if there else "another server"
         raise StackError(
-            f"--nats-port: another server listens on 127.0.0.1:{options.nats_port}; end it (`directpv down` if it is "
-            "an earlier stack's), or choose another port; 0 takes a free one"
+            f"--nats-port: {who} listens on 127.0.0.1:{options.nats_port}; choose another port; 0 takes a free one"
         )
     for program in ("mkfs.xfs", "losetup", "mount", "udevadm"):
         if shutil.which(program) is None:

@@ -8,6 +8,7 @@ from directpv_cli.local import reviving, start
 from directpv_cli.local.stack import Options, Stack, StackError, address_of, load
 from directpv_cli.reaching.local_stack import FILE
 from directpv_cli.showing.lines import plain, say
+from directpv_common.protocol.units import format_bytes
 
 
 def started(options: Options, typed: Collection[str]) -> Stack:
@@ -42,7 +43,11 @@ def require_same(stack: Stack, options: Options, typed: Collection[str]) -> None
         ("controllers", "--controllers", there.controllers, wanted.controllers),
         ("nats_port", "--nats-port", port, wanted.nats_port or port),
     )
-    wrong = [f"{flag} is {has} there" for name, flag, has, asked in rows if name in typed and has != asked]
+    wrong = [
+        f"{flag} is {format_bytes(has) if name == 'size' else has} there"
+        for name, flag, has, asked in rows
+        if name in typed and has != asked
+    ]
     if wrong:
         raise StackError(
             f"there is another stack in {stack.directory}: {', '.join(wrong)}; without these flags `directpv up` "

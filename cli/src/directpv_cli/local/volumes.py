@@ -46,10 +46,10 @@ def create(stack: Stack, name: str, size: int, node: str) -> None:
         node_of(stack, node)
         wanted.accessibility_requirements.requisite.append(csi.Topology(segments={names.NODE: node}))
 
-    async def look(bus: Bus) -> tuple[bool, str, list[m.DriveInfo]]:
-        known = {each.record.name for each in await all_volumes(bus, m.ListVolumes())}
-        gone = away(await all_nodes(bus), node) if node else ""
-        return name in known, gone, await all_drives(bus, m.ListDrives())
+    async def look(bus: Bus) -> tuple[int, str, list[m.DriveInfo]]:
+        sizes = {each.record.name: each.record.capacity for each in await all_volumes(bus, m.ListVolumes())}
+        gone = away(stack, await all_nodes(bus), node) if node else ""
+        return sizes.get(name, 0), gone, await all_drives(bus, m.ListDrives())
 
     async def work() -> csi.Volume:
         async with connect(stack.nodes[0].csi_socket) as client:
@@ -58,6 +58,8 @@ def create(stack: Stack, name: str, size: int, node: str) -> None:
     known, gone, drives = asked(stack, look)
     if gone:
         raise VolumeError(gone)
+    if known not in (0, size):
+        raise VolumeError(f"--size: there is a volume {name} already, of {format_bytes(known)}; choose another name")
     try:
         made = asyncio.run(work())
     except NoRoom as error:
@@ -78,7 +80,7 @@ def why_no_room(said: str, size: int, drives: Sequence[m.DriveInfo]) -> str:
         drives: Those that could have taken it.
     """
     if not drives:
-        return f"{said}: no drive is initialised; kubectl-directpv discover, then {INIT}"
+        return f"no drive is initialised; kubectl-directpv discover, then {INIT}"
     if size > max(drive.free for drive in drives):
         return f"--size: {said}; ask for less, or delete volumes: directpv volume list"
     return f"{said}; kubectl-directpv status says what is not well"
@@ -101,7 +103,8 @@ def show(stack: Stack) -> None:
 
 def _row(stack: Stack, info: m.VolumeInfo, drives: list[m.DriveInfo], nodes: list[m.NodeSummary]) -> list[str]:
     record = info.record
-    status = f"{info.status}{',Suspended' * bool(suspension(info, drives))}{',Offline' * bool(away(nodes, info.node))}"
+    suspended, offline = bool(suspension(info, drives)), bool(away(stack, nodes, info.node))
+    status = f"{info.status}{',Suspended' * suspended}{',Offline' * offline}"
     empty = [f"{target} (empty, while it was suspended)" for target in _stand_ins(stack, info)]
     places_of = " ".join([*info.use.published, *empty])
     return [record.name, format_bytes(record.capacity), info.node, info.device, status, places_of]

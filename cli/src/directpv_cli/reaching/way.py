@@ -110,6 +110,11 @@ async def _require_stack(url: str) -> None:
             _, writer = await asyncio.open_connection(host, int(port))
         writer.close()
     except OSError as error:  # TimeoutError too
+        if there := STACKS.directory_at(url):
+            raise Unavailable(
+                f"the bus of the stack in {there} has ended ({url}): `directpv up --state-dir {there}` starts again "
+                "what has, and volumes stay"
+            ) from error
         raise Unavailable(
             f"no stack runs on this machine ({url}), and no kubeconfig leads to a cluster: `directpv up` starts a "
             "stack; --kubeconfig or --nats-url name what is meant"
