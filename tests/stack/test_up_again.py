@@ -1,7 +1,10 @@
 """``directpv up`` where a stack is already, and ``directpv down`` where there are volumes: no data goes unasked."""
 
+import fcntl
 import os
+import pty
 import secrets
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from directpv_cli.local import disks, processes, stop
-from directpv_cli.local.stack import Stack, load
+from directpv_cli.local.stack import Stack, address_of, load
 from directpv_cli.reaching.local_stack import NATS_URL, STATE_DIR
 from stack.running import BIN, SECONDS, traces
 
@@ -51,6 +54,19 @@ class Made:
 
     def run(self, program: str, *argv: str) -> subprocess.CompletedProcess[str]:
         return run({STATE_DIR: str(self.directory)}, program, *argv)
+
+    def answer(self, typed: str, program: str, *argv: str) -> subprocess.CompletedProcess[str]:
+        """Run a program on a terminal, at which somebody types."""
+        mine, its = pty.openpty()
+        try:
+            os.write(mine, typed.encode())
+            return subprocess.run(
+                [BIN / program, *argv], env={**os.environ, STATE_DIR: str(self.directory)}, stdin=its,
+                capture_output=True, text=True, timeout=SECONDS, check=False,
+            )  # fmt: skip
+        finally:
+            os.close(mine)
+            os.close(its)
 
     def done(self, program: str, *argv: str) -> str:
         ended = self.run(program, *argv)
@@ -116,6 +132,32 @@ def test_drives_whose_devices_are_gone_are_attached_again(made: Made) -> None:
     assert (made.place / "file").read_text() == DATA
 
 
+def test_a_port_that_another_server_took_meanwhile_is_told_and_nothing_is_taken_down(made: Made) -> None:
+    processes.kill(made.stack.process("nats"))
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(address_of(made.stack.nats_url))
+        other.listen()
+        refused = made.run("directpv", "up")
+
+    assert refused.returncode == 1
+    assert f"another server listens on {made.stack.nats_url.removeprefix('nats://')}" in refused.stderr
+    assert (made.place / "file").read_text() == DATA
+    assert "Started again: nats" in made.done("directpv", "up")
+
+
+def test_two_starts_at_once_do_not_meet(made: Made) -> None:
+    descriptor = os.open(made.directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        refused = made.run("directpv", "up")
+    finally:
+        os.close(descriptor)
+
+    assert (refused.returncode, "another `directpv up` is at work" in refused.stderr) == (1, True), refused.stderr
+    made.done("directpv", "up")
+
+
 def test_either_variable_is_enough_for_both_programs(made: Made) -> None:
     for environment in ({STATE_DIR: str(made.directory)}, {NATS_URL: made.stack.nats_url}):
         for program, *argv in (("directpv", "volume", "list"), ("kubectl-directpv", "list", "volumes")):
@@ -165,6 +207,11 @@ def test_down_names_the_volumes_that_go_and_needs_a_yes_if_they_hold_data(made: 
     assert "--yes" in refused.stderr
     assert (made.place / "file").read_text() == DATA
     assert "runs already" in made.done("directpv", "up"), "nothing was ended"
+
+    answered = made.answer("n\n", "directpv", "down")
+    assert (answered.returncode, "nothing was done" in answered.stderr) == (1, True), answered.stderr
+    assert "1 volume with 4 KiB of data (mine)" in answered.stderr
+    assert (made.place / "file").read_text() == DATA
 
     assert "1 drive and 1 volume deleted" in made.done("directpv", "down", "--yes")
     assert traces(made.directory) == []

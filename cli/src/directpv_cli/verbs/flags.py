@@ -55,7 +55,8 @@ NatsUrl = Annotated[
     typer.Option(
         "--nats-url",
         envvar="DIRECTPV_NATS_URL",
-        help="NATS server of the installation [through kubectl if there is a kubeconfig, else the local stack's].",
+        help="NATS server of the installation [that of the local stack in DIRECTPV_STATE_DIR; or through kubectl if "
+        "there is a kubeconfig; or that of the local stack].",
     ),
 ]
 NatsNkey = Annotated[
