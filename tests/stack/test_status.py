@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from directpv_cli.local.csi_client import creation
 from directpv_common.protocol.names import DRIVE
 from directpv_common.protocol.units import MIB
 from stack.running import plugin
-from support.cluster import Cluster, cluster, eventually, in_thread
+from support.cluster import Cluster, Pod, cluster, eventually, in_thread
 from support.pulling import device_of, pull
 
 pytestmark = pytest.mark.timeout(240)
@@ -61,6 +62,24 @@ async def test_what_is_suspended_is_shown_though_nothing_is_unwell(running: Clus
     assert said.returncode == 0, said.stderr
     assert f"suspended drives: node-1/{device_of(running, other)};" in said.stderr
     assert "suspended volumes: pvc-1;" in said.stderr
+
+
+async def test_a_volume_is_described_with_its_bytes_and_inodes_or_why_they_are_not_known(running: Cluster) -> None:
+    async with running.csi() as client:
+        volume = (await client.controller.CreateVolume(creation("pvc-1", 16 * MIB))).volume
+        pod = Pod(client, volume, running.stack.directory / "pods")
+        await pod.stage()
+        (Path(pod.staging) / "file").write_bytes(b"x" * 4 * MIB)
+
+    shown = await plugin(running, "describe", "volume", "pvc-1")
+
+    assert " of 16 MiB (25%)" in shown.stdout, shown.stdout + shown.stderr
+    assert "Inodes:" in shown.stdout
+    usage = json.loads((await plugin(running, "describe", "volume", "pvc-1", "-o", "json")).stdout)["usage"]
+    assert (usage["total"], usage["inodes_used"]) == (16 * MIB, 2)
+    running.kill("nodeagent-node-1")
+    shown = await plugin(running, "describe", "volume", "pvc-1")
+    assert (shown.returncode, "not known: " in shown.stdout) == (0, True), shown.stdout + shown.stderr
 
 
 async def test_a_drive_that_was_pulled_is_shown_with_advice_and_is_called_by_its_last_name(running: Cluster) -> None:

@@ -66,7 +66,7 @@ NODE_PATH = (
     "VOLUME_HEALTH",
     "NODE_HEALTH",
 )
-QUESTIONS = ("NODE_GET", "DEVICE_LIST", "DRIVE_SEEN", "INVENTORY_GET")
+QUESTIONS = ("NODE_GET", "DEVICE_LIST", "DRIVE_SEEN", "INVENTORY_GET", "VOLUME_USAGE")
 ALL_NODES = {subject for node in NODES for subject in NODE[node].values()}
 TOLD = {*EVENTS.values(), *HEARTBEATS.values(), *METRICS.values(), SUBJECTS.leader}
 

@@ -125,6 +125,7 @@ class Agent:
             Node.VOLUME_UNSTAGE: self._volumes.unstage,
             Node.VOLUME_EXPAND: self._volumes.expand,
             Node.VOLUME_STATS: self._volumes.stats,
+            Node.VOLUME_USAGE: self._volumes.usage,
             Node.VOLUME_HEALTH: self._healths.volume,
             Node.NODE_HEALTH: self._healths.node,
         }

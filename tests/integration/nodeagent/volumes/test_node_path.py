@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import Busy, Conflict, FailedPrecondition, InvalidRequest, NotFound, OutOfRange
-from directpv_common.protocol.messages import ExpandNodeVolume, StatVolume, VolumeRecord, VolumeStats
+from directpv_common.protocol.messages import ExpandNodeVolume, GetVolumeUsage, StatVolume, VolumeRecord, VolumeStats
 from directpv_common.protocol.names import SUSPEND
 from integration.nodeagent.harness import AgentProcess, mounts_below, run, wait_until
+from integration.nodeagent.orders import UNKNOWN
 from support.node_client import MIB, Client
 
 
@@ -343,6 +344,23 @@ class TestExpandAndStats:
         assert stats.inodes_used == 3
         assert stats.inodes_total == stats.inodes_used + stats.inodes_free
         assert not stats.abnormal
+
+    async def test_how_full_a_volume_is_is_told_also_while_it_is_mounted_nowhere(
+        self, volume: str, drive: str, client: Client, pods: Path
+    ) -> None:
+        await client.stage(volume, pods / "s")
+        (pods / "s/file").write_bytes(b"x" * MIB)
+        asked = StatVolume(name=volume, volume_path=str(pods / "s"))
+        staged: VolumeStats = await client.ask(Node.VOLUME_STATS, asked)
+        await client.unstage(volume, pods / "s")
+
+        usage: VolumeStats = await client.ask(Node.VOLUME_USAGE, GetVolumeUsage(name=volume, fsuuid=drive))
+
+        assert (usage.total, usage.used, usage.inodes_used) == (staged.total, staged.used, staged.inodes_used)
+        assert (usage.total, usage.inodes_used) == (20 * MIB, 2)
+        for name, where in (("pvc-none", drive), (volume, UNKNOWN)):
+            with pytest.raises(NotFound):
+                await client.ask(Node.VOLUME_USAGE, GetVolumeUsage(name=name, fsuuid=where))
 
 
 def record_of(drive: str, name: str, capacity: int) -> VolumeRecord:

@@ -19,10 +19,14 @@ from directpv_cli.showing.titles import device_words
 from directpv_cli.showing.unwell import causes
 from directpv_common.bus.bus import Bus
 from directpv_common.bus.cloud_event import CloudEvent
-from directpv_common.protocol.errors import DirectPVError, NotFound
+from directpv_common.protocol.api import Node
+from directpv_common.protocol.errors import DirectPVError, NotFound, Unavailable
 from directpv_common.protocol.units import format_bytes
 
 SINCE: Final = timedelta(days=7)
+USAGE: Final = ("total", "used", "available", "inodes_total", "inodes_used", "inodes_free")
+"""What ``-o json`` says of how full a volume is."""
+USAGE_SECONDS: Final = 10.0
 SHOWN: Final = 10
 """Events at the end of a page."""
 
@@ -86,13 +90,14 @@ def volume(name: str, output: str) -> None:
     """Print one volume."""
     printer = output_format(output, wide=False)
 
-    async def work(bus: Bus) -> tuple[m.VolumeInfo, Lately]:
+    async def work(bus: Bus) -> tuple[m.VolumeInfo, m.VolumeStats | str, Lately]:
         (info,) = await listing.all_volumes(bus, m.ListVolumes(names=(name,), deleting=True))
-        return info, await lately(bus, EventFilter.of(None, (), [name], None))
+        return info, await _usage(bus, info), await lately(bus, EventFilter.of(None, (), [name], None))
 
-    info, events = run(work)
+    info, usage, events = run(work)
     if printer:
-        printer(msgspec.to_builtins(info))
+        known = None if isinstance(usage, str) else {each: getattr(usage, each) for each in USAGE}
+        printer({**msgspec.to_builtins(info), "usage": known})
         return
     record = info.record
     claim = f"{record.pvc_namespace}/{record.pvc_name}" if record.pvc_name else ""
@@ -103,6 +108,7 @@ def volume(name: str, output: str) -> None:
             ("Status", info.status),
             ("Health", info.condition),
             ("Capacity", format_bytes(record.capacity)),
+            *_used(usage),
             ("Node", info.node),
             ("Drive", f"{record.fsuuid} ({info.device or 'no device'})"),
             ("Claim", claim),
@@ -115,6 +121,29 @@ def volume(name: str, output: str) -> None:
         ]
     )
     _events(events)
+
+
+async def _usage(bus: Bus, info: m.VolumeInfo) -> m.VolumeStats | str:
+    """Ask the volume's node how full it is; return why that is not known otherwise."""
+    asked = m.GetVolumeUsage(name=info.record.name, fsuuid=info.record.fsuuid)
+    try:
+        usage = await bus.call(Node.VOLUME_USAGE, asked, node=info.node, within=USAGE_SECONDS, patient=False)
+    except Unavailable as error:
+        return f"{error.message}; or its agent is of a version that does not tell"
+    except DirectPVError as error:
+        return error.message
+    return usage.condition if usage.abnormal and not usage.inodes_total else usage
+
+
+def _used(usage: m.VolumeStats | str) -> list[tuple[str, str]]:
+    if isinstance(usage, str):
+        return [("Used", f"not known: {usage}")]
+    share = usage.used / usage.total if usage.total else 0.0
+    files = usage.inodes_used / usage.inodes_total if usage.inodes_total else 0.0
+    return [
+        ("Used", f"{format_bytes(usage.used)} of {format_bytes(usage.total)} ({share:.0%})"),
+        ("Inodes", f"{usage.inodes_used} of {usage.inodes_total} used ({files:.0%})"),
+    ]
 
 
 def node(name: str, output: str) -> None:

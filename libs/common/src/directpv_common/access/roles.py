@@ -110,6 +110,7 @@ TABLE: Final[Mapping[Role, _Row]] = {
             "{p}.node.*.device.list",
             "{p}.node.*.drive.seen",
             "{p}.node.*.inventory.get",
+            "{p}.node.*.volume.usage",
             _MONITORING,
             *_READ_STREAM,
         ),

@@ -72,6 +72,7 @@ class Node:
     VOLUME_UNSTAGE = Endpoint("volume", "unstage", m.UnstageVolume, m.Done)
     VOLUME_EXPAND = Endpoint("volume", "expand", m.ExpandNodeVolume, m.NodeVolumeExpanded)
     VOLUME_STATS = Endpoint("volume", "stats", m.StatVolume, m.VolumeStats)
+    VOLUME_USAGE = Endpoint("volume", "usage", m.GetVolumeUsage, m.VolumeStats)
     VOLUME_HEALTH = Endpoint("volume", "health", m.GetVolumeHealth, m.VolumeHealth)
     NODE_HEALTH = Endpoint("node", "health", m.Empty, m.StorageHealth)
 

@@ -14,10 +14,11 @@ from msgspec.structs import replace
 
 from directpv_common.calls.context import detached
 from directpv_common.calls.singleflight import SingleFlight
-from directpv_common.protocol.errors import DirectPVError, DriveFault
+from directpv_common.protocol.errors import DirectPVError, DriveFault, NotFound
 from directpv_common.protocol.messages import (
     Done,
     ExpandNodeVolume,
+    GetVolumeUsage,
     Message,
     NodeVolumeExpanded,
     PublishVolume,
@@ -212,7 +213,7 @@ class NodeVolumes:
         """Tell how full the volume is, and whether its drive is well; reads only, so it waits for nobody."""
         name, stand_in = checked(request.name), self._work.stand_in
         drive = self._work.holder(name, request.volume_path)
-        view, record = drive.view, drive.volumes[name]
+        view = drive.view
         turn = Turn(self._work.drives.executors, "stats", "")
         if not drive.trouble():  # else it may be mounted dead, covered, or nowhere; it is abnormal wherever it is
             await turn.run(
@@ -221,6 +222,23 @@ class NodeVolumes:
                 WORK_SECONDS,
                 f"looking for {name}",
             )
+        return await self._measured(turn, drive, name)
+
+    async def usage(self, request: GetVolumeUsage) -> VolumeStats:
+        """Tell how full a volume is, wherever it is mounted, if at all; reads only.
+
+        Raises:
+            NotFound: No such drive, or the drive has no such volume.
+        """
+        name, drive = checked(request.name), self._work.drives.get(request.fsuuid)
+        if name not in drive.volumes:
+            raise NotFound(f"drive {request.fsuuid} has no volume {name}", name=name)
+        return await self._measured(Turn(self._work.drives.executors, "stats", ""), drive, name)
+
+    async def _measured(self, turn: Turn, drive: Drive, name: str) -> VolumeStats:
+        """Return what there is to say of a volume; of a drive that cannot be read, that it cannot."""
+        view, record = drive.view, drive.volumes[name]
+        if not drive.trouble():
             with contextlib.suppress(DriveFault):
                 measured = await self._work.on(
                     turn, drive, lambda: usage.measure(view, name, record.capacity, COUNT_SECONDS), f"measuring {name}"

@@ -401,6 +401,12 @@ class StatVolume(_AtVolumePath, frozen=True, kw_only=True):
     """Gateway -> node: how full is the volume that is mounted at ``volume_path``?"""
 
 
+class GetVolumeUsage(VolumeId, frozen=True, kw_only=True):
+    """CLI -> node: how full is the volume, whether or not it is mounted?"""
+
+    fsuuid: FsUuid
+
+
 class VolumeStats(Message, frozen=True, kw_only=True):
     """Use of one volume, and whether its drive is well."""
 
