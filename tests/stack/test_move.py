@@ -107,6 +107,8 @@ async def test_evacuate_cordons_chooses_and_is_cancelled(running, client):
     await waits(running, "pvc-1")
     shown = await plugin(running, "move")
     assert "Waiting" in shown.stdout
+    assert "waits for its pod to be restarted" in " ".join(shown.stdout.split())
+    assert "pvc-1 waits for its pod" in (await plugin(running, "status")).stderr
     cancelled = await plugin(running, "move", "--cancel", "pvc-1")
 
     assert cancelled.returncode == 0, cancelled.stderr
@@ -130,3 +132,8 @@ async def test_what_cannot_be_moved_is_said_per_volume(running, client):
     evacuated = await plugin(running, "evacuate", old)
     assert evacuated.returncode == 1
     assert "no other drive of node" in evacuated.stderr
+    assert "it is cordoned" in evacuated.stderr
+    assert "Nothing was changed" in evacuated.stderr
+    assert not (await listed(running, "drives"))[old]["spec"].get("unschedulable")
+    empty = await plugin(running, "evacuate", new)
+    assert (empty.returncode, "there are no volumes to move" in empty.stderr) == (0, True), empty.stderr

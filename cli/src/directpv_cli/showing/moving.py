@@ -36,7 +36,8 @@ def words(status: m.MoveStatus) -> tuple[str, str, str]:
 def row(status: m.MoveStatus) -> list[str]:
     """Return the cells of one move."""
     ends = [status.source[:8], status.target[:8]]
-    return [status.name, status.node, *ends, str(status.state), *words(status), status.message]
+    message = status.message or (f"waits for {WAITS_FOR}" if status.state is m.MoveState.WAITING else "")
+    return [status.name, status.node, *ends, str(status.state), *words(status), message]
 
 
 class Bars:

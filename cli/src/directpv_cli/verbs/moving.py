@@ -60,9 +60,10 @@ def evacuate(
     timeout: MoveTimeout = WEEK,
     output: Output = "",
 ) -> None:
-    """Cordon a drive, and move each of its volumes, with its data, to the drive of its node that suits it best.
+    """Move each volume of a drive, with its data, to the drive of its node that suits it best, and cordon the drive.
 
-    As move, but the controller chooses: drives that suit the volume's class, the one with most space. Safe to repeat.
+    As move, but the controller chooses: drives that suit the volume's class, the one with most space. Where no volume
+    can be moved nothing is changed, and the drive is not cordoned. Safe to repeat.
     """
     from directpv_cli.commands.changing import move as command
     from directpv_cli.reading.words import drive_words

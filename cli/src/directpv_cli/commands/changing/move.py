@@ -1,7 +1,7 @@
 """``move`` and ``evacuate``: begin moves, follow them, and say what came of each."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -79,7 +79,7 @@ def move(source: str, target: str, flags: Flags) -> None:
 
 
 def evacuate(source: str, flags: Flags) -> None:
-    """Cordon a drive, and move all of its volumes to where the controller chooses."""
+    """Move all volumes of a drive to where the controller chooses, and cordon it as soon as one of them moves."""
     _end(run(lambda bus: _evacuate(bus, source, flags)), flags)
 
 
@@ -116,13 +116,21 @@ def _end(results: list[_Result], flags: Flags) -> None:
 
 async def _evacuate(bus: Bus, source: str, flags: Flags) -> list[_Result]:
     (fsuuid,) = await resolved(bus, (source,))
-    if not flags.dry_run:
+
+    async def cordon() -> None:
         await bus.call(Controller.DRIVE_CHANGE, m.ChangeDrive(fsuuid=fsuuid, unschedulable=True))
         say(f"Drive {plain(fsuuid)} cordoned")
-    return await _move_all(bus, fsuuid, "", flags)
+
+    results = await _move_all(bus, fsuuid, "", flags, cordon)
+    if results and not flags.dry_run and not any(result.outcome != "Error" for result in results):
+        say(f"Nothing was changed: no volume can be moved. Drive {plain(fsuuid)} is not cordoned by that")
+    return results
 
 
-async def _move_all(bus: Bus, source: str, target: str, flags: Flags) -> list[_Result]:
+async def _move_all(
+    bus: Bus, source: str, target: str, flags: Flags, cordon: Callable[[], Awaitable[None]] | None = None
+) -> list[_Result]:
+    """Move the volumes of a drive; ``cordon`` is done once, when the first one has begun."""
     (old,) = await resolved(bus, (source,))
     (new,) = await resolved(bus, (target,)) if target else ("",)
     found = await all_volumes(bus, m.ListVolumes(drives=(old,)))
@@ -140,6 +148,9 @@ async def _move_all(bus: Bus, source: str, target: str, flags: Flags) -> list[_R
         return results
     for result in results:
         await _begin(bus, result, m.MoveVolume(name=result.name, target=new, limit=flags.limit))
+        if cordon is not None and result.outcome == "Begun":
+            await cordon()
+            cordon = None
     await _follow(bus, results, flags)
     return results
 

@@ -7,7 +7,7 @@ Until it is settled both drives have the volume's size reserved: what is still o
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,12 +15,15 @@ from directpv_common.protocol.errors import Conflict, FailedPrecondition, NoCapa
 from directpv_common.protocol.messages import DriveStatus, MovePhase, MoveVolume, Moving, VolumeRecord
 from directpv_common.protocol.units import format_bytes
 from directpv_controller.core.placing.closed import closed
-from directpv_controller.core.placing.model import Change, Drive, Volume, Writes, is_suspended
+from directpv_controller.core.placing.model import Change, Drive, Node, Volume, Writes, is_suspended
 from directpv_controller.core.placing.placement import meets
 from directpv_controller.core.placing.wanted import need_from
 from directpv_controller.core.reserving.ledger import Ledger
 
 replace = msgspec.structs.replace
+
+NAMED: Final = 5
+"""Drives that a refusal names."""
 
 
 def begin(ledger: Ledger, request: MoveVolume, move: str) -> tuple[Volume, Change | None]:
@@ -105,6 +108,19 @@ def _check_target(source: Drive, target: Drive, record: VolumeRecord) -> None:
         )
 
 
+def _why_none(node: Node, source: Drive) -> str:
+    """Return what keeps the other drives of a node from taking a volume of ``source``."""
+    others = sorted((each for each in node.drives.values() if each is not source), key=lambda each: each.fsuuid)
+    if not others:
+        return "it has no other drive"
+    whys = []
+    for drive in others[:NAMED]:
+        shut = next((each.why.format(drive=drive) for each in closed(drive)), "it does not suit the volume's class")
+        whys.append(f"{drive.record.device or drive.fsuuid}: {shut}")
+    more = f", and {len(others) - NAMED} more" if len(others) > NAMED else ""
+    return "; ".join(whys) + more
+
+
 def _chosen(ledger: Ledger, source: Drive, volume: Volume) -> Drive:
     """Return the drive of the node that suits the volume's class and has most space.
 
@@ -115,6 +131,10 @@ def _chosen(ledger: Ledger, source: Drive, volume: Volume) -> Drive:
     need = need_from(record.parameters)
     suits = [each for each in node.drives.values() if each is not source and each.open and meets(each, need)]
     fits = [each for each in suits if each.free >= record.capacity and not _has_claim(each, record)]
+    if not suits:
+        raise NoCapacity(
+            f"no other drive of node {source.record.node} can take volume {record.name}: {_why_none(node, source)}"
+        )
     if not fits:
         most = max((each.free for each in suits), default=0)
         raise NoCapacity(
