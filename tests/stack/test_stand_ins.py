@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import directpv_common.protocol.messages as m
-from directpv_cli.local import disks, places, start, stop
+from directpv_cli.local import calling, disks, places, start, stop, volumes
 from directpv_cli.local.csi_client import capability
 from directpv_cli.local.stack import Options
 from directpv_common.protocol.api import Controller
@@ -78,6 +78,22 @@ async def test_what_is_suspended_is_not_mounted_but_refused_with_what_helps(
     await done(running, "volume", "mount", name, str(place))
     assert (place / "file").read_text() == DATA
     await done(running, "volume", "unmount", name)
+
+
+async def test_a_volume_that_is_suspended_while_it_is_being_mounted_is_not_mounted_empty(
+    running: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "place"
+    await with_data(running, "meanwhile", place)
+    await done(running, "suspend", "volumes", "meanwhile", "--dangerous", program="kubectl-directpv")
+    monkeypatch.setattr(calling, "suspension", lambda info, drives: "")  # it was not, a moment ago
+    with pytest.raises(calling.VolumeError, match="was suspended just now"):
+        await asyncio.to_thread(volumes.mount, running.stack, "meanwhile", place)
+    assert not place.is_mount()
+    await done(running, "resume", "volumes", "meanwhile", program="kubectl-directpv")
+    await done(running, "volume", "mount", "meanwhile", str(place))
+    assert (place / "file").read_text() == DATA
+    await done(running, "volume", "unmount", "meanwhile")
 
 
 async def test_a_volume_that_is_mounted_when_it_is_suspended_stays_so_and_a_repeat_says_the_same(

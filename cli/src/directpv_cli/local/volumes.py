@@ -130,13 +130,15 @@ def mount(stack: Stack, name: str, path: Path) -> None:
             if places.shows_stand_in(node.root, target):
                 await answer(client.node.NodeUnpublishVolume(_unpublish(name, target)))
             await _publish(client, seen.info, _staging(stack, node, name), target)
-            if shown := not places.shows_stand_in(node.root, target):
-                return shown
-            await answer(client.node.NodeUnpublishVolume(_unpublish(name, target)))
-            return False
+            empty = places.shows_stand_in(node.root, target)
+            if empty:
+                await answer(client.node.NodeUnpublishVolume(_unpublish(name, target)))
+            return not empty
 
     if not asyncio.run(work()):
-        raise VolumeError(f"volume {name} was suspended just now; kubectl-directpv resume, then repeat")
+        path.mkdir(exist_ok=True)  # CSI took the directory away, which may be the user's own
+        places.forget(stack.directory, name, [target])
+        raise VolumeError(f"volume {name} was suspended just now; repeat, to hear how it is resumed")
     say(plain(f"Volume {name} mounted at {target}"))
 
 
