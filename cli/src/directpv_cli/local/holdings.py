@@ -58,7 +58,6 @@ class Holdings(NamedTuple):
 
 def of(directory: Path) -> Holdings:
     """Return what the stack in ``directory`` holds; reads its drives, and changes nothing."""
-    initialised = [image for image in disks.images(directory) if _has_file_system(image)]
     volumes, used, seen = set[str](), 0, 0
     for drive in directory.glob(f"nodes/*/root/{DRIVES}/*"):
         try:
@@ -69,7 +68,13 @@ def of(directory: Path) -> Holdings:
             continue
         seen, used = seen + 1, used + sum(found.values())
         volumes |= set(found)
-    return Holdings(len(initialised), tuple(sorted(volumes)), used, max(0, len(initialised) - seen))
+    drives = initialised(directory)
+    return Holdings(drives, tuple(sorted(volumes)), used, max(0, drives - seen))
+
+
+def initialised(directory: Path) -> int:
+    """Return how many drives of the stack in ``directory`` are initialised; reads no more than their first bytes."""
+    return sum(map(_has_file_system, disks.images(directory)))
 
 
 def _has_file_system(image: Path) -> bool:

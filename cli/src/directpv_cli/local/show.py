@@ -38,7 +38,7 @@ def next_steps(stack: Stack) -> list[str]:
     if missing := [name for name in stack.services() if not stack.runs(name)]:
         return [f"{', '.join(missing)} ended; `directpv up{_flag(stack)}` starts again what has, volumes stay"]
     export = [] if _is_found(stack) else [f"export {STATE_DIR}={stack.directory}   # for both programs"]
-    if not holdings.of(stack.directory).drives:
+    if not holdings.initialised(stack.directory):
         return [
             "Next:",
             *export,
