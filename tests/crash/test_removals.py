@@ -1,14 +1,13 @@
 """Whoever is killed while drives are given up, and whenever: the same command again ends in the same state."""
 
 import asyncio
-import json
 import random
 from pathlib import Path
 
 import pytest
 
-from stack.running import plugin
-from support.cluster import Cluster, cluster, eventually
+from stack.running import drives, plugin
+from support.cluster import cluster, eventually
 from support.mounts import own_mounts  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.timeout(300)
@@ -16,12 +15,6 @@ pytestmark = pytest.mark.timeout(300)
 KILLED = ("controller-1", "nodeagent-node-1")
 LATEST = 1.5
 """Seconds after which the last kill comes; what is asked takes about as long."""
-
-
-async def drives(running: Cluster) -> set[str]:
-    listed = await plugin(running, "list", "drives", "--all", "-o", "json")
-    assert listed.returncode == 0, listed.stderr
-    return {item["metadata"]["name"] for item in json.loads(listed.stdout)["items"]}
 
 
 @pytest.mark.parametrize("wipe", ["none", "zero"])

@@ -1,10 +1,12 @@
 """Run the programs as a person does, and look at what they left."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from directpv_cli.local import disks, processes
 from support.cluster import Cluster
@@ -31,6 +33,13 @@ async def run_at(running: Cluster, program: str, *argv: str) -> subprocess.Compl
 async def plugin(running: Cluster, *argv: str) -> subprocess.CompletedProcess[str]:
     """Run the plugin against this stack."""
     return await run_at(running, "kubectl-directpv", *argv)
+
+
+async def drives(running: Cluster) -> dict[str, dict[str, Any]]:
+    """Return the status of every drive, by id, as the plugin shows it."""
+    listed = await plugin(running, "list", "drives", "--all", "-o", "json")
+    assert listed.returncode == 0, listed.stderr
+    return {item["metadata"]["name"]: item["status"] for item in json.loads(listed.stdout)["items"]}
 
 
 def traces(directory: Path) -> list[str]:

@@ -1,9 +1,7 @@
 """remove --lost and remove node, as a person types them: on a stack of its own, whose agent dies for good."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,23 +10,10 @@ from directpv_cli.local.csi_client import creation
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller
 from directpv_common.protocol.units import MIB
-from stack.running import plugin
-from support.cluster import Cluster, cluster, eventually
+from stack.running import drives, plugin
+from support.cluster import Cluster, eventually
 
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture
-async def running() -> AsyncIterator[Cluster]:
-    with cluster(nodes=1, drives=2) as stack:
-        await stack.initialise()
-        yield stack
-
-
-async def drives(running: Cluster) -> dict[str, dict[str, Any]]:
-    listed = await plugin(running, "list", "drives", "--all", "-o", "json")
-    assert listed.returncode == 0, listed.stderr
-    return {item["metadata"]["name"]: item["status"] for item in json.loads(listed.stdout)["items"]}
 
 
 async def claimed(running: Cluster, name: str) -> str:

@@ -13,16 +13,9 @@ from directpv_cli.local.csi_client import CsiClient, creation
 from directpv_common.protocol import names
 from directpv_common.protocol.units import MIB
 from stack.running import plugin
-from support.cluster import Cluster, Pod, cluster, eventually
+from support.cluster import Cluster, Pod, eventually
 
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture
-async def running() -> AsyncIterator[Cluster]:
-    with cluster(nodes=1, drives=2) as stack:
-        await stack.initialise()
-        yield stack
 
 
 @pytest.fixture

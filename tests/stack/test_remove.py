@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -12,7 +11,7 @@ import yaml
 from directpv_cli.local.csi_client import creation
 from directpv_common.protocol.units import MIB
 from directpv_csi_gateway.pb import csi_pb2 as csi
-from stack.running import plugin, run
+from stack.running import drives, plugin, run
 from support.cluster import Cluster, cluster, eventually
 
 pytestmark = pytest.mark.timeout(240)
@@ -23,12 +22,6 @@ async def running() -> AsyncIterator[Cluster]:
     with cluster(nodes=1, drives=3) as stack:
         await stack.initialise()
         yield stack
-
-
-async def drives(running: Cluster) -> dict[str, dict[str, Any]]:
-    listed = await plugin(running, "list", "drives", "--all", "-o", "json")
-    assert listed.returncode == 0, listed.stderr
-    return {item["metadata"]["name"]: item["status"] for item in json.loads(listed.stdout)["items"]}
 
 
 async def home_of(running: Cluster, name: str) -> str:

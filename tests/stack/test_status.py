@@ -3,35 +3,20 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from directpv_cli.local import disks
 from directpv_cli.local.csi_client import creation
 from directpv_common.protocol.names import DRIVE
 from directpv_common.protocol.units import MIB
-from stack.running import plugin
-from support.cluster import Cluster, Pod, cluster, eventually, in_thread
+from stack.running import drives, plugin
+from support.cluster import Cluster, Pod, eventually
 from support.pulling import device_of, pull
 
 pytestmark = pytest.mark.timeout(240)
 SECONDS = 8.0
 """Less than a call waits for somebody who answers, and more than the program takes on a busy machine."""
-
-
-@pytest.fixture
-def running() -> Iterator[Cluster]:
-    with cluster(nodes=1, drives=2) as stack:
-        in_thread(lambda: asyncio.run(stack.initialise()))
-        yield stack
-
-
-async def drives(running: Cluster) -> dict[str, dict[str, Any]]:
-    listed = await plugin(running, "list", "drives", "--all", "-o", "json")
-    return {item["metadata"]["name"]: item["status"] for item in json.loads(listed.stdout)["items"]}
 
 
 async def test_without_a_controller_nothing_is_said_to_be_none_and_nobody_waits(running: Cluster) -> None:
@@ -85,7 +70,7 @@ async def test_a_volume_is_described_with_its_bytes_and_inodes_or_why_they_are_n
 async def test_a_drive_that_was_pulled_is_shown_with_advice_and_is_called_by_its_last_name(running: Cluster) -> None:
     fsuuid = min(await drives(running))
     device = await asyncio.to_thread(device_of, running, fsuuid)
-    file = await asyncio.to_thread(pull, running, device)
+    await asyncio.to_thread(pull, running, device)
 
     async def lost() -> None:
         assert (await drives(running))[fsuuid]["status"] == "Lost"
@@ -104,11 +89,3 @@ async def test_a_drive_that_was_pulled_is_shown_with_advice_and_is_called_by_its
         assert (await plugin(running, "cordon", f"node-1/{device}")).returncode == 0
 
     await eventually(known, "another leader knows its last name")
-    await asyncio.to_thread(disks.command, "losetup", f"/dev/{device}", file)
-
-    async def ready() -> None:
-        assert (await drives(running))[fsuuid]["status"] == "Ready"
-        shown = await plugin(running, "list", "drives", fsuuid, "--no-headers")
-        assert shown.stdout.split()[2] == device
-
-    await eventually(ready, "it is back")

@@ -14,8 +14,12 @@ from directpv_common.bus.connecting import connect_bus
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.devices.sysfs import Roots
+from directpv_nodeagent.drives.taken.inspection import Host
+from directpv_nodeagent.drives.taken.takeover import lay_out, take_over
+from directpv_nodeagent.layout.core.held import DriveView
 from integration.nodeagent.blocks import LEAVE, LOOP_CTL_ADD, SIZE, Loop, loop_control, sh
-from integration.nodeagent.harness import AgentProcess, Loops, scratch
+from integration.nodeagent.crashing import FSUUID
+from integration.nodeagent.harness import AgentProcess, Loops, run, scratch
 from support.mounts import own_mounts  # noqa: F401 - a fixture
 from support.nats import nats_server
 from support.node_client import Client
@@ -152,3 +156,26 @@ def left(request: pytest.FixtureRequest) -> tuple[str, Callable[[Loop], object]]
 def leave() -> Callable[[str, Loop], object]:
     """Put a signature of a kind on a device."""
     return lambda kind, device: LEAVE[kind](device)
+
+
+@pytest.fixture
+def host(base: Path) -> Host:
+    root = base / "root"
+    for name in ("mnt", "probe"):
+        (root / name).mkdir(parents=True)
+    return Host("n1", str(root), {}, quota_required=False)
+
+
+@pytest.fixture
+def facts(loops: Loops) -> DeviceFacts:
+    name = loops.make()
+    run("mkfs.xfs", "-q", "-m", f"uuid={FSUUID}", "-L", "DIRECTPV", f"/dev/{name}")
+    found = Prober(patterns=(name,)).probe_one(name)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def view(host: Host, facts: DeviceFacts) -> DriveView:
+    lay_out(host, FSUUID, facts)
+    return take_over(host, FSUUID, facts).view

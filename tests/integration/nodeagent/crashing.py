@@ -9,6 +9,9 @@ from typing import Any
 CHANGING = ("mkdir", "rename", "unlink", "rmdir", "fsync", "fchmod", "symlink", "setxattr", "removexattr")
 KILLED, DONE = 9, 0
 
+FSUUID = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
+"""Of the drive that is worked on."""
+
 
 def dies_at(step: int, work: Callable[[], object]) -> bool:
     """Do ``work`` in a process that is killed at its ``step``-th change; tell whether it died."""

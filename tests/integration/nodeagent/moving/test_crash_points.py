@@ -10,44 +10,18 @@ from msgspec.structs import replace
 from directpv_common.protocol.errors import FailedPrecondition
 from directpv_common.protocol.messages import VolumeRecord
 from directpv_nodeagent.devices.core.facts import DeviceFacts
-from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.drives.taken.inspection import Host
-from directpv_nodeagent.drives.taken.takeover import lay_out, take_over
+from directpv_nodeagent.drives.taken.takeover import take_over
 from directpv_nodeagent.layout import volume_dirs
 from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.volumes import remains
 from directpv_nodeagent.volumes.moving import incoming
-from integration.nodeagent.crashing import every_crash
-from integration.nodeagent.harness import Loops, run
+from integration.nodeagent.crashing import FSUUID, every_crash
 from support.node_client import MIB
 
-FSUUID = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
 OTHER = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f11"
 MOVE = "0123456789abcdef"
 RECORD = VolumeRecord(name="pvc-1", fsuuid=FSUUID, capacity=20 * MIB, incarnation="ab")
-
-
-@pytest.fixture
-def host(base: Path) -> Host:
-    root = base / "root"
-    for name in ("mnt", "probe"):
-        (root / name).mkdir(parents=True)
-    return Host("n1", str(root), {}, quota_required=False)
-
-
-@pytest.fixture
-def facts(loops: Loops) -> DeviceFacts:
-    name = loops.make()
-    run("mkfs.xfs", "-q", "-m", f"uuid={FSUUID}", "-L", "DIRECTPV", f"/dev/{name}")
-    found = Prober(patterns=(name,)).probe_one(name)
-    assert found is not None
-    return found
-
-
-@pytest.fixture
-def view(host: Host, facts: DeviceFacts) -> DriveView:
-    lay_out(host, FSUUID, facts)
-    return take_over(host, FSUUID, facts).view
 
 
 def clean(view: DriveView) -> None:

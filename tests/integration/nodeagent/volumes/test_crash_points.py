@@ -8,12 +8,9 @@ import os
 import shutil
 from pathlib import Path
 
-import pytest
-
 from directpv_common.protocol.messages import DriveRecord, VolumeRecord
 from directpv_common.protocol.names import project_id
 from directpv_nodeagent.devices.core.facts import DeviceFacts
-from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.drives.taken.inspection import Host
 from directpv_nodeagent.drives.taken.takeover import lay_out, take_over
 from directpv_nodeagent.layout import volume_dirs
@@ -22,35 +19,11 @@ from directpv_nodeagent.layout.core.layout import RETIRED
 from directpv_nodeagent.layout.drive_dir import open_drive
 from directpv_nodeagent.linux import quota
 from directpv_nodeagent.volumes import remains
-from integration.nodeagent.crashing import every_crash
-from integration.nodeagent.harness import Loops, run
+from integration.nodeagent.crashing import FSUUID, every_crash
+from integration.nodeagent.harness import run
 from support.node_client import MIB
 
-FSUUID = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
 RECORD = VolumeRecord(name="pvc-1", fsuuid=FSUUID, capacity=20 * MIB)
-
-
-@pytest.fixture
-def host(base: Path) -> Host:
-    root = base / "root"
-    for name in ("mnt", "probe"):
-        (root / name).mkdir(parents=True)
-    return Host("n1", str(root), {}, quota_required=False)
-
-
-@pytest.fixture
-def facts(loops: Loops) -> DeviceFacts:
-    name = loops.make()
-    run("mkfs.xfs", "-q", "-m", f"uuid={FSUUID}", "-L", "DIRECTPV", f"/dev/{name}")
-    found = Prober(patterns=(name,)).probe_one(name)
-    assert found is not None
-    return found
-
-
-@pytest.fixture
-def view(host: Host, facts: DeviceFacts) -> DriveView:
-    lay_out(host, FSUUID, facts)
-    return take_over(host, FSUUID, facts).view
 
 
 def contents(host: Host, facts: DeviceFacts) -> Contents:

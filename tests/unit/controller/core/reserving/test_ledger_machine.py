@@ -6,7 +6,6 @@ design 5 hold, memory equals the model, and, when nothing is under way, memory e
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import hypothesis.strategies as st
 import msgspec
@@ -22,42 +21,8 @@ from directpv_controller.core.placing.wanted import wanted_from
 from directpv_controller.core.reserving import retiring
 from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.core.taking_in.reconcile import NOT_REPORTED, change_of, lost, take_in
-from unit.controller.builders import CLAIM, NOW, drive_record, on
-
-NODES = ("n1", "n2", "n3")
-ZONES = ("z1", "z2")
-NAMES = tuple(f"v{i}" for i in range(12))
-SIZES = st.integers(1, 60)
-CLAIMS = st.sampled_from(("", CLAIM))
-
-
-@dataclass
-class NaiveVolume:
-    drive: str
-    capacity: int
-    claim: str
-    deleting: bool = False
-
-
-@dataclass
-class NaiveDrive:
-    record: m.DriveRecord
-    volumes: dict[str, NaiveVolume] = field(default_factory=dict)
-    on_disk: dict[str, m.VolumeRecord] = field(default_factory=dict)
-    generation: int = 1
-
-    @property
-    def free(self) -> int:
-        return self.record.total - self.record.overhead - sum(v.capacity for v in self.volumes.values())
-
-    def takes(self, size: int, tier: AccessTier | None, claim: str) -> bool:
-        return (
-            self.record.status is m.DriveStatus.READY
-            and not self.record.unschedulable
-            and self.free >= size
-            and tier in (None, self.record.access_tier)
-            and not (claim and claim in {v.claim for v in self.volumes.values()})
-        )
+from unit.controller.builders import NOW, drive_record, on
+from unit.controller.core.reserving.naive import CLAIMS, NAMES, NODES, SIZES, ZONES, NaiveDrive, NaiveVolume, copied
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -410,10 +375,6 @@ class LedgerMachine(RuleBasedStateMachine):
         for fsuuid, drive in self.ledger.drives.items():
             assert fsuuid in doubtful or self.registry_drives[fsuuid] == drive.record
         assert self.registry_volumes == {name: v.record for name, v in self.ledger.volumes.items()}
-
-
-def copied(record: m.VolumeRecord) -> m.VolumeRecord:
-    return msgspec.structs.replace(record)
 
 
 TestLedger = LedgerMachine.TestCase

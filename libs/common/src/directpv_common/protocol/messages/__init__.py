@@ -3,6 +3,7 @@
 from directpv_common.protocol.messages.base import *  # noqa: F403
 from directpv_common.protocol.messages.drives import *  # noqa: F403
 from directpv_common.protocol.messages.health import *  # noqa: F403
+from directpv_common.protocol.messages.moving import *  # noqa: F403
 from directpv_common.protocol.messages.nodes import *  # noqa: F403
 from directpv_common.protocol.messages.placing import *  # noqa: F403
 from directpv_common.protocol.messages.retiring import *  # noqa: F403

@@ -5,7 +5,6 @@ caller awaits the commit and calls ``done`` or ``undo``. Commits happen in the o
 of a volume is not committed, its name is busy and nobody else may decide about it.
 """
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +12,7 @@ import msgspec
 from directpv_common.crd.persistent_volumes import Seen
 from directpv_common.protocol import names
 from directpv_common.protocol.errors import Busy, Conflict, NoCapacity, NotFound, OutOfRange, Unavailable
-from directpv_common.protocol.messages import ChangeVolume, ExpandVolume, KeptPv, RetiredDrive, VolumeRecord
+from directpv_common.protocol.messages import ChangeVolume, ExpandVolume, KeptPv, VolumeRecord
 from directpv_common.protocol.units import format_bytes
 from directpv_controller.core.placing.explain import explain
 from directpv_controller.core.placing.model import (
@@ -29,31 +28,16 @@ from directpv_controller.core.placing.model import (
 from directpv_controller.core.placing.placement import Chance
 from directpv_controller.core.placing.wanted import Need, Wanted, check_sizes
 from directpv_controller.core.reserving import invariants, labels, unsettled
-from directpv_controller.core.reserving.drives import DriveBooks
+from directpv_controller.core.reserving.past import PastBooks
 
 replace = msgspec.structs.replace
 
-GRAVES: Final = 20_000
-"""Removed volumes that are remembered, so that an inventory taken before the removal cannot bring them back."""
 _NOTHING: Final[dict[str, str]] = {}
 """Shared by all records without parameters or labels; never changed, as nothing in a record is."""
 
 
-class Ledger(DriveBooks):
+class Ledger(PastBooks):
     """The leader's memory. ``chance`` returns random numbers in [0, 1) and settles ties."""
-
-    def __init__(self, chance: Chance) -> None:
-        super().__init__(chance)
-        self._graves: dict[str, tuple[str, str]] = {}
-        """Names of removed volumes, oldest first, with the last incarnation that was removed, and its drive: what
-        another drive has under that name is a copy, of which nobody acknowledged that it may go."""
-        self.retired: dict[str, RetiredDrive] = {}
-        """Drives that were given up while their disks could not be told; see :mod:`.retiring`."""
-        self.leaving: dict[str, int] = {}
-        """Drives that were given up just now, with how many heartbeats of their node did not name them since: what was
-        said of them before must not bring them back."""
-        self.past: dict[str, RetiredDrive] = {}
-        """All drives that this leader saw given up."""
 
     # ---- loading
 
@@ -316,46 +300,6 @@ class Ledger(DriveBooks):
             self.add(drive, volume)
 
         return self.change(Writes(removed=(record,)), undo, record.name)
-
-    def _bury(self, record: VolumeRecord) -> None:
-        self._graves.pop(record.name, None)
-        self._graves[record.name] = (record.incarnation, record.fsuuid)
-        if len(self._graves) > GRAVES:
-            del self._graves[next(iter(self._graves))]
-
-    def note_past(self, retired: RetiredDrive) -> None:
-        """Remember, for as long as this leader leads, that a drive was given up."""
-        self.past[retired.fsuuid] = retired
-        if len(self.past) > GRAVES:
-            del self.past[next(iter(self.past))]
-
-    def is_past(self, fsuuid: str) -> bool:
-        """Tell whether a drive was given up, by this leader or one before, and is not taken in again."""
-        return fsuuid not in self.drives and (fsuuid in self.past or fsuuid in self.retired)
-
-    def exhume(self, fsuuid: str) -> Callable[[], None]:
-        """Forget which volumes were removed from a drive that people want back, with all that is on it; undone by call.
-
-        What was removed with its data is not there any more; what was given up with its drive is.
-        """
-        graves = {name: grave for name, grave in self._graves.items() if grave[1] == fsuuid}
-        for name in graves:
-            del self._graves[name]
-        return lambda: self._graves.update(graves)
-
-    def is_buried(self, record: VolumeRecord) -> bool:
-        """Tell whether this very volume was removed, and not an earlier or a later one of its name, nor a copy."""
-        removed, fsuuid = self._graves.get(record.name, ("", ""))
-        return fsuuid == record.fsuuid and (removed == record.incarnation or not removed or not record.incarnation)
-
-    def was_elsewhere(self, record: VolumeRecord) -> bool:
-        """Tell whether a volume of that name was removed from another drive, so that this one is a copy of it.
-
-        It is nobody's: taken in, it would be what a repeated deletion of that name destroys.
-        """
-        removed, fsuuid = self._graves.get(record.name, ("", ""))
-        same = removed == record.incarnation or not removed or not record.incarnation
-        return bool(fsuuid) and fsuuid != record.fsuuid and same
 
     def may_destroy(self, record: VolumeRecord) -> bool:
         """Tell whether this very volume is being deleted, or was removed: an order may have waited for long."""
