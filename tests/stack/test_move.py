@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import secrets
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +111,79 @@ async def test_evacuate_cordons_chooses_and_is_cancelled(running, client):
     assert await moves(running) == []
     assert "No volume is being moved" in (await plugin(running, "move")).stderr
     await pod.unpublish()
+    await pod.unstage()
+
+
+@pytest.mark.parametrize("left", ["nothing", "a cancelled move"])
+async def test_a_registry_that_was_restored_from_before_a_move_finds_the_volume_where_it_is(running, client, left):
+    """As etcd is from a backup: what a pod wrote since must be served, and never an older copy."""
+    registry, backup = running.stack.directory / "registry", running.stack.directory / "backup"
+    pod = await new_pod(running, client, "pvc-1", "db-0")
+    old = await drive_of(running, "pvc-1")
+    (new,) = set(await listed(running, "drives")) - {old}
+    await pod.unpublish()
+    await pod.unstage()
+    running.kill("controller-1")
+    shutil.copytree(registry, backup)
+    running.start("controller-1")
+    moved = await plugin(running, "move", old, new, "--with-data")
+    assert moved.returncode == 0, moved.stderr
+    await eventually(pod.stage, "it is staged")
+    await pod.publish()
+    if left != "nothing":
+        assert (await plugin(running, "move", new, old, "--with-data", "--no-wait")).returncode == 0
+        await waits(running, "pvc-1")
+        assert (await plugin(running, "move", "--cancel", "pvc-1")).returncode == 0
+    Path(pod.target, "later").write_text("written since")
+    await pod.unpublish()
+    await pod.unstage()
+
+    running.kill("controller-1")
+    shutil.rmtree(registry)
+    shutil.copytree(backup, registry)
+    running.start("controller-1")
+
+    async def found() -> None:
+        assert await drive_of(running, "pvc-1") == new
+
+    await eventually(found, "the volume is known to be on its drive")
+    await eventually(pod.stage, "it is staged")
+    await pod.publish()
+    assert Path(pod.target, "later").read_text() == "written since"
+    await pod.unpublish()
+    await pod.unstage()
+
+
+async def test_a_registry_that_is_lost_when_all_is_copied_serves_the_volume_and_leaves_no_copy(running, client):
+    pod = await new_pod(running, client, "pvc-1", "db-0")
+    old = await drive_of(running, "pvc-1")
+    (new,) = set(await listed(running, "drives")) - {old}
+    node, mnt = running.stack.nodes[0], Path(running.stack.nodes[0].root) / "mnt"
+    begun = await plugin(running, "move", old, new, "--with-data", "--no-wait")
+    assert begun.returncode == 0, begun.stderr
+    await waits(running, "pvc-1")
+    running.kill("controller-1")
+    await pod.unpublish()
+    await pod.unstage()
+    for path in (running.stack.directory / "registry").iterdir():
+        path.unlink()
+    # As an agent leaves the drives that is killed when it has sealed, and nobody has heard of it.
+    running.kill(f"nodeagent-{node.name}")
+    move = secrets.token_hex(8)
+    os.setxattr(mnt / new / ".directpv/incoming/pvc-1", "trusted.directpv.copied", f"{move} ".encode())
+    for kind, word in (("sealed", move), ("strays", new)):
+        (mnt / old / ".directpv" / kind).mkdir(exist_ok=True)
+        (mnt / old / ".directpv" / kind / "pvc-1").symlink_to(word)
+    running.start(f"nodeagent-{node.name}")
+    running.start("controller-1")
+
+    await eventually(pod.stage, "it is staged")
+    assert Path(pod.staging, "file").stat().st_size == 4 * MIB
+
+    async def gone() -> None:
+        assert os.listdir(mnt / new / ".directpv/incoming") == []
+
+    await eventually(gone, "the copy goes")
     await pod.unstage()
 
 

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from directpv_common.protocol.errors import FailedPrecondition
-from directpv_common.protocol.messages import VolumeRecord
+from directpv_common.protocol.messages import MovePhase, Moving, VolumeRecord
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.drives.taken.inspection import Host
 from directpv_nodeagent.drives.taken.takeover import take_over
@@ -22,6 +22,7 @@ from support.node_client import MIB
 OTHER = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f11"
 MOVE = "0123456789abcdef"
 RECORD = VolumeRecord(name="pvc-1", fsuuid=FSUUID, capacity=20 * MIB, incarnation="ab")
+FLIPPED = replace(RECORD, moving=Moving(drive=OTHER, id=MOVE, phase=MovePhase.FLIPPED))
 
 
 def clean(view: DriveView) -> None:
@@ -55,7 +56,7 @@ def places(view: DriveView) -> list[Path]:
 
 def test_a_copy_that_is_put_in_its_place(host: Host, facts: DeviceFacts, view: DriveView) -> None:
     def work() -> None:
-        incoming.adopt(view, RECORD)
+        incoming.adopt(view, FLIPPED)
         made = volume_dirs.prepare(view, [RECORD], {}, frozenset())
         assert isinstance(made["pvc-1"], int), made
 
@@ -68,6 +69,7 @@ def test_a_copy_that_is_put_in_its_place(host: Host, facts: DeviceFacts, view: D
         found = take_over(host, FSUUID, facts)
         assert found.volumes == {"pvc-1": RECORD}
         assert (Path(view.path) / "pvc-1/file").read_text() == "data"
+        assert found.copies == {}
 
     assert every_crash(lambda: make_copy(view), work, check) > 5
 
@@ -80,18 +82,30 @@ def test_a_copy_that_is_not_complete_is_never_put_in_its_place(view: DriveView) 
         incoming.begin(view, RECORD, {})
 
     def check() -> None:
-        words = incoming.completed_by(view, "pvc-1")
-        assert words in (("", ""), (MOVE, "ab"), None)
+        copy = incoming.found(view, "pvc-1")
+        assert copy is None or (copy.move, copy.incarnation) in (("", ""), (MOVE, "ab"))
         assert not (Path(view.path) / "pvc-1").exists()
 
     assert every_crash(lambda: make_copy(view), again, check) > 5
     again()
-    with pytest.raises(FailedPrecondition, match="not complete"):
-        incoming.adopt(view, RECORD)
-    incoming.complete(view, RECORD, MOVE)
-    with pytest.raises(FailedPrecondition, match="of another volume"):
-        incoming.adopt(view, replace(RECORD, incarnation="cd"))
+    with pytest.raises(FailedPrecondition, match="is of move unknown"):
+        incoming.adopt(view, FLIPPED)
+    assert not incoming.adopt(view, RECORD), "no move is known: the leader has it removed"
     check()
+
+
+def test_a_copy_is_put_in_its_place_only_by_the_move_that_completed_it(view: DriveView) -> None:
+    """A registry that is older than the copy, or the copy of a move that was taken back, would lose what came after."""
+    make_copy(view)
+    assert FLIPPED.moving is not None
+    for record in (RECORD, replace(FLIPPED, moving=replace(FLIPPED.moving, id="b" * 16))):
+        with pytest.raises(FailedPrecondition, match=f"is of move {MOVE}, and the registry knows of"):
+            incoming.adopt(view, record)
+    copying = replace(FLIPPED, moving=replace(FLIPPED.moving, phase=MovePhase.COPYING))
+    with pytest.raises(FailedPrecondition, match=f"is of move {MOVE}, and the registry knows of none"):
+        incoming.adopt(view, copying)
+    assert not incoming.adopt(view, replace(RECORD, incarnation="cd")), "it is of another volume"
+    assert [path.parent.parent.name for path in places(view)] == ["incoming"]
 
 
 def test_a_source_that_is_sealed_and_unsealed(host: Host, facts: DeviceFacts, view: DriveView) -> None:
@@ -159,7 +173,8 @@ def test_a_copy_that_is_removed(view: DriveView) -> None:
         assert incoming.drop_some(view, "pvc-1", 60, {}, MOVE)
 
     def check() -> None:
-        assert incoming.completed_by(view, "pvc-1") in (None, ("", ""), (MOVE, "ab"))
+        copy = incoming.found(view, "pvc-1")
+        assert copy is None or (copy.move, copy.incarnation) in (("", ""), (MOVE, "ab"))
         work()
         assert places(view) == []
         made = volume_dirs.prepare(view, [RECORD], {}, frozenset())

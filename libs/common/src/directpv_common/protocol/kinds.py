@@ -81,6 +81,7 @@ KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "volume.recreated": "a DirectPVVolume was deleted and made again, for its volume is there",
         "volume.refused": "there was no drive for a new volume; says what each lacked",
         "volume.released": "a DirectPVVolume was deleted by people; its data goes as in DeleteVolume",
+        "volume.relocated": "a volume is on another drive than the registry said: it was moved since that is from",
         "volume.removed": "a node took a volume's directory away",
         "volume.staged": "a volume is at its staging path",
         "volume.unmounted": "somebody else unmounted a volume; says what became of it",

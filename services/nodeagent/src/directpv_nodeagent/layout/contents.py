@@ -8,12 +8,18 @@ from collections.abc import Iterator, Mapping
 
 from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.errors import DriveFault
-from directpv_common.protocol.messages import INCARNATION_PATTERN, DriveRecord, VolumeRecord, VolumeUse
+from directpv_common.protocol.messages import (
+    INCARNATION_PATTERN,
+    DriveRecord,
+    HeldCopy,
+    VolumeRecord,
+    VolumeUse,
+)
 from directpv_common.protocol.names import project_id
-from directpv_nodeagent.layout import marks, volume_dirs
+from directpv_nodeagent.layout import copies, marks, volume_dirs
 from directpv_nodeagent.layout.ballast import FULL
 from directpv_nodeagent.layout.core.held import Contents, DriveView
-from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, META_DIR, Mark
+from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, INCOMING_DIR, META_DIR, Mark
 from directpv_nodeagent.layout.core.places import flags_of_kubelets, use_of
 from directpv_nodeagent.layout.drive_dir import SHORTAGES, DriveDir
 from directpv_nodeagent.linux import files, quota
@@ -68,6 +74,7 @@ def read_contents(
         projects=projects,
         uses=uses_in(table, view, volumes, staging),
         flags=flags_of_kubelets(mount for mount in table.of(view.device) if mount.root.lstrip("/") in volumes),
+        copies=_copies(drive),
         strays=marks.read(drive, Mark.STRAY),
         sealed=marks.read(drive, Mark.SEALED),
         purging={name: _limit(view, drive, projects.get(f"{name}{DELETED_SUFFIX}", 0)) for name in remains},
@@ -85,6 +92,17 @@ def _retired(view: DriveView, drive: DriveDir) -> set[str]:
             kept = f"{view.path}/{name}{DELETED_SUFFIX}"
             log.warning("remains that DirectPV did not make are kept", extra={"drive": view.fsuuid, "path": kept})
     return retired
+
+
+def _copies(drive: DriveDir) -> dict[str, HeldCopy]:
+    """Return what moves have copied here, whether one goes on or not."""
+    found: dict[str, HeldCopy] = {}
+    with alone(drive, f"{META_DIR}/{INCOMING_DIR}"):
+        for name in copies.names(drive):
+            with alone(drive, f"{META_DIR}/{INCOMING_DIR}/{name}"):
+                copy = copies.read(drive, name)
+                found |= {name: copy} if copy is not None else {}
+    return found
 
 
 def _mark_held(drive: DriveDir, volumes: Mapping[str, VolumeRecord]) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Set
+from pathlib import Path
 from typing import Final
 
 from directpv_common.protocol.errors import DriveFault, FailedPrecondition
@@ -47,6 +48,19 @@ def all_mounts() -> MountTable:
         if os.readlink("/proc/1/ns/mnt") != os.readlink("/proc/self/ns/mnt"):
             tables.append(_read("/proc/1/mountinfo"))
     return parse(*tables)
+
+
+def mounts_elsewhere(device: str) -> dict[str, MountTable]:
+    """Return the mounts of a device in the mount namespaces of others, by one process of each, as pid and name."""
+    seen, tables = {os.readlink("/proc/self/ns/mnt")}, {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            namespace = os.readlink(process / "ns/mnt")
+            if namespace not in seen:
+                seen.add(namespace)
+                who = f"{process.name} ({(process / 'comm').read_text(errors='replace').strip()})"
+                tables[who] = parse(_read(f"{process}/mountinfo"), about=(device,))
+    return tables
 
 
 def _read(path: str) -> str:

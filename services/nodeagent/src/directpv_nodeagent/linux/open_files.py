@@ -1,4 +1,4 @@
-"""Who holds what: deleted files, which keep their space until the last descriptor or mapping goes, and devices. Blocks.
+"""Who holds what: files of a volume, deleted ones, which keep their space until the last of it goes, devices. Blocks.
 
 Source: proc(5), ``fd``, ``cwd``, ``root``, ``maps``, ``map_files``. What this process may not see is left out.
 """
@@ -6,11 +6,11 @@ Source: proc(5), ``fd``, ``cwd``, ``root``, ``maps``, ``map_files``. What this p
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from directpv_nodeagent.linux import quota
+from directpv_nodeagent.linux import quota, syscalls
 
 _DELETED: Final = " (deleted)"
 _PROC: Final = Path("/proc")
@@ -24,10 +24,31 @@ def holders_of_deleted(directory: int, project: int) -> list[str]:
         project: Their project id.
     """
     device = os.fstat(directory).st_dev
+    return _processes(lambda process: any(_is_of(link, device, project) for link in _deleted(process, device)))
+
+
+def holders(directory: int, project: int) -> list[str]:
+    """Return the other processes that hold any file or directory of a project, deleted or not, as pid and name.
+
+    Where a lazy unmount, or another mount namespace, hides the mount, they can still write.
+
+    Args:
+        directory: Any directory of the file system.
+        project: The project id.
+    """
+    device = os.fstat(directory).st_dev
+
+    def holds(process: Path) -> bool:
+        return int(process.name) != os.getpid() and any(_is_of(link, device, project) for link in _all(process, device))
+
+    return _processes(holds)
+
+
+def _processes(holds: Callable[[Path], bool]) -> list[str]:
     found = []
     for process in sorted(_PROC.glob("[0-9]*"), key=lambda path: int(path.name)):
         with contextlib.suppress(OSError):
-            if any(_is_of(link, device, project) for link in _links(process, device)):
+            if holds(process):
                 found.append(f"{process.name} ({(process / 'comm').read_text(errors='replace').strip()})")
     return found
 
@@ -35,12 +56,12 @@ def holders_of_deleted(directory: int, project: int) -> list[str]:
 def holders_of_device(number: str) -> list[str]:
     """Return the processes that have a block device itself open, as pid and name; ``number``: ``major:minor``."""
     device = os.makedev(*map(int, number.split(":")))
-    found = []
-    for process in sorted(_PROC.glob("[0-9]*"), key=lambda path: int(path.name)):
-        with contextlib.suppress(OSError), os.scandir(process / "fd") as entries:
-            if int(process.name) != os.getpid() and any(_is_device(entry.path, device) for entry in entries):
-                found.append(f"{process.name} ({(process / 'comm').read_text(errors='replace').strip()})")
-    return found
+
+    def holds(process: Path) -> bool:
+        with os.scandir(process / "fd") as entries:
+            return int(process.name) != os.getpid() and any(_is_device(entry.path, device) for entry in entries)
+
+    return _processes(holds)
 
 
 def _is_device(link: str, device: int) -> bool:
@@ -51,23 +72,43 @@ def _is_device(link: str, device: int) -> bool:
     return False
 
 
-def _links(process: Path, device: int) -> Iterator[str]:
+def _deleted(process: Path, device: int) -> Iterator[str]:
     """Yield what a process holds of files that have no name any more."""
-    for name in ("cwd", "root"):
-        yield from _if_deleted(f"{process}/{name}")
-    with contextlib.suppress(OSError), os.scandir(process / "fd") as entries:
-        for entry in entries:
-            yield from _if_deleted(entry.path)
+    for link in _open(process):
+        yield from _if_deleted(link)
     with contextlib.suppress(OSError):
-        yield from _mapped(process, f" {os.major(device):02x}:{os.minor(device):02x} ")
+        yield from _mapped(process, device, _DELETED)
 
 
-def _mapped(process: Path, device: str) -> Iterator[str]:
-    """Yield deleted files of a device that are mapped; a program may have ten thousands of mappings of others."""
-    table = (process / "maps").read_text(errors="replace")
+def _all(process: Path, device: int) -> Iterator[str]:
+    """Yield what a process holds of files of a device."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for link in _open(process):
+        with contextlib.suppress(OSError):
+            if syscalls.device_of(link) == number:
+                yield link
+    with contextlib.suppress(OSError):
+        yield from _mapped(process, device, "")
+
+
+def _open(process: Path) -> Iterator[str]:
+    yield from (f"{process}/{name}" for name in ("cwd", "root"))
+    with contextlib.suppress(OSError), os.scandir(process / "fd") as entries:
+        yield from (entry.path for entry in entries)
+
+
+def _mapped(process: Path, number: int, end: str) -> Iterator[str]:
+    """Yield files of a device that are mapped; a program may have ten thousands of mappings of others.
+
+    Args:
+        process: The process.
+        number: The device.
+        end: Of the lines that count.
+    """
+    device, table = f" {os.major(number):02x}:{os.minor(number):02x} ", (process / "maps").read_text(errors="replace")
     if device in table:
         for line in table.splitlines():
-            if device in line and line.endswith(_DELETED):
+            if device in line and line.endswith(end):
                 first, _, end = line.partition(" ")[0].partition("-")
                 yield f"{process}/map_files/{int(first, 16):x}-{int(end, 16):x}"  # without the zeros of the table
 

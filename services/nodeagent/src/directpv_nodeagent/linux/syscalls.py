@@ -40,6 +40,7 @@ _MOVE_MOUNT_F_EMPTY_PATH: Final = 0x4
 _MOVE_MOUNT_T_EMPTY_PATH: Final = 0x40
 _MOVE_MOUNT_BENEATH: Final = 0x200
 _ATTR_ATIME_MASK: Final = 0x70
+_AT_STATX_DONT_SYNC: Final = 0x4000
 _STATX_INO: Final = 0x100
 _STATX_ATTR_MOUNT_ROOT: Final = 0x2000
 _STATX: Final = struct.Struct("=8xQ16xQ16xQ72xII112x")
@@ -156,6 +157,19 @@ def statx(path: str) -> PathStat:
     if not known & _STATX_ATTR_MOUNT_ROOT:
         raise OSError(errno.ENOSYS, "statx: this kernel does not tell mount points", path)
     return PathStat(bool(attributes & _STATX_ATTR_MOUNT_ROOT), f"{major}:{minor}", inode)
+
+
+def device_of(link: str) -> str:
+    """Return ``major:minor`` of the file system of what ``link`` leads to, without asking a server or a disk for it.
+
+    Raises:
+        OSError: What the kernel said.
+    """
+    buffer = ctypes.create_string_buffer(_STATX.size)
+    if _libc.statx(_AT_FDCWD, _bytes(link), _AT_STATX_DONT_SYNC, ctypes.c_uint(_STATX_INO), buffer) != 0:
+        raise _fail("statx", link)
+    _, _, _, major, minor = _STATX.unpack(buffer.raw)
+    return f"{major}:{minor}"
 
 
 def syncfs(directory: int) -> None:

@@ -19,7 +19,7 @@ from directpv_common.protocol.errors import (
     Unavailable,
 )
 from directpv_common.protocol.messages import Prepared, PrepareVolumes, RemoveVolume, VolumeRecord, VolumeRemoved
-from directpv_nodeagent.drives.core.orders import Fences, by_drive, is_another, merged
+from directpv_nodeagent.drives.core.orders import Fences, by_drive, is_another, is_moved_from, merged
 from directpv_nodeagent.drives.taken.turns import Turn
 from directpv_nodeagent.drives.taken.work import WORK_SECONDS
 from directpv_nodeagent.layout import marks, volume_dirs
@@ -83,7 +83,9 @@ class LeaderOrders:
 
     async def _prepare_on(self, fsuuid: str, records: list[VolumeRecord]) -> dict[str, str]:
         """Prepare volumes of one drive; return those that failed."""
+        outdated = self._outdated(fsuuid, records)
         try:
+            records = [record for record in records if record.name not in outdated]
             await self._note_homes(fsuuid, records)
             drive = self._work.drives.get(fsuuid)
             self._note_labels(drive, records)
@@ -94,12 +96,30 @@ class LeaderOrders:
                 records = [record for record in records if record.name not in stuck]
                 wanted, failed = self._reserve(drive, records)
                 try:
-                    return moving | stuck | failed | await self._make(drive, wanted, turn)
+                    return outdated | moving | stuck | failed | await self._make(drive, wanted, turn)
                 finally:
                     for record in wanted:
                         drive.release(record.name)
         except DirectPVError as error:
-            return {record.name: error.message for record in records}
+            return outdated | {record.name: error.message for record in records}
+
+    def _outdated(self, fsuuid: str, records: list[VolumeRecord]) -> dict[str, str]:
+        """Return volumes that were moved away from the drive since the registry was as it is now, with the reason.
+
+        It was restored from a backup. What another drive has of them is the volume, and must not be taken for a copy.
+        """
+        found: dict[str, str] = {}
+        home = self._work.drives.by_id.get(fsuuid)
+        for record in records:
+            name = record.name
+            lacks = home is not None and not home.trouble() and name not in home.volumes
+            for drive in self._work.drives.holders(name):
+                open_to_all = drive is not home and name not in drive.sealed and name not in drive.strays
+                if open_to_all and is_moved_from(fsuuid, record, drive.volumes[name], lacks=lacks):
+                    found[name] = (
+                        f"it was moved from drive {fsuuid} to {drive.describe()} since the registry was as it is now"
+                    )
+        return found
 
     def _without_moving(self, records: list[VolumeRecord]) -> tuple[list[VolumeRecord], dict[str, str]]:
         """Leave out volumes whose last pass is under way: all others of the order would wait for it."""
@@ -122,6 +142,7 @@ class LeaderOrders:
         for name, error in found.items():
             if error is None:
                 self._moves.forget(name)
+                drive.set_copy(name, None)
                 log.info("copy adopted", extra={"volume": name, "drive": drive.fsuuid})
                 self._work.emit("volume", "moved", name, drive=drive.fsuuid)
         return {name: error.message for name, error in found.items() if error is not None}

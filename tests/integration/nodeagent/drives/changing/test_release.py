@@ -252,6 +252,17 @@ class TestWiping:
         assert held.record.retired == ""
         assert (path_of(agent, drive) / "by-hand").is_dir()
 
+    async def test_what_a_move_has_copied_is_not_wiped(self, agent: AgentProcess, drive: str, client: Client) -> None:
+        """It may be all that is left of a volume."""
+        copy = path_of(agent, drive) / ".directpv/incoming/pvc-1"
+        copy.mkdir(parents=True)
+        (copy / "file").write_text("kept")
+
+        with pytest.raises(FailedPrecondition, match=r"\.directpv/incoming/pvc-1"):
+            await release(client, drive, wipe="zero")
+
+        assert (copy / "file").read_text() == "kept"
+
     async def test_a_wipe_that_is_killed_is_ended_by_the_same_order(
         self, agent: AgentProcess, device: str, drive: str, client: Client
     ) -> None:

@@ -240,8 +240,31 @@ def test_a_seal_is_lifted_only_where_the_registry_knows_of_no_move() -> None:
 
     committed(moving.cancelled(ledger, volume))
     committed(moving.settle(ledger, volume))
-    ((record, move, target),) = report(ledger, sealed(3)).unseal
+    outcome = report(ledger, sealed(3))
+    assert (outcome.unseal, outcome.unsettled) == ([], True), "the other drive was not read: it may have the volume"
+    report(ledger, held(ledger.drives[new]))
+    ((record, move, target),) = report(ledger, sealed(4)).unseal
     assert (record.name, move, target) == ("v1", MOVE, new)
+
+
+def test_a_seal_for_a_drive_that_is_gone_is_lifted() -> None:
+    ledger, old, _ = two()
+    gone = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
+    found = m.HeldVolume(record=ledger.volumes["v1"].record, stray_of=gone, sealed=MOVE)
+    assert report(ledger, replace(held(ledger.drives[old], generation=2), volumes=(found,))).unseal
+
+
+def test_a_seal_that_was_cut_short_is_lifted_also_where_the_registry_was_lost() -> None:
+    """The mark that names the other drive comes second: nobody heard that all was copied."""
+    drive = drive_record()
+    ledger = ledger_of(drive)
+    found = m.HeldVolume(record=volume_record("v1", drive), sealed=MOVE)
+
+    outcome = report(ledger, replace(held(drive), volumes=(found,)))
+
+    assert told(outcome) == ["volume.adopted"]
+    ((record, move, target),) = outcome.unseal
+    assert (record.name, move, target) == ("v1", MOVE, drive.fsuuid)
 
 
 def test_a_sealed_volume_of_a_lost_registry_is_taken_in_once_the_other_drive_was_seen_not_to_have_it() -> None:
@@ -254,9 +277,10 @@ def test_a_sealed_volume_of_a_lost_registry_is_taken_in_once_the_other_drive_was
     assert ledger.volumes == {}
 
     report(ledger, held(second))
-    assert "volume.adopted" in told(report(ledger, replace(held(first), volumes=(sealed,))))
+    outcome = report(ledger, replace(held(first), volumes=(sealed,)))
+    assert "volume.adopted" in told(outcome)
     assert ledger.volumes["v1"].record.fsuuid == first.fsuuid
-    assert report(ledger, replace(held(first), volumes=(sealed,))).unseal
+    assert [(each.move, each.target) for each in outcome.unseal] == [(MOVE, second.fsuuid)]
 
 
 def test_a_volume_that_is_taken_in_from_its_drive_is_in_no_move() -> None:

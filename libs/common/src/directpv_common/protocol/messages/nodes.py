@@ -164,6 +164,16 @@ class HeldVolume(Message, frozen=True, kw_only=True):
     """All of it was copied to ``stray_of`` by the move with this id, and it waits for the leader's decision."""
 
 
+class HeldCopy(Message, frozen=True, kw_only=True):
+    """What a move has copied to a drive; it becomes a volume only by the order that names the move."""
+
+    name: VolumeName
+    move: str = ""
+    """Id of the move that has completed it; empty: it is not complete."""
+    incarnation: str = ""
+    """Of the volume; empty: not complete, or the volume has none."""
+
+
 class HeldDrive(Message, frozen=True, kw_only=True):
     """A drive as its agent sees it: facts, and all volumes on it.
 
@@ -178,6 +188,8 @@ class HeldDrive(Message, frozen=True, kw_only=True):
     volumes: tuple[HeldVolume, ...] = ()
     purging: tuple[VolumeName, ...] = ()
     """Removed volumes whose data is still being deleted."""
+    copies: tuple[HeldCopy, ...] = ()
+    """What is in ``.directpv/incoming/``, whether a move is known that made it or not."""
     more: str = ""
     """The last volume told, if there are more, in the order of their names: ask for those after it."""
 

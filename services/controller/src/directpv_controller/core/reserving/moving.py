@@ -207,6 +207,31 @@ def _change_places(ledger: Ledger, volume: Volume, record: VolumeRecord) -> None
     ledger.host(left, record.name, record.capacity)
 
 
+def relocate(ledger: Ledger, volume: Volume, drive: Drive, origins: tuple[str, ...]) -> Change:
+    """Take in that a volume is on another drive than the registry says: a move had ended that it does not remember."""
+    before, name = volume.record, volume.record.name
+    moving = before.moving
+    other = ledger.drives.get(moving.drive) if moving is not None else None
+    size = other.guests.get(name, 0) if other is not None else 0
+
+    def put(target: Drive, record: VolumeRecord, guest: int) -> None:
+        if other is not None:
+            ledger.host(other, name, guest)
+        ledger.drop(volume)
+        volume.record, volume.seen = record, 0
+        ledger.add(target, volume)
+        ledger.note_move(record)
+
+    home = ledger.drives[before.fsuuid]
+    put(drive, replace(before, fsuuid=drive.fsuuid, moving=None, origins=origins), 0)
+
+    def undo() -> None:
+        back = {field: getattr(before, field) for field in ("fsuuid", "moving", "origins")}
+        put(home, replace(volume.record, **back), size)
+
+    return ledger.change(Writes(volumes=(volume.record,)), undo, name)
+
+
 def settle(ledger: Ledger, volume: Volume) -> Change:
     """Decide that a move has ended, for nothing of the volume is left on the other drive."""
     moving = volume.record.moving

@@ -23,6 +23,7 @@ from directpv_controller.core.reserving import labels
 from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.core.reserving.retiring import GIVEN_UP, is_not_taken_in
 from directpv_controller.core.taking_in import prediction
+from directpv_controller.core.taking_in.copies import take_in_copies
 from directpv_controller.core.taking_in.outcome import Outcome
 from directpv_controller.core.taking_in.parts import Pages
 from directpv_controller.core.taking_in.reconcile_volumes import missing, take_in_pods, take_in_uses, take_in_volume
@@ -181,6 +182,7 @@ def _take_in_volumes(ledger: Ledger, drive: Drive, held: HeldDrive, pages: Pages
     outcome.unsettled |= bool(held.purging)
     if not pages.is_whole(held):
         return
+    take_in_copies(ledger, drive, held, outcome)
     ledger.set_strays(drive, pages.strays)
     if len(present) < len(drive.volumes) or not drive.volumes.keys() <= present:
         for name in drive.volumes.keys() - present:

@@ -9,11 +9,13 @@ from directpv_common.protocol.messages import (
     DriveStatus,
     HeldDrive,
     HeldVolume,
+    MovePhase,
     VolumeRecord,
     is_volume_name,
 )
 from directpv_controller.core.placing.model import UNKNOWN, Drive, Volume
 from directpv_controller.core.reserving.ledger import Ledger, is_same
+from directpv_controller.core.reserving.moving import relocate
 from directpv_controller.core.reserving.unsettled import is_left_by_move
 from directpv_controller.core.taking_in.outcome import Outcome, Sealed
 from directpv_controller.core.taking_in.pods import pod_of
@@ -43,6 +45,7 @@ def take_in_volume(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Out
             return _nobodys(drive, found, outcome)
         if found.sealed:
             _unknown(ledger, drive, found, outcome)
+            _unseal(drive, replace(record, fsuuid=drive.fsuuid), found, outcome)
             return 0
         if found.contested or found.stray_of or ledger.was_elsewhere(replace(record, fsuuid=drive.fsuuid)):
             return _nobodys(drive, found, outcome)
@@ -54,11 +57,18 @@ def take_in_volume(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Out
         if _was_left(drive, known, found):
             outcome.left.append(Sealed(known.record, found.sealed, drive.fsuuid))
             return record.capacity
-        if found.stray_of != known.record.fsuuid and _is_beside(ledger, drive, known):
-            outcome.prepare.append(known.record)  # so that the node knows which one is the volume
-        return _stray(drive, known, record, outcome)
+        if not _was_moved_here(ledger, drive, known, found) or record.name in ledger.busy:
+            outcome.unsettled |= record.name in ledger.busy
+            if found.stray_of != known.record.fsuuid and _is_beside(ledger, drive, known):
+                outcome.prepare.append(known.record)  # so that the node knows which one is the volume
+            return _stray(drive, known, record, outcome)
+        outcome.tell("volume", "relocated", record.name, drive=drive.fsuuid, registered=known.record.fsuuid)
+        outcome.changes.append(relocate(ledger, known, drive, record.origins))
     if found.sealed and known.record.moving is None:
-        outcome.unseal.append(Sealed(known.record, found.sealed, found.stray_of))
+        if _may_be_elsewhere(ledger, drive, found):
+            outcome.unsettled = True
+        else:
+            _unseal(drive, known.record, found, outcome)
     elif (found.contested or found.stray_of) and known.record.moving is None:
         outcome.prepare.append(known.record)
     if not is_same(known.record, record):
@@ -82,11 +92,53 @@ def _is_settled(ledger: Ledger, drive: Drive, found: HeldVolume) -> bool:
     """Tell whether a sealed volume of which the registry knows nothing is the volume: the registry was lost meanwhile.
 
     It is, if the drive to which it was copied was looked at, and has no volume of that name: nobody wrote to the copy.
+    So is one whose seal was cut short, before anybody heard of it.
     """
+    if not found.stray_of:
+        return True
     other = ledger.drives.get(found.stray_of)
     if other is None or not other.known or other.record.node != drive.record.node:
         return False
-    return other.generation != UNKNOWN and not other.partial and other.record.status is DriveStatus.READY
+    return _was_read(other)
+
+
+def _unseal(drive: Drive, record: VolumeRecord, found: HeldVolume, outcome: Outcome) -> None:
+    outcome.unseal.append(Sealed(record, found.sealed, found.stray_of or drive.fsuuid))
+
+
+def _was_read(drive: Drive) -> bool:
+    """Tell whether what the drive has was all taken in."""
+    return drive.generation != UNKNOWN and not drive.partial and drive.record.status is DriveStatus.READY
+
+
+def _may_be_elsewhere(ledger: Ledger, drive: Drive, found: HeldVolume) -> bool:
+    """Tell whether a sealed volume may have become one on the drive to which it was copied: the registry may be older.
+
+    Once that drive was read, the registry would have it there.
+    """
+    other = ledger.drives.get(found.stray_of)
+    beside = other is not None and other.known and other.record.node == drive.record.node
+    return beside and other is not None and not _was_read(other)
+
+
+def _was_moved_here(ledger: Ledger, drive: Drive, known: Volume, found: HeldVolume) -> bool:
+    """Tell whether the volume has left the drive where the registry has it, by a move that the registry forgot.
+
+    It was restored from a backup. Only a commit of the registry puts a volume of one incarnation on a second drive, and
+    before that it is sealed on the first: so the one that is not sealed, nor known as a copy, is the volume, if the
+    first has none, or if it names the first as its origin, and the registry does not name it as one.
+    """
+    before, record, home = known.record, found.record, ledger.drives.get(known.record.fsuuid)
+    if found.sealed or found.contested or found.stray_of or before.deleting:
+        return False
+    if not record.incarnation or record.incarnation != before.incarnation:
+        return False
+    if before.moving is not None and before.moving.phase is MovePhase.FLIPPED:
+        return False
+    if home is not None and home.known and home.record.node != drive.record.node:
+        return False
+    later = before.fsuuid in record.origins and drive.fsuuid not in before.origins
+    return later or (home is not None and home.known and _was_read(home) and not known.seen)
 
 
 def _was_left(drive: Drive, known: Volume, found: HeldVolume) -> bool:

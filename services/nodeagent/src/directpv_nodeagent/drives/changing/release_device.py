@@ -18,7 +18,8 @@ from directpv_nodeagent.drives.core import release
 from directpv_nodeagent.drives.core.standing import candidates
 from directpv_nodeagent.drives.filesystem import xfs
 from directpv_nodeagent.drives.taken.inspection import Host
-from directpv_nodeagent.layout.core.layout import drive_path
+from directpv_nodeagent.layout import copies
+from directpv_nodeagent.layout.core.layout import INCOMING_DIR, META_DIR, drive_path
 from directpv_nodeagent.layout.core.places import describe_paths
 from directpv_nodeagent.layout.drive_dir import open_drive
 from directpv_nodeagent.linux import mounts
@@ -101,7 +102,8 @@ def _note(asked: Asked) -> tuple[bool, list[str]]:
                 return False, []
             if not record.retired:
                 drive.write_record(replace(record, retired=asked.now))
-            return True, [*drive.volume_names(), *drive.deleted_names()]
+            copied = [f"{META_DIR}/{INCOMING_DIR}/{name}" for name in copies.names(drive)]
+            return True, [*drive.volume_names(), *drive.deleted_names(), *copied]
     except (OSError, DirectPVError, xfs.QuotaMissing) as error:
         log.warning("drive does not know that it is given up", extra={"drive": asked.fsuuid, "error": str(error)})
         return False, []

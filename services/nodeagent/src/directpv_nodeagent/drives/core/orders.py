@@ -43,6 +43,22 @@ def is_another(known: VolumeRecord, incarnation: str | None) -> bool:
     return bool(known.incarnation) and incarnation is not None and incarnation != known.incarnation
 
 
+def is_moved_from(fsuuid: str, ordered: VolumeRecord, found: VolumeRecord, *, lacks: bool) -> bool:
+    """Tell whether what another drive has, not sealed, is the volume of an order for ``fsuuid``, moved away from there.
+
+    Only a commit of the registry puts a volume of one incarnation on a second drive, and seals the first before.
+
+    Args:
+        fsuuid: The drive that is to have it.
+        ordered: The volume, as the registry has it.
+        found: The volume, as the other drive has it.
+        lacks: Whether ``fsuuid`` was read, and does not have it. If not, the order in time of the two is told by their
+            origins alone, as far as they tell it.
+    """
+    same = bool(ordered.incarnation) and found.incarnation == ordered.incarnation
+    return same and (lacks or (fsuuid in found.origins and found.fsuuid not in (fsuuid, *ordered.origins)))
+
+
 def merged(known: VolumeRecord | None, wanted: VolumeRecord) -> VolumeRecord:
     """Return the record to keep: what the leader wants, but never a smaller capacity or an empty date, nor its use.
 

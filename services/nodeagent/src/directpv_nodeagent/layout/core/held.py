@@ -14,6 +14,7 @@ from directpv_common.protocol.messages import (
     ConditionType,
     DriveRecord,
     DriveStatus,
+    HeldCopy,
     HeldDrive,
     HeldVolume,
     VolumeRecord,
@@ -69,6 +70,8 @@ class Contents:
     uses: dict[str, VolumeUse]
     purging: dict[str, int]
     """Volumes whose remains wait to be purged, with the bytes that they may still take."""
+    copies: dict[str, HeldCopy] = field(default_factory=dict)
+    """What moves have copied here, by volume."""
     strays: dict[str, str] = field(default_factory=dict)
     """Copies of volumes that the leader said are on another drive, with that drive."""
     sealed: dict[str, str] = field(default_factory=dict)
@@ -98,6 +101,7 @@ class Drive:
         self.projects: dict[str, int] = {}
         self.staging_paths: dict[str, str] = {}
         """Where volumes were staged by this run: the mount table alone does not tell staging from publishing."""
+        self._copies: dict[str, HeldCopy] = {}
         self._strays: dict[str, str] = {}
         self._sealed: dict[str, str] = {}
         self.flags: dict[str, frozenset[str]] = {}
@@ -113,6 +117,7 @@ class Drive:
         self._volumes = dict(contents.volumes)
         self._uses = {name: use for name, use in contents.uses.items() if use != _NO_USE}
         self._purging = dict(contents.purging)
+        self._copies = dict(contents.copies)
         self._strays = dict(contents.strays)
         self._sealed = dict(contents.sealed)
         self.projects = dict(contents.projects)
@@ -145,6 +150,11 @@ class Drive:
     def sealed(self) -> MappingProxyType[str, str]:
         """Volumes that were copied to another drive and wait for the registry's decision, with the id of the move."""
         return MappingProxyType({name: move for name, move in self._sealed.items() if name in self._volumes})
+
+    @property
+    def copies(self) -> MappingProxyType[str, HeldCopy]:
+        """What moves have copied here, by volume."""
+        return MappingProxyType(self._copies)
 
     @property
     def purging(self) -> tuple[str, ...]:
@@ -225,6 +235,7 @@ class Drive:
             readable=self.readable,
             volumes=tuple(told),
             purging=self.purging,
+            copies=tuple(self._copies[name] for name in sorted(self._copies)),
             more=told[-1].record.name if len(told) < len(names) else "",
         )
 
@@ -286,6 +297,16 @@ class Drive:
                 table[name] = word
             else:
                 table.pop(name, None)
+        self._changed()
+
+    def set_copy(self, name: str, copy: HeldCopy | None) -> None:
+        """Note what a move has copied here of a volume; None: nothing is there."""
+        if self._copies.get(name) == copy:
+            return
+        if copy is None:
+            del self._copies[name]
+        else:
+            self._copies[name] = copy
         self._changed()
 
     def retire(self, name: str, remains: bool) -> None:

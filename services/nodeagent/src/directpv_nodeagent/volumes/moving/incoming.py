@@ -16,14 +16,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from directpv_common.protocol.errors import DirectPVError, DriveFault, FailedPrecondition
-from directpv_common.protocol.messages import VolumeRecord
-from directpv_nodeagent.layout import ballast, marks, volume_dirs
+from directpv_common.protocol.messages import HeldCopy, MovePhase, VolumeRecord
+from directpv_nodeagent.layout import ballast, copies, marks, volume_dirs
 from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import COPIED, INCOMING_DIR, META_DIR, Mark
-from directpv_nodeagent.layout.core.places import describe_paths, mounted_at
+from directpv_nodeagent.layout.core.places import describe_paths
 from directpv_nodeagent.layout.drive_dir import DriveDir, checked
 from directpv_nodeagent.layout.volume_dirs import drive_of, ids_of_others
-from directpv_nodeagent.linux import files, mounts, quota, syscalls
+from directpv_nodeagent.linux import files, mounts, open_files, quota, syscalls
 from directpv_nodeagent.volumes.moving.comparing import Wrong
 from directpv_nodeagent.volumes.purge import Purge
 
@@ -41,12 +41,12 @@ def lock_of(view: DriveView, name: str) -> str:
 
 
 @contextlib.contextmanager
-def _copies(drive: DriveDir) -> Iterator[int]:
+def _incoming(drive: DriveDir) -> Iterator[int]:
     with files.opened(META_DIR, drive.root) as meta:
         if ballast.with_room(drive.root, lambda: files.make_directory(INCOMING_DIR, meta, _MODE)):
             os.fsync(meta)
-        with files.opened(INCOMING_DIR, meta) as copies:
-            yield copies
+        with files.opened(INCOMING_DIR, meta) as folder:
+            yield folder
 
 
 @contextlib.contextmanager
@@ -59,8 +59,8 @@ def copy_of(view: DriveView, name: str) -> Iterator[int]:
     with (
         drive_of(view) as drive,
         files.opened(META_DIR, drive.root) as meta,
-        files.opened(INCOMING_DIR, meta) as copies,
-        files.opened(checked(name), copies) as copy,
+        files.opened(INCOMING_DIR, meta) as folder,
+        files.opened(checked(name), folder) as copy,
     ):
         yield copy
 
@@ -81,17 +81,17 @@ def begin(view: DriveView, record: VolumeRecord, known: Mapping[str, int]) -> in
     Raises:
         FailedPrecondition: The drive has a directory of the volume's name.
     """
-    with drive_of(view) as drive, _copies(drive) as copies:
+    with drive_of(view) as drive, _incoming(drive) as folder:
         if record.name in drive.volume_names():
             raise FailedPrecondition(
                 f"drive {view.fsuuid} has a directory {record.name} already; rename it if it is no copy to keep"
             )
-        ballast.with_room(drive.root, lambda: files.make_directory(record.name, copies, _MODE))
-        with files.opened(record.name, copies) as copy:
+        ballast.with_room(drive.root, lambda: files.make_directory(record.name, folder, _MODE))
+        with files.opened(record.name, folder) as copy:
             _not_complete(copy)
             project = volume_dirs.secure(view, copy, record, known)
             os.fsync(copy)
-        os.fsync(copies)
+        os.fsync(folder)
         return project
 
 
@@ -122,15 +122,19 @@ def _unlink_below(top: int, path: str) -> None:
             os.unlink(name, dir_fd=folder)
 
 
-def require_unmounted(view: DriveView, name: str) -> None:
-    """Raise if a volume is mounted anywhere.
+def who_has(view: DriveView, name: str) -> str:
+    """Return who can still change a volume that was unmounted, in words; empty: nobody.
 
-    Raises:
-        FailedPrecondition: It is; names the paths.
+    Mounts in containers, which kubelet does not know, and files that are open: an unmount may have been lazy.
     """
-    paths = mounted_at(mounts.all_mounts(), view.place(name))
-    if paths:
-        raise FailedPrecondition(f"{name} is mounted at {describe_paths(paths)}")
+    for who, table in mounts.mounts_elsewhere(view.device).items():
+        at = [mount.path for mount in table.of(view.device) if mount.shows(f"/{name}") and not mount.read_only]
+        if at:
+            return f"it is still mounted at {describe_paths(at)} where process {who} runs; end that, or its container"
+    with drive_of(view) as drive, drive.volume(name) as volume:
+        project = quota.attributes(volume).project
+        found = open_files.holders(volume, project) if project else []
+    return f"processes have files of it open: {describe_paths(found)}; end them" if found else ""
 
 
 def complete(view: DriveView, record: VolumeRecord, move: str) -> None:
@@ -143,22 +147,10 @@ def complete(view: DriveView, record: VolumeRecord, move: str) -> None:
         syscalls.syncfs(drive.root)
 
 
-def completed_by(view: DriveView, name: str) -> tuple[str, str] | None:
-    """Return the id of the move that completed the copy, and the volume's incarnation; ``("", "")`` if none did.
-
-    None: the drive has no copy.
-    """
-    try:
-        with copy_of(view, name) as copy:
-            words = os.getxattr(copy, COPIED).decode()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        if error.errno != errno.ENODATA:
-            raise
-        return "", ""
-    move, _, incarnation = words.partition(" ")
-    return move, incarnation
+def found(view: DriveView, name: str) -> HeldCopy | None:
+    """Return the copy that a drive has of a volume; None: none."""
+    with drive_of(view) as drive:
+        return copies.read(drive, checked(name))
 
 
 def seal(view: DriveView, name: str, move: str, home: str) -> None:
@@ -180,42 +172,63 @@ def unseal(view: DriveView, name: str, move: str = "") -> None:
 def adopt(view: DriveView, record: VolumeRecord) -> bool:
     """Put the copy of a volume in its place, for the registry has the volume on this drive; tell whether there was one.
 
+    Only a move that the registry knows makes a copy the volume: another may be older than the volume.
+
     Raises:
-        FailedPrecondition: There is one that is not complete, or of another volume of that name.
+        FailedPrecondition: There is one that is not the one that the registry means.
         DriveFault: Something else is in its place.
     """
-    found = completed_by(view, record.name)
-    if found is None:
+    copy = found(view, record.name)
+    if copy is None or not _is_awaited(view, record, copy):
         return False
-    move, incarnation = found
-    if not move or incarnation != record.incarnation:
-        raise FailedPrecondition(
-            f"{record.name}: the copy in {path_of(view, record.name)} is not complete, or of another volume of that "
-            "name; if it is not needed, remove it"
-        )
-    with drive_of(view) as drive, _copies(drive) as copies:
+    with drive_of(view) as drive, _incoming(drive) as folder:
         if record.name in drive.volume_names():
             raise DriveFault(f"{view.fsuuid} has a directory {record.name} beside the copy of the volume")
         ballast.with_room(
-            drive.root, lambda: os.rename(record.name, record.name, src_dir_fd=copies, dst_dir_fd=drive.root)
+            drive.root, lambda: os.rename(record.name, record.name, src_dir_fd=folder, dst_dir_fd=drive.root)
         )
         os.fsync(drive.root)
-        os.fsync(copies)
+        files.remove_file(f".{record.name}.lock", folder)
+        with drive.volume(record.name) as volume:
+            _not_complete(volume)
+        os.fsync(folder)
         for kind in (Mark.MOVED, Mark.STRAY, Mark.SEALED):
             marks.drop(drive, kind, record.name)
     return True
 
 
+def _is_awaited(view: DriveView, record: VolumeRecord, copy: HeldCopy) -> bool:
+    """Tell whether a copy is to become the volume of ``record``; raise if it may be the volume, and nobody knows.
+
+    What is not complete, or of another volume, is nothing to wait for: the leader has it removed.
+
+    Args:
+        view: The drive that has the copy, and has the volume in the registry.
+        record: The volume, as the registry has it.
+        copy: What there is.
+    """
+    move, incarnation, moving = copy.move, copy.incarnation, record.moving
+    meant = moving.id if moving is not None and moving.phase is MovePhase.FLIPPED else ""
+    if meant and (move, incarnation) == (meant, record.incarnation):
+        return True
+    if meant or (move and incarnation == record.incarnation):
+        raise FailedPrecondition(
+            f"{record.name}: the copy in {path_of(view, record.name)} is of move {move or 'unknown'}, and the registry "
+            f"knows of {f'move {meant}' if meant else 'none'}; if the copy is not needed, remove it"
+        )
+    return False
+
+
 def adopt_all(view: DriveView, records: Iterable[VolumeRecord]) -> dict[str, DirectPVError | None]:
     """Put copies in their places; return those that there were, with what speaks against it."""
-    found: dict[str, DirectPVError | None] = {}
+    there: dict[str, DirectPVError | None] = {}
     for record in records:
         try:
             if adopt(view, record):
-                found[record.name] = None
+                there[record.name] = None
         except DirectPVError as error:
-            found[record.name] = error
-    return found
+            there[record.name] = error
+    return there
 
 
 def drop_some(view: DriveView, name: str, seconds: float, known: Mapping[str, int], move: str) -> bool:
@@ -223,8 +236,8 @@ def drop_some(view: DriveView, name: str, seconds: float, known: Mapping[str, in
 
     What another move than ``move`` completed stays.
     """
-    found = completed_by(view, name)
-    if found is not None and found[0] not in ("", move):
+    there = found(view, name)
+    if there is not None and there.move not in ("", move):
         return True
     try:
         with copy_of(view, name) as copy:
@@ -234,11 +247,11 @@ def drop_some(view: DriveView, name: str, seconds: float, known: Mapping[str, in
                 return False
     except FileNotFoundError:
         return True
-    with drive_of(view) as drive, _copies(drive) as copies:
+    with drive_of(view) as drive, _incoming(drive) as folder:
         if name not in drive.volume_names():
             marks.drop(drive, Mark.HELD, name)
-        files.remove_file(f".{name}.lock", copies)
-        os.rmdir(name, dir_fd=copies)
+        files.remove_file(f".{name}.lock", folder)
+        os.rmdir(name, dir_fd=folder)
         if view.enforced and project and project not in ids_of_others(known, name) and name not in known:
             quota.lift_limit(drive.root, view.device_path, project)
     return True

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.errors import Busy, DirectPVError, DriveFault, FailedPrecondition
-from directpv_common.protocol.messages import CopyStatus, CopyVolume, MoveState, VolumeRecord, VolumeUse
+from directpv_common.protocol.messages import CopyStatus, CopyVolume, HeldCopy, MoveState, VolumeRecord, VolumeUse
 from directpv_nodeagent.drives.core.orders import is_another
 from directpv_nodeagent.drives.taken.turns import Turn
 from directpv_nodeagent.layout.core.held import Drive
@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 LOOK_SECONDS: Final = 1.0
 """How often it is looked whether pods have let go of the volume, beside each time when it is unstaged."""
+HELD_SECONDS: Final = 5.0
+"""How often all processes are looked at, whether they have let go of a volume that is mounted nowhere."""
 HEARD_SECONDS: Final = 10.0
 """The last pass begins only if the leader asked so lately: nobody can have the volume until the leader has decided."""
 MENDS: Final = 3
@@ -54,7 +56,7 @@ class Move:
         self._work, self._order, self._places = work, order, places
         self._known, self._rate = Known(room), Rate()
         self._state, self._passes, self._done, self._total = MoveState.QUEUED, 0, 0, 0
-        self._message = ""
+        self._message, self._look_again = "", 0.0
         self._again, self._free = asyncio.Event(), asyncio.Event()
         self.heard = monotonic()
         """When the leader asked last."""
@@ -178,8 +180,8 @@ class Move:
         if (source.sealed.get(self.name), source.strays.get(self.name)) != (order.id, order.target):
             return False
         view = target.view
-        found = await self._on(target, lambda: incoming.completed_by(view, order.record.name), "looking at the copy")
-        return found is not None and found[0] == order.id
+        copy = await self._on(target, lambda: incoming.found(view, order.record.name), "looking at the copy")
+        return copy is not None and copy.move == order.id
 
     async def _begin(self, source: Drive, target: Drive, record: VolumeRecord) -> None:
         old, new, name = source.view, target.view, self.name
@@ -189,6 +191,7 @@ class Move:
                 source.seal(name, "", "")
         known = {other: project for other, project in target.projects.items() if other != name}
         await self._on(target, lambda: incoming.begin(new, record, known), "making the copy")
+        target.set_copy(name, HeldCopy(name=name))
 
         def size() -> int:
             with incoming.both(old, new, name) as (volume, _):
@@ -223,7 +226,7 @@ class Move:
         with suppress(Busy):
             async with self._work.turns.take(name, kind="move") as turn:
                 source, target = self._drives()
-                if source.use(name) != _NO_USE or await self._is_mounted(turn):
+                if source.use(name) != _NO_USE or await self._is_held(turn, source):
                     return False
                 self._state = MoveState.LAST_PASS
                 await self._pass(last=True)
@@ -233,16 +236,23 @@ class Move:
                 return True
         return False
 
-    async def _is_mounted(self, turn: Turn) -> bool:
-        """Tell whether the volume is mounted anywhere, dead or covered places included."""
-        name = self.name
-        look = partial(_mounted, name)
-        return await turn.run("mount table", look, SLICE_SECONDS, f"looking for mounts of {name}")
+    async def _is_held(self, turn: Turn, source: Drive) -> bool:
+        """Tell whether anybody can still write into the volume: it is mounted, dead or covered, or files are open."""
+        name, now = self.name, monotonic()
+        if now < self._look_again:
+            return True
+        if await turn.run("mount table", partial(_mounted, name), SLICE_SECONDS, f"looking for mounts of {name}"):
+            return True
+        look = partial(incoming.who_has, source.view, name)
+        self._message = await self._on(source, look, f"looking for who has {name}")
+        self._look_again = now + HELD_SECONDS if self._message else 0.0
+        return bool(self._message)
 
     async def _seal(self, turn: Turn, source: Drive, target: Drive) -> None:
         old, new, order, name = source.view, target.view, self._order, self.name
         record = _wanted(source.volumes[name], order.record)
         await self._on(target, lambda: incoming.complete(new, record, order.id), "syncing the copy", SYNC_SECONDS)
+        target.set_copy(name, HeldCopy(name=name, move=order.id, incarnation=record.incarnation))
         await self._work.on(turn, source, lambda: incoming.seal(old, name, order.id, order.target), f"sealing {name}")
         source.seal(name, order.id, order.target)
         log.info("volume copied", extra={"volume": name, "drive": old.fsuuid, "target": new.fsuuid})

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Final
 
 from directpv_common.calls.context import detached
-from directpv_common.protocol.errors import Busy, Conflict, DirectPVError, DriveFault
+from directpv_common.protocol.errors import Busy, Conflict, DirectPVError, DriveFault, FailedPrecondition
 from directpv_common.protocol.messages import CopyStatus, CopyVolume, MoveState
 from directpv_nodeagent.drives.core.orders import Fences
 from directpv_nodeagent.drives.taken.turns import Turn
@@ -123,9 +123,16 @@ class Moves:
         return "" if name in self._moves else await self._remove_copy(order)
 
     async def _unseal(self, source: Drive, name: str, move: str) -> None:
-        """Let the source serve the volume again, once that is so on its disk: a seal may be under way yet."""
+        """Let the source serve the volume again, once that is so on its disk: a seal may be under way yet.
+
+        Raises:
+            FailedPrecondition: Another drive serves it: whoever orders this does not know that it was moved.
+        """
         source.check_usable()
         view = source.view
+        for drive in self._work.drives.holders(name):
+            if drive is not source and name not in drive.sealed and name not in drive.strays:
+                raise FailedPrecondition(f"{drive.describe()} has {name}: what {source.describe()} has is a copy")
         async with self._turn(name) as turn:
             await self._work.on(turn, source, lambda: incoming.unseal(view, name, move), f"unsealing {name}")
             if source.sealed.get(name) == move:
@@ -159,4 +166,8 @@ class Moves:
                 pass
         except (OSError, DirectPVError) as error:
             raise DriveFault(f"the copy of {name} on {target.describe()} is not removed yet: {error}") from error
+        copy = target.copies.get(name)
+        if copy is not None and copy.move in ("", order.id):
+            target.set_copy(name, None)
+            self._work.drives.on_change()
         return ""

@@ -31,7 +31,8 @@ def arguments(limit: int) -> tuple[str, ...]:
 
     In place, for a second copy of a large file would not fit into the volume's limit; what is gone from the source goes
     first, for the same reason. All that a file has beside its data: hard links, ACLs, attributes, holes, owners as
-    numbers, and times to the nanosecond.
+    numbers, and times to the nanosecond. Not our own attributes: that this copy is complete says nothing of the next.
+    Nor those of the system, which rsync leaves out by itself only as long as it is told of no others; ACLs come by -A.
 
     Args:
         limit: Bytes per second; 0: none.
@@ -44,6 +45,8 @@ def arguments(limit: int) -> tuple[str, ...]:
         "--no-whole-file",
         "--no-human-readable",
         "--modify-window=-1",
+        "--filter=-x system.*",
+        "--filter=-x trusted.directpv.*",
     )
     slow = (f"--bwlimit={max(1, limit // KIB)}",) if limit else ()
     return ("rsync", *options, *slow, "--info=progress2", "/source/", "/target/")

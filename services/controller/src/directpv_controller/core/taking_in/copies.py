@@ -1,0 +1,38 @@
+"""What moves have left on a drive in ``.directpv/incoming/``, though the registry knows no such move any more."""
+
+from typing import Final
+
+from directpv_common.protocol.messages import HeldCopy, HeldDrive, VolumeRecord
+from directpv_controller.core.placing.model import Drive
+from directpv_controller.core.reserving.ledger import Ledger
+from directpv_controller.core.taking_in.outcome import Outcome, Sealed
+
+NO_MOVE: Final = "0" * 16
+"""An id that no move has: what is not complete is nobody's."""
+
+
+def take_in_copies(ledger: Ledger, drive: Drive, held: HeldDrive, outcome: Outcome) -> None:
+    """Have copies removed that can never become a volume: they take space that nobody counts."""
+    for copy in held.copies:
+        record = _waste(ledger, drive, copy, outcome)
+        if record is not None:
+            outcome.unseal.append(Sealed(record, copy.move or NO_MOVE, drive.fsuuid))
+
+
+def _waste(ledger: Ledger, drive: Drive, copy: HeldCopy, outcome: Outcome) -> VolumeRecord | None:
+    """Return the volume of a copy that is not needed; None: it is, or nobody knows.
+
+    One that is complete may be all that is left of a volume, until its own drive has shown that it has it.
+    """
+    if ("volume", copy.name) in ledger.unreadable:
+        return None
+    volume = ledger.volumes.get(copy.name)
+    if volume is None:
+        return None if copy.move else VolumeRecord(name=copy.name, fsuuid=drive.fsuuid, capacity=1)
+    if volume.record.moving is not None:
+        return None
+    if not volume.seen:
+        outcome.unsettled = True
+        return None
+    elsewhere = ledger.drives[volume.record.fsuuid].record.node != drive.record.node
+    return None if elsewhere and copy.move else volume.record
