@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from directpv_cli.local import disks
 from support.node_client import eventually
 
 TOP = Path(__file__).resolve().parents[2]
@@ -46,6 +47,7 @@ async def test_a_stack_goes_with_the_test_run_that_is_ended(
 
         await eventually(up, "the stack is up")
         directory, device = told.read_text().split()
+        assert device in disks.attached(Path(directory))
 
         process.send_signal(how)
 
@@ -53,7 +55,7 @@ async def test_a_stack_goes_with_the_test_run_that_is_ended(
             return process.poll() is not None and not Path(directory).exists()
 
         await eventually(gone, "run and stack have ended")
-        assert not Path("/sys/block", device, "loop/backing_file").exists()
+        assert disks.attached(Path(directory)) == []  # the device itself may be another stack's by now
     finally:
         process.kill()
         process.wait()
