@@ -135,9 +135,16 @@ class KubernetesRegistry:
         return self._written_in(parts)
 
     async def _remembered(self, writes: Writes, parts: dict[str, Entry]) -> None:
-        """Remember which drives are retired before their objects go: a disk that comes back must not be a new one."""
-        await self._retired.change(writes.retired, writes.settled)
-        await self._written_in(parts)
+        """Remember which drives are retired before their objects go: a disk that comes back must not be a new one.
+
+        What is remembered goes last: of a drive that is wanted back, it says which volumes are still to be deleted.
+        """
+        if writes.retired:
+            await self._retired.change(writes.retired, ())
+        if parts:
+            await self._written_in(parts)
+        if writes.settled:
+            await self._retired.change((), writes.settled)
 
     def _written_in(self, parts: dict[str, Entry]) -> Awaitable[None]:
         for fsuuid, entry in parts.items():
