@@ -1,13 +1,16 @@
 """From a command to the bus and back: connect late, fail clearly."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from directpv_cli.reading.settings import settings
 from directpv_cli.showing.lines import fail
 
 if TYPE_CHECKING:
+    import asyncio
+
     from directpv_common.bus.bus import Bus
 
 T = TypeVar("T")
@@ -21,6 +24,8 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
 
     from directpv_common.protocol.errors import DirectPVError
 
+    if (held := _LENT.get()) is not None:
+        return _run_there(held, work)
     hushed()
 
     async def connected() -> T:
@@ -32,6 +37,46 @@ def run(work: "Callable[[Bus], Awaitable[T]]") -> T:
     except DirectPVError as error:
         fail(f"{error.message}")
     except (KeyboardInterrupt, asyncio.CancelledError):
+        fail("interrupted")
+
+
+class Lent(NamedTuple):
+    """A bus that somebody else holds, for verbs that run in threads beside him."""
+
+    loop: "asyncio.AbstractEventLoop"
+    """His."""
+    bus: "Callable[[], Bus]"
+    """Gives it, or raises why there is none."""
+
+
+_LENT: Final[ContextVar[Lent | None]] = ContextVar("lent", default=None)
+
+
+@contextlib.contextmanager
+def lent(held: Lent) -> Iterator[None]:
+    """Let verbs in the block use a bus that is there already."""
+    token = _LENT.set(held)
+    try:
+        yield
+    finally:
+        _LENT.reset(token)
+
+
+def _run_there(held: Lent, work: "Callable[[Bus], Awaitable[T]]") -> T:
+    """Await ``work`` on the loop of who holds the bus; errors end the verb as in :func:`run`."""
+    import asyncio
+    from concurrent.futures import CancelledError
+
+    from directpv_common.protocol.errors import DirectPVError
+
+    async def there() -> T:
+        return await work(held.bus())
+
+    try:
+        return asyncio.run_coroutine_threadsafe(there(), held.loop).result()
+    except DirectPVError as error:
+        fail(f"{error.message}")
+    except CancelledError:
         fail("interrupted")
 
 

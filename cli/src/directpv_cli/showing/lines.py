@@ -7,6 +7,7 @@ from typing import Final, NoReturn, TypeVar
 import typer
 
 from directpv_cli.reading.settings import settings
+from directpv_cli.showing.listening import listener
 from directpv_cli.showing.screen import coloured, escaped, rendered
 from directpv_cli.showing.text import clean
 
@@ -26,11 +27,17 @@ def fail(message: str, status: int = RUNTIME_ERROR) -> NoReturn:
 
 def trouble(message: str) -> None:
     """Print that something failed, on standard error; others may succeed."""
-    say(f"[red]ERROR[/red] {plain(message)}")
+    if (hearing := listener()) is not None:
+        hearing.said(message, trouble=True)
+    else:
+        say(f"[red]ERROR[/red] {plain(message)}")
 
 
 def say(markup: str) -> None:
     """Print a line for people on standard error; nothing under ``--quiet``."""
+    if (hearing := listener()) is not None:
+        hearing.said(rendered(markup, colours=False), trouble=False)
+        return
     if settings.quiet:
         return
     sys.stderr.write(rendered(markup, colours=coloured(sys.stderr)) + "\n")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import directpv_common.protocol.messages as m
 from directpv_cli.reading.settings import settings
 from directpv_cli.showing.lines import plain, say
+from directpv_cli.showing.listening import Listener, listener
 from directpv_common.protocol.units import format_bytes
 
 WAITS_FOR = "its pod to be restarted, or whatever uses the volume to end: then the last pass begins"
@@ -53,6 +54,20 @@ class Bars:
         """Something is to be said of all."""
 
 
+class _Heard(Bars):
+    def __init__(self, hearing: Listener) -> None:
+        self._hearing = hearing
+
+    def update(self, status: m.MoveStatus) -> None:
+        self._hearing.moving(status)
+
+    def end(self, name: str, *, good: bool) -> None:
+        self._hearing.step("Moving", name, "done" if good else "failed")
+
+    def message(self, text: str) -> None:
+        self._hearing.said(text, trouble=False)
+
+
 class _Live(Bars):
     def __init__(self, names: Sequence[str]) -> None:
         from rich.console import Console
@@ -77,6 +92,9 @@ class _Live(Bars):
 @contextlib.contextmanager
 def bars(names: Sequence[str]) -> Iterator[Bars]:
     """Show one bar per move while the block runs."""
+    if (hearing := listener()) is not None:
+        yield _Heard(hearing)
+        return
     if settings.quiet or not names or not sys.stderr.isatty():
         yield Bars()
         return

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from directpv_cli.reading.settings import settings
+from directpv_cli.showing.listening import Listener, listener
 
 
 class Steps:
@@ -15,6 +16,19 @@ class Steps:
 
     def failed(self, name: str) -> None:
         """Step ``name`` failed."""
+
+
+class _Heard(Steps):
+    def __init__(self, title: str, names: Sequence[str], hearing: Listener) -> None:
+        self._title, self._hearing = title, hearing
+        for name in names:
+            hearing.step(title, name, "running")
+
+    def done(self, name: str) -> None:
+        self._hearing.step(self._title, name, "done")
+
+    def failed(self, name: str) -> None:
+        self._hearing.step(self._title, name, "failed")
 
 
 class _Live(Steps):
@@ -42,6 +56,9 @@ class _Live(Steps):
 @contextlib.contextmanager
 def steps(title: str, names: Sequence[str]) -> Iterator[Steps]:
     """Show one line per step while the block runs."""
+    if (hearing := listener()) is not None:
+        yield _Heard(title, names, hearing)
+        return
     if settings.quiet or not sys.stderr.isatty():
         yield Steps()
         return

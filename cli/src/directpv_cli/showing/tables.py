@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from directpv_cli.showing import grid, screen
 from directpv_cli.showing.cells import Column, Tinted, tint
+from directpv_cli.showing.listening import listener
 from directpv_cli.showing.text import clean
 from directpv_common.protocol.units import format_bytes
 
@@ -14,6 +15,10 @@ def show(columns: Sequence[str | Column], rows: Iterable[Sequence[str]], *, head
 
     Cells are texts, which are shown as they are, or :class:`.cells.Tinted`.
     """
+    if (hearing := listener()) is not None:
+        titles = [column if isinstance(column, str) else column.title for column in columns]
+        hearing.table(titles, [list(map(str, row)) for row in rows])
+        return
     heads = [Column(column) if isinstance(column, str) else column for column in columns]
     cells = [list(map(_cell, row)) for row in rows]
     if not (headers and screen.bordered()):

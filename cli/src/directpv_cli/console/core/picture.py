@@ -69,6 +69,11 @@ class Picture:
         return {drive.record.fsuuid: drive for drive in self.drives}
 
     @cached_property
+    def by_node(self) -> Mapping[str, m.NodeSummary]:
+        """Nodes by their names."""
+        return {node.info.name: node for node in self.nodes}
+
+    @cached_property
     def by_name(self) -> Mapping[str, m.VolumeInfo]:
         """Volumes by their names."""
         return {volume.record.name: volume for volume in self.volumes}

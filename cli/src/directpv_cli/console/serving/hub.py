@@ -35,6 +35,8 @@ class Hub:
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
         self.closed = False
+        self.count = 0
+        """Changes so far: a page that was made before the last of them is old."""
 
     @property
     def listeners(self) -> int:
@@ -53,6 +55,7 @@ class Hub:
 
     def tell(self, topic: str) -> None:
         """Something of this topic changed."""
+        self.count += 1
         for listener in self._listeners:
             listener.wake(topic)
 

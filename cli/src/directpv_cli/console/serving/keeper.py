@@ -5,6 +5,7 @@ often that the controller spends more than a tenth of its time on it.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +26,8 @@ LOOKED_SECONDS: Final = 10.0
 """Whoever asked for a page without a stream is thought to look for so long."""
 FRESH_WITHIN: Final = 1.0
 """How long a page may wait for a new picture when nobody looked for a while."""
+MISSED_WITHIN: Final = 2.5
+"""The same, when what somebody looks for is not in the last picture."""
 SOON_SECONDS: Final = 0.2
 """Events come in bursts: what they tell of is looked at together."""
 
@@ -65,6 +68,16 @@ class Keeper:
                 await asyncio.wait_for(self._looked.wait(), FRESH_WITHIN)
             except TimeoutError:
                 return self.picture
+        return self.picture
+
+    async def fresh(self) -> Picture:
+        """Return a picture of now to somebody who looks for what is not in the last one, if there is one soon."""
+        before, until = self.picture.number, self._clock() + MISSED_WITHIN
+        while self.picture.number == before and (left := until - self._clock()) > 0:
+            self._looked.clear()
+            self.nudge()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._looked.wait(), left)
         return self.picture
 
     async def run(self) -> None:

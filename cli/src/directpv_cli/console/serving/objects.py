@@ -27,7 +27,7 @@ def routes(site: Site) -> list[Route]:
 
     async def node(request: Request) -> Response:
         picture, name = await site.keeper.shown(), request.path_params["name"]
-        found = next((each for each in picture.nodes if each.info.name == name), None)
+        found = picture.by_node.get(name) or (picture := await site.keeper.fresh()).by_node.get(name)
         if found is None:
             return site.missing(request, f"No node is called {name}.")
         told = lately(EventFilter(nodes=frozenset({name}), types=("node", "drive", "device")))
@@ -38,7 +38,7 @@ def routes(site: Site) -> list[Route]:
 
     async def drive(request: Request) -> Response:
         picture, fsuuid = await site.keeper.shown(), request.path_params["fsuuid"]
-        found = picture.by_id.get(fsuuid)
+        found = picture.by_id.get(fsuuid) or (picture := await site.keeper.fresh()).by_id.get(fsuuid)
         if found is None:
             return site.missing(request, f"No drive has the id {fsuuid}; it may have been removed.")
         told = lately(EventFilter(drives=frozenset({fsuuid})))
@@ -52,7 +52,7 @@ def routes(site: Site) -> list[Route]:
 
     async def volume(request: Request) -> Response:
         picture, name = await site.keeper.shown(), request.path_params["name"]
-        found = picture.by_name.get(name)
+        found = picture.by_name.get(name) or (picture := await site.keeper.fresh()).by_name.get(name)
         if found is None:
             return site.missing(request, f"No volume is called {name}; it may have been deleted.")
         told = lately(EventFilter(volumes=frozenset({name})))

@@ -16,7 +16,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from directpv_cli.console.serving import events, objects, pages, streams
+from directpv_cli.console.serving import acting, events, objects, pages, streams
+from directpv_cli.console.serving.desk import Desk
 from directpv_cli.console.serving.gauges import Gauges
 from directpv_cli.console.serving.guard import Guard
 from directpv_cli.console.serving.hub import Hub
@@ -88,7 +89,7 @@ async def serve(options: Options, ready: Callable[[str], None], entered: Callabl
     try:
         async with background(_signals(end), _idle(site.keeper, options.idle, end), site.link.run()):
             await site.link.first()
-            async with background(site.keeper.run()):
+            async with background(site.keeper.run(), site.desk.run()):
                 await site.keeper.shown()
                 ready(f"http://{authorities(sockets)[0]}/?token={guard.token}")
                 await server.serve(sockets)
@@ -105,7 +106,7 @@ def _site(root: str) -> Site:
     keeper = Keeper(link, hub)
     tape, gauges = Tape(hub, keeper.nudge), Gauges(hub, keeper)
     link.beside += [tape.run, gauges.run]
-    return Site(root, hub, link, keeper, tape, gauges)
+    return Site(root, hub, link, keeper, tape, gauges, Desk(hub, link, keeper.nudge))
 
 
 def _application(site: Site) -> Starlette:
@@ -113,6 +114,7 @@ def _application(site: Site) -> Starlette:
         *pages.routes(site),
         *objects.routes(site),
         *events.routes(site),
+        *acting.routes(site),
         *streams.routes(site),
     ]
     inside.append(Mount("/static", StaticFiles(directory=STATIC)))

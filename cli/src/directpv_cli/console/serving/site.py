@@ -7,8 +7,10 @@ from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from directpv_cli.console.core.actions import ACTIONS
 from directpv_cli.console.core.attention import Verdict, verdict
 from directpv_cli.console.core.picture import Picture
+from directpv_cli.console.serving.desk import Desk
 from directpv_cli.console.serving.gauges import Gauges
 from directpv_cli.console.serving.hub import Hub
 from directpv_cli.console.serving.keeper import Keeper
@@ -17,7 +19,15 @@ from directpv_cli.console.serving.rendering import environment
 from directpv_cli.console.serving.tape import Tape
 from directpv_common import __version__
 
-PAGES: Final = (("", "Fleet"), ("nodes", "Nodes"), ("drives", "Drives"), ("volumes", "Volumes"), ("events", "Events"))
+PAGES: Final = (
+    ("", "Fleet"),
+    ("nodes", "Nodes"),
+    ("drives", "Drives"),
+    ("volumes", "Volumes"),
+    ("events", "Events"),
+    ("discover", "Discover"),
+    ("work", "Work"),
+)
 """What stands at the top of every page: path and title."""
 
 
@@ -32,6 +42,7 @@ class Site:
     keeper: Keeper
     tape: Tape
     gauges: Gauges
+    desk: Desk
     templates: Environment = field(default_factory=environment)
 
     def verdict(self) -> Verdict:
@@ -55,8 +66,10 @@ class Site:
             "picture": picture,
             "verdict": self.verdict(),
             "age": self.keeper.age,
+            "count": self.hub.count,
             "version": __version__,
             "topics": "picture",
             "pages": PAGES,
+            "actions": ACTIONS,
         }
         return HTMLResponse(self.templates.get_template(template).render({**known, **facts}), status)

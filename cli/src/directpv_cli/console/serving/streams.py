@@ -36,6 +36,6 @@ async def _told(site: Site) -> AsyncIterator[dict[str, Any]]:
         site.keeper.nudge()
         while not site.hub.closed:
             topics = await listener.news(BEAT_SECONDS)
-            facts = {"age": round(site.keeper.age, 1), "topics": topics}
+            facts = {"age": round(site.keeper.age, 1), "topics": topics, "count": site.hub.count}
             yield {"data": json.dumps(facts)}
             await asyncio.sleep(CALM_SECONDS)

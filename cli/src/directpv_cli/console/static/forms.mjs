@@ -11,7 +11,7 @@ export function forms() {
   document.addEventListener("change", (event) => {
     if (event.target.dataset.all !== undefined) {
       const boxes = document.querySelectorAll(`input[name="${CSS.escape(event.target.dataset.all)}"]`);
-      for (const box of boxes) box.checked = event.target.checked;
+      for (const box of boxes) box.checked = event.target.checked && box.dataset.alone === undefined;
     } else if (event.target.dataset.now !== undefined) {
       event.target.form.requestSubmit();
     }
@@ -29,10 +29,10 @@ export function forms() {
 async function send(form, submitter) {
   const said = form.querySelector("[role=alert]");
   const buttons = [...form.querySelectorAll("button")].filter((button) => !button.disabled);
+  const body = new URLSearchParams(new FormData(form, submitter)); // before buttons are disabled: these say nothing
   if (said) said.textContent = "";
   for (const button of buttons) button.disabled = true;
   try {
-    const body = new URLSearchParams(new FormData(form, submitter));
     const answer = await fetch(submitter?.getAttribute("formaction") ?? form.getAttribute("action"), { method: "POST", body });
     const facts = await answer.json();
     if (answer.ok) {

@@ -8,7 +8,8 @@ let asking = false;
 let again = false;
 
 /** Follow the changes that this page is about. */
-export function follow({ root, topics }) {
+export function follow({ root, topics, count }) {
+  let first = true;
   const own = topics.split(" ");
   noteAge();
   document.body.classList.add("alive");
@@ -18,9 +19,11 @@ export function follow({ root, topics }) {
       heard.beat = Math.min(heard.beat, performance.now() - SILENT_MS + GRACE_MS);
       return;
     }
-    heard = { age: facts.age, at: performance.now(), beat: performance.now() };
+    const missed = first && facts.count > Number(count); // between the making of this page and now
+    if (!first || missed) heard = { age: facts.age, at: performance.now(), beat: performance.now() };
+    first = false;
     tick();
-    if (facts.topics.some((topic) => own.includes(topic))) refresh();
+    if (missed || facts.topics.some((topic) => own.includes(topic))) refresh();
   });
 }
 

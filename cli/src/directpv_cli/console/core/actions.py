@@ -1,0 +1,245 @@
+"""What can be done from the console: one table, of what each does, to what, and what must be typed before."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import directpv_common.protocol.messages as m
+from directpv_common.protocol.messages import Wipe
+
+
+class Noun(StrEnum):
+    """What is acted on."""
+
+    DRIVE = "drive"
+    VOLUME = "volume"
+    NODE = "node"
+    DEVICE = "device"
+
+
+class Action(StrEnum):
+    """What is done; the words are the plugin's verbs."""
+
+    CORDON = "cordon"
+    UNCORDON = "uncordon"
+    LABEL_DRIVES = "label drives"
+    LABEL_VOLUMES = "label volumes"
+    SUSPEND_DRIVES = "suspend drives"
+    RESUME_DRIVES = "resume drives"
+    SUSPEND_VOLUMES = "suspend volumes"
+    RESUME_VOLUMES = "resume volumes"
+    CHECK = "repair --dry-run"
+    REPAIR = "repair"
+    REMOVE = "remove"
+    REMOVE_LOST = "remove --lost"
+    REMOVE_NODE = "remove node"
+    EVACUATE = "evacuate"
+    MOVE = "move"
+    CANCEL_MOVE = "move --cancel"
+    INIT = "init"
+
+
+@dataclass(frozen=True)
+class What:
+    """One action."""
+
+    noun: Noun
+    title: str
+    """On its button."""
+    does: str
+    """A sentence for the plan."""
+    typed: bool = False
+    """Whether the name of what it is done to must be typed: data is lost, or pods find none."""
+    planned: bool = True
+    """Whether the verb itself says beforehand what it would do."""
+    single: bool = False
+    """Whether it is done to one thing at a time."""
+
+
+ACTIONS: Final[Mapping[Action, What]] = {
+    Action.CORDON: What(Noun.DRIVE, "Cordon", "The drives take no new volumes; what is on them is served as before."),
+    Action.UNCORDON: What(Noun.DRIVE, "Uncordon", "The drives take new volumes again."),
+    Action.LABEL_DRIVES: What(Noun.DRIVE, "Label", "Labels are set or removed; storage classes choose drives by them."),
+    Action.LABEL_VOLUMES: What(Noun.VOLUME, "Label", "Labels are set or removed."),
+    Action.SUSPEND_DRIVES: What(
+        Noun.DRIVE,
+        "Suspend",
+        "Pods that start from then on find empty read-only directories for their data, until the drives are resumed. "
+        "Data and running pods are not touched.",
+        typed=True,
+    ),
+    Action.RESUME_DRIVES: What(Noun.DRIVE, "Resume", "Pods that start from then on find their data again."),
+    Action.SUSPEND_VOLUMES: What(
+        Noun.VOLUME,
+        "Suspend",
+        "Pods that start from then on find empty read-only directories for their data, until the volumes are resumed. "
+        "Data and running pods are not touched.",
+        typed=True,
+    ),
+    Action.RESUME_VOLUMES: What(Noun.VOLUME, "Resume", "Pods that start from then on find their data again."),
+    Action.CHECK: What(
+        Noun.DRIVE,
+        "Check",
+        "xfs_repair -n looks for damage and changes nothing. The drive is unmounted meanwhile: one whose volumes are "
+        "in use is refused.",
+        planned=False,
+    ),
+    Action.REPAIR: What(
+        Noun.DRIVE,
+        "Repair",
+        "xfs_repair mends the file system. The drive is unmounted meanwhile: one whose volumes are in use is refused.",
+        planned=False,
+    ),
+    Action.REMOVE: What(
+        Noun.DRIVE,
+        "Remove",
+        "The drives are given up: unmounted, and nobody's. One with volumes is refused.",
+    ),
+    Action.REMOVE_LOST: What(
+        Noun.DRIVE,
+        "Remove with its volumes",
+        "The drives are dead: they are given up with all volumes on them, whose data is lost for good.",
+        typed=True,
+    ),
+    Action.REMOVE_NODE: What(
+        Noun.NODE,
+        "Remove the node",
+        "The node is gone for good: all its drives are given up with all volumes on them, whose data is lost for good.",
+        typed=True,
+        single=True,
+    ),
+    Action.EVACUATE: What(
+        Noun.DRIVE,
+        "Move all volumes away",
+        "The drive is cordoned, and its volumes are copied to other drives of the node while pods write. The last pass "
+        "of each needs its pod restarted.",
+        single=True,
+    ),
+    Action.MOVE: What(
+        Noun.VOLUME,
+        "Move",
+        "The volume is copied to another drive of its node while its pod writes. The last pass needs its pod to "
+        "restart.",
+        single=True,
+    ),
+    Action.CANCEL_MOVE: What(
+        Noun.VOLUME, "Cancel the move", "The volume stays where it is; the copy is removed.", planned=False, single=True
+    ),
+    Action.INIT: What(
+        Noun.DEVICE,
+        "Initialise",
+        "The devices are formatted: everything on them is lost. Each becomes a drive.",
+        typed=True,
+        planned=False,
+    ),
+}
+"""All of them."""
+MOST: Final = 1000
+"""Things that are acted on at a time."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is chosen beside the targets."""
+
+    labels: str = ""
+    """As the verb takes them, with spaces between."""
+    wipe: Wipe = Wipe.NONE
+    force: bool = False
+    """Throw a log away that cannot be replayed: what was written last is lost."""
+    target: str = ""
+    """Drive to move to; empty: the controller chooses."""
+    source: str = ""
+    """Drive to move from."""
+    devices: tuple[tuple[str, m.Device], ...] = ()
+    """Node and device, as they were found."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What somebody asks for."""
+
+    action: Action
+    targets: tuple[str, ...]
+    """Ids of drives, names of volumes, a node, or keys of devices."""
+    titles: tuple[str, ...]
+    """What people call them."""
+    options: Options = field(default_factory=Options)
+
+    @property
+    def what(self) -> What:
+        """The action."""
+        return ACTIONS[self.action]
+
+    @property
+    def typed(self) -> bool:
+        """Whether something must be typed: also where an option makes the action lose data."""
+        return self.what.typed or self.options.force or self.options.wipe is not Wipe.NONE
+
+    @property
+    def word(self) -> str:
+        """What must be typed; empty: nothing."""
+        if not self.typed:
+            return ""
+        return self.titles[0] if len(self.titles) == 1 else f"{len(self.titles)} {self.what.noun}s"
+
+    @property
+    def title(self) -> str:
+        """For the headline, for instance ``Cordon node-1/sda``."""
+        about = self.titles[0] if len(self.titles) == 1 else f"{len(self.titles)} {self.what.noun}s"
+        return f"{self.what.title}: {about}"
+
+
+def read(fields: Sequence[tuple[str, str]]) -> tuple[Action, tuple[str, ...], Options]:
+    """Read a form.
+
+    Raises:
+        ValueError: It asks for nothing that there is; names the field, and what to do.
+    """
+    values = dict(fields)
+    try:
+        action = Action(values.get("action", ""))
+    except ValueError:
+        raise ValueError("action: there is no such action") from None
+    targets = tuple(dict.fromkeys(value for key, value in fields if key == "target" and value))
+    if not targets:
+        raise ValueError(f"target: choose at least one {ACTIONS[action].noun}")
+    if len(targets) > (1 if ACTIONS[action].single else MOST):
+        raise ValueError(f"target: choose {1 if ACTIONS[action].single else MOST} at most")
+    wipe = values.get("wipe", Wipe.NONE.value) if action is Action.REMOVE else Wipe.NONE.value
+    if wipe not in [each.value for each in Wipe]:
+        raise ValueError(f"wipe: {wipe!r} is none of {', '.join(Wipe)}")
+    labels = values.get("labels", "").strip()
+    if action in (Action.LABEL_DRIVES, Action.LABEL_VOLUMES) and not labels:
+        raise ValueError("labels: write KEY=VALUE to set one, KEY- to remove one")
+    force = action is Action.REPAIR and "force" in values
+    target = values.get("to", "") if action is Action.MOVE else ""
+    return action, targets, Options(labels[:1000], Wipe(wipe), force, target)
+
+
+@dataclass
+class Plan:
+    """What would be done, until somebody says that it shall be."""
+
+    asked: Asked
+    said: Sequence[tuple[str, bool]]
+    """Lines of the verb, and whether each tells of a trouble."""
+    made: float
+    """Seconds of the console's clock."""
+    possible: bool = True
+    """Whether the verb would do it."""
+    id: str = ""
+    spent: bool = False
+
+    def refusal(self, typed: str, now: float, lasts: float) -> str:
+        """Return why it is not carried out; empty: it is."""
+        if self.spent:
+            return "this plan was carried out already; see Work"
+        if now - self.made > lasts:
+            return "this plan is old: make a new one"
+        if not self.possible:
+            return "this cannot be done; see above"
+        if typed.strip() != self.asked.word:
+            return f"type {self.asked.word} to confirm that its data may be lost"
+        return ""
