@@ -33,6 +33,7 @@ from directpv_controller.serving.changes import Changes
 from directpv_controller.serving.formats import Formats
 from directpv_controller.serving.metrics import Figures
 from directpv_controller.serving.moves import Moves
+from directpv_controller.serving.pace import Pace
 from directpv_controller.serving.refusals import Refusals
 from directpv_controller.serving.rehoming import Rehoming
 from directpv_controller.serving.removals import Removals
@@ -56,6 +57,7 @@ class Api:
         self._flights: SingleFlight[Any] = SingleFlight()
         self._slice = asyncio.Lock()
         """One slice of one view in each turn of the loop, however many wait for views."""
+        self._pace = Pace()
         self._refusals = Refusals(term.events)
         self._changes = Changes(term, nodes, self._flights)
         self._rehoming = Rehoming(term, nodes, self._flights)
@@ -141,6 +143,7 @@ class Api:
         if wanted.name not in self._ledger.volumes:
             await self._nodes.reported()
         await self._viewed(self._ledger.index.needs(wanted))
+        await self._pace.wait()
         await self._term.idle(wanted.name)
         try:
             volume, change = self._ledger.place(wanted, now=now_rfc3339(), incarnation=secrets.token_hex(8))

@@ -132,7 +132,7 @@ def test_a_refusal_looks_at_a_hundred_drives_at_most(
 def test_a_refusal_that_did_not_look_at_all_drives_says_so_and_names_the_most_there_is() -> None:
     ledger = ledger_of(*(drive_record(GIB) for _ in range(explain.LOOK_AT_MOST)), drive_record(2 * GIB))
 
-    with pytest.raises(NoCapacity, match=r"the first 50 drives: .*; of all that are .*, none has more than 2 GiB"):
+    with pytest.raises(NoCapacity, match=r"the first 20 drives: .*; of all that are .*, none has more than 2 GiB"):
         place(ledger, required=3 * GIB)
 
 

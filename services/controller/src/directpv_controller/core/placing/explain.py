@@ -13,8 +13,8 @@ from directpv_controller.core.placing.model import Drive, in_reach, label_of
 from directpv_controller.core.placing.placement import Index
 from directpv_controller.core.placing.wanted import Need, Pairs, Wanted, describe, describe_size
 
-LOOK_AT_MOST: Final = 50
-"""Drives that one refusal looks at, over all groups: 0.05 ms, for refusals come in storms."""
+LOOK_AT_MOST: Final = 20
+"""Drives that one refusal looks at, over all groups: for refusals come in storms."""
 GROUPS_AT_MOST: Final = 8
 NO_DRIVES: Final = "NoDrives"
 TOO_SMALL: Final = "TooSmall"
@@ -47,7 +47,7 @@ def explain(wanted: Wanted, index: Index) -> Refusal:
     """Say why :meth:`Index.select` found nothing.
 
     For instance: ``no drive can hold volume pvc-1 (8 GiB): 4 drives on worker01: 2 cordoned, 1 has 3.2 GiB free of
-    8 GiB asked, 1 lost``. One group per topology term; fifty drives are looked at, and it says when there
+    8 GiB asked, 1 lost``. One group per topology term; twenty drives are looked at, and it says when there
     are more.
     """
     terms = (*wanted.preferred, *wanted.requisite) or (frozenset(),)
