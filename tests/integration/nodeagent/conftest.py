@@ -16,7 +16,7 @@ from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.devices.sysfs import Roots
 from directpv_nodeagent.drives.taken.inspection import Host
 from directpv_nodeagent.drives.taken.takeover import lay_out, take_over
-from directpv_nodeagent.layout.core.held import DriveView
+from directpv_nodeagent.layout.core.view import DriveView
 from integration.nodeagent.blocks import LEAVE, LOOP_CTL_ADD, SIZE, Loop, loop_control, sh
 from integration.nodeagent.crashing import FSUUID
 from integration.nodeagent.harness import AgentProcess, Loops, run, scratch

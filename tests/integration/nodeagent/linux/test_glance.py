@@ -8,8 +8,8 @@ import pytest
 from directpv_common.protocol.messages import VolumeRecord
 from directpv_nodeagent.drives.filesystem import xfs
 from directpv_nodeagent.layout import volume_dirs
-from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import drive_path
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.layout.drive_dir import open_drive
 from directpv_nodeagent.linux import glance, mounts, syscalls
 from directpv_nodeagent.volumes import binding

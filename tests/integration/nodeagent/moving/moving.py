@@ -22,6 +22,7 @@ from integration.nodeagent.harness import AgentProcess
 from support.node_client import FENCE, Client, eventually
 
 INCARNATION = "ab12"
+MIB = 1024 * 1024
 
 
 class Leader:

@@ -4,11 +4,9 @@ import mmap
 import os
 import shutil
 import stat
-import subprocess
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import Busy, DirectPVError, FailedPrecondition
@@ -16,10 +14,8 @@ from directpv_common.protocol.messages import MoveState, StageVolume
 from directpv_common.protocol.names import project_id
 from directpv_nodeagent.linux import quota
 from integration.nodeagent.harness import run
-from integration.nodeagent.moving.moving import INCARNATION, Leader, snapshot
+from integration.nodeagent.moving.moving import INCARNATION, MIB, Leader, snapshot
 from support.node_client import Client
-
-MIB = 1024 * 1024
 
 
 def fill(top: Path) -> None:
@@ -292,117 +288,6 @@ async def test_a_move_leaves_nothing_of_itself_so_that_the_next_one_begins_as_th
 
     assert (os.listdir(back.copy.parent), (await client.held(leader.old)).copies) == ([], ())
     assert (pods / "s/file").read_text() == "kept"
-
-
-async def test_a_volume_is_not_sealed_while_a_process_has_a_file_of_it_open(leader: Leader, pods: Path) -> None:
-    """An unmount may be lazy: who has files open goes on to write, and would write into what is given up."""
-    await leader.make()
-    await leader.client.stage("pvc-1", pods / "s", incarnation=INCARNATION)
-    with open(pods / "s/log", "w") as file:
-        await leader.client.unstage("pvc-1", pods / "s")
-        status = await leader.until(lambda each: "open" in each.message, "it waits for the process")
-        assert (status.state, f"{os.getpid()} (" in status.message) == (MoveState.WAITING, True), status.message
-        file.write("the last line")
-
-    await leader.copied()
-    await leader.flip()
-    assert (leader.path(leader.new) / "log").read_text() == "the last line"
-
-
-@pytest.mark.parametrize("read_only", [False, True])
-async def test_a_volume_is_not_sealed_while_it_can_be_written_in_another_mount_namespace(
-    leader: Leader, pods: Path, read_only: bool
-) -> None:
-    await leader.make()
-    await leader.client.stage("pvc-1", pods / "s", incarnation=INCARNATION)
-    remount = f"mount -o remount,bind,ro {pods}/s;" if read_only else ""
-    keep = f"{remount} echo there; read word; [ {int(read_only)} = 1 ] || echo late > {pods}/s/file"
-    container = subprocess.Popen(
-        ["unshare", "-m", "--propagation", "private", "sh", "-c", keep],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert container.stdout is not None
-        assert container.stdout.readline() == "there\n"
-        await leader.client.unstage("pvc-1", pods / "s")
-        if not read_only:
-            await leader.until(lambda each: f"{container.pid} (sh)" in each.message, "it waits for the container")
-        else:
-            await leader.copied()
-    finally:
-        container.communicate("go\n", timeout=20)
-
-    await leader.copied()
-    await leader.flip()
-    assert read_only or (leader.path(leader.new) / "file").read_text() == "late\n"
-
-
-# ---- a registry that is older than the move
-
-
-async def test_an_order_for_the_drive_that_a_volume_has_left_is_refused_and_the_volume_stays_the_volume(
-    leader: Leader, pods: Path
-) -> None:
-    """As after the registry was restored from a backup that is older than the move."""
-    top = await leader.make()
-    (top / "file").write_text("kept")
-    await leader.copied()
-    await leader.flip()
-    await leader.retired()
-
-    refused = await leader.client.prepare(leader.record)
-
-    assert f"it was moved from drive {leader.old} to drive {leader.new}" in refused["pvc-1"]
-    (held,) = (await leader.client.held(leader.new)).volumes
-    assert (held.stray_of, held.contested) == ("", False)
-    leader.agent.kill()
-    leader.agent.start(*leader.agent.devices)
-    await leader.agent.answers(leader.client)
-    await leader.client.stage("pvc-1", pods / "s", incarnation=INCARNATION, fsuuid=leader.old)
-    assert (pods / "s/file").read_text() == "kept"
-
-
-async def test_a_complete_copy_is_not_the_volume_for_a_leader_that_knows_of_no_move(leader: Leader) -> None:
-    await leader.make()
-    await leader.copied()
-    (copy,) = (await leader.client.held(leader.new)).copies
-    assert (copy.move, copy.incarnation) == (leader.id, INCARNATION)
-
-    refused = await leader.client.prepare(replace(leader.record, fsuuid=leader.new))
-
-    assert f"is of move {leader.id}, and the registry knows of none" in refused["pvc-1"]
-    assert leader.copy.exists()
-    assert not leader.path(leader.new).exists()
-
-
-async def test_a_source_is_not_unsealed_once_the_other_drive_has_the_volume(leader: Leader) -> None:
-    await leader.make()
-    await leader.copied()
-    await leader.flip()
-
-    status = await leader.until(lambda each: bool(each.message), "it is refused", cancel=True)
-
-    assert f"{leader.new}" in status.message
-    held = await leader.client.held(leader.old)
-    assert [(volume.stray_of, volume.sealed) for volume in held.volumes] == [(leader.new, leader.id)]
-
-
-async def test_a_copy_whose_move_nobody_knows_is_told_and_removed_by_order(leader: Leader) -> None:
-    top = await leader.make()
-    (top / "large").write_bytes(os.urandom(32 * MIB))
-    await leader.until(lambda each: each.done > 0, "it copies", limit=4 * MIB)
-    leader.agent.kill()
-    leader.agent.start(*leader.agent.devices)
-    await leader.agent.answers(leader.client)
-    (copy,) = (await leader.client.held(leader.new)).copies
-    assert (copy.name, copy.move) == ("pvc-1", "")
-
-    leader.id = "0" * 16
-    await leader.cancelled()
-
-    assert (await leader.client.held(leader.new)).copies == ()
-    assert os.listdir(leader.copy.parent) == []
-    assert (top / "large").stat().st_size == 32 * MIB
 
 
 async def test_a_link_that_leads_out_of_the_volume_is_never_followed(leader: Leader, base: Path) -> None:

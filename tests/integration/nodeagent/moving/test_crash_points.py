@@ -13,7 +13,7 @@ from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.drives.taken.inspection import Host
 from directpv_nodeagent.drives.taken.takeover import take_over
 from directpv_nodeagent.layout import volume_dirs
-from directpv_nodeagent.layout.core.held import DriveView
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.volumes import remains
 from directpv_nodeagent.volumes.moving import incoming
 from integration.nodeagent.crashing import FSUUID, every_crash

@@ -14,8 +14,8 @@ from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.drives.taken.inspection import Host
 from directpv_nodeagent.drives.taken.takeover import lay_out, take_over
 from directpv_nodeagent.layout import volume_dirs
-from directpv_nodeagent.layout.core.held import Contents, DriveView
 from directpv_nodeagent.layout.core.layout import RETIRED
+from directpv_nodeagent.layout.core.view import Contents, DriveView
 from directpv_nodeagent.layout.drive_dir import open_drive
 from directpv_nodeagent.linux import quota
 from directpv_nodeagent.volumes import remains

@@ -11,8 +11,9 @@ from directpv_common.protocol.messages import DriveRecord, VolumeRecord
 from directpv_nodeagent.drives.filesystem import xfs
 from directpv_nodeagent.layout import volume_dirs
 from directpv_nodeagent.layout.contents import read_contents
-from directpv_nodeagent.layout.core.held import Drive, DriveView
+from directpv_nodeagent.layout.core.held import Drive
 from directpv_nodeagent.layout.core.layout import drive_path
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.layout.drive_dir import open_drive
 from directpv_nodeagent.linux import mounts
 from integration.nodeagent.harness import AgentProcess, Loops, mounts_below, run, wait_until

@@ -12,7 +12,8 @@ from directpv_common.protocol.messages import (
     VolumeUse,
 )
 from directpv_common.protocol.names import SUSPEND
-from directpv_nodeagent.layout.core.held import Contents, Drive, DriveView
+from directpv_nodeagent.layout.core.held import Drive
+from directpv_nodeagent.layout.core.view import Contents, DriveView
 
 FSUUID = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
 VIEW = DriveView("/root", FSUUID, "8:16", "sdb", enforced=True)

@@ -20,7 +20,8 @@ from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.drives.taken.drives import Drives
 from directpv_nodeagent.drives.taken.inspection import Host
 from directpv_nodeagent.drives.taken.renewal import Renewal
-from directpv_nodeagent.layout.core.held import Contents, Drive, DriveView
+from directpv_nodeagent.layout.core.held import Drive
+from directpv_nodeagent.layout.core.view import Contents, DriveView
 from directpv_nodeagent.linux.executor import DriveExecutors
 from directpv_nodeagent.serving.health import Healths
 

@@ -18,9 +18,9 @@ from directpv_common.protocol.messages import (
 from directpv_common.protocol.names import project_id
 from directpv_nodeagent.layout import copies, marks, volume_dirs
 from directpv_nodeagent.layout.ballast import FULL
-from directpv_nodeagent.layout.core.held import Contents, DriveView
 from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, INCOMING_DIR, META_DIR, Mark
 from directpv_nodeagent.layout.core.places import flags_of_kubelets, use_of
+from directpv_nodeagent.layout.core.view import Contents, DriveView
 from directpv_nodeagent.layout.drive_dir import SHORTAGES, DriveDir
 from directpv_nodeagent.linux import files, quota
 from directpv_nodeagent.linux.core.mountinfo import MountTable

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from directpv_nodeagent.layout.core.held import DriveView
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.layout.volume_dirs import drive_of, vanished
 from directpv_nodeagent.linux import quota
 from directpv_nodeagent.linux.core.quota import Usage

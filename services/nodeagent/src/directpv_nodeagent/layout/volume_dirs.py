@@ -13,8 +13,8 @@ from directpv_common.protocol.errors import DirectPVError, DriveFault, FailedPre
 from directpv_common.protocol.messages import DriveRecord, VolumeRecord
 from directpv_nodeagent.layout import ballast, marks
 from directpv_nodeagent.layout.core import limits
-from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, Mark, free_project_id, is_later, is_project_of
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.layout.drive_dir import DriveDir, open_drive
 from directpv_nodeagent.linux import quota
 from directpv_nodeagent.linux.core.quota import rounded

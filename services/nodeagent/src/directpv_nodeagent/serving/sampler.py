@@ -22,7 +22,8 @@ from directpv_nodeagent.devices.sysfs import Roots, is_rotational, read_io_stats
 from directpv_nodeagent.drives.core.slowness import Pace, judged
 from directpv_nodeagent.drives.taken.drives import Drives
 from directpv_nodeagent.layout import usage
-from directpv_nodeagent.layout.core.held import Drive, DriveView
+from directpv_nodeagent.layout.core.held import Drive
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.layout.usage import Measured, Room
 
 log = logging.getLogger(__name__)

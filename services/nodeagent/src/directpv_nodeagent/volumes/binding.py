@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from directpv_common.protocol.errors import DriveFault, FailedPrecondition, InvalidRequest
 from directpv_common.protocol.messages import VolumeRecord, VolumeUse
 from directpv_nodeagent.layout import volume_dirs
-from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import TMP_DIR
 from directpv_nodeagent.layout.core.places import Place, use_with, use_without
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.linux import glance, mount_points, mounts
 from directpv_nodeagent.linux.core.mountinfo import MOUNT_FLAGS, Mount, MountTable
 from directpv_nodeagent.linux.glance import Shown

@@ -23,9 +23,10 @@ from directpv_nodeagent.drives.core.orders import Fences, by_drive, is_another, 
 from directpv_nodeagent.drives.taken.turns import Turn
 from directpv_nodeagent.drives.taken.work import WORK_SECONDS
 from directpv_nodeagent.layout import marks, volume_dirs
-from directpv_nodeagent.layout.core.held import Drive, DriveView
+from directpv_nodeagent.layout.core.held import Drive
 from directpv_nodeagent.layout.core.layout import Mark, is_later
 from directpv_nodeagent.layout.core.places import describe_paths, mounted_at
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.layout.drive_dir import checked
 from directpv_nodeagent.linux import mounts
 from directpv_nodeagent.volumes import remains

@@ -15,8 +15,8 @@ from typing import Final
 from directpv_common.protocol.errors import FailedPrecondition
 from directpv_common.protocol.units import format_bytes
 from directpv_nodeagent.layout import marks
-from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import DELETED_SUFFIX, Mark
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.layout.drive_dir import DriveDir, checked
 from directpv_nodeagent.layout.volume_dirs import drive_of, ids_of_others
 from directpv_nodeagent.linux import files, quota

@@ -22,7 +22,8 @@ from directpv_nodeagent.drives.taken.renewal import Renewal
 from directpv_nodeagent.drives.taken.turns import Turns
 from directpv_nodeagent.drives.watching import health as adapter
 from directpv_nodeagent.drives.watching.health import HealthWatch, physical_disks
-from directpv_nodeagent.layout.core.held import Contents, Drive, DriveView
+from directpv_nodeagent.layout.core.held import Drive
+from directpv_nodeagent.layout.core.view import Contents, DriveView
 from directpv_nodeagent.linux.executor import DriveExecutors
 from support.node_client import eventually
 

@@ -5,7 +5,8 @@ import pytest
 from directpv_common.protocol.errors import FailedPrecondition, Unavailable
 from directpv_common.protocol.messages import DriveRecord, VolumeRecord, VolumeUse
 from directpv_nodeagent.drives.core.identity import chosen, contested, mounted_at
-from directpv_nodeagent.layout.core.held import Contents, Drive, DriveView
+from directpv_nodeagent.layout.core.held import Drive
+from directpv_nodeagent.layout.core.view import Contents, DriveView
 
 A = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
 B = "00000000-0000-4000-8000-000000000000"

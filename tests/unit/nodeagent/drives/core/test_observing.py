@@ -7,7 +7,8 @@ import pytest
 from directpv_common.protocol.messages import DriveRecord, DriveStatus
 from directpv_nodeagent.drives.core.states import Observation
 from directpv_nodeagent.drives.taken.drives import Drives
-from directpv_nodeagent.layout.core.held import Contents, Drive, DriveView
+from directpv_nodeagent.layout.core.held import Drive
+from directpv_nodeagent.layout.core.view import Contents, DriveView
 
 FSUUID = "11111111-2222-3333-4444-555555555555"
 

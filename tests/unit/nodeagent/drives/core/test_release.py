@@ -12,7 +12,8 @@ from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.drives.core import release, standing
 from directpv_nodeagent.drives.core.standing import Verdict
 from directpv_nodeagent.drives.filesystem.wiping import BEGINNING, PIECE, pieces
-from directpv_nodeagent.layout.core.held import Contents, Drive, DriveView
+from directpv_nodeagent.layout.core.held import Drive
+from directpv_nodeagent.layout.core.view import Contents, DriveView
 
 ID = "7f0d3a5c-0000-4000-8000-000000000001"
 

@@ -19,7 +19,8 @@ from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.samples import backup_offsets
 from directpv_nodeagent.devices.core.superblock import Superblock
 from directpv_nodeagent.drives.core import repair
-from directpv_nodeagent.layout.core.held import Contents, Drive, DriveView
+from directpv_nodeagent.layout.core.held import Drive
+from directpv_nodeagent.layout.core.view import Contents, DriveView
 from directpv_nodeagent.linux.core.mountinfo import Mount, MountTable
 
 ID, OTHER = "7f0d3a5c-0000-4000-8000-000000000001", "7f0d3a5c-0000-4000-8000-000000000002"

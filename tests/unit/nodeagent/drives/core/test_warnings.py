@@ -6,7 +6,8 @@ from directpv_common.protocol.messages import Condition, ConditionType, DriveRec
 from directpv_nodeagent.drives.core.advice import advice_for
 from directpv_nodeagent.drives.core.standing import fullness
 from directpv_nodeagent.drives.core.states import TABLE, Observation
-from directpv_nodeagent.layout.core.held import Contents, Drive, DriveView
+from directpv_nodeagent.layout.core.held import Drive
+from directpv_nodeagent.layout.core.view import Contents, DriveView
 
 FSUUID = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
 MIB = 1024 * 1024

@@ -16,8 +16,8 @@ from directpv_common.protocol.errors import DriveFault
 from directpv_nodeagent.devices.sysfs import Roots, read_io_stats, read_text
 from directpv_nodeagent.drives.filesystem import xfs
 from directpv_nodeagent.layout import ballast
-from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import META_DIR, PROOF_FILE
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.linux import files
 from directpv_nodeagent.linux.core.own_faults import is_own
 

@@ -30,7 +30,8 @@ from directpv_nodeagent.drives.taken.inspection import Host, NotOurs
 from directpv_nodeagent.drives.taken.renewal import Renewal
 from directpv_nodeagent.drives.taken.takeover import take_over
 from directpv_nodeagent.layout.contents import uses_in
-from directpv_nodeagent.layout.core.held import Contents, Drive, DriveView
+from directpv_nodeagent.layout.core.held import Drive
+from directpv_nodeagent.layout.core.view import Contents, DriveView
 from directpv_nodeagent.linux.executor import DriveExecutors
 from directpv_nodeagent.linux.mounts import own_mounts
 

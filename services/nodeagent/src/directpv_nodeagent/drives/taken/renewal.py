@@ -22,8 +22,8 @@ from directpv_nodeagent.drives.core.renewal import Stale
 from directpv_nodeagent.drives.filesystem import xfs
 from directpv_nodeagent.drives.taken import numbers
 from directpv_nodeagent.drives.taken.turns import Turns
-from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import PROBE_DIR, drive_path
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.layout.drive_dir import DriveDir
 from directpv_nodeagent.layout.volume_dirs import drive_of
 from directpv_nodeagent.linux import files, mount_points, mounts, syscalls

@@ -33,9 +33,9 @@ from directpv_nodeagent.drives.taken.failures import StillMounted, TakeOverFaile
 from directpv_nodeagent.drives.taken.inspection import Host, NotOurs, inspect, record_if_ours
 from directpv_nodeagent.layout import ballast, usage
 from directpv_nodeagent.layout.contents import alone, read_contents
-from directpv_nodeagent.layout.core.held import Contents, DriveView
 from directpv_nodeagent.layout.core.layout import BALLAST_FILE, META_DIR, drive_path
 from directpv_nodeagent.layout.core.places import describe_paths
+from directpv_nodeagent.layout.core.view import Contents, DriveView
 from directpv_nodeagent.layout.drive_dir import DriveDir, open_drive
 from directpv_nodeagent.linux import mounts
 from directpv_nodeagent.linux.open_files import holders_of_device

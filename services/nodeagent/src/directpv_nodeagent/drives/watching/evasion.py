@@ -15,7 +15,7 @@ from typing import Final
 
 from directpv_common.protocol.errors import DirectPVError
 from directpv_nodeagent.drives.taken.drives import Drives
-from directpv_nodeagent.layout.core.held import DriveView
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.layout.volume_dirs import drive_of
 from directpv_nodeagent.linux import quota
 

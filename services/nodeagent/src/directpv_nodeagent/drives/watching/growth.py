@@ -18,7 +18,8 @@ from directpv_nodeagent.drives.filesystem import xfs
 from directpv_nodeagent.drives.taken.drives import Drives
 from directpv_nodeagent.drives.taken.turns import Turn, Turns
 from directpv_nodeagent.layout import volume_dirs
-from directpv_nodeagent.layout.core.held import Drive, DriveView
+from directpv_nodeagent.layout.core.held import Drive
+from directpv_nodeagent.layout.core.view import DriveView
 
 log = logging.getLogger(__name__)
 

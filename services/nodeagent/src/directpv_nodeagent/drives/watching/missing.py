@@ -19,8 +19,9 @@ from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.errors import DirectPVError
 from directpv_nodeagent.drives.taken.drives import Drives
 from directpv_nodeagent.drives.taken.turns import Turn
-from directpv_nodeagent.layout.core.held import Drive, DriveView
+from directpv_nodeagent.layout.core.held import Drive
 from directpv_nodeagent.layout.core.places import use_without
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.layout.volume_dirs import drive_of
 from directpv_nodeagent.linux import glance, mounts, pods
 from directpv_nodeagent.linux.core.mountinfo import MountTable

@@ -23,8 +23,9 @@ from directpv_nodeagent.drives.taken.failures import TakeOverFailed
 from directpv_nodeagent.drives.taken.inspection import NotOurs
 from directpv_nodeagent.drives.watching.growth import Growth
 from directpv_nodeagent.drives.watching.missing import MissingMounts
-from directpv_nodeagent.layout.core.held import Drive, DriveView
+from directpv_nodeagent.layout.core.held import Drive
 from directpv_nodeagent.layout.core.places import flags_of_kubelets, use_of, use_with
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.linux.core.mountinfo import Mount, MountTable
 from directpv_nodeagent.linux.core.own_faults import is_own
 from directpv_nodeagent.linux.executor_job import Queued

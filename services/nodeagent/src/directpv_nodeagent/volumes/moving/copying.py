@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 from directpv_common.protocol.errors import Busy, DriveFault
-from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import TMP_DIR
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.linux.jail import LOCKED
 from directpv_nodeagent.linux.supervised import run_supervised
 from directpv_nodeagent.volumes.moving import incoming

@@ -18,9 +18,9 @@ from typing import Final
 from directpv_common.protocol.errors import DirectPVError, DriveFault, FailedPrecondition
 from directpv_common.protocol.messages import HeldCopy, MovePhase, VolumeRecord
 from directpv_nodeagent.layout import ballast, copies, marks, volume_dirs
-from directpv_nodeagent.layout.core.held import DriveView
 from directpv_nodeagent.layout.core.layout import COPIED, INCOMING_DIR, META_DIR, Mark
 from directpv_nodeagent.layout.core.places import describe_paths
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.layout.drive_dir import DriveDir, checked
 from directpv_nodeagent.layout.volume_dirs import drive_of, ids_of_others
 from directpv_nodeagent.linux import files, mounts, open_files, quota, syscalls
