@@ -84,6 +84,10 @@ async def test_a_drive_is_emptied_while_its_pod_runs_and_can_be_removed_then(run
     assert (result["name"], result["outcome"], result["from"], result["to"]) == ("pvc-1", "Moved", old, new)
     assert Path(pod.target, "file").read_bytes() == before
     assert await drive_of(running, "pvc-1") == new
+    late = await plugin(running, "move", "--cancel", "pvc-1", "-o", "json")
+    assert (late.returncode, json.loads(late.stdout)["volumes"][0]["outcome"]) == (1, "NotFound")
+    said = f"pvc-1: is not being moved: it is on drive {new}, to which it was moved from drive {old}"
+    assert said in late.stderr
     again = await plugin(running, "move", old, new, "--with-data")
     assert (again.returncode, "Nothing to do" in again.stderr) == (0, True)
     removed = await plugin(running, "remove", old)
@@ -98,6 +102,8 @@ async def test_evacuate_cordons_chooses_and_is_cancelled(running, client):
 
     begun = await plugin(running, "evacuate", old, "--no-wait")
     assert begun.returncode == 0, begun.stderr
+    (new,) = set(await listed(running, "drives")) - {old}
+    assert f"Volume pvc-1 is being moved to drive {new}" in begun.stderr
     assert (await listed(running, "drives"))[old]["spec"]["unschedulable"] is True
     await waits(running, "pvc-1")
     shown = await plugin(running, "move")
@@ -109,9 +115,47 @@ async def test_evacuate_cordons_chooses_and_is_cancelled(running, client):
     assert cancelled.returncode == 0, cancelled.stderr
     assert f"Volume pvc-1 stays on drive {old}" in cancelled.stderr
     assert await moves(running) == []
+    nothing = await plugin(running, "move", "--cancel", "pvc-1")
+    assert (nothing.returncode, "stays on" in nothing.stderr) == (1, False)
+    assert f"pvc-1: is not being moved: it is on drive {old}\n" in nothing.stderr
     assert "No volume is being moved" in (await plugin(running, "move")).stderr
     await pod.unpublish()
     await pod.unstage()
+
+
+async def test_a_drive_that_volumes_are_being_moved_to_is_not_evacuated_and_they_are_named(running, client):
+    pod = await new_pod(running, client, "pvc-1", "db-0")
+    old = await drive_of(running, "pvc-1")
+    (new,) = set(await listed(running, "drives")) - {old}
+    for volume in ("nope", "pvc-1"):
+        refused = await plugin(running, "evacuate", new, "--volume", volume)
+        assert (refused.returncode, f"has no volume {volume}" in refused.stderr) == (1, True), refused.stderr
+    assert (await plugin(running, "move", old, new, "--with-data", "--no-wait")).returncode == 0
+    await waits(running, "pvc-1")
+
+    refused = await plugin(running, "evacuate", new)
+
+    assert refused.returncode == 1
+    assert f"1 volume is being moved to drive {new}: pvc-1" in refused.stderr
+    assert "kubectl directpv move --cancel pvc-1" in refused.stderr
+    assert not (await listed(running, "drives"))[new]["spec"].get("unschedulable")
+    assert [each["name"] for each in await moves(running)] == ["pvc-1"]
+    assert (await plugin(running, "move", "--cancel", "pvc-1")).returncode == 0
+    await pod.unpublish()
+    await pod.unstage()
+
+
+async def test_of_two_drives_that_are_evacuated_at_once_none_is_said_to_be_empty_that_is_not(running, client):
+    for name in ("pvc-1", "pvc-2"):
+        await client.controller.CreateVolume(creation(name, 32 * MIB))
+    both = sorted(await listed(running, "drives"))
+    assert sorted([await drive_of(running, name) for name in ("pvc-1", "pvc-2")]) == both
+
+    ended = await asyncio.gather(*(plugin(running, "evacuate", drive, "--timeout", "2m") for drive in both))
+
+    full = {await drive_of(running, name) for name in ("pvc-1", "pvc-2")}
+    said = {drive for drive, each in zip(both, ended, strict=True) if each.returncode == 0}
+    assert not said & full, [each.stderr for each in ended]
 
 
 @pytest.mark.parametrize("left", ["nothing", "a cancelled move"])

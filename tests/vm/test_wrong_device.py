@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from directpv_common.bus.connecting import connect_bus
-from directpv_common.protocol.messages import DriveStatus
+from directpv_common.protocol.messages import Device, DriveStatus
 from support.guest import network
 from support.guest.disks import Disk
 from support.guest.lab import Lab
@@ -180,9 +180,24 @@ async def own_drive(stock: Stock, disk: Disk, volume: str) -> Own:
     return Own(disk, made.drive.fsuuid, pod)
 
 
-def copy_content(own: Own, copy: Disk) -> None:
-    """Let a disk that is not plugged in yet hold what a drive holds."""
-    shutil.copyfile(own.disk.machine.disks[own.disk.index], copy.machine.disks[copy.index])
+def copy_content(drive: Disk, copy: Disk) -> None:
+    """Let a disk that is not plugged in yet hold what a drive holds that is mounted: its log is not replayed."""
+    shutil.copyfile(drive.machine.disks[drive.index], copy.machine.disks[copy.index])
+
+
+async def looked_into(stock: Stock, disk: Disk) -> Device:
+    """Return what discover shows of a disk, once its agent, which mounts it to look, has done so."""
+
+    async def look() -> Device | None:
+        device = await stock.device(disk)
+        return device if "Mounted" not in device.denied else None
+
+    return await eventually(look, f"{disk.name} is looked into")  # type: ignore[no-any-return]
+
+
+async def replay_log(disk: Disk) -> None:
+    """Do what people are told to do of a drive whose log was not replayed."""
+    await disk.hand.sh(f"mount -t xfs -o prjquota /dev/{disk.name} /mnt; umount /mnt")
 
 
 async def test_a_drive_with_volumes_is_refused_even_by_force_and_goes_on_serving_them(stock: Stock) -> None:
@@ -201,7 +216,7 @@ async def test_a_drive_with_volumes_is_refused_even_by_force_and_goes_on_serving
 async def test_a_copy_of_a_drive_of_this_node_is_refused_even_by_force(stock: Stock) -> None:
     disk, copy = await stock.pair()
     own = await own_drive(stock, disk, "pvc-copied")
-    copy_content(own, copy)
+    copy_content(disk, copy)
     await copy.attach()
     device = await stock.device(copy)
     assert device.denied == (USED,)
@@ -218,15 +233,45 @@ async def test_a_drive_of_another_node_needs_force_and_one_that_the_registry_kno
     stock: Stock,
 ) -> None:
     there, disk = await stock.pair(apart=True)
-    own = await own_drive(stock, there, "pvc-elsewhere")
-    copy_content(own, disk)
+    own = (await stock.order(there, await stock.device(there))).drive
+    assert own
+    await there.hand.run("sync")
+    copy_content(there, disk)
     await disk.attach()
-    device = await stock.device(disk)
+    await replay_log(disk)
+    device = await looked_into(stock, disk)
     assert (device.needs_force, device.denied) == (True, ())
     before = await content_of(disk)
 
     assert "looks like a DirectPV drive" in (await stock.order(disk, device)).error
     for force in (False, True):
         assert USED in (await stock.order(disk, device, force=force, registered=(own.fsuuid,))).error
+
+    assert await content_of(disk) == before
+    made = await stock.order(disk, device, force=True)
+    assert made.drive, made.error
+    assert made.drive.fsuuid != own.fsuuid
+
+
+async def test_a_drive_of_another_node_with_volumes_is_refused_even_by_force_also_if_its_log_alone_has_them(
+    stock: Stock,
+) -> None:
+    there, disk = await stock.pair(apart=True)
+    await own_drive(stock, there, "pvc-elsewhere")
+    copy_content(there, disk)
+    await disk.attach()
+
+    await refused_for(stock, disk, "is a drive of DirectPV")
+    await replay_log(disk)
+    await refused_for(stock, disk, "holds volumes (pvc-elsewhere)")
+
+
+async def refused_for(stock: Stock, disk: Disk, why: str) -> None:
+    device = await looked_into(stock, disk)
+    assert why in "; ".join(device.denied)
+    before = await content_of(disk)
+
+    assert "looks like a DirectPV drive" in (await stock.order(disk, device)).error
+    assert why in (await stock.order(disk, device, force=True)).error
 
     assert await content_of(disk) == before

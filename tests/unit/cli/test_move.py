@@ -1,12 +1,17 @@
 """What ``move`` says without asking anybody."""
 
+from typing import Any
+
 import pytest
 from typer.testing import CliRunner
 
 import directpv_common.protocol.messages as m
 from directpv_cli.app import app
+from directpv_cli.commands.changing.following import Result, tell
 from directpv_cli.showing.moving import remaining, row
 
+NO_BUS: Any = None
+"""Nothing is asked of it."""
 BUS = "--nats-url=nats://127.0.0.1:1"
 
 
@@ -26,6 +31,21 @@ def test_a_limit_that_is_none_is_refused(limit: str) -> None:
     assert "--limit" in result.stderr
 
 
+@pytest.mark.parametrize("flag", ["--with-data", "--limit=50M", "--limit=0", "--volume=pvc-1", "--dry-run"])
+def test_who_cancels_a_move_is_told_what_does_not_go_with_that(flag: str) -> None:
+    result = CliRunner().invoke(app, [BUS, "move", "--cancel", "pvc-1", flag])
+
+    assert result.exit_code == 255
+    assert f"leave out {flag.partition('=')[0]}" in result.stderr
+
+
+@pytest.mark.parametrize("flag", ["--with-data", "--limit=50M", "--volume=pvc-1", "--dry-run"])
+def test_who_says_how_to_move_and_not_what_is_asked_for_drives(flag: str) -> None:
+    result = CliRunner().invoke(app, [BUS, "move", flag])
+
+    assert (result.exit_code, "name two drives" in result.stderr) == (255, True)
+
+
 @pytest.mark.parametrize(
     ("done", "total", "rate", "said"),
     [(0, 10, 0, ""), (10, 10, 5, ""), (0, 100, 5, "20s"), (0, 700, 5, "2m20s"), (0, 36_000, 2, "5h0m")],
@@ -40,3 +60,17 @@ def test_a_row_has_bytes_rate_and_time() -> None:
         rate=2**20, message="",
     )  # fmt: skip
     assert row(status)[4:8] == ["Copying", "1 MiB of 1 GiB", "1 MiB/s", "17m3s"]
+
+
+async def test_what_a_move_waits_for_is_said_once_however_many_passes_there_are(capsys) -> None:
+    """Bytes change in every pass, and the state goes to and fro: neither is news."""
+    result, said = Result("v", "a" * 36), []
+    waiting = (m.MoveState.WAITING, "process 7 has files open")
+    for state, message in [(m.MoveState.COPYING, ""), waiting] * 3 + [
+        (m.MoveState.WAITING, "process 8 has files open")
+    ]:
+        status = m.MoveStatus(name="v", state=state, message=message)
+        await tell(NO_BUS, result, status)
+        said.append(capsys.readouterr().err)
+
+    assert ["copied but for the last pass" in each for each in said] == [False, True, *[False] * 4, True]

@@ -176,7 +176,8 @@ WithData = Annotated[bool, typer.Option("--with-data", help="Copy the data; move
 OnlyVolumes = Annotated[list[str] | None, typer.Option("--volume", help="Only this volume.")]
 CancelMoves = Annotated[bool, typer.Option("--cancel", help="Take moves back: these volumes stay where they are.")]
 RateLimit = Annotated[
-    int, sized("--limit", "Copy so many bytes per second at most, for instance 50M [as fast as it goes].")
+    int | None,
+    sized("--limit", "Copy so many bytes per second at most, for instance 50M; 0: no limit [as fast as it goes]."),
 ]
 MoveTimeout = Annotated[float, waiting("--timeout", "How long to wait; the moves go on anyhow.")]
 NodesTimeout = Annotated[float, waiting("--timeout", "How long to wait for all nodes.")]

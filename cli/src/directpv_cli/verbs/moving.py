@@ -20,7 +20,7 @@ def move(
     words: MoveWords = None,
     with_data: WithData = False,
     volumes: OnlyVolumes = None,
-    limit: RateLimit = 0,
+    limit: RateLimit = None,
     cancel: CancelMoves = False,
     dry_run: DryRun = False,
     wait: Wait = True,
@@ -37,13 +37,15 @@ def move(
     from directpv_cli.reading.words import drive_words
 
     flags = command.Flags(
-        limit=limit, volumes=tuple(volumes or ()), dry_run=dry_run, within=timeout if wait else 0.0, output=output
+        limit=limit or 0, volumes=tuple(volumes or ()), dry_run=dry_run, within=timeout if wait else 0.0, output=output
     )
     given = tuple(words or ())
     if cancel:
-        checked(lambda: command.require_some(given))
+        said = {"with_data": with_data, "limit": limit is not None, "volume": volumes, "dry_run": dry_run}
+        checked(lambda: command.require_cancel_alone(given, **said))
         command.cancel(given, flags)
     elif not given:
+        checked(lambda: command.require_words(data=with_data, limit=limit is not None, volumes=volumes, dry=dry_run))
         command.show(flags)
     else:
         source, target = checked(lambda: command.two(drive_words(given)))
@@ -54,7 +56,7 @@ def move(
 def evacuate(
     drive: DriveAddress,
     volumes: OnlyVolumes = None,
-    limit: RateLimit = 0,
+    limit: RateLimit = None,
     dry_run: DryRun = False,
     wait: Wait = True,
     timeout: MoveTimeout = WEEK,
@@ -63,13 +65,14 @@ def evacuate(
     """Move each volume of a drive, with its data, to the drive of its node that suits it best, and cordon the drive.
 
     As move, but the controller chooses: drives that suit the volume's class, the one with most space. Where no volume
-    can be moved nothing is changed, and the drive is not cordoned. Safe to repeat.
+    can be moved, or one is being moved to this very drive, nothing is changed, and the drive is not cordoned. Safe to
+    repeat.
     """
     from directpv_cli.commands.changing import move as command
     from directpv_cli.reading.words import drive_words
 
     (source,) = checked(lambda: drive_words((drive,)))
     flags = command.Flags(
-        limit=limit, volumes=tuple(volumes or ()), dry_run=dry_run, within=timeout if wait else 0.0, output=output
+        limit=limit or 0, volumes=tuple(volumes or ()), dry_run=dry_run, within=timeout if wait else 0.0, output=output
     )
     command.evacuate(source, flags)

@@ -198,6 +198,20 @@ async def test_a_move_is_cancelled_while_it_copies(leader: Leader) -> None:
     assert (top / "large").stat().st_size == 32 * MIB
 
 
+async def test_another_limit_counts_at_once_and_the_pass_goes_on_where_it_was(leader: Leader) -> None:
+    top = await leader.make()
+    (top / "large").write_bytes(os.urandom(64 * MIB))
+    slow = 256 * 1024
+    status = await leader.until(lambda each: each.done > 0, "it copies, for minutes", limit=slow)
+    assert (status.state, status.passes) == (MoveState.COPYING, 1)
+
+    status = await leader.until(lambda each: each.state is not MoveState.COPYING, "the pass ends", limit=0)
+
+    assert status.passes <= 2
+    await leader.copied()
+    assert (leader.copy / "large").read_bytes() == (top / "large").read_bytes()
+
+
 async def test_the_source_goes_only_by_the_move_that_sealed_it_and_while_the_other_drive_has_the_volume(
     leader: Leader,
 ) -> None:
@@ -304,7 +318,7 @@ async def test_a_link_that_leads_out_of_the_volume_is_never_followed(leader: Lea
     os.rename(top / "d", top / "e")
     (top / "d").symlink_to(secret)
 
-    await leader.copied()
+    await leader.copied(limit=4 * MIB)
     found = [path.read_text() for path in leader.copy.rglob("file") if path.is_file()]
     assert found == ["the pod's."]
     assert os.readlink(leader.copy / "d") == str(secret)

@@ -1,25 +1,26 @@
 """``move`` and ``evacuate``: begin moves, follow them, and say what came of each."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.addresses import resolved
+from directpv_cli.commands.changing.following import ASK_SECONDS, Result, follow, moves, record_of
 from directpv_cli.commands.listing import all_volumes
 from directpv_cli.reaching.session import run
 from directpv_cli.showing.documents import output_format
-from directpv_cli.showing.lines import fail, plain, say, trouble
-from directpv_cli.showing.moving import Bars, bars, row
+from directpv_cli.showing.lines import fail, plain, say
+from directpv_cli.showing.moving import row
 from directpv_cli.showing.tables import show as show_table
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Controller
-from directpv_common.protocol.errors import DeadlineExceeded, DirectPVError, NotFound, Unavailable
+from directpv_common.protocol.counts import counted
+from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NotFound
 from directpv_common.protocol.units import format_bytes
 
-ASK_SECONDS: Final = 30.0
-LOOK_SECONDS: Final = 0.5
+NAMED: Final = 5
+"""Volumes that are named where many are meant."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +35,6 @@ class Flags:
     output: str = ""
 
 
-@dataclass
-class _Result:
-    """What came of one volume."""
-
-    name: str
-    source: str
-    status: m.MoveStatus | None = None
-    outcome: str = ""
-    message: str = ""
-    told: tuple[str, str] = field(default=("", ""))
-
-    @property
-    def good(self) -> bool:
-        """Whether it is as it was asked for."""
-        return self.outcome in ("Moved", "Begun", "WouldMove", "Cancelled")
-
-
 def two(words: Sequence[str]) -> tuple[str, str]:
     """Return source and target. Raises ValueError: there are not two of them, or both are one."""
     if len(words) != 2 or words[0] == words[1]:
@@ -58,10 +42,18 @@ def two(words: Sequence[str]) -> tuple[str, str]:
     return words[0], words[1]
 
 
-def require_some(words: Sequence[str]) -> None:
-    """Raise ValueError unless volumes are named."""
+def require_cancel_alone(words: Sequence[str], **others: object) -> None:
+    """Raise ValueError unless volumes are named, and nothing that says how to move."""
     if not words:
         raise ValueError("move --cancel: name at least one volume; `move` shows those that are being moved")
+    if given := [f"--{name.replace('_', '-')}" for name, value in others.items() if value]:
+        raise ValueError(f"move --cancel: name the volumes, and leave out {', '.join(given)}")
+
+
+def require_words(**others: object) -> None:
+    """Raise ValueError if it is said how to move, and not what."""
+    if any(others.values()):
+        raise ValueError("move: name two drives, the one to move from and the one to move to")
 
 
 def require_data(*, with_data: bool) -> None:
@@ -91,17 +83,17 @@ def cancel(names: Sequence[str], flags: Flags) -> None:
 def show(flags: Flags) -> None:
     """Show the moves that have not ended."""
     document = output_format(flags.output, wide=False)
-    moves = run(lambda bus: _moves(bus, ()))
+    found = run(moves)
     if document is not None:
-        document({"moves": [_facts(status) for status in moves]})
-    elif moves:
+        document({"moves": [_facts(status) for status in found]})
+    elif found:
         columns = ("VOLUME", "NODE", "FROM", "TO", "STATE", "COPIED", "RATE", "LEFT", "MESSAGE")
-        show_table(columns, [row(status) for status in moves])
+        show_table(columns, [row(status) for status in found])
     else:
         say("No volume is being moved")
 
 
-def _end(results: list[_Result], flags: Flags) -> None:
+def _end(results: list[Result], flags: Flags) -> None:
     document = output_format(flags.output, wide=False)
     if document is not None:
         document({"volumes": [_document(result) for result in results]})
@@ -114,32 +106,66 @@ def _end(results: list[_Result], flags: Flags) -> None:
 # ---- on the bus
 
 
-async def _evacuate(bus: Bus, source: str, flags: Flags) -> list[_Result]:
+async def _evacuate(bus: Bus, source: str, flags: Flags) -> list[Result]:
     (fsuuid,) = await resolved(bus, (source,))
 
     async def cordon() -> None:
         await bus.call(Controller.DRIVE_CHANGE, m.ChangeDrive(fsuuid=fsuuid, unschedulable=True))
         say(f"Drive {plain(fsuuid)} cordoned")
 
+    if coming := await _coming(bus, fsuuid):
+        raise FailedPrecondition(f"{_moved_here(fsuuid, coming)}; nothing was changed")
     results = await _move_all(bus, fsuuid, "", flags, cordon)
     if results and not flags.dry_run and not any(result.outcome != "Error" for result in results):
         say(f"Nothing was changed: no volume can be moved. Drive {plain(fsuuid)} is not cordoned by that")
+    elif results and not flags.dry_run:
+        results += await _come_meanwhile(bus, fsuuid, flags, results)
     return results
+
+
+async def _coming(bus: Bus, drive: str) -> list[str]:
+    """Return the volumes that are being moved to a drive."""
+    found = await moves(bus)
+    return [each.name for each in found if each.target == drive and each.state is not m.MoveState.CANCELLING]
+
+
+def _moved_here(drive: str, names: Sequence[str]) -> str:
+    some = ", ".join(names[:NAMED]) + f" and {len(names) - NAMED} more" * (len(names) > NAMED)
+    return (
+        f"{counted(len(names), 'volume')} {'is' if len(names) == 1 else 'are'} being moved to drive {drive}: {some}. "
+        f"Cancel that first (kubectl directpv move --cancel {' '.join(names[:NAMED])}), or wait for it, and repeat"
+    )
+
+
+async def _come_meanwhile(bus: Bus, drive: str, flags: Flags, known: Sequence[Result]) -> list[Result]:
+    """Return what came to the drive, or comes, since it was looked at: somebody else moved it there just then."""
+    coming, names = await _coming(bus, drive), {result.name for result in known}
+    others = [Result(name, drive) for name in coming if name not in names]
+    for result in others:
+        result.wrong("Coming", _moved_here(drive, [result.name]))
+    if flags.volumes or not flags.within:
+        return others
+    names |= set(coming)
+    here = [volume.record.name for volume in await all_volumes(bus, m.ListVolumes(drives=(drive,)))]
+    arrived = [Result(name, drive) for name in here if name not in names]
+    for result in arrived:
+        result.wrong("Came", f"came to drive {drive} meanwhile; repeat the command")
+    return others + arrived
 
 
 async def _move_all(
     bus: Bus, source: str, target: str, flags: Flags, cordon: Callable[[], Awaitable[None]] | None = None
-) -> list[_Result]:
+) -> list[Result]:
     """Move the volumes of a drive; ``cordon`` is done once, when the first one has begun."""
     (old,) = await resolved(bus, (source,))
     (new,) = await resolved(bus, (target,)) if target else ("",)
     found = await all_volumes(bus, m.ListVolumes(drives=(old,)))
     sizes = {volume.record.name: volume.record.capacity for volume in found}
-    left = [status.name for status in await _moves(bus, ()) if status.source == old]
+    left = [status.name for status in await moves(bus) if status.source == old]
     names = sorted({*sizes, *left}.intersection(flags.volumes) if flags.volumes else {*sizes, *left})
     if missing := sorted(set(flags.volumes) - set(names)):
         raise NotFound(f"drive {old} has no volume {', '.join(missing)}")
-    results = [_Result(name, old) for name in names]
+    results = [Result(name, old) for name in names]
     if flags.dry_run:
         for result in results:
             result.outcome = "WouldMove"
@@ -151,98 +177,41 @@ async def _move_all(
         if cordon is not None and result.outcome == "Begun":
             await cordon()
             cordon = None
-    await _follow(bus, results, flags)
+    await follow(bus, results, flags.within)
     return results
 
 
-async def _cancel_all(bus: Bus, names: Sequence[str], flags: Flags) -> list[_Result]:
-    results = [_Result(name, "") for name in dict.fromkeys(names)]
+async def _cancel_all(bus: Bus, names: Sequence[str], flags: Flags) -> list[Result]:
+    results = [Result(name, "") for name in dict.fromkeys(names)]
     for result in results:
         await _begin(bus, result, m.MoveVolume(name=result.name, cancel=True))
         result.source = result.status.source if result.status is not None else ""
-    await _follow(bus, results, flags, done="Cancelled")
+    await follow(bus, results, flags.within, done="Cancelled")
     return results
 
 
-async def _begin(bus: Bus, result: _Result, request: m.MoveVolume) -> None:
+async def _begin(bus: Bus, result: Result, request: m.MoveVolume) -> None:
     try:
-        result.status = await bus.call(Controller.VOLUME_MOVE, request, within=ASK_SECONDS)
+        status = result.status = await bus.call(Controller.VOLUME_MOVE, request, within=ASK_SECONDS)
+        if status.state is m.MoveState.NONE:
+            result.wrong("NotFound", await _where(bus, result.name))
+            return
         result.outcome = "Begun"
     except DirectPVError as error:
-        result.outcome, result.message = "Error", error.message
-        trouble(f"{result.name}: {error.message}")
-
-
-async def _follow(bus: Bus, results: list[_Result], flags: Flags, done: str = "Moved") -> None:
-    """Follow what was begun until it has ended, or nobody waits any more."""
-    open_ = {result.name: result for result in results if result.outcome == "Begun"}
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + flags.within
-    with bars(list(open_)) as shown:
-        while open_ and flags.within:
-            try:
-                await _look(bus, open_, shown, done)
-            except (Unavailable, DeadlineExceeded) as error:
-                shown.message(error.message)
-            if open_ and loop.time() >= deadline:
-                for result in open_.values():
-                    result.outcome, result.message = "Waiting", "it goes on; repeat the command to follow it"
-                return
-            await asyncio.sleep(LOOK_SECONDS if open_ else 0.0)
-
-
-async def _look(bus: Bus, open_: dict[str, _Result], shown: Bars, done: str) -> None:
-    now = {status.name: status for status in await _moves(bus, tuple(open_))}
-    for name, result in list(open_.items()):
-        if (status := now.get(name)) is not None:
-            result.status = status
-            await _tell(bus, result, status)
-            shown.update(status)
-            continue
-        del open_[name]
-        await _ended(bus, result, done)
-        shown.end(name, good=result.good)
-
-
-async def _moves(bus: Bus, names: tuple[str, ...]) -> list[m.MoveStatus]:
-    return list((await bus.call(Controller.MOVE_LIST, m.ListMoves(names=names), within=ASK_SECONDS)).moves)
-
-
-async def _ended(bus: Bus, result: _Result, done: str) -> None:
-    """Find out what became of a move that is none any more."""
-    try:
-        record = (await bus.call(Controller.VOLUME_GET, m.VolumeId(name=result.name), within=ASK_SECONDS)).record
-    except NotFound:
-        result.outcome, result.message = "Error", "the volume was deleted meanwhile"
-        trouble(f"{result.name}: {result.message}")
+        result.wrong("Error", error.message)
         return
-    moved = record.fsuuid != result.source
-    result.outcome = "Moved" if moved else "Cancelled"
-    if result.outcome != done:
-        result.outcome = f"Not{done}"
-    where = f"is on drive {record.fsuuid}" if moved else f"stays on drive {record.fsuuid}"
-    result.message = where
-    say(f"Volume {plain(result.name)} {where}")
+    if request.cancel:
+        say(f"Volume {plain(result.name)}: its move to drive {plain(status.target)} is being taken back")
+    else:
+        rate = f", at most {format_bytes(request.limit)} a second" if request.limit else ""
+        say(f"Volume {plain(result.name)} is being moved to drive {plain(status.target)}{rate}")
 
 
-async def _tell(bus: Bus, result: _Result, status: m.MoveStatus) -> None:
-    """Say what is new of a move: what people must do, and what is wrong."""
-    now = (str(status.state), status.message)
-    if now == result.told:
-        return
-    result.told = now
-    if status.state is m.MoveState.WAITING:
-        say(f"Volume {plain(status.name)} is copied but for the last pass: {plain(await _who(bus, status.name))}")
-    elif status.message:
-        say(f"Volume {plain(status.name)} {status.state}: {plain(status.message)}")
-
-
-async def _who(bus: Bus, name: str) -> str:
-    """Return in words what the last pass waits for."""
-    record = (await bus.call(Controller.VOLUME_GET, m.VolumeId(name=name), within=ASK_SECONDS)).record
-    if not record.pod_name:
-        return "end what uses it, and it begins"
-    return f"restart its pod: kubectl delete pod -n {record.pod_namespace} {record.pod_name}"
+async def _where(bus: Bus, name: str) -> str:
+    """Return where a volume is that is not being moved, in words: its move may just have ended."""
+    record = await record_of(bus, name)
+    moved = f", to which it was moved from drive {record.origins[-1]}" if record.origins else ""
+    return f"is not being moved: it is on drive {record.fsuuid}{moved}"
 
 
 # ---- documents
@@ -263,6 +232,6 @@ def _facts(status: m.MoveStatus) -> dict[str, Any]:
     }
 
 
-def _document(result: _Result) -> dict[str, Any]:
+def _document(result: Result) -> dict[str, Any]:
     facts = _facts(result.status) if result.status is not None else {"name": result.name, "from": result.source}
     return {**facts, "outcome": result.outcome, "message": result.message}

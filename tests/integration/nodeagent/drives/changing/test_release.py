@@ -147,6 +147,7 @@ class TestGivingUp:
         assert (reply.released, reply.noted) == (True, False)
         assert await known(client) == []
         assert mounts_below(agent.root / "mnt") == []
+        assert os.listdir(agent.root / "mnt") == []
         loops.attach_at(int(device.removeprefix("loop")), file)
         await eventually(
             lambda: says(client, device, f"at {EARLIER}, while it was away"), "the disk that is back is nobody's"
@@ -236,9 +237,14 @@ class TestWiping:
 
         assert reply.noted
         assert await known(client) == []
+        assert os.listdir(agent.root / "mnt") == []
         assert content(device).count(0) == os.path.getsize(loop_file(device))
-        offered = await shown(client, device)
-        assert (offered.denied, offered.needs_force, offered.fs_type) == ((), False, "")
+
+        async def blank() -> bool:
+            offered = await shown(client, device)
+            return (offered.denied, offered.needs_force, offered.fs_type) == ((), False, "")
+
+        await eventually(blank, "udev, too, has looked at it, and it is offered")
 
     async def test_a_directory_that_nobody_knows_of_is_not_wiped(
         self, agent: AgentProcess, device: str, drive: str, client: Client
@@ -283,6 +289,40 @@ class TestWiping:
 
         assert content(device).count(0) == os.path.getsize(loop_file(device))
         wait_until(lambda: list(wipes.iterdir()) == [], "nothing is left to be done")
+
+    async def test_a_wipe_that_ended_before_anybody_was_told_is_known_to_have_ended_also_after_a_restart(
+        self, agent: AgentProcess, device: str, drive: str, client: Client
+    ) -> None:
+        assert not (await release(client, drive, wipe="zero")).released
+        note = agent.root / "wipes" / drive
+        wait_until(lambda: note.read_bytes() == b"wiped", "it is wiped")
+        agent.kill(signal.SIGKILL)
+        agent.start(device)
+        await agent.answers(client)
+
+        first, again = [await released(client, drive, wipe="zero") for _ in range(2)]
+
+        assert first == again
+        assert (first.noted, first.message) == (True, "the device was wiped")
+        assert not note.exists()
+
+    async def test_of_a_disk_that_is_pulled_while_it_is_wiped_it_is_not_said_that_it_was(
+        self, agent: AgentProcess, loops: Loops, device: str, drive: str, client: Client
+    ) -> None:
+        agent.freeze()
+        unmounted(agent, drive)
+        (agent.root / "wipes").mkdir()
+        (agent.root / "wipes" / drive).touch()
+        loops.detach(device)
+        agent.kill(signal.SIGKILL)
+        agent.start(device)
+        await agent.answers(client)
+
+        reply = await released(client, drive, wipe="zero")
+
+        assert not reply.noted
+        assert "its wipe was begun" in reply.message
+        assert "wiped to its end, or pulled before" in reply.message
 
 
 def loop_file(device: str) -> str:

@@ -14,6 +14,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from directpv_common.calls.singleflight import SingleFlight
 from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, Unavailable
@@ -33,6 +35,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOCAL_SECONDS: Final = 15.0
+_WIPED: Final = "the device was wiped"
+_WIPED_OR_NOT: Final = "it was wiped to its end, or pulled before; wipe it again if it is found"
 
 
 class Releases:
@@ -71,7 +75,7 @@ class Releases:
             return DriveReleased(released=False, message=running)
         facts = release.the_device(fsuuid, await self._devices(fsuuid))
         if await self._local(lambda: self._wipes.was_begun(fsuuid)):
-            return await self._go_on_wiping(fsuuid, facts, request.wipe)
+            return await self._go_on_wiping(request, facts)
         drive = drives.by_id.get(fsuuid)
         if drive is None and facts is not None and fsuuid not in drives.retired:
             await self._settle(fsuuid)  # it may just not have been looked at
@@ -124,6 +128,7 @@ class Releases:
         """Know the drive no more; its device is left alone as it is now."""
         drives, fsuuid = self._drives, request.fsuuid
         await self._local(lambda: remembered.forget(drives.host.root, fsuuid))
+        await self._leave_place(request)
         now = await drives.executors.run(
             "devices", lambda: drives.prober.probe_one(facts.name), PROBE_SECONDS, f"probing {facts.name}"
         )
@@ -173,13 +178,18 @@ class Releases:
 
     async def _gone(self, request: ReleaseDrive, fsuuid: str) -> DriveReleased:
         host = self._drives.host
-        if fsuuid in self._wipes.ended:
-            return DriveReleased(released=True, noted=True, message="the device was wiped")
         await self._local(lambda: release_device.clear(host, fsuuid))
+        await self._leave_place(request)
+        if fsuuid in self._wipes.ended:
+            return DriveReleased(released=True, noted=True, message=_WIPED)
         await self._local(lambda: remembered.forget(host.root, fsuuid))
         await self._local(lambda: retired.note(host.root, fsuuid, _since(request)))
         self._drives.give_up(fsuuid, None, "it was removed from DirectPV; no device carries it", noted=False)
         return DriveReleased(released=True, message=f"no device of node {host.node} carries it")
+
+    async def _leave_place(self, request: ReleaseDrive) -> None:
+        if not request.lost:
+            await self._local(lambda: release_device.remove_place(self._drives.host, request.fsuuid))
 
     # ---- wiping
 
@@ -189,12 +199,18 @@ class Releases:
         self._wipes.begin(request.fsuuid, facts, request.wipe)
         return DriveReleased(released=False, message=self._wipes.running(request.fsuuid))
 
-    async def _go_on_wiping(self, fsuuid: str, facts: DeviceFacts | None, wipe: Wipe) -> DriveReleased:
-        """End what was begun; without device it was ended, but for the note."""
+    async def _go_on_wiping(self, request: ReleaseDrive, facts: DeviceFacts | None) -> DriveReleased:
+        """End what was begun; of one that no device carries it is known whether it was wiped to its end."""
+        fsuuid = request.fsuuid
         if facts is None:
+            if await self._local(lambda: self._wipes.was_ended(fsuuid)):
+                self._wipes.ended.add(fsuuid)
+            reply = await self._gone(request, fsuuid)
             await self._local(lambda: self._wipes.forget(fsuuid))
-            return DriveReleased(released=True, noted=True, message="the device was wiped")
-        self._wipes.begin(fsuuid, facts, Wipe.ZERO if wipe is Wipe.NONE else wipe)
+            if reply.noted:
+                return reply
+            return replace(reply, message=f"its wipe was begun, and {reply.message} any more: {_WIPED_OR_NOT}")
+        self._wipes.begin(fsuuid, facts, Wipe.ZERO if request.wipe is Wipe.NONE else request.wipe)
         return DriveReleased(released=False, message=self._wipes.running(fsuuid))
 
     async def _local(self, work: Callable[[], T]) -> T:

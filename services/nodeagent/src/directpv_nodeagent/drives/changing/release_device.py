@@ -6,6 +6,7 @@ again. If it cannot be unmounted, because somebody uses it, it is told that all 
 
 import contextlib
 import logging
+import os
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -78,6 +79,15 @@ def clear(host: Host, fsuuid: str) -> None:
     path = drive_path(host.root, fsuuid)
     while (top := mounts.own_mounts(path).at(path)) is not None and not xfs.is_alive(path, top.device):
         mounts.unmount(path)
+
+
+def remove_place(host: Host, fsuuid: str) -> None:
+    """Remove the directory where a drive without volumes was mounted, if it is empty and nothing is mounted there.
+
+    That of a drive with volumes stays: pods may keep what covers them, and the name of that is the drive's.
+    """
+    with contextlib.suppress(OSError):
+        os.rmdir(drive_path(host.root, fsuuid))
 
 
 def _check_unused(asked: Asked) -> None:

@@ -26,6 +26,8 @@ LONGEST_SECONDS: Final = 3600.0
 FAILED_SECONDS: Final = 60.0
 """So long after a failure a wipe is begun anew."""
 OPEN_SECONDS: Final = 30.0
+_ENDED: Final = b"wiped"
+"""Content of the note of a drive of which nothing is left; it is kept until the leader has heard of that."""
 
 
 class Wipes:
@@ -48,12 +50,16 @@ class Wipes:
         """Tell whether the drive was being wiped, by this run of the agent or one before. Blocking."""
         return self._note(fsuuid).exists()
 
-    def note(self, fsuuid: str) -> None:
-        """Keep that the drive is being wiped, durably: nothing on it counts any more. Blocking."""
+    def was_ended(self, fsuuid: str) -> bool:
+        """Tell whether all of it is wiped, by this run of the agent or one before. Blocking."""
+        return fsuuid in self.ended or (self.was_begun(fsuuid) and self._note(fsuuid).read_bytes() == _ENDED)
+
+    def note(self, fsuuid: str, words: bytes = b"") -> None:
+        """Keep that the drive is being wiped, or was, durably: nothing on it counts any more. Blocking."""
         path = self._note(fsuuid)
         path.parent.mkdir(mode=0o755, exist_ok=True)
         with files.opened(str(path.parent)) as directory:
-            files.write_file(fsuuid, directory, b"", 0o640)
+            files.write_file(fsuuid, directory, words, 0o640)
 
     def forget(self, fsuuid: str) -> None:
         """Forget that: nothing is left to be done. Blocking."""
@@ -125,7 +131,7 @@ class Wipes:
                 )
                 done += length
                 self._done[fsuuid] = f"wiping it: {100 * done // max(1, facts.size)} %"
-        await run(facts.name, lambda: self.forget(fsuuid), OPEN_SECONDS, "forgetting it")
+        await run(facts.name, lambda: self.note(fsuuid, _ENDED), OPEN_SECONDS, "noting that it is wiped")
 
     def _note(self, fsuuid: str) -> Path:
         return Path(self._drives.host.root, WIPES_DIR, fsuuid)

@@ -1,8 +1,9 @@
 """One pass of rsync, in a jail of its own. Awaits in the event loop of the main thread; nothing here blocks."""
 
+import asyncio
 import sys
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from directpv_common.protocol.errors import Busy, DriveFault
 from directpv_nodeagent.layout.core.layout import TMP_DIR
@@ -53,3 +54,18 @@ async def copy(
             f"copying {name} from drive {source.fsuuid} to {target.fsuuid}: "
             f"{passes.failure(ended.status, ended.output)}"
         )
+
+
+async def copy_unless(stop: asyncio.Event, *drives: Any, **how: Any) -> bool:
+    """Do as :func:`copy` does, until it has ended or ``stop`` is set; tell whether it has ended. Raises the same."""
+    work, stopped = asyncio.create_task(copy(*drives, **how)), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+            return True
+        return False
+    finally:
+        for task in (work, stopped):
+            task.cancel()
+        await asyncio.gather(work, stopped, return_exceptions=True)

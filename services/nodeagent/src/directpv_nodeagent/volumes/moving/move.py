@@ -57,7 +57,7 @@ class Move:
         self._known, self._rate = Known(room), Rate()
         self._state, self._passes, self._done, self._total = MoveState.QUEUED, 0, 0, 0
         self._message, self._look_again = "", 0.0
-        self._again, self._free = asyncio.Event(), asyncio.Event()
+        self._again, self._free, self._limit_changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.heard = monotonic()
         """When the leader asked last."""
 
@@ -84,8 +84,10 @@ class Move:
         )
 
     def limited(self, limit: int) -> None:
-        """Take another limit: from the next pass on."""
-        self._order = replace(self._order, limit=limit)
+        """Take another limit, at once: a pass that runs ends, and goes on where it was."""
+        if limit != self._order.limit:
+            self._order = replace(self._order, limit=limit)
+            self._limit_changed.set()
 
     def look(self) -> None:
         """Look at once whether pods have let go of the volume."""
@@ -261,10 +263,19 @@ class Move:
     # ---- passes
 
     async def _pass(self, *, last: bool) -> None:
-        source, target = self._drives()
         self._passes += 1
+        while not await self._copied(last=last):
+            log.info("copying with another limit", extra={"volume": self.name, "limit": self._order.limit})
+
+    async def _copied(self, *, last: bool) -> bool:
+        """Let rsync make a pass; False: it was ended, for another limit holds now."""
+        source, target = self._drives()
         self._done = 0
-        await copying.copy(source.view, target.view, self.name, limit=self._order.limit, last=last, told=self._note)
+        self._limit_changed.clear()
+        limit = self._order.limit
+        return await copying.copy_unless(
+            self._limit_changed, source.view, target.view, self.name, limit=limit, last=last, told=self._note
+        )
 
     def _note(self, done: int) -> None:
         self._done, self._total = done, max(done, self._total)
