@@ -10,7 +10,7 @@ import pyudev
 
 import directpv_common.protocol.messages as m
 from bench.measure import Samples, ms, show
-from directpv_cli.local import disks
+from directpv_cli.local.machine import disks
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Node
 from support.cluster import Cluster, cluster

@@ -11,8 +11,8 @@ from typing import Any, Final, TypeVar
 
 from chaos.host import Host
 from directpv_cli.commands.changing import discover
-from directpv_cli.local import processes
 from directpv_cli.local.csi_client import CsiClient, connect
+from directpv_cli.local.machine import processes
 from directpv_cli.reading import drives_yaml
 from directpv_common.bus.bus import Bus
 from directpv_common.bus.connecting import connect_bus

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from console.conftest import MS, WITHIN, Console, Visit, accessible
-from directpv_cli.local import disks
 from directpv_cli.local.csi_client import creation
+from directpv_cli.local.machine import disks
 from directpv_common.protocol.units import MIB
 from stack.running import run
 from support.cluster import Cluster, in_thread

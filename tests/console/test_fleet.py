@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from console.conftest import MS, Console, Visit, accessible
-from directpv_cli.local import disks
+from directpv_cli.local.machine import disks
 from support.cluster import Cluster, in_thread
 from support.pulling import device_of, pull
 

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from console.conftest import HOSTILE, MS, Console, Visit, accessible
-from directpv_cli.local import disks
+from directpv_cli.local.machine import disks
 from stack.running import run
 from support.cluster import Cluster
 from support.pulling import device_of, pull

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from directpv_cli.local import disks, processes
+from directpv_cli.local.machine import disks, processes
 from support.cluster import Cluster
 
 BIN = Path(sys.executable).parent

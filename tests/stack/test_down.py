@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from directpv_cli.local import disks, stop
+from directpv_cli.local.lifecycle import stop
+from directpv_cli.local.machine import disks
 from directpv_cli.local.stack import Options, Stack
 
 

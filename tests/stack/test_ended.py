@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from directpv_cli.local import disks
+from directpv_cli.local.machine import disks
 from support.node_client import eventually
 
 TOP = Path(__file__).resolve().parents[2]

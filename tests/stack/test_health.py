@@ -7,8 +7,8 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from directpv_cli.local import disks
 from directpv_cli.local.csi_client import creation
+from directpv_cli.local.machine import disks
 from directpv_common.protocol.names import DRIVE
 from directpv_common.protocol.units import MIB
 from directpv_csi_gateway.pb import csi_pb2 as pb

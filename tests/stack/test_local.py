@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from directpv_cli.local import disks, processes, start
+from directpv_cli.local.lifecycle import start
+from directpv_cli.local.machine import disks, processes
 from directpv_cli.local.stack import Options, StackError
 from stack.running import BIN, PLUGIN, run, traces
 from support.nats import nats_server

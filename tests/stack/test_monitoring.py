@@ -18,8 +18,9 @@ import pytest
 import yaml
 from prometheus_client import start_http_server
 
-from directpv_cli.local import disks, stack
+from directpv_cli.local import stack
 from directpv_cli.local.csi_client import creation
+from directpv_cli.local.machine import disks
 from directpv_common.protocol.names import DRIVE
 from directpv_common.protocol.units import GIB, MIB
 from stack.test_health import a_pod, device_of, pull

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from directpv_cli.local import processes, stop
-from directpv_cli.local.processes import MARK, Process
+from directpv_cli.local.lifecycle import stop
+from directpv_cli.local.machine import processes
+from directpv_cli.local.machine.processes import MARK, Process
 from directpv_cli.local.stack import Options, Stack
 from support.ports import free_port
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 import directpv_common.protocol.messages as m
-from directpv_cli.local import calling, disks, places, start, stop, volumes
+from directpv_cli.local import calling, volumes
 from directpv_cli.local.csi_client import capability
+from directpv_cli.local.lifecycle import start, stop
+from directpv_cli.local.machine import disks, places
 from directpv_cli.local.stack import Options
 from directpv_common.protocol.api import Controller
 from directpv_csi_gateway.pb import csi_pb2 as csi

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from directpv_cli.local import disks, processes, stop
+from directpv_cli.local.lifecycle import stop
+from directpv_cli.local.machine import disks, processes
 from directpv_cli.local.stack import Stack, address_of, load
 from directpv_cli.reaching.local_stack import NATS_URL, STATE_DIR
 from stack.running import BIN, SECONDS, traces

@@ -18,8 +18,10 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 import directpv_common.protocol.messages as m
 from directpv_cli.commands import listing
 from directpv_cli.commands.changing import discover
-from directpv_cli.local import keys, processes, stack, start, stop
+from directpv_cli.local import keys, stack
 from directpv_cli.local.csi_client import CsiClient, capability, connect
+from directpv_cli.local.lifecycle import start, stop
+from directpv_cli.local.machine import processes
 from directpv_cli.reading import drives_yaml
 from directpv_common.access.nkey import Nkey, read_seed
 from directpv_common.bus.bus import Bus

@@ -3,7 +3,7 @@
 import socket
 from typing import Final
 
-from directpv_cli.local import ports
+from directpv_cli.local.machine import ports
 
 _TRIES: Final = 50
 _claims: Final[list[socket.socket]] = []

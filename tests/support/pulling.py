@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from directpv_cli.local import disks
+from directpv_cli.local.machine import disks
 from support.cluster import Cluster
 
 

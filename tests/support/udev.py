@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from directpv_cli.local.disks import DiskError, command
-from directpv_cli.local.processes import start_time, wait_until
+from directpv_cli.local.machine.disks import DiskError, command
+from directpv_cli.local.machine.processes import start_time, wait_until
 
 PROGRAM = Path("/lib/systemd/systemd-udevd")
 READY_SECONDS = 20.0

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from directpv_cli.local.processes import start_time, wait_until
+from directpv_cli.local.machine.processes import start_time, wait_until
 from integration.cli_reach import stand_in
 from support.nats import NatsServer, nats_server
 

@@ -13,7 +13,7 @@ import pytest
 
 import directpv_common.protocol.messages as m
 from directpv_cli.install.objects.nats import SERVER_NAME
-from directpv_cli.local.processes import wait_until
+from directpv_cli.local.machine.processes import wait_until
 from directpv_cli.reaching.port_forward import port_forward
 from directpv_cli.reaching.tunnel import way_in
 from directpv_common.bus.connecting import connect_bus

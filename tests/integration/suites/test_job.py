@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from directpv_cli.local.processes import start_time, wait_until
+from directpv_cli.local.machine.processes import start_time, wait_until
 from suites.job import Job
 
 TESTS = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from directpv_cli.local.processes import start_time, wait_until
+from directpv_cli.local.machine.processes import start_time, wait_until
 from suites.run import Run
 from suites.show import Show
 from suites.table import Step, Suite

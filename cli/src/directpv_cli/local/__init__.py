@@ -1,4 +1,4 @@
-"""``directpv up | down | status | demo``: a whole stack on one machine, on drives that it creates itself.
+"""``directpv up | down | status | demo | volume``: a whole stack on one machine, on drives that it creates itself.
 
-Only here processes, loop devices and mounts are made, and taken away again; ``tests/stack/test_local.py`` shows it.
+``machine/`` is what there is of it, ``lifecycle/`` how it comes and goes; ``tests/stack/test_local.py`` shows it.
 """

@@ -80,7 +80,8 @@ def up(
     It consists of nats-server, controllers, and per node an agent and a CSI gateway. A stack that is there keeps its
     drives, volumes and flags, also after a reboot: only --state-dir need be repeated.
     """
-    from directpv_cli.local import stack, starting
+    from directpv_cli.local import stack
+    from directpv_cli.local.lifecycle import starting
     from directpv_cli.local.show import show
     from directpv_common.protocol.units import parse_bytes
 
@@ -117,7 +118,9 @@ def down(
     No process, mount, loop device or file of it stays. Volumes that hold data are named, and asked about; where nobody
     can be asked (standard input is no terminal), nothing is done without --yes.
     """
-    from directpv_cli.local import finding, holdings, stack, stop
+    from directpv_cli.local import finding, stack
+    from directpv_cli.local.lifecycle import stop
+    from directpv_cli.local.machine import holdings
 
     try:
         directory = finding.require(finding.named(state_dir, os.environ), DEFAULT_DIR).absolute()
@@ -183,7 +186,8 @@ def demo(
 ) -> None:
     """Show the main job from end to end on a stack of its own, then remove it."""
     from directpv_cli.local import demo as command
-    from directpv_cli.local import disks, stack
+    from directpv_cli.local import stack
+    from directpv_cli.local.machine import disks
 
     try:
         command.demo(keep=keep)

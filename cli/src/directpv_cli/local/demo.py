@@ -15,8 +15,9 @@ from grpclib.exceptions import GRPCError
 
 from directpv_cli.commands.changing import discover
 from directpv_cli.commands.looking import info
-from directpv_cli.local import stack, start, stop
+from directpv_cli.local import stack
 from directpv_cli.local.csi_client import CALL_SECONDS, CsiClient, capability, connect, creation
+from directpv_cli.local.lifecycle import start, stop
 from directpv_cli.local.show import ENFORCED_NOT
 from directpv_cli.reaching.session import run
 from directpv_cli.reading import drives_yaml

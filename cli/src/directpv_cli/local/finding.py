@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from directpv_cli.local import processes
+from directpv_cli.local.machine import processes
 from directpv_cli.local.stack import Stack, StackError, load
 from directpv_cli.reaching.local_stack import FILE, NATS_URL, STACKS, STATE_DIR, Stacks
 

@@ -2,7 +2,7 @@
 
 import os
 
-from directpv_cli.local import holdings
+from directpv_cli.local.machine import holdings
 from directpv_cli.local.nats_context import CONTEXT
 from directpv_cli.local.stack import Stack
 from directpv_cli.reaching.local_stack import STATE_DIR

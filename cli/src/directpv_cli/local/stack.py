@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
-from directpv_cli.local import keys, processes
-from directpv_cli.local.processes import MARK, Process
+from directpv_cli.local import keys
+from directpv_cli.local.machine import processes
+from directpv_cli.local.machine.processes import MARK, Process
 from directpv_cli.reaching.local_stack import FILE
 from directpv_common.protocol.units import MIB
 

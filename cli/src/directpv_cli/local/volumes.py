@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_drives, all_nodes, all_volumes
-from directpv_cli.local import places
 from directpv_cli.local.calling import NoRoom, Seen, VolumeError, answer, asked, away, node_of, suspension, volume_of
 from directpv_cli.local.csi_client import CsiClient, capability, connect, creation
+from directpv_cli.local.machine import places
 from directpv_cli.local.stack import NodeStack, Stack
 from directpv_cli.showing import tables
 from directpv_cli.showing.cells import Column

@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from directpv_cli.local.finding import named
+from directpv_cli.local.lifecycle.starting import require_same
 from directpv_cli.local.stack import Options, Stack, StackError
-from directpv_cli.local.starting import require_same
 from directpv_cli.reaching.local_stack import NATS_URL, STATE_DIR, Stacks
 from directpv_cli.reaching.way import LOCAL_URL, Tunnel, require_one, way
 from directpv_common.protocol.errors import FailedPrecondition

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from directpv_cli.local import disks, keys, nats_context, processes
-from directpv_cli.local.processes import Process
+from directpv_cli.local import keys, nats_context
+from directpv_cli.local.machine import disks, processes
+from directpv_cli.local.machine.processes import Process
 from directpv_cli.local.stack import StackError, load
 from directpv_cli.reaching.local_stack import FILE
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from directpv_cli.local import disks
-from directpv_cli.local.places import DRIVES
+from directpv_cli.local.machine import disks
+from directpv_cli.local.machine.places import DRIVES
 from directpv_common.protocol.counts import counted
 from directpv_common.protocol.units import format_bytes
 

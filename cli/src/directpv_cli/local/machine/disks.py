@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from directpv_cli.local.holders import holders
-from directpv_cli.local.places import DRIVES, STAND_IN
-from directpv_cli.local.processes import wait_until
+from directpv_cli.local.machine.holders import holders
+from directpv_cli.local.machine.places import DRIVES, STAND_IN
+from directpv_cli.local.machine.processes import wait_until
 
 COMMAND_SECONDS: Final = 30
 DETACH_SECONDS: Final = 20.0

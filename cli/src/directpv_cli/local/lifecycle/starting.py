@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from directpv_cli.local import reviving, start
+from directpv_cli.local.lifecycle import reviving, start
 from directpv_cli.local.stack import Options, Stack, StackError, address_of, load
 from directpv_cli.reaching.local_stack import FILE
 from directpv_cli.showing.lines import plain, say

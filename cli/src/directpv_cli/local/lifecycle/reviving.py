@@ -10,11 +10,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from directpv_cli.local import disks, keys, processes
-from directpv_cli.local.ports import is_free
+from directpv_cli.local import keys
+from directpv_cli.local.lifecycle.start import all_answer, answers, greets, start_udevd, waited
+from directpv_cli.local.lifecycle.stop import BEGUN, is_udevd
+from directpv_cli.local.machine import disks, processes
+from directpv_cli.local.machine.ports import is_free
 from directpv_cli.local.stack import NATS_CONFIG, Stack, StackError, address_of, load
-from directpv_cli.local.start import all_answer, answers, greets, start_udevd, waited
-from directpv_cli.local.stop import BEGUN, is_udevd
 
 
 def start_again(directory: Path) -> tuple[Stack, list[str]]:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import directpv_common.protocol.messages as m
-from directpv_cli.local import disks, keys, processes
-from directpv_cli.local.ports import free_port, is_free
-from directpv_cli.local.processes import MARK, wait_until
+from directpv_cli.local import keys
+from directpv_cli.local.lifecycle.stop import down
+from directpv_cli.local.machine import disks, processes
+from directpv_cli.local.machine.ports import free_port, is_free
+from directpv_cli.local.machine.processes import MARK, wait_until
 from directpv_cli.local.stack import NodeStack, Options, Stack, StackError, address_of
-from directpv_cli.local.stop import down
 from directpv_cli.reaching.local_stack import STACKS
 from directpv_common.access.nkey import read_seed
 from directpv_common.bus.connecting import connect_bus
