@@ -140,3 +140,38 @@ async def test_whatever_is_killed_each_volume_is_on_one_drive_and_node_and_objec
             assert homes == [shown[name].record.fsuuid]
             assert all(name not in drive.sealed for drive in node.drives.values())
             assert crd.volume_from_object(cluster.objects.all(VOLUMES)[name])[0].fsuuid == homes[0]
+
+
+async def test_objects_that_were_restored_from_before_a_move_show_the_volume_where_it_is(
+    cluster: Cluster, bus: Bus
+) -> None:
+    """As after etcd was restored from a backup."""
+    node = PlayedNode("n1")
+    first, second = node.add_drive(), node.add_drive(device="sdb")
+    leader = cluster.controller("c1")
+    async with node.running(bus):
+        await until(lambda: len(cluster.objects.all(DRIVES)) == 2, "the drives are registered")
+        old = (await create(bus, "pvc-1", GIB)).record.fsuuid
+        (new,) = {first, second} - {old}
+        await until(lambda: "pvc-1" in node.volumes(), "the node has the volume")
+        backup = {path: cluster.objects.all(path) for path in (DRIVES, VOLUMES)}
+        await move(bus, "pvc-1", target=new)
+        await until(lambda: "pvc-1" not in node.drives[old].volumes, "the source is gone")
+        await until(lambda: cluster.wrong() == [], "the objects agree with each other")
+        leader.kill()
+        for path, objects in backup.items():
+            for name, obj in objects.items():
+                cluster.objects.erase(path, name)
+                meta = {key: obj["metadata"][key] for key in ("name", "labels", "annotations", "finalizers")}
+                cluster.objects.call("POST", path, {**obj, "metadata": meta})
+        cluster.controller("c2")
+
+        await until(lambda: cluster.objects.all(VOLUMES)["pvc-1"]["status"]["fsuuid"] == new, "it is found there")
+        await until(lambda: cluster.wrong() == [], "the objects agree with each other")
+        obj = cluster.objects.all(VOLUMES)["pvc-1"]
+        assert crd.volume_from_object(obj)[0].origins == (old,)
+        assert obj["metadata"]["labels"]["directpv.min.io/drive"] == new
+        drives = cluster.objects.all(DRIVES)
+        assert drives[old]["metadata"]["finalizers"] == ["directpv.min.io/data-protection"]
+        assert "directpv.min.io.volume/pvc-1" in drives[new]["metadata"]["finalizers"]
+        assert list(node.volumes()) == ["pvc-1"]
