@@ -11,7 +11,7 @@ from pathlib import Path
 
 from support.nats import nats_server
 
-ALL = ("ledger", "create", "shapes", "node", "events", "takeover", "footprint")
+ALL = ("ledger", "create", "shapes", "node", "events", "takeover", "console", "footprint")
 NAMED = ("kubernetes",)
 """Run only when named: it needs the programs of Kubernetes."""
 

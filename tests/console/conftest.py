@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from directpv_cli.local.csi_client import creation
 from directpv_common.protocol import names
@@ -30,6 +30,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 CHROMIUM = "/usr/bin/chromium"
 WITHIN = 20.0
 MS = WITHIN * 1000
+expect.set_options(timeout=MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

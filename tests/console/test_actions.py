@@ -29,6 +29,7 @@ def planned(page: Page, button: str) -> Page:
     """Ask for a plan."""
     page.get_by_role("button", name=f"{button}…", exact=True).click()
     page.wait_for_url("**/plans/*")
+    page.wait_for_selector("body.alive")
     return page
 
 
@@ -204,11 +205,9 @@ def initialised(visit: Visit, running: Cluster, picture: Picture) -> None:
     assert listed(running, "drives", "--all").count("Ready") == 6
 
 
-def test_a_lost_drive_goes_with_its_volumes_by_its_name_and_the_keyboard_alone(
-    running: Cluster, browser: "object", visit: Visit
-) -> None:
+def test_a_lost_drive_goes_with_its_volumes_by_its_name_and_the_keyboard_alone(running: Cluster, visit: Visit) -> None:
     async def make() -> str:
-        async with running.csi(1) as client:
+        async with running.csi() as client:
             asked = creation("pvc-doomed", 32 * MIB)
             volume = (await client.controller.CreateVolume(asked)).volume
             return str(volume.volume_context["directpv.min.io/drive"])
@@ -223,7 +222,10 @@ def test_a_lost_drive_goes_with_its_volumes_by_its_name_and_the_keyboard_alone(
     page.wait_for_url("**/plans/*")
     expect(page.locator(".log")).to_contain_text("pvc-doomed")
     expect(page.get_by_label("Name")).to_be_focused()
-    page.keyboard.type(page.locator("#why-typed strong").inner_text())
+    name = page.locator("#why-typed strong").inner_text()
+    assert name.rpartition("/")[2] == fsuuid[:8]
+    page.wait_for_selector("body.alive")
+    page.keyboard.type(name)
     page.keyboard.press("Enter")
     page.wait_for_url("**/work/*")
     expect(page.locator("#work [role=status]")).to_contain_text("done", timeout=2 * MS)

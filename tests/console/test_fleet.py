@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from console.conftest import MS, Console, Visit, accessible
 from directpv_cli.local.machine import disks
+from stack.running import run
 from support.cluster import Cluster, in_thread
 from support.pulling import device_of, pull
 
@@ -81,6 +82,23 @@ def test_a_controller_that_is_silent_is_never_shown_green(visit: Visit, running:
     finally:
         running.thaw("controller-1")
     expect(page.locator("#verdict.well")).to_be_visible(timeout=3 * MS)
+
+
+def test_a_bus_that_was_away_is_reached_again_and_said_meanwhile(visit: Visit, running: Cluster) -> None:
+    page = visit.go("events")
+    running.kill("nats")
+    try:
+        expect(page.locator("#verdict.stale")).to_be_visible(timeout=3 * MS)
+    finally:
+        running.start("nats")
+    expect(page.locator("#verdict.well")).to_be_visible(timeout=3 * MS)
+    drive = visit.go().locator(".bay").first.get_attribute("href")
+    assert drive is not None
+    page = visit.go("events?type=drive.changed")
+    done = run("kubectl-directpv", "cordon", drive.rpartition("/")[2], url=running.stack.nats_url)
+    assert done.returncode == 0, done.stderr
+    expect(page.locator("tbody a", has_text=drive.rpartition("/")[2]).first).to_be_visible(timeout=2 * MS)
+    run("kubectl-directpv", "uncordon", drive.rpartition("/")[2], url=running.stack.nats_url)
 
 
 def lists_answered(running: Cluster) -> int:

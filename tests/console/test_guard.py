@@ -1,13 +1,16 @@
 """Who may come in, asked of the running console as hostile pages and programs would ask."""
 
 import http.client
+import http.server
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from console.conftest import WITHIN, Console, console
 from support.cluster import Cluster
@@ -199,3 +202,51 @@ def test_a_bus_that_is_not_there_is_said_and_nothing_is_served(running: Cluster)
     with console(running, "--nats-url=nats://127.0.0.1:1") as found:
         assert found.process.wait(WITHIN) == 1
         assert "no NATS server answers" in found.url
+
+
+class Neighbour(http.server.BaseHTTPRequestHandler):
+    """Another server of this machine; notes what browsers show it."""
+
+    seen: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        Neighbour.seen.append(self.headers.get("Cookie", ""))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><p>a neighbour</p>")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+REACHING_OVER = """async ([root]) => {
+  const options = {mode: "no-cors", credentials: "include"};
+  const ask = (path, init) => fetch(root + path, {...options, ...init}).then(() => "answered", () => "blocked");
+  const body = new URLSearchParams({action: "cordon", target: "x"});
+  const post = {method: "POST"};
+  const said = [await ask(""), await ask("live"), await ask("plans", {...post, body}), await ask("discover", post)];
+  const frame = document.createElement("iframe");
+  frame.src = root;
+  document.body.append(frame);
+  await new Promise((done) => { frame.onload = done; });
+  return said;
+}"""
+
+
+def test_another_server_of_this_machine_is_not_sent_the_session_and_its_pages_get_nothing(
+    browser: Browser, served: Console
+) -> None:
+    context = browser.new_context(storage_state=served.state)
+    page = context.new_page()
+    framed: list[int] = []
+    page.on("response", lambda answer: framed.append(answer.status) if answer.url == served.root else None)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Neighbour) as neighbour:
+        threading.Thread(target=neighbour.serve_forever, daemon=True).start()
+        page.goto(f"http://127.0.0.1:{neighbour.server_port}/")
+        said = page.evaluate(REACHING_OVER, [served.root])
+        neighbour.shutdown()
+    assert (set(Neighbour.seen), said, framed) == ({""}, ["blocked"] * 4, [403])
+    page.goto(f"{served.root}discover")
+    expect(page.locator("#devices")).to_contain_text("Nobody looked yet")
+    context.close()

@@ -37,6 +37,11 @@ def test_an_option_that_loses_data_needs_the_name_too(action: Action, options: d
     assert asked(action, "n1/sda", **options).word == "n1/sda"
 
 
+def test_a_drive_without_device_is_confirmed_by_a_name_that_can_be_typed() -> None:
+    lost = Asked(Action.REMOVE_LOST, ("x",), ("n1/1eca6a7c-53f2 (was sda)",), name="n1/1eca6a7c")
+    assert lost.word == "n1/1eca6a7c"
+
+
 def test_several_things_are_confirmed_by_their_number() -> None:
     assert asked(Action.REMOVE_LOST, "n1/sda", "n1/sdb").word == "2 drives"
     assert asked(Action.INIT, "n1/sda", "n1/sdb").title == "Initialise: 2 devices"

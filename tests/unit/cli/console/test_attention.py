@@ -93,5 +93,7 @@ def test_what_is_too_old_or_was_not_heard_is_never_green() -> None:
 
 def test_a_look_that_takes_long_is_made_seldom_and_its_picture_may_be_older() -> None:
     slow, quick = Picture(picture().heard, took=2.0), Picture(picture().heard, took=0.01)
-    assert (slow.pause, slow.least_pause, slow.stale_after) == (20.0, 20.0, 80.0)
+    assert (slow.pause, slow.least_pause, slow.stale_after) == (20.0, 20.0, 40.0)
+    accident = Picture(picture().heard, took=60.0)
+    assert (accident.pause, accident.least_pause, accident.stale_after) == (30.0, 30.0, 60.0)
     assert (quick.pause, quick.least_pause, quick.stale_after) == (3.0, LEAST_SECONDS, STALE_SECONDS)

@@ -166,6 +166,8 @@ class Asked:
     titles: tuple[str, ...]
     """What people call them."""
     options: Options = field(default_factory=Options)
+    name: str = ""
+    """What people type who mean it, if it is one thing; empty: its title."""
 
     @property
     def what(self) -> What:
@@ -182,7 +184,9 @@ class Asked:
         """What must be typed; empty: nothing."""
         if not self.typed:
             return ""
-        return self.titles[0] if len(self.titles) == 1 else f"{len(self.titles)} {self.what.noun}s"
+        if len(self.titles) == 1:
+            return self.name or self.titles[0]
+        return f"{len(self.titles)} {self.what.noun}s"
 
     @property
     def title(self) -> str:

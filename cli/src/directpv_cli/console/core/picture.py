@@ -14,8 +14,10 @@ LEAST_SECONDS: Final = 1.0
 """The same, when an event told that something changed."""
 SHARE: Final = 10
 """A look that takes long is followed by a pause of so many times its own length: the controller serves others, too."""
+LONGEST_SECONDS: Final = 30.0
+"""And no pause is longer: a look that took long once may have been an accident."""
 STALE_SECONDS: Final = 15.0
-STALE_LOOKS: Final = 4
+STALE_PAUSES: Final = 2
 """What is older than so many pauses, and than the seconds above, says nothing about now."""
 
 
@@ -51,17 +53,17 @@ class Picture:
     @property
     def pause(self) -> float:
         """Seconds until the next look."""
-        return max(FRESH_SECONDS, SHARE * self.took)
+        return min(LONGEST_SECONDS, max(FRESH_SECONDS, SHARE * self.took))
 
     @property
     def least_pause(self) -> float:
         """Seconds until the next look, if something is known to have changed."""
-        return max(LEAST_SECONDS, SHARE * self.took)
+        return min(LONGEST_SECONDS, max(LEAST_SECONDS, SHARE * self.took))
 
     @property
     def stale_after(self) -> float:
         """Age in seconds from which on it says nothing about now."""
-        return max(STALE_SECONDS, STALE_LOOKS * self.pause)
+        return max(STALE_SECONDS, STALE_PAUSES * self.pause)
 
     @cached_property
     def by_id(self) -> Mapping[str, m.DriveInfo]:

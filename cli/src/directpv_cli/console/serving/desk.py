@@ -82,7 +82,7 @@ class Desk:
             options = replace(options, source=picture.by_name[targets[0]].record.fsuuid)
         if action is Action.INIT:
             options = replace(options, devices=tuple(self.devices[target] for target in targets))
-        return Asked(action, targets, titles, options)
+        return Asked(action, targets, titles, options, _typed(ACTIONS[action].noun, targets[0], picture))
 
     def _title(self, noun: Noun, target: str, picture: Picture) -> str:
         if noun is Noun.DRIVE and target in picture.by_id:
@@ -174,6 +174,14 @@ def _keep(kept: "OrderedDict[str, T]", key: str, value: T) -> None:
     kept[key] = value
     while len(kept) > KEPT:
         kept.popitem(last=False)
+
+
+def _typed(noun: Noun, target: str, picture: Picture) -> str:
+    """Return what is typed for a drive: NODE/DEVICE, or the first letters of its id while no device carries it."""
+    if noun is not Noun.DRIVE:
+        return ""
+    record = picture.by_id[target].record
+    return f"{record.node}/{record.device or record.fsuuid[:8]}"
 
 
 def _of_device(node: str, device: m.Device) -> str:

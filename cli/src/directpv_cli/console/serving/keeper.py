@@ -24,6 +24,8 @@ from directpv_common.protocol.errors import DirectPVError
 TOPIC: Final = "picture"
 LOOKED_SECONDS: Final = 10.0
 """Whoever asked for a page without a stream is thought to look for so long."""
+FIRST_WITHIN: Final = 15.0
+"""How long the console waits for its first look before it says its address."""
 FRESH_WITHIN: Final = 1.0
 """How long a page may wait for a new picture when nobody looked for a while."""
 MISSED_WITHIN: Final = 2.5
@@ -69,6 +71,11 @@ class Keeper:
             except TimeoutError:
                 return self.picture
         return self.picture
+
+    async def first(self) -> None:
+        """Wait until the first look has ended, or for so long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._looked.wait(), FIRST_WITHIN)
 
     async def fresh(self) -> Picture:
         """Return a picture of now to somebody who looks for what is not in the last one, if there is one soon."""

@@ -90,7 +90,7 @@ async def serve(options: Options, ready: Callable[[str], None], entered: Callabl
         async with background(_signals(end), _idle(site.keeper, options.idle, end), site.link.run()):
             await site.link.first()
             async with background(site.keeper.run(), site.desk.run()):
-                await site.keeper.shown()
+                await site.keeper.first()
                 ready(f"http://{authorities(sockets)[0]}/?token={guard.token}")
                 await server.serve(sockets)
     except BaseExceptionGroup as group:

@@ -31,11 +31,22 @@ def routes(site: Site) -> list[Route]:
 
 
 async def _told(site: Site) -> AsyncIterator[dict[str, Any]]:
-    """Yield what changed, or nothing as a beat, with the age of the picture."""
+    """Yield what changed, or nothing as a beat, with the verdict and the age of the picture."""
     with site.hub.listening() as listener:
         site.keeper.nudge()
         while not site.hub.closed:
             topics = await listener.news(BEAT_SECONDS)
-            facts = {"age": round(site.keeper.age, 1), "topics": topics, "count": site.hub.count}
-            yield {"data": json.dumps(facts)}
+            yield {"data": json.dumps({"topics": topics, **_facts(site)})}
             await asyncio.sleep(CALM_SECONDS)
+
+
+def _facts(site: Site) -> dict[str, Any]:
+    """Return what stands at the top of every page."""
+    said, age = site.verdict(), site.keeper.age
+    return {
+        "age": round(age, 1),
+        "level": said.level,
+        "word": said.word,
+        "staleAfter": site.keeper.picture.stale_after,
+        "count": site.hub.count,
+    }

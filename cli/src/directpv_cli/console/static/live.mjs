@@ -20,7 +20,10 @@ export function follow({ root, topics, count }) {
       return;
     }
     const missed = first && facts.count > Number(count); // between the making of this page and now
-    if (!first || missed) heard = { age: facts.age, at: performance.now(), beat: performance.now() };
+    if (!first || missed) {
+      heard = { age: facts.age, at: performance.now(), beat: performance.now() };
+      say(facts);
+    }
     first = false;
     tick();
     if (missed || facts.topics.some((topic) => own.includes(topic))) refresh();
@@ -99,6 +102,16 @@ function noteAge() {
   heard = { age: Number(age.dataset.age), at: performance.now(), beat: performance.now() };
 }
 
+/** Say at the top of the page how all is. */
+function say({ level, word, staleAfter }) {
+  const verdict = document.getElementById("verdict");
+  verdict.dataset.staleAfter = staleAfter;
+  if (verdict.dataset.level === level && verdict.querySelector("strong").textContent === word) return;
+  verdict.dataset.level = level;
+  verdict.className = `verdict ${level}`;
+  verdict.querySelector("strong").textContent = word;
+}
+
 /** Show how old the picture is; what is too old is red, whatever it said. */
 function tick() {
   const now = performance.now();
@@ -112,9 +125,7 @@ function tick() {
   const stale = lost || age > Number(verdict.dataset.staleAfter);
   line.classList.toggle("stale", stale);
   if (stale && verdict.dataset.level !== "stale") {
-    verdict.dataset.level = "stale";
-    verdict.className = "verdict stale";
-    verdict.querySelector("strong").textContent = `Not heard for ${words(age)}`;
+    say({ level: "stale", word: `Not heard for ${words(age)}`, staleAfter: verdict.dataset.staleAfter });
   }
   const notice = document.getElementById("lost");
   if (notice.hidden === lost) {
