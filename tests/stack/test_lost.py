@@ -10,7 +10,7 @@ from directpv_cli.local.csi_client import creation
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller
 from directpv_common.protocol.units import MIB
-from stack.running import drives, plugin
+from stack.running import drives, plugin, run_at
 from support.cluster import Cluster, eventually
 
 pytestmark = pytest.mark.timeout(240)
@@ -94,3 +94,29 @@ async def test_a_node_that_is_gone_is_given_up_after_a_plan_and_its_drives_serve
     assert f"holds volumes (pvc-1); to have it back with them: kubectl directpv recover {home}; if" in explained
     plan = await plugin(running, "remove", home, "--lost")
     assert (plan.returncode, "would be" in plan.stderr) == (0, False), plan.stderr
+
+
+async def test_a_volume_whose_node_was_given_up_is_unmounted_all_the_same_when_its_agent_is_back(
+    running: Cluster, tmp_path: Path
+) -> None:
+    await claimed(running, "pvc-1")
+    place = tmp_path / "place"
+    mounted = await run_at(running, "directpv", "volume", "mount", "pvc-1", str(place))
+    assert mounted.returncode == 0, mounted.stderr
+    running.kill("nodeagent-node-1")
+
+    async def given_up() -> None:
+        done = await plugin(running, "remove", "node", "node-1", "--dangerous")
+        assert done.returncode == 0, done.stderr
+
+    await eventually(given_up, "the node is away, and given up")
+    running.start("nodeagent-node-1")
+
+    async def unmounted() -> None:
+        done = await run_at(running, "directpv", "volume", "unmount", "pvc-1")
+        assert (done.returncode, "Volume pvc-1 unmounted" in done.stderr) == (0, True), done.stderr
+
+    await eventually(unmounted, "its agent is there, and unmounts it")
+    assert (place.is_dir(), place.is_mount()) == (True, False)
+    again = await run_at(running, "directpv", "volume", "unmount", "pvc-1")
+    assert (again.returncode, "does not exist, and nothing of it is mounted" in again.stderr) == (1, True)

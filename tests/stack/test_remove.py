@@ -48,7 +48,7 @@ async def test_drives_without_volumes_go_and_others_are_refused_and_all_of_it_ma
 
     done = await plugin(running, "remove", "--all")
     assert (done.returncode, done.stderr.count("removed: ")) == (1, 2), done.stderr
-    assert "1 of 3 drives were not removed" in done.stderr
+    assert "1 of 3 drives was not removed" in done.stderr
     assert "its file system stays on it" in done.stderr
     assert set(await drives(running)) == {home}
 

@@ -101,9 +101,16 @@ def test_nothing_that_matches_is_said_and_no_error(played: Played, capsys: Out) 
 
 
 def test_all_is_advised_where_it_shows_more(played: Played, capsys: Out) -> None:
+    played([], [drive(1, status=m.DriveStatus.LOST)])
+    lists.drives(UNASKED_DRIVES, lists.Flags())
+    assert "1 drive not shown: 1 Lost on n1; --all shows every drive" in capsys.readouterr().err
+
+
+def test_while_there_is_no_drive_at_all_the_step_that_makes_one_is_named(played: Played, capsys: Out) -> None:
     played([])
     lists.drives(UNASKED_DRIVES, lists.Flags())
-    assert "--all lists drives in every state" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert ("kubectl directpv discover" in said, "--all" in said) == (True, False)
 
     lists.drives(m.ListDrives(nodes=("n9",)), lists.Flags())
     lists.drives(m.ListDrives(), lists.Flags())

@@ -17,6 +17,7 @@ from directpv_common.bus.bus import Bus
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller
+from directpv_common.protocol.errors import NotFound
 
 T = TypeVar("T")
 START: Final = "`directpv up` starts again what has ended of a stack, and volumes stay; then repeat"
@@ -86,7 +87,19 @@ class Seen(NamedTuple):
 
 
 def volume_of(stack: Stack, name: str) -> Seen:
-    """Return a volume as the controller knows it. The program ends if there is none.
+    """Return a volume as the controller knows it.
+
+    Raises:
+        VolumeError: There is none, or its name is none.
+    """
+    seen = known_volume(stack, name)
+    if seen is None:
+        raise VolumeError(f"volume {name} does not exist; directpv volume list shows those that do")
+    return seen
+
+
+def known_volume(stack: Stack, name: str) -> Seen | None:
+    """Return a volume as the controller knows it; None if it knows of none.
 
     Raises:
         VolumeError: Its name is none.
@@ -96,8 +109,11 @@ def volume_of(stack: Stack, name: str) -> Seen:
     except TypeError as error:
         raise VolumeError(str(error)) from error
 
-    async def look(bus: Bus) -> Seen:
-        info = await bus.call(Controller.VOLUME_GET, request)
+    async def look(bus: Bus) -> Seen | None:
+        try:
+            info = await bus.call(Controller.VOLUME_GET, request)
+        except NotFound:
+            return None
         drives = await all_drives(bus, m.ListDrives(ids=(info.record.fsuuid,)))
         return Seen(info, away(stack, await all_nodes(bus), info.node), suspension(info, drives))
 

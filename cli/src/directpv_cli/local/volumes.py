@@ -7,13 +7,24 @@ what a deletion may destroy.
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_drives, all_nodes, all_volumes
-from directpv_cli.local.calling import NoRoom, Seen, VolumeError, answer, asked, away, node_of, suspension, volume_of
+from directpv_cli.local.calling import (
+    NoRoom,
+    Seen,
+    VolumeError,
+    answer,
+    asked,
+    away,
+    known_volume,
+    node_of,
+    suspension,
+    volume_of,
+)
 from directpv_cli.local.csi_client import CsiClient, capability, connect, creation
-from directpv_cli.local.machine import places
+from directpv_cli.local.machine import disks, places
 from directpv_cli.local.stack import NodeStack, Stack
 from directpv_cli.showing import tables
 from directpv_cli.showing.cells import Column
@@ -171,27 +182,55 @@ def unmount(stack: Stack, name: str) -> None:
     Raises:
         VolumeError: There is no such volume, or its node is away or refuses, for it is in use.
     """
-    seen = volume_of(stack, name)
-    info, node = seen.info, node_of(stack, seen.info.node)
-    if seen.away:
-        raise VolumeError(seen.away)
-    noted = places.noted(stack.directory, name)
-    ours = [target for target in noted if places.is_ours(node.root, info.record.fsuuid, target)]
-    targets = list(dict.fromkeys([*info.use.published, *ours]))
+    seen, noted = known_volume(stack, name), places.noted(stack.directory, name)
+    if seen is None:
+        found = [place for node in stack.nodes if (place := _left(stack, node, name, noted))]
+        if not found:
+            raise VolumeError(f"volume {name} does not exist, and nothing of it is mounted")
+    else:
+        node = node_of(stack, seen.info.node)
+        if seen.away:
+            raise VolumeError(seen.away)
+        use = seen.info.use
+        ours = [target for target in noted if places.is_ours(node.root, seen.info.record.fsuuid, target)]
+        targets = list(dict.fromkeys([*use.published, *ours]))
+        found = [Mounted(node, use.staged or _staging(stack, node, name), targets, bool(targets or use.staged))]
+    for mounted in found:
+        _take_away(name, mounted)
+    places.forget(stack.directory, name, noted)
+    done = "unmounted" if any(mounted.anywhere for mounted in found) else "was not mounted"
+    say(plain(f"Volume {name} {done}{'; the controller does not know it' * (seen is None)}"))
 
+
+class Mounted(NamedTuple):
+    """Where a node has a volume mounted."""
+
+    node: NodeStack
+    staging: str
+    targets: list[str]
+    anywhere: bool = True
+
+
+def _left(stack: Stack, node: NodeStack, name: str, noted: Sequence[str]) -> Mounted | None:
+    """Return where a volume is still mounted that no drive of the registry has: its drive was given up meanwhile."""
+    staging = _staging(stack, node, name)
+    at = disks.numbers_at([staging, *noted])
+    if staging not in at:
+        return None
+    return Mounted(node, staging, [target for target in noted if at.get(target) == at[staging]])
+
+
+def _take_away(name: str, mounted: Mounted) -> None:
     async def work() -> None:
-        async with connect(node.csi_socket) as client:
-            for target in targets:
+        async with connect(mounted.node.csi_socket) as client:
+            for target in mounted.targets:
                 await answer(client.node.NodeUnpublishVolume(_unpublish(name, target)))
-            staging = info.use.staged or _staging(stack, node, name)
-            left = csi.NodeUnstageVolumeRequest(volume_id=name, staging_target_path=staging)
+            left = csi.NodeUnstageVolumeRequest(volume_id=name, staging_target_path=mounted.staging)
             await answer(client.node.NodeUnstageVolume(left))
 
     asyncio.run(work())
-    for target in targets:
+    for target in mounted.targets:
         Path(target).mkdir(exist_ok=True)  # CSI took the directory away, which may be the user's own
-    places.forget(stack.directory, name, noted)
-    say(plain(f"Volume {name} {'unmounted' if targets or info.use.staged else 'was not mounted'}"))
 
 
 def remove(stack: Stack, name: str) -> None:

@@ -52,11 +52,13 @@ def volume_selection(
     *,
     everything: bool,
     required: bool | None = None,
+    wanted: str = "--ids, --nodes, --drives, --drive-id, --pod-names, --status, or --all",
 ) -> m.ListVolumes:
     """Return the filters.
 
     No selector is an error if one is ``required``, all volumes if that is False (something else selects then), and
-    those that are staged or published if it is None. ``everything`` as with :func:`drive_selection`.
+    those that are staged or published if it is None. ``wanted`` names the selectors there are. ``everything`` as with
+    :func:`drive_selection`.
     """
     selection = m.ListVolumes(
         nodes=expanded(nodes),
@@ -69,7 +71,7 @@ def volume_selection(
     if everything or selection != m.ListVolumes():
         return selection
     if required:
-        raise ValueError("select volumes: give --ids, --nodes, --drives, --drive-id, --pod-names, --status, or --all")
+        raise ValueError(f"select volumes: give {wanted}")
     return UNASKED_VOLUMES if required is None else m.ListVolumes()
 
 

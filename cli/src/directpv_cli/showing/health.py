@@ -124,7 +124,7 @@ def of_services(heard: Heard) -> Iterator[str]:
 def of_nodes(heard: Heard) -> Iterator[str]:
     """Yield which nodes are away, the first of them by name."""
     if not heard.nodes and not heard.unheard:
-        yield "no node agent has been heard; is DirectPV installed, and do its pods run?"
+        yield "no node agent was heard; is DirectPV installed, and do its pods run, or its processes (directpv status)?"
     for node in [node for node in heard.nodes if not node.online][:NAMED]:
         since = f" since {age_of(node.last_seen)}" if age_of(node.last_seen) else ""
         waiting = sum(volume.node == node.info.name for volume in heard.deleting)

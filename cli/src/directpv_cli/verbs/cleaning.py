@@ -48,6 +48,7 @@ def clean(
             volumes,
             everything=all_volumes,
             required=pods == Pods.of(None, None),
+            wanted="names, --nodes, --drives, --drive-id, --pod-names, --pod-namespaces, or --all",
         )
     )
     command.clean(selection, pods, dry_run=dry_run, output=output, ignore_not_found=ignore_not_found)

@@ -24,7 +24,7 @@ def test_an_installation_that_is_well_is_green() -> None:
     [
         ({"leader": ""}, "Installation", "no controller leads", "look at the controllers' logs"),
         ({"stream": ""}, "Installation", "there is no event stream", "JetStream"),
-        ({"nodes": ()}, "Installation", "no node agent has been heard", "do its pods run"),
+        ({"nodes": ()}, "Installation", "no node agent was heard", "do its pods run"),
         ({"nodes": (node(online=False),)}, "n1", "node n1 is offline", "start its agent"),
         ({"drives": (drive(conditions=(SLOW,)),)}, "n1/sda", "Slow: requests take 4 s", "smartctl"),
         (

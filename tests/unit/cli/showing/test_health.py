@@ -58,7 +58,7 @@ LEFT = m.VolumeInfo(record=m.VolumeRecord(name="pvc-1", fsuuid=ID, capacity=1, d
     [
         ({"leader": ""}, "no controller leads"),
         ({"stream": ""}, "no event stream"),
-        ({"nodes": []}, "no node agent has been heard"),
+        ({"nodes": []}, "no node agent was heard"),
         ({"nodes": [node(), node("n2", online=False)]}, "node n2 is offline"),
         ({"nodes": [node("n2", online=False)], "deleting": [LEFT]}, "; 1 volume Deleting until then"),
         ({"unheard": "volume.list: no reply within 10 s"}, "not everything could be listed"),

@@ -19,6 +19,7 @@ from directpv_cli.showing.lines import fail, plain, say, trouble
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller
+from directpv_common.protocol.counts import counted
 from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NotFound
 
 DELETE_SECONDS: Final = 30.0
@@ -53,7 +54,8 @@ def clean(selection: m.ListVolumes, pods: Pods, *, dry_run: bool, output: str, i
         if name in selection.names:
             say(f"Volume {plain(name)} kept: {plain(why)}")
     if outcome.kept and not selection.names:
-        say(f"{len(outcome.kept)} volumes kept: they are used, or may be")
+        kept, used = counted(len(outcome.kept), "volume"), "it is" if len(outcome.kept) == 1 else "they are"
+        say(f"{kept} kept: {used} used, or may be")
     if not (outcome.deleted or outcome.kept or outcome.failed):
         say("no volumes match")
     if show is not None:
@@ -61,7 +63,8 @@ def clean(selection: m.ListVolumes, pods: Pods, *, dry_run: bool, output: str, i
     for name, why in outcome.failed.items():
         trouble(f"{name}: {why}")
     if outcome.failed:
-        fail(f"{len(outcome.failed)} volumes were not deleted")
+        were = "was" if len(outcome.failed) == 1 else "were"
+        fail(f"{counted(len(outcome.failed), 'volume')} {were} not deleted")
 
 
 def _documents(outcome: _Outcome, done: str) -> list[dict[str, Any]]:

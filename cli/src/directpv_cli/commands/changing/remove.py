@@ -15,6 +15,7 @@ from directpv_cli.showing.lines import fail, plain, say, trouble
 from directpv_cli.showing.progress import Steps, steps
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Controller
+from directpv_common.protocol.counts import counted
 from directpv_common.protocol.errors import DeadlineExceeded, DirectPVError, NotFound, Unavailable
 
 ASK_SECONDS: Final = 30.0
@@ -65,7 +66,8 @@ def remove(selection: m.ListDrives, flags: Flags) -> None:
     if not results and not (flags.ignore_not_found and selection.ids):
         fail("no drives match")
     if failed := [result for result in results if not _is_good(result, flags)]:
-        fail(f"{len(failed)} of {len(results)} drives were not removed{', or not yet' * (not flags.dry_run)}")
+        were, yet = "was" if len(failed) == 1 else "were", ", or not yet" * (not flags.dry_run)
+        fail(f"{len(failed)} of {counted(len(results), 'drive')} {were} not removed{yet}")
 
 
 async def _remove_all(bus: Bus, selection: m.ListDrives, flags: Flags) -> list[_Result]:

@@ -11,6 +11,7 @@ from directpv_cli.showing.documents import Document, output_format
 from directpv_cli.showing.lines import fail, plain, say, trouble
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Controller
+from directpv_common.protocol.counts import counted
 from directpv_common.protocol.errors import DirectPVError, NotFound
 from directpv_common.protocol.units import format_bytes
 
@@ -63,7 +64,8 @@ def lost(ids: Sequence[str], flags: Flags) -> None:
     for why in outcome.failures:
         trouble(why)
     if count := len(outcome.failures):
-        fail(f"{count} of {count + len(outcome.removals)} drives were not removed")
+        of = counted(count + len(outcome.removals), "drive")
+        fail(f"{count} of {of} {'was' if count == 1 else 'were'} not removed")
     _end(outcome.removals, flags, planned=any(each.outcome is WOULD for each in outcome.removals))
 
 
@@ -109,7 +111,7 @@ def _end_node(name: str, removal: m.NodeRemoval, show: Document | None, flags: F
         say(f"The key of node {plain(name)} {'would be' if flags.only_plan else 'is'} forgotten")
     _end(removals, flags, planned=True)
     if not flags.only_plan:
-        say(f"Node {plain(name)} removed: {len(removals)} drive{'s' * (len(removals) != 1)}")
+        say(f"Node {plain(name)} removed: {counted(len(removals), 'drive')}")
 
 
 def _tell(removals: Sequence[m.DriveRemoval], show: Document | None, *, dry_run: bool) -> None:
@@ -117,7 +119,7 @@ def _tell(removals: Sequence[m.DriveRemoval], show: Document | None, *, dry_run:
         already = removal.outcome is m.RemovalOutcome.REMOVED
         done = "would be removed" if dry_run and not already else "removed"
         name = f"{removal.node}/{removal.device or removal.fsuuid}"
-        count = f" with {removal.count} volume{'s' * (removal.count != 1)}" if removal.count else ""
+        count = f" with {counted(removal.count, 'volume')}" if removal.count else ""
         say(f"Drive {plain(name)} {done}{count}: {plain(removal.message)}")
         for volume in removal.volumes[:SHOWN]:
             say(f"    {plain(_line(volume))}")

@@ -117,7 +117,7 @@ def _apply(noun: str, find: Find, *, suspended: bool, dry_run: bool) -> None:
     if outcome.failures:
         fail(f"{len(outcome.failures)} of {outcome.selected} {noun}s were not {done} for certain; repeat to see")
     if outcome.changed and not dry_run:
-        say("Running pods keep what they have; restart those that shall see the change")
+        say("What has a volume mounted keeps what it has, pods too; restart what shall see the change")
 
 
 class _Outcome:

@@ -15,6 +15,7 @@ from directpv_cli.reading.selection import UNASKED_DRIVES, UNASKED_VOLUMES, Pods
 from directpv_cli.showing import rows, tables
 from directpv_cli.showing.cells import Column
 from directpv_cli.showing.documents import Document, object_list, output_format
+from directpv_cli.showing.health import BEGIN
 from directpv_cli.showing.lines import checked, plain, say
 from directpv_cli.showing.unwell import causes, hidden
 from directpv_common.bus.bus import Bus
@@ -68,7 +69,8 @@ def drives(selection: m.ListDrives, flags: Flags) -> None:
         """Beside the Ready ones, which people see unasked, those that are not are counted."""
         found = await all_drives(bus, selection)
         unwell = await unwell_drives(bus) if unasked and flags.output in ("", "wide") else []
-        return found, [*causes(found), *hidden(unwell, found)]
+        none = [BEGIN] if unasked and flags.output in ("", "wide") and not (found or unwell) else []
+        return found, [*none, *causes(found), *hidden(unwell, found)]
 
     _show(kind, find, flags)
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -106,6 +106,12 @@ def mounts_of(directory: Path, devices: Sequence[str]) -> list[str]:
         m for m in reversed(table) if m.number in numbers or is_below(m) or (covers and m.source.startswith(covers))
     ]
     return [mount.point for mount in sorted(found, key=is_below)]
+
+
+def numbers_at(points: Iterable[str]) -> dict[str, str]:
+    """Return the device, ``major:minor``, of what is mounted at each of ``points``, dead or alive; the topmost."""
+    wanted = set(points)
+    return {mount.point: mount.number for mount in _mounts() if mount.point in wanted}
 
 
 def _is_stand_in(mount: "_Mount", directory: Path) -> bool:
