@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import directpv_common.protocol.messages as m
 from directpv_common.protocol import names
@@ -108,6 +109,32 @@ def test_kinds_of_requests_that_take_turns_are_answered_without_looking_at_all_d
     for number, kind in enumerate(kinds):
         place(ledger, f"second-{number}", **kind)
     assert sum(counter["calls"] for counter in looked) < 10 * len(kinds)
+
+
+@pytest.mark.parametrize("elsewhere", [{names.RACK: "r9"}, {names.ZONE: "of-others"}])
+def test_terms_that_name_every_node_and_fit_none_are_refused_without_looking_at_their_drives(
+    elsewhere: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with Immediate binding, after the racks of all nodes were named anew and their agents do not know it yet."""
+    ledger = ledger_of(*many(2_000, 2))
+    terms = tuple({names.NODE: f"n{number}", **elsewhere} for number in range(1_000))
+    place(ledger, "warm-up")
+    looked = _counted(monkeypatch, "meets") + _counted(monkeypatch, "_takes")
+
+    with pytest.raises(NoCapacity):
+        place(ledger, "v1", preferred=terms, requisite=terms)
+    assert sum(counter["calls"] for counter in looked) < 100
+
+
+def test_a_drive_is_on_its_node_also_if_its_topology_does_not_say_so() -> None:
+    full = (drive_record(GIB, node=f"n{number}") for number in range(40))
+    bare = replace(drive_record(2 * GIB, node="bare"), topology={})
+    elsewhere = (drive_record(9 * GIB, node=f"m{number}") for number in range(500))
+    ledger = ledger_of(*full, bare, *elsewhere)
+    terms = tuple({names.NODE: name} for name in (*(f"n{number}" for number in range(40)), "bare"))
+
+    volume = place(ledger, "v1", 2 * GIB, preferred=terms, requisite=terms)
+    assert volume.record.fsuuid == bare.fsuuid
 
 
 @pytest.mark.parametrize(("per_node", "asked"), SHAPES)

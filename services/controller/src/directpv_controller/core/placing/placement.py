@@ -126,7 +126,7 @@ class Index:
             found, certain = self._anywhere_of(wanted, terms, chooser)
             if certain:
                 return found
-        competing = (self._best(wanted, term, chooser) for term in terms)
+        competing = (self._best(wanted, term, chooser) for term in terms if self._whereabouts.may_reach(term))
         return min(
             (drive for drive in competing if drive is not None),
             key=lambda drive: (chooser.company(drive), drive.key),

@@ -54,6 +54,15 @@ class Whereabouts:
         """Return drives that may meet ``need``; all that do are among them. Nothing may change meanwhile."""
         return (self._drives[fsuuid] for ids in self._held(need) for fsuuid in ids)
 
+    def may_reach(self, term: Pairs) -> bool:
+        """Tell, without looking at drives, whether the node of a term may have one that lies in the term."""
+        node, nowhere = node_in(term), Counter[str]()
+        if not node:
+            return True
+        return node in self._nodes and all(
+            key == names.NODE or node in self._places.get((key, value), nowhere) for key, value in term
+        )
+
     def slowly(self, need: Need) -> Iterator[Drive]:
         """Return the same for who lets others change drives meanwhile: none comes twice, late ones may miss."""
         ids = [fsuuid for held in self._held(need) for fsuuid in held]
