@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from directpv_cli.local.csi_client import creation
 from directpv_common.protocol.names import DRIVE
 from directpv_common.protocol.units import MIB
-from stack.running import drives, plugin
+from stack.running import PLUGIN, drives, plugin
 from support.cluster import Cluster, Pod, eventually
 from support.pulling import device_of, pull
 
@@ -32,6 +34,22 @@ async def test_without_a_controller_nothing_is_said_to_be_none_and_nobody_waits(
     assert "whether they run (kubectl -n directpv get pods,leases" in said.stderr
     facts = json.loads((await plugin(running, "status", "-o", "json")).stdout)
     assert (facts["healthy"], facts["drives"]) == (False, "unknown")
+
+
+async def test_a_verb_that_waits_for_a_leader_says_so_at_once_and_once(running: Cluster) -> None:
+    running.kill("controller-1")
+    begun = time.monotonic()
+    stack = running.stack
+    asks = await asyncio.create_subprocess_exec(
+        PLUGIN, "list", "drives", stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        env={**os.environ, "DIRECTPV_NATS_URL": stack.nats_url, "DIRECTPV_STATE_DIR": str(stack.directory)},
+    )  # fmt: skip
+    assert asks.stderr is not None
+    first = await asyncio.wait_for(asks.stderr.readline(), SECONDS)
+    assert asks.returncode is None, f"it is at work after {time.monotonic() - begun:.1f} s"
+    assert first == b"no controller leads at the moment; waiting for some seconds\n"
+    rest = await asyncio.wait_for(asks.stderr.read(), 60)
+    assert (await asks.wait(), b"waiting" in rest) == (1, False), rest
 
 
 async def test_what_is_suspended_is_shown_though_nothing_is_unwell(running: Cluster) -> None:

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from directpv_cli.reading.settings import settings
-from directpv_cli.showing.lines import fail
+from directpv_cli.showing.lines import fail, plain, say
 
 if TYPE_CHECKING:
     import asyncio
@@ -122,8 +122,22 @@ async def session() -> "AsyncIterator[Bus]":
         )
         with cancellation_heeded():  # Ctrl-C just while the server greets
             entered = await stack.enter_async_context(bus)
+        entered.on_wait = _waiting()
         await entered.follow_leader()  # nobody sits for the seconds that an attempt lasts when a leader dies
         yield entered
+
+
+def _waiting() -> "Callable[[str], None]":
+    """Return what says why the program waits, each reason once however many calls do."""
+    said: set[str] = set()
+
+    def say_once(why: str) -> None:
+        who = why.rpartition(": ")[2]
+        if who not in said:
+            said.add(who)
+            say(f"[yellow]{plain(who)}; waiting for some seconds[/yellow]")
+
+    return say_once
 
 
 async def _shown(url: str) -> tuple[str, str]:

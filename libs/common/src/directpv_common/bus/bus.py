@@ -61,6 +61,8 @@ class Bus:
         """Attempts that wait for a reply, with what they asked."""
         self._denied: set[str] = set()
         """Subjects on which we may not speak, as the server said."""
+        self.on_wait: Callable[[str], None] = lambda why: None
+        """Told why a call waits for somebody who answers, once it has waited for a moment; once per call."""
 
     @property
     def connected(self) -> bool:
@@ -138,16 +140,19 @@ class Bus:
         deadline = loop.time() + limit
         subject = subject or self._subject(endpoint, node)
         data = encode(request)
-        pause = FIRST_PAUSE
+        pause, told = FIRST_PAUSE, False
         while True:
             left = deadline - loop.time()
             try:
                 return self._reply(endpoint, await self._request(subject, data, min(attempt, left), left))
             except Refused:
                 raise
-            except Unavailable:
+            except Unavailable as error:
                 if not patient or deadline - loop.time() <= pause + LEAST_ATTEMPT:
                     raise
+                if pause >= LONGEST_PAUSE and not told:  # a new leader is there in less
+                    self.on_wait(error.message)
+                    told = True
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             except _NoReply:
