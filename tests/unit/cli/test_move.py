@@ -1,15 +1,21 @@
 """What ``move`` says without asking anybody."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import directpv_common.protocol.messages as m
 from directpv_cli.app import app
+from directpv_cli.commands.changing import move
 from directpv_cli.commands.changing.following import Result, tell
 from directpv_cli.showing.moving import remaining, row
+from directpv_common.protocol.api import Controller
 
+LEFT, OTHER = "1a6d8f0e-0c7c-4bb4-a2c5-2f9d5d0c5b01", "1a6d8f0e-0c7c-4bb4-a2c5-2f9d5d0c5b02"
 NO_BUS: Any = None
 """Nothing is asked of it."""
 BUS = "--nats-url=nats://127.0.0.1:1"
@@ -62,7 +68,9 @@ def test_a_row_has_bytes_rate_and_time() -> None:
     assert row(status)[4:8] == ["Copying", "1 MiB of 1 GiB", "1 MiB/s", "17m3s"]
 
 
-async def test_what_a_move_waits_for_is_said_once_however_many_passes_there_are(capsys) -> None:
+async def test_what_a_move_waits_for_is_said_once_however_many_passes_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Bytes change in every pass, and the state goes to and fro: neither is news."""
     result, said = Result("v", "a" * 36), []
     waiting = (m.MoveState.WAITING, "process 7 has files open")
@@ -74,3 +82,52 @@ async def test_what_a_move_waits_for_is_said_once_however_many_passes_there_are(
         said.append(capsys.readouterr().err)
 
     assert ["copied but for the last pass" in each for each in said] == [False, True, *[False] * 4, True]
+
+
+class Meanwhile:
+    """A drive whose only volume moves to another one, while another comes to it, and goes on or has come."""
+
+    def __init__(self, *, came: bool) -> None:
+        self.came, self.begun = came, False
+
+    async def call(self, endpoint: object, request: Any, **_: object) -> object:
+        if endpoint is Controller.VOLUME_MOVE:
+            self.begun = True
+            return m.MoveStatus(name="v1", source=LEFT, target=OTHER, state=m.MoveState.COPYING)
+        if endpoint is Controller.MOVE_LIST:
+            coming = m.MoveStatus(name="v2", source=OTHER, target=LEFT, state=m.MoveState.COPYING)
+            return m.MoveList(moves=(coming,) if self.begun and not (self.came or request.names) else ())
+        if endpoint is Controller.VOLUME_LIST:
+            here = ["v2"] * self.came if self.begun else ["v1"]
+            return m.VolumePage(volumes=tuple(m.VolumeInfo(record=volume(name, LEFT), node="n1") for name in here))
+        if endpoint is Controller.VOLUME_GET:
+            return m.VolumeInfo(record=volume(request.name, OTHER), node="n1")
+        assert endpoint is Controller.DRIVE_CHANGE
+        return m.DriveInfo(
+            record=m.DriveRecord(fsuuid=LEFT, node="n1", device="sda", total=9, overhead=0),
+            free=1, allocated=0, volumes=0,
+        )  # fmt: skip
+
+
+def volume(name: str, drive: str) -> m.VolumeRecord:
+    return m.VolumeRecord(name=name, fsuuid=drive, capacity=1)
+
+
+@pytest.mark.parametrize("came", [False, True])
+def test_a_drive_that_somebody_else_moves_a_volume_to_meanwhile_is_not_said_to_be_evacuated(
+    came: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(work: Callable[[Any], Awaitable[Any]]) -> Any:
+        return asyncio.run(work(Meanwhile(came=came)))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(move, "run", run)
+
+    with pytest.raises(typer.Exit) as ended:
+        move.evacuate(LEFT, move.Flags(within=60))
+
+    said = " ".join(capsys.readouterr().err.split())
+    assert ended.value.exit_code == 1
+    assert f"Volume v1 is on drive {OTHER}" in said
+    assert (f"v2: came to drive {LEFT} meanwhile" in said) == came
+    assert ("kubectl directpv move --cancel v2" in said) != came
+    assert "1 of 2 moves has not ended as asked" in said

@@ -100,7 +100,8 @@ def _end(results: list[Result], flags: Flags) -> None:
     if not results:
         say("Nothing to do: there are no volumes to move")
     elif bad := [result for result in results if not result.good]:
-        fail(f"{len(bad)} of {len(results)} moves have not ended as asked")
+        have = "has" if len(bad) == 1 else "have"
+        fail(f"{len(bad)} of {counted(len(results), 'move')} {have} not ended as asked")
 
 
 # ---- on the bus
