@@ -70,6 +70,7 @@ class ApiServer(Api):
             "authorization-mode": "Node,RBAC",
             "enable-admission-plugins": "NodeRestriction",
             "allow-privileged": "true",
+            "feature-gates": "CSIVolumeHealth=true",
             **({"endpoint-reconciler-type": "none"} if loopback else {"advertise-address": host}),
         }
         return [self.programs / "kube-apiserver", *(f"--{name}={value}" for name, value in options.items())]

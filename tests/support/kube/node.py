@@ -19,8 +19,10 @@ from support.kube.images import Store
 
 MEMORY: Final = 1536
 READY_SECONDS: Final = 180.0
+HEALTH_PERIOD: Final = "15s"
+"""Between kubelet's questions about the health of volumes and of their storage; its default is a minute."""
 _SOCKET: Final = "unix:///run/containerd/containerd.sock"
-_SPARE: Final = 14
+SPARE: Final = 14
 """Index of the disk that :meth:`KubeNode.plug` puts in; no guest has so many from the beginning."""
 _MCONSOLE: Final = struct.Struct("=III512s")
 _MCONSOLE_REPLY: Final = struct.Struct("=III")
@@ -144,6 +146,8 @@ class KubeNode:
             "syncFrequency": "10s",
             "maxPods": 250,
             "crashLoopBackOff": {"maxContainerRestartPeriod": "5s"},
+            "featureGates": {"CSIVolumeHealth": True},
+            "volumeStatsAggPeriod": HEALTH_PERIOD,
         }
 
     async def _give(self, name: str, file: Path) -> None:
@@ -172,11 +176,20 @@ class KubeNode:
 
     async def plug(self, file: Path) -> str:
         """Put a further disk in, and return its kernel name; it is gone with the next boot."""
-        device = self.machine.disk_device(_SPARE)
+        device = self.machine.disk_device(SPARE)
         name = device.removeprefix("/dev/")
-        await asyncio.to_thread(_mconsole, next(self.machine.directory.glob(f"{self.name}-*/mconsole")), name, file)
+        await asyncio.to_thread(_mconsole, self._console, f"config {name}={file}")
         await self.hand.sh(f"udevadm settle && test -b {device}")
         return name
+
+    async def unplug(self) -> None:
+        """Take out the disk that :meth:`plug` put in, which nothing uses any more."""
+        name = self.machine.disk_device(SPARE).removeprefix("/dev/")
+        await asyncio.to_thread(_mconsole, self._console, f"remove {name}")
+
+    @property
+    def _console(self) -> Path:
+        return next(self.machine.directory.glob(f"{self.name}-*/mconsole"))
 
     async def processes(self, argument: str, environment: str = "") -> list[int]:
         """Return the ids of processes that have these texts in one of their arguments, and in their environment."""
@@ -202,12 +215,13 @@ class KubeNode:
         return (await self.hand.read(f"/run/logs/{name}.log")).decode(errors="replace")
 
 
-def _mconsole(path: Path, device: str, file: Path) -> None:
-    """Tell a guest's kernel of a disk.
+def _mconsole(path: Path, text: str) -> None:
+    """Tell a guest's kernel of a disk that comes or goes.
 
-    Source: Linux, arch/um/drivers/mconsole.h, and Documentation/virt/uml: ``config <device>=<configuration>``.
+    Source: Linux, arch/um/drivers/mconsole.h, and Documentation/virt/uml: ``config <device>=<configuration>``,
+    ``remove <device>``.
     """
-    command = f"config {device}={file}".encode()
+    command = text.encode()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as console:
         console.settimeout(30)
         console.bind("")  # any name, for the reply
@@ -215,7 +229,7 @@ def _mconsole(path: Path, device: str, file: Path) -> None:
         reply = console.recv(_MCONSOLE.size)
         failed, _, length = _MCONSOLE_REPLY.unpack_from(reply)
         said = reply[_MCONSOLE_REPLY.size :][:length]
-        assert not failed, f"{device} was not put in: {said.decode(errors='replace')}"
+        assert not failed, f"{text}: {said.decode(errors='replace')}"
 
 
 def is_ready(node: dict[str, Any]) -> bool:

@@ -12,6 +12,7 @@ done
 
 mkdir -p /run/state /run/bin /run/cni
 mount -o noatime "$disk" /run/state
+mount --make-private /run/state # or else what is mounted at the places below would be mounted here, too
 for place in /var/lib/kubelet /var/lib/containerd /var/lib/cni /var/lib/directpv /var/lib/direct-csi /var/log; do
     mkdir -p "$place" "/run/state$place"
     mount --bind "/run/state$place" "$place"
