@@ -53,7 +53,7 @@ async def test_rsync_that_is_killed_costs_a_pass(leader: Leader) -> None:
 
     os.kill(copying(leader.agent)[0], signal.SIGKILL)
 
-    failed = await leader.until(lambda each: each.state is MoveState.FAILED, "it has failed")
+    failed = await leader.until(lambda each: each.state is MoveState.FAILED, "it has failed", limit=SLOW)
     assert "signal 9" in failed.message
     await leader.until(lambda each: each.state is MoveState.COPIED, "it goes on by itself")
     assert snapshot(leader.copy) == before
@@ -162,7 +162,7 @@ async def test_a_source_that_fails_meanwhile_is_gone_on_with_when_it_is_back(lea
 
     shut_down(leader.agent.root / "mnt" / leader.old, flush_log=True)
 
-    await leader.until(lambda each: each.state is MoveState.FAILED, "it has failed")
+    await leader.until(lambda each: each.state is MoveState.FAILED, "it has failed", limit=SLOW)
     await leader.client.drive_when(leader.old, is_ready, "the drive is back")
     await leader.until(lambda each: each.state is MoveState.COPIED, "it goes on", retry=True)
     assert snapshot(leader.copy) == before
