@@ -9,7 +9,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from console.conftest import MS, Console, Visit, accessible
+from directpv_cli.console.serving.keeper import LOOKED_SECONDS
+from directpv_cli.local.csi_client import creation
 from directpv_cli.local.machine import disks
+from directpv_common.protocol.units import MIB
+from directpv_csi_gateway.pb import csi_pb2 as csi
 from stack.running import run
 from support.cluster import Cluster, in_thread
 from support.pulling import device_of, pull
@@ -113,6 +117,13 @@ def lists_answered(running: Cluster) -> int:
     return in_thread(lambda: asyncio.run(ask()))
 
 
+async def happens(running: Cluster) -> None:
+    """Have events told, without any list."""
+    async with running.csi() as client:
+        volume = (await client.controller.CreateVolume(creation("pvc-quiet", 16 * MIB))).volume
+        await client.controller.DeleteVolume(csi.DeleteVolumeRequest(volume_id=volume.volume_id))
+
+
 def test_many_pages_cost_the_controller_no_more_than_one_and_none_costs_nothing(
     visit: Visit, browser: Browser, served: Console, running: Cluster
 ) -> None:
@@ -121,7 +132,12 @@ def test_many_pages_cost_the_controller_no_more_than_one_and_none_costs_nothing(
     for page in pages:
         page.goto(served.root)
     before, begun = lists_answered(running), time.monotonic()
-    pages[0].wait_for_timeout(6_000)
+    pages[0].wait_for_timeout(4_000)
     looks = lists_answered(running) - before
     assert 1 <= looks <= (time.monotonic() - begun) + 1
     context.close()
+    visit.page.wait_for_timeout((LOOKED_SECONDS + 1) * 1000)
+    before = lists_answered(running)
+    in_thread(lambda: asyncio.run(happens(running)))
+    visit.page.wait_for_timeout(4_000)
+    assert lists_answered(running) == before

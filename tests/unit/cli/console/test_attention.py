@@ -70,6 +70,15 @@ def test_a_drive_whose_node_is_away_is_named_once_by_its_node() -> None:
     assert [item.about for item in verdict(away, 0.0).items] == ["n1"]
 
 
+def test_a_drive_that_is_lost_is_named_beside_its_node_that_is_away() -> None:
+    away = picture((drive(online=False, status=m.DriveStatus.LOST, conditions=(GONE,)),), nodes=(node(online=False),))
+    assert [item.kind for item in verdict(away, 0.0).items] == ["node", "drive"]
+
+
+def test_a_volume_that_is_abnormal_is_enough_not_to_be_well() -> None:
+    assert not is_well(picture(volumes=(volume(abnormal=True, condition="the drive is lost"),)))
+
+
 def test_drives_that_serve_nobody_come_before_those_that_are_worse_than_they_were() -> None:
     seen = picture((drive(1, conditions=(SLOW,)), drive(2, status=m.DriveStatus.ERROR)))
     assert [item.about for item in verdict(seen, 0.0).items] == ["n1/sdb", "n1/sda"]

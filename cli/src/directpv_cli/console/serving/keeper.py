@@ -7,6 +7,7 @@ often that the controller spends more than a tenth of its time on it.
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -30,6 +31,8 @@ FRESH_WITHIN: Final = 1.0
 """How long a page may wait for a new picture when nobody looked for a while."""
 MISSED_WITHIN: Final = 2.5
 """The same, when what somebody looks for is not in the last picture."""
+OF_LATE: Final = 3
+"""Looks of which the quickest says how long one takes: a slow one may have been an accident."""
 SOON_SECONDS: Final = 0.2
 """Events come in bursts: what they tell of is looked at together."""
 
@@ -43,6 +46,7 @@ class Keeper:
         """Why the last look failed; empty: it did not."""
         self._link, self._hub, self._clock = link, hub, clock
         self._asked_at = clock()
+        self._took: deque[float] = deque(maxlen=OF_LATE)
         self._soon = asyncio.Event()
         self._looked = asyncio.Event()
 
@@ -119,7 +123,8 @@ class Keeper:
         else:
             self.silent = " ".join(of_services(seen.heard)) if seen.heard.unheard or not seen.heard.leader else ""
             if not self.silent or not self.picture.number:
-                took = self._clock() - began
+                self._took.append(self._clock() - began)
+                took = min(self._took)
                 self.picture = replace(seen, number=self.picture.number + 1, began=began, took=took)
         self._looked.set()
         self._hub.tell(TOPIC)
