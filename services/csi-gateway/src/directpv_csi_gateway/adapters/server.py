@@ -7,10 +7,9 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
-from grpclib.server import Server
-
 from directpv_common.calls.scopes import timeout
 from directpv_csi_gateway.adapters.calls import Calls
+from directpv_csi_gateway.adapters.gathering import Server
 from directpv_csi_gateway.adapters.guard import Guard
 
 log = logging.getLogger(__name__)
