@@ -186,7 +186,7 @@ async def test_a_record_that_cannot_be_read_stops_nothing_and_is_told_until_its_
     await bus.subscribe(bus.subjects.all_events, lambda message: told.append(_what(decode(message.data, CloudEvent))))
     second = controllers("c2")
     assert (await listed(bus)).keys() == {"v2"}
-    assert second.said("record left out")
+    await until(lambda: second.said("record left out"), "the log says so")
     await until(lambda: ("volume.unreadable", "v1") in told, "people are told")
     assert await second.metric("directpv_controller_unreadable_records") == 1
     for endpoint, request in _about("v1"):
