@@ -37,7 +37,7 @@ async def test_a_removal_that_is_killed_at_any_moment_is_ended_by_a_repeat(
                 assert fsuuid not in await drives(running)
 
             await eventually(gone, f"{fsuuid} is gone")
-        assert await drives(running) == set()
+        assert await drives(running) == {}
 
         async def offered() -> str:
             found = await plugin(running, "discover", "--all", "--output-file", str(tmp_path / "drives.yaml"))
