@@ -128,10 +128,10 @@ def down(
         held = holdings.of(directory)
         if held.matter and not yes and not stop.begun(directory):
             _ask(f"the stack in {directory} goes for good: {held}")
-        stop.down(directory)
+        gone = stop.down(directory, held.gone)
     except stack.StackError as error:
         fail(str(error))
-    say(f"Stack stopped, {held.gone} deleted; nothing is left.")
+    say(f"Stack stopped, {gone} deleted; nothing is left.")
 
 
 def _ask(what: str) -> None:

@@ -82,6 +82,22 @@ def troubles(heard: Heard) -> list[str]:
     return [*of_services(heard), *of_nodes(heard), *_of_drives(heard), *of_failed_moves(heard)]
 
 
+def _hidden(noun: str, suspended: Sequence[str], word: str) -> Iterator[str]:
+    if suspended:
+        yield f"suspended {noun}: {_some(suspended)}; {EMPTY} resume {noun} {_typed(suspended, word)}"
+
+
+def _closed(cordoned: Sequence[str]) -> Iterator[str]:
+    if cordoned:
+        again = f"kubectl directpv uncordon {_typed(cordoned, 'DRIVE')}"
+        yield f"cordoned: {_some(cordoned)}; to place volumes there again: {again}"
+
+
+def _typed(which: Sequence[str], word: str) -> str:
+    """Return what to type: the only name, or what stands for several."""
+    return which[0] if len(which) == 1 else f"{word} …"
+
+
 def notes(heard: Heard) -> list[str]:
     """Return what people decided and should not forget; it makes nothing unhealthy."""
     lenient = [node.info.name for node in heard.nodes if not node.info.quota_enforced]
@@ -90,11 +106,11 @@ def notes(heard: Heard) -> list[str]:
     versions = {node.info.version for node in heard.nodes if node.online} | {heard.controller}
     return [
         *([f"{_some(lenient)}: sizes of volumes are not enforced (--quota=best-effort)"] if lenient else []),
-        *([f"suspended drives: {_some(suspended)}; {EMPTY} resume drives"] if suspended else []),
-        *([f"suspended volumes: {_some(heard.suspended)}; {EMPTY} resume volumes"] if heard.suspended else []),
+        *_hidden("drives", suspended, "DRIVE"),
+        *_hidden("volumes", heard.suspended, "VOLUME"),
         *([BEGIN] if heard.leader and heard.nodes and not heard.drives and not heard.unheard else []),
         *_of_moves(heard),
-        *([f"cordoned: {_some(cordoned)}; uncordon them to place volumes there again"] if cordoned else []),
+        *_closed(cordoned),
         *(["programs of different versions run; end the upgrade"] if len(versions - {""}) > 1 else []),
     ]
 

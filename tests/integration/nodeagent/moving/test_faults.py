@@ -13,7 +13,7 @@ import pytest
 
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import Busy
-from directpv_common.protocol.messages import MoveState, StageVolume
+from directpv_common.protocol.messages import HeldDrive, MoveState, StageVolume
 from integration.nodeagent.faults import is_ready, shut_down
 from integration.nodeagent.harness import AgentProcess, Loops
 from integration.nodeagent.moving.moving import INCARNATION, Leader, snapshot
@@ -47,6 +47,10 @@ async def fill(leader: Leader, mib: int = 32) -> dict[str, object]:
     return snapshot(top)
 
 
+def is_called_full(held: HeldDrive) -> bool:
+    return any("beside volumes takes space" in condition.message for condition in held.record.conditions)
+
+
 async def test_rsync_that_is_killed_costs_a_pass(leader: Leader) -> None:
     before = await fill(leader)
     await leader.until(lambda each: each.done > 0, "it copies", limit=SLOW)
@@ -76,6 +80,30 @@ async def test_an_agent_that_is_killed_while_it_copies_leaves_no_rsync_and_goes_
     await leader.agent.answers(leader.client)
     await leader.copied()
     assert snapshot(leader.copy) == before
+
+
+async def test_a_copy_that_nobody_has_ordered_yet_after_a_restart_is_not_called_foreign(
+    leader: Leader, pods: Path
+) -> None:
+    """Who would follow the advice to remove what is beside the volumes would remove the copy."""
+    await fill(leader, 150)
+    await leader.client.stage("pvc-1", pods / "s", incarnation=INCARNATION)
+    await leader.waiting()
+    leader.agent.kill()
+    leader.agent.start(*leader.agent.devices)
+    await leader.agent.answers(leader.client)
+
+    beside = leader.path(leader.old).parent / "beside"
+    with beside.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 250 * MIB)
+    await leader.client.drive_when(leader.old, is_called_full, "that drive is called full, so drives were looked at")
+    assert not is_called_full(await leader.client.held(leader.new))
+    beside.unlink()
+    await leader.client.drive_when(leader.old, lambda held: not is_called_full(held), "all were looked at once more")
+
+    held = await leader.client.held(leader.new)
+    assert [copy.name for copy in held.copies] == ["pvc-1"]
+    assert not is_called_full(held)
 
 
 async def test_an_agent_that_is_killed_when_all_is_copied_serves_neither_drive_when_it_is_back(

@@ -79,10 +79,13 @@ def test_whatever_is_not_well_is_a_trouble_that_is_named(facts: dict[str, object
     ("facts", "said"),
     [
         ({"nodes": [node(quota_enforced=False)]}, "n1: sizes of volumes are not enforced"),
-        ({"drives": [drive(unschedulable=True)]}, "cordoned: n1/sda"),
+        (
+            {"drives": [drive(unschedulable=True)]},
+            "cordoned: n1/sda; to place volumes there again: kubectl directpv uncordon n1/sda",
+        ),
         ({"controller": "1.1.0"}, "different versions"),
-        ({"drives": [SUSPENDED]}, "suspended drives: n1/sda; pods that start find empty directories"),
-        ({"suspended": ["pvc-1", "pvc-2"]}, "suspended volumes: pvc-1, pvc-2; pods"),
+        ({"drives": [SUSPENDED]}, "in their place until: kubectl directpv resume drives n1/sda"),
+        ({"suspended": ["pvc-1", "pvc-2"]}, "kubectl directpv resume volumes VOLUME …"),
         ({"moves": [move(m.MoveState.WAITING)]}, "volume v1 waits for its pod to be restarted"),
         ({"moves": [move(m.MoveState.COPYING)]}, "being moved: v1"),
     ],

@@ -55,8 +55,8 @@ def routes(site: Site) -> list[Route]:
         return await site.page(request, "works.html", works=found, now=time.monotonic(), topics="work picture")
 
     async def devices(request: Request) -> Response:
-        age = time.monotonic() - desk.looked
-        return await site.page(request, "discover.html", desk=desk, age=age, topics="work")
+        looked = time.monotonic() - desk.looked
+        return await site.page(request, "discover.html", desk=desk, seen=looked, topics="work")
 
     async def looked(request: Request) -> Response:
         desk.look()

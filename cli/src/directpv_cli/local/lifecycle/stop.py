@@ -15,24 +15,33 @@ BEGUN: Final = "going-down"
 """A file that is there from the moment that the end of a stack was decided; ``up`` takes it away."""
 
 
-def down(directory: Path) -> None:
-    """Stop the stack in ``directory`` and remove every trace of it.
+def down(directory: Path, gone: str = "") -> str:
+    """Stop the stack in ``directory`` and remove every trace of it; return what is gone with it.
+
+    Args:
+        directory: Of the stack.
+        gone: What it holds, in words, for who wants to know. Of an end that was begun before it is what there was then.
 
     Raises:
         StackError: Nothing is there, or something is in use and would not let go.
     """
     if not (directory / FILE).exists():
         raise StackError(f"no stack in {directory}")
-    (directory / BEGUN).touch()
+    if not begun(directory):
+        (directory / BEGUN).write_text(gone)
+    gone = (directory / BEGUN).read_text() or gone
     try:
         for process in _ending_order(directory):
             processes.stop(process)
         disks.undo(directory)
-    except (disks.DiskError, TimeoutError) as error:
+    except disks.DiskError as error:
+        raise StackError(f"{error}; what else there was of the stack is gone already") from error
+    except TimeoutError as error:
         raise StackError(str(error)) from error
     keys.withdraw(directory, load(directory).nats_url)
     nats_context.take_away(directory)
     shutil.rmtree(directory)
+    return gone
 
 
 def _ending_order(directory: Path) -> Iterator[Process]:

@@ -80,7 +80,7 @@ OTHERS: Final = (
         f"{_DRIVE}: {{{{ $value | humanizePercentage }}}} of the disk's endurance is used",
         "More was written to the disk than most of what its maker rates it for.",
         "None yet; it may become read-only.",
-        "plan its replacement: kubectl directpv cordon DRIVE, and let the application heal its data elsewhere",
+        "plan its replacement: kubectl directpv evacuate DRIVE, which moves its volumes to other drives of the node",
     ),
     Alert(
         "DirectPVDriveHot",

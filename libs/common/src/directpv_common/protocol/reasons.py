@@ -110,8 +110,8 @@ TABLE: Final[Mapping[Reason, Meaning]] = MappingProxyType(
         Reason.DRIVE_EXPECTS_TO_FAIL: Meaning(
             _WORSE,
             "the disk expects to fail",
-            "run: kubectl directpv cordon {drive}; then move its data (let the application heal it elsewhere) and "
-            "replace the disk",
+            "run: kubectl directpv evacuate {drive}, which moves its volumes to other drives of the node while pods "
+            "write; then replace the disk",
         ),
         Reason.DRIVE_IS_SLOW: Meaning(
             _WORSE,

@@ -38,7 +38,7 @@ def test_a_drive_with_volumes_is_refused_with_how_many_of_how_many_claims_and_wh
 
     assert "3 volumes of 1 claim: pvc-1 (shop/data-0), pvc-2 (shop/data-0), pvc-3 (being deleted)" in str(refused.value)
     assert "(sda) on node n1" in str(refused.value)
-    assert "Delete their claims" in str(refused.value)
+    assert "kubectl directpv evacuate" in str(refused.value)
 
 
 def ledger_volumes(ledger: Ledger) -> tuple[m.VolumeRecord, ...]:

@@ -119,8 +119,8 @@ def farewell(drive: DriveRecord, volume: VolumeRecord) -> dict[str, str]:
 
 
 _FIRST: Final = (
-    "Delete their claims, or move their data (let the application heal it elsewhere), wait until the volumes are gone, "
-    "then repeat"
+    "Move them to other drives of the node (kubectl directpv evacuate), or delete them with their claims; wait until "
+    "they are gone, then repeat"
 )
 
 

@@ -259,7 +259,8 @@ class Scanner:
             self._drives.observe(view.fsuuid, drive, Observation.MOUNT_FAILED, error.message)
             return True
         self._drives.observe(view.fsuuid, drive, Observation.PRESENT_MOUNTED, "")
-        self._drives.warn(drive, ConditionType.FULL, fullness(free, drive.free, drive.record.total))
+        owed = 0 if drive.copies else drive.free  # a move that goes on after a restart has its space by no account yet
+        self._drives.warn(drive, ConditionType.FULL, fullness(free, owed, drive.record.total))
         if self._growth.is_due(drive, facts):
             async with self._drives.device(facts.name):
                 await self._growth.look(drive, facts)
