@@ -106,10 +106,17 @@ async def test_evacuate_cordons_chooses_and_is_cancelled(running, client):
     assert f"Volume pvc-1 is being moved to drive {new}" in begun.stderr
     assert (await listed(running, "drives"))[old]["spec"]["unschedulable"] is True
     await waits(running, "pvc-1")
-    shown = await plugin(running, "move")
-    assert "Waiting" in shown.stdout
-    assert "waits for its pod to be restarted" in " ".join(shown.stdout.split())
-    assert "pvc-1 waits for its pod" in (await plugin(running, "status")).stderr
+
+    async def shown() -> None:  # now and then it makes another pass
+        table = (await plugin(running, "move")).stdout
+        assert "Waiting" in table
+        assert "waits for its pod to be restarted" in " ".join(table.split())
+
+    async def noted() -> None:
+        assert "pvc-1 waits for its pod" in (await plugin(running, "status")).stderr
+
+    await eventually(shown, "the table says that it waits")
+    await eventually(noted, "status says it, too")
     cancelled = await plugin(running, "move", "--cancel", "pvc-1")
 
     assert cancelled.returncode == 0, cancelled.stderr

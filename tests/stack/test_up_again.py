@@ -166,10 +166,11 @@ def test_either_variable_is_enough_for_both_programs(made: Made) -> None:
             assert (listed.returncode, "mine" in listed.stdout) == (0, True), listed.stderr
 
 
-def test_up_says_what_is_to_be_exported_and_status_what_comes_next(made: Made) -> None:
-    assert (
-        f"export {STATE_DIR}={made.directory}" in run({}, "directpv", "up", "--state-dir", str(made.directory)).stderr
-    )
+def test_up_says_what_is_to_be_exported_and_status_what_comes_next(made: Made, tmp_path: Path) -> None:
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube/config").touch()  # without the variable the plugin would go to a cluster
+    up = run({"HOME": str(tmp_path)}, "directpv", "up", "--state-dir", str(made.directory))
+    assert f"export {STATE_DIR}={made.directory}" in up.stderr
     said = made.run("directpv", "status").stderr
     assert "export" not in said
     assert "init" not in said, "its drives are initialised"

@@ -19,7 +19,7 @@ from directpv_nodeagent.drives.taken.takeover import lay_out, take_over
 from directpv_nodeagent.layout.core.view import DriveView
 from integration.nodeagent.blocks import LEAVE, LOOP_CTL_ADD, SIZE, Loop, loop_control, sh
 from integration.nodeagent.crashing import FSUUID
-from integration.nodeagent.harness import AgentProcess, Loops, run, scratch
+from integration.nodeagent.harness import AgentProcess, Loops, run, scratch, wait_until
 from support.mounts import own_mounts  # noqa: F401 - a fixture
 from support.nats import nats_server
 from support.node_client import Client
@@ -170,9 +170,15 @@ def host(base: Path) -> Host:
 def facts(loops: Loops) -> DeviceFacts:
     name = loops.make()
     run("mkfs.xfs", "-q", "-m", f"uuid={FSUUID}", "-L", "DIRECTPV", f"/dev/{name}")
-    found = Prober(patterns=(name,)).probe_one(name)
-    assert found is not None
-    return found
+    found: list[DeviceFacts] = []
+
+    def is_read() -> bool:  # udev looks into the device at the same time
+        seen = Prober(patterns=(name,)).probe_one(name)
+        found[:] = [seen] if seen is not None and seen.superblock is not None and not seen.pending else []
+        return bool(found)
+
+    wait_until(is_read, "the file system that was just made is seen")
+    return found[0]
 
 
 @pytest.fixture
