@@ -36,7 +36,7 @@ def planned(page: Page, button: str) -> Page:
 def confirmed(page: Page, state: str = "done", within: float = MS) -> str:
     """Confirm a plan; wait for its end, and return what was said."""
     page.locator("main form button").click()
-    page.wait_for_url("**/work/*")
+    page.wait_for_url("**/jobs/*")
     expect(page.locator("#work [role=status]")).to_contain_text(state, timeout=within)
     return page.locator("#work").inner_text()
 
@@ -227,7 +227,7 @@ def test_a_lost_drive_goes_with_its_volumes_by_its_name_and_the_keyboard_alone(r
     page.wait_for_selector("body.alive")
     page.keyboard.type(name)
     page.keyboard.press("Enter")
-    page.wait_for_url("**/work/*")
+    page.wait_for_url("**/jobs/*")
     expect(page.locator("#work [role=status]")).to_contain_text("done", timeout=2 * MS)
     expect(page.locator("#work")).to_contain_text("Claims and pods are left to you")
     assert fsuuid not in listed(running, "drives", "--all")
@@ -250,7 +250,7 @@ def test_a_node_that_is_there_is_not_removed(visit: Visit) -> None:
 
 
 def test_all_work_is_listed(visit: Visit) -> None:
-    page = visit.go("work")
+    page = visit.go("jobs")
     expect(page.locator("tbody tr").first).to_be_visible()
     accessible(page)
 

@@ -42,7 +42,7 @@ def routes(site: Site) -> list[Route]:
         typed = dict(await _form(request)).get("typed", "")
         if why := found.refusal(typed, time.monotonic(), PLAN_SECONDS):
             return _error(409, why)
-        return led(f"work/{desk.begin(found).id}")
+        return led(f"jobs/{desk.begin(found).id}")
 
     async def work(request: Request) -> Response:
         found = desk.work.get(request.path_params["id"])
@@ -66,8 +66,8 @@ def routes(site: Site) -> list[Route]:
         Route("/plans", planned, methods=["POST"]),
         Route("/plans/{id}", plan, methods=["GET"]),
         Route("/plans/{id}", confirmed, methods=["POST"]),
-        Route("/work", all_work),
-        Route("/work/{id}", work),
+        Route("/jobs", all_work),
+        Route("/jobs/{id}", work),
         Route("/discover", devices, methods=["GET"]),
         Route("/discover", looked, methods=["POST"]),
     ]

@@ -26,7 +26,7 @@ PAGES: Final = (
     ("volumes", "Volumes"),
     ("events", "Events"),
     ("discover", "Discover"),
-    ("work", "Work"),
+    ("jobs", "Work"),
 )
 """What stands at the top of every page: path and title."""
 
