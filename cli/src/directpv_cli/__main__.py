@@ -3,7 +3,7 @@
 import sys
 
 from directpv_cli.reading.global_flags import hoisted
-from directpv_cli.showing.ending import ended
+from directpv_cli.showing.terminal.ending import ended
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import typer
 
 from directpv_cli.reading import lean_typer  # noqa: F401
 from directpv_cli.reading.settings import settings
-from directpv_cli.showing.lines import checked
+from directpv_cli.showing.terminal.lines import checked
 from directpv_cli.verbs.asking import (
     describe_drive,
     describe_node,

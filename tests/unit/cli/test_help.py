@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from directpv_cli.app import app
 from directpv_cli.local.__main__ import app as local_app
 from directpv_cli.reading.words import Seconds, duration
-from directpv_cli.showing.lines import RUNTIME_ERROR, USAGE_ERROR
+from directpv_cli.showing.terminal.lines import RUNTIME_ERROR, USAGE_ERROR
 from directpv_cli.verbs.completing import SCRIPTS
 from directpv_common import __version__
 

@@ -86,7 +86,7 @@ def test_every_input_ends_in_a_line_and_an_exit_status(command: str, status: int
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_reader_that_goes_is_told_by_one_status_however_much_there_is_to_print(lines: int, stream: str) -> None:
     program = (
-        "import sys, typer\nfrom directpv_cli.showing.ending import ended\n"
+        "import sys, typer\nfrom directpv_cli.showing.terminal.ending import ended\n"
         "app = typer.Typer(add_completion=False)\n"
         "@app.command()\n"
         "def verb():\n"
@@ -107,7 +107,7 @@ def test_a_reader_that_goes_is_told_by_one_status_however_much_there_is_to_print
 
 def test_what_nobody_foresaw_is_one_line_and_a_traceback_only_on_request(tmp_path: Path) -> None:
     program = (
-        "from directpv_cli.showing.ending import ended\n"
+        "from directpv_cli.showing.terminal.ending import ended\n"
         "def fails(): raise KeyError('what\\nnobody foresaw')\n"
         "ended(fails)\n"
     )
@@ -128,7 +128,7 @@ def test_what_nobody_foresaw_is_one_line_and_a_traceback_only_on_request(tmp_pat
 
 def test_an_output_that_knows_only_ascii_gets_the_rest_as_escapes(tmp_path: Path) -> None:
     program = (
-        "from directpv_cli.showing import tables\nfrom directpv_cli.showing.ending import ended\n"
+        "from directpv_cli.showing.terminal import tables\nfrom directpv_cli.showing.terminal.ending import ended\n"
         "ended(lambda: tables.show(['MAKE'], [['Ger\\xe4t \\udcff']]))\n"
     )
     done = subprocess.run(

@@ -21,9 +21,9 @@ from directpv_cli.install.objects.options import KUBELET_DIR, Flags, Options
 from directpv_cli.install.objects.parse import parse
 from directpv_cli.install.objects.paths import Ref
 from directpv_cli.reading.settings import settings
-from directpv_cli.showing.lines import checked, fail, plain, say, trouble
-from directpv_cli.showing.progress import bar
-from directpv_cli.showing.tables import show
+from directpv_cli.showing.terminal.lines import checked, fail, plain, say, trouble
+from directpv_cli.showing.terminal.progress import bar
+from directpv_cli.showing.terminal.tables import show
 from directpv_common.access.installation import SHORTEST
 from directpv_common.protocol.counts import counted
 from directpv_common.protocol.errors import DirectPVError

@@ -7,7 +7,7 @@ import msgspec
 
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.addresses import resolved
-from directpv_cli.showing.lines import plain, say
+from directpv_cli.showing.terminal.lines import plain, say
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Controller, Endpoint
 from directpv_common.protocol.errors import NotFound

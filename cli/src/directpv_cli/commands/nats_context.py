@@ -9,7 +9,7 @@ from directpv_cli.install.objects.nats import CLIENT_PORT, NAME
 from directpv_cli.reaching import context_file
 from directpv_cli.reaching.credential import LASTS, authority_from_cluster, token_from_cluster
 from directpv_cli.reaching.kubectl import kubectl
-from directpv_cli.showing.lines import fail, say
+from directpv_cli.showing.terminal.lines import fail, say
 from directpv_common.access.tokens import inbox_of
 from directpv_common.protocol.errors import DirectPVError
 from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, OBSERVER_ACCOUNT

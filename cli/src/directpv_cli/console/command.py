@@ -14,7 +14,7 @@ from directpv_cli.console.serving.server import Options, serve
 from directpv_cli.reaching.session import hushed
 from directpv_cli.reading.settings import settings
 from directpv_cli.showing.ages import age_text
-from directpv_cli.showing.lines import fail, plain, say
+from directpv_cli.showing.terminal.lines import fail, plain, say
 from directpv_common.protocol.errors import DirectPVError
 
 OPENING: Final = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={url}">\n'

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from directpv_cli.reaching.local_stack import DEFAULT_DIR, STATE_DIR
-from directpv_cli.showing.ending import ended
-from directpv_cli.showing.lines import checked, fail, plain, say
+from directpv_cli.showing.terminal.ending import ended
+from directpv_cli.showing.terminal.lines import checked, fail, plain, say
 from directpv_cli.verbs.consoling import IDLE, Idle, IPv6, NoBrowser, Port
 from directpv_common import __version__
 

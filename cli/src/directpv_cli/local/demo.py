@@ -22,9 +22,9 @@ from directpv_cli.local.show import ENFORCED_NOT
 from directpv_cli.reaching.session import run
 from directpv_cli.reading import drives_yaml
 from directpv_cli.reading.settings import settings
-from directpv_cli.showing import tables
-from directpv_cli.showing.cells import Column
-from directpv_cli.showing.lines import say
+from directpv_cli.showing.terminal import tables
+from directpv_cli.showing.terminal.cells import Column
+from directpv_cli.showing.terminal.lines import say
 from directpv_common.bus.bus import Bus
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.counts import counted

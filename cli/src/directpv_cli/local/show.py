@@ -7,9 +7,9 @@ from directpv_cli.local.nats_context import CONTEXT
 from directpv_cli.local.stack import Stack
 from directpv_cli.reaching.local_stack import STATE_DIR
 from directpv_cli.reaching.way import way
-from directpv_cli.showing import tables
-from directpv_cli.showing.cells import Column
-from directpv_cli.showing.lines import plain, say
+from directpv_cli.showing.terminal import tables
+from directpv_cli.showing.terminal.cells import Column
+from directpv_cli.showing.terminal.lines import plain, say
 from directpv_common.protocol.errors import DirectPVError
 
 ENFORCED_NOT = (

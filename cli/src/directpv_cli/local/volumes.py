@@ -26,9 +26,9 @@ from directpv_cli.local.calling import (
 from directpv_cli.local.csi_client import CsiClient, capability, connect, creation
 from directpv_cli.local.machine import disks, places
 from directpv_cli.local.stack import NodeStack, Stack
-from directpv_cli.showing import tables
-from directpv_cli.showing.cells import Column
-from directpv_cli.showing.lines import plain, say
+from directpv_cli.showing.terminal import tables
+from directpv_cli.showing.terminal.cells import Column
+from directpv_cli.showing.terminal.lines import plain, say
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol import names
 from directpv_common.protocol.errors import NotFound

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from directpv_cli.reading.settings import settings
-from directpv_cli.showing.lines import fail, plain, say
+from directpv_cli.showing.terminal.lines import fail, plain, say
 
 if TYPE_CHECKING:
     import asyncio

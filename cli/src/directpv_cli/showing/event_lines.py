@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from directpv_cli.showing.ages import age_of
-from directpv_cli.showing.text import clean
+from directpv_cli.showing.terminal.text import clean
 from directpv_common.bus.cloud_event import TYPE_PREFIX, CloudEvent
 from directpv_common.protocol.units import format_bytes
 

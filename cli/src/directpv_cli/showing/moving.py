@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import directpv_common.protocol.messages as m
 from directpv_cli.reading.settings import settings
-from directpv_cli.showing.lines import plain, say
-from directpv_cli.showing.listening import Listener, listener
+from directpv_cli.showing.terminal.lines import plain, say
+from directpv_cli.showing.terminal.listening import Listener, listener
 from directpv_common.protocol.units import format_bytes
 
 WAITS_FOR = "its pod to be restarted, or whatever uses the volume to end: then the last pass begins"

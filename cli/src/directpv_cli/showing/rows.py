@@ -6,7 +6,7 @@ from typing import Any, Final
 import directpv_common.protocol.messages as m
 from directpv_cli.reading.selection import pod_of
 from directpv_cli.showing.ages import age_of
-from directpv_cli.showing.cells import Column
+from directpv_cli.showing.terminal.cells import Column
 from directpv_cli.showing.titles import device_cell
 from directpv_common.protocol import names
 from directpv_common.protocol.units import format_bytes

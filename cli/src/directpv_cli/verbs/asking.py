@@ -23,7 +23,7 @@ def describe_drive(drive: DriveAddress, output: Output = "") -> None:
     """Show all that is known of a drive, its volumes, and what happened to it."""
     from directpv_cli.commands.looking import describe
     from directpv_cli.reading.words import drive_words
-    from directpv_cli.showing.lines import checked
+    from directpv_cli.showing.terminal.lines import checked
 
     describe.drive(checked(lambda: drive_words([drive]))[0], output)
 
@@ -46,7 +46,7 @@ def explain_drive(drive: DriveAddress) -> None:
     """Say why a drive takes no volumes, or is not well, and what would help."""
     from directpv_cli.commands.looking import explain
     from directpv_cli.reading.words import drive_words
-    from directpv_cli.showing.lines import checked
+    from directpv_cli.showing.terminal.lines import checked
 
     explain.drive(checked(lambda: drive_words([drive]))[0])
 

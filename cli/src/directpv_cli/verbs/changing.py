@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from directpv_cli.showing.lines import checked
+from directpv_cli.showing.terminal.lines import checked
 from directpv_cli.verbs.flags import (
     All,
     DriveIds,

@@ -1,6 +1,6 @@
 """``clean``: volumes that nobody has any more."""
 
-from directpv_cli.showing.lines import checked
+from directpv_cli.showing.terminal.lines import checked
 from directpv_cli.verbs.flags import (
     All,
     Drives,

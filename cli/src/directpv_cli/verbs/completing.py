@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from directpv_cli.showing.lines import USAGE_ERROR, fail
+from directpv_cli.showing.terminal.lines import USAGE_ERROR, fail
 
 NO_FILES: Final = ":4"
 FILES: Final = ":0"

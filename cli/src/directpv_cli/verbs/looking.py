@@ -1,7 +1,7 @@
 """``info``, ``list drives``, ``list volumes`` and ``events``: the verbs that change nothing."""
 
 from directpv_cli.reading.settings import settings
-from directpv_cli.showing.lines import checked
+from directpv_cli.showing.terminal.lines import checked
 from directpv_cli.verbs.flags import (
     AboutDrives,
     AboutVolumes,

@@ -1,7 +1,7 @@
 """``move`` and ``evacuate``: volumes go to other drives of their node, with their data."""
 
 from directpv_cli.reading.words import WEEK
-from directpv_cli.showing.lines import checked
+from directpv_cli.showing.terminal.lines import checked
 from directpv_cli.verbs.flags import (
     CancelMoves,
     DriveAddress,

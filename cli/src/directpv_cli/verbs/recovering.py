@@ -1,7 +1,7 @@
 """``recover``: puts back what drives remember and the cluster has lost, or has elsewhere."""
 
 from directpv_cli.reading.words import TWO_MINUTES
-from directpv_cli.showing.lines import checked
+from directpv_cli.showing.terminal.lines import checked
 from directpv_cli.verbs.flags import (
     ClaimsOfVolumes,
     ClassOfVolumes,

@@ -1,7 +1,7 @@
 """``remove``: drives that are taken out of use."""
 
 from directpv_cli.reading.words import DAY
-from directpv_cli.showing.lines import checked
+from directpv_cli.showing.terminal.lines import checked
 from directpv_cli.verbs.flags import (
     All,
     Drives,

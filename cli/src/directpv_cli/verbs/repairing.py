@@ -1,7 +1,7 @@
 """``repair``: checks and repairs the file systems of drives."""
 
 from directpv_cli.reading.words import DAY
-from directpv_cli.showing.lines import checked
+from directpv_cli.showing.terminal.lines import checked
 from directpv_cli.verbs.flags import DriveIdsNeeded, DropLog, NoPrefetch, OnlyLook, OutcomeTimeout, Wait
 
 

@@ -1,6 +1,6 @@
 """``suspend`` and ``resume``: whether pods find their data."""
 
-from directpv_cli.showing.lines import checked
+from directpv_cli.showing.terminal.lines import checked
 from directpv_cli.verbs.flags import DriveIds, Drives, DryRun, EmptyFolders, Nodes, PodNames, PodNamespaces, VolumeNames
 
 

@@ -12,9 +12,9 @@ from directpv_cli.commands.changing import discover
 from directpv_cli.commands.looking import lists
 from directpv_cli.reading.selection import Pods
 from directpv_cli.reading.settings import settings
-from directpv_cli.showing import tables
-from directpv_cli.showing.cells import Column
-from directpv_cli.showing.text import width, wrapped
+from directpv_cli.showing.terminal import tables
+from directpv_cli.showing.terminal.cells import Column
+from directpv_cli.showing.terminal.text import width, wrapped
 
 MESSAGE = (
     "mkfs.xfs failed: /dev/sdb appears to contain an existing filesystem [ext4]; select it by hand in drives.yaml "

@@ -8,11 +8,11 @@ import pytest
 import typer
 
 import directpv_common.protocol.messages as m
-from directpv_cli.showing import tables
-from directpv_cli.showing.lines import fail, say, trouble
-from directpv_cli.showing.listening import heard_by, listener
 from directpv_cli.showing.moving import bars
-from directpv_cli.showing.progress import steps
+from directpv_cli.showing.terminal import tables
+from directpv_cli.showing.terminal.lines import fail, say, trouble
+from directpv_cli.showing.terminal.listening import heard_by, listener
+from directpv_cli.showing.terminal.progress import steps
 
 
 class Ear:

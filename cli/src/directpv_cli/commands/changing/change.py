@@ -8,7 +8,7 @@ from directpv_cli.commands.listing import all_drives, all_volumes
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.selection import Pods
 from directpv_cli.reading.words import label_key, label_pair
-from directpv_cli.showing.lines import checked, fail, plain, say, trouble
+from directpv_cli.showing.terminal.lines import checked, fail, plain, say, trouble
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller

@@ -14,8 +14,8 @@ from directpv_cli.reaching.way import Tunnel, way
 from directpv_cli.reading.released import Held, held, why_kept, why_refused
 from directpv_cli.reading.selection import Pods
 from directpv_cli.reading.settings import settings
-from directpv_cli.showing.documents import output_format
-from directpv_cli.showing.lines import fail, plain, say, trouble
+from directpv_cli.showing.terminal.documents import output_format
+from directpv_cli.showing.terminal.lines import fail, plain, say, trouble
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import directpv_common.protocol.messages as m
-from directpv_cli.showing.lines import plain, say, trouble
 from directpv_cli.showing.moving import Bars, bars
+from directpv_cli.showing.terminal.lines import plain, say, trouble
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Controller
 from directpv_common.protocol.errors import DeadlineExceeded, NotFound, Unavailable

@@ -9,10 +9,10 @@ from directpv_cli.commands.addresses import resolved
 from directpv_cli.commands.changing.following import ASK_SECONDS, Result, follow, moves, record_of
 from directpv_cli.commands.listing import all_volumes
 from directpv_cli.reaching.session import run
-from directpv_cli.showing.documents import output_format
-from directpv_cli.showing.lines import fail, plain, say
 from directpv_cli.showing.moving import row
-from directpv_cli.showing.tables import show as show_table
+from directpv_cli.showing.terminal.documents import output_format
+from directpv_cli.showing.terminal.lines import fail, plain, say
+from directpv_cli.showing.terminal.tables import show as show_table
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Controller
 from directpv_common.protocol.counts import counted

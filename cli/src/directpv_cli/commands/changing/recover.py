@@ -21,10 +21,10 @@ from directpv_cli.recovering.core.rows import CHANGES, Action, Row
 from directpv_cli.recovering.core.targets import Targets, targets
 from directpv_cli.recovering.reading import read
 from directpv_cli.recovering.writing import carry_out, finish
-from directpv_cli.showing import tables
-from directpv_cli.showing.cells import Column, tint
-from directpv_cli.showing.documents import output_format
-from directpv_cli.showing.lines import fail, plain, say, trouble
+from directpv_cli.showing.terminal import tables
+from directpv_cli.showing.terminal.cells import Column, tint
+from directpv_cli.showing.terminal.documents import output_format
+from directpv_cli.showing.terminal.lines import fail, plain, say, trouble
 from directpv_common.bus.bus import Bus
 from directpv_common.calls.scopes import task_group
 from directpv_common.protocol.api import Controller, Node

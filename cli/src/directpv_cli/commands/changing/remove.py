@@ -10,9 +10,9 @@ import directpv_common.protocol.messages as m
 from directpv_cli.commands.addresses import resolved
 from directpv_cli.commands.listing import all_drives
 from directpv_cli.reaching.session import run
-from directpv_cli.showing.documents import output_format
-from directpv_cli.showing.lines import fail, plain, say, trouble
-from directpv_cli.showing.progress import Steps, steps
+from directpv_cli.showing.terminal.documents import output_format
+from directpv_cli.showing.terminal.lines import fail, plain, say, trouble
+from directpv_cli.showing.terminal.progress import Steps, steps
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Controller
 from directpv_common.protocol.counts import counted

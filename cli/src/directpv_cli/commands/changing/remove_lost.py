@@ -7,8 +7,8 @@ from typing import Any
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.addresses import resolved
 from directpv_cli.reaching.session import run
-from directpv_cli.showing.documents import Document, output_format
-from directpv_cli.showing.lines import fail, plain, say, trouble
+from directpv_cli.showing.terminal.documents import Document, output_format
+from directpv_cli.showing.terminal.lines import fail, plain, say, trouble
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Controller
 from directpv_common.protocol.counts import counted

@@ -10,8 +10,8 @@ from typing import Final
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.addresses import resolved
 from directpv_cli.reaching.session import run
-from directpv_cli.showing.lines import fail, plain, say
-from directpv_cli.showing.progress import Steps, steps
+from directpv_cli.showing.terminal.lines import fail, plain, say
+from directpv_cli.showing.terminal.progress import Steps, steps
 from directpv_common.bus.bus import Bus
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.api import Controller

@@ -14,7 +14,7 @@ import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_drives, all_nodes, all_volumes
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.selection import Pods
-from directpv_cli.showing.lines import fail, plain, say, trouble
+from directpv_cli.showing.terminal.lines import fail, plain, say, trouble
 from directpv_common.bus.bus import Bus
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol import names

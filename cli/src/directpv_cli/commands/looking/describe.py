@@ -11,10 +11,11 @@ from directpv_cli.commands import listing
 from directpv_cli.commands.looking import history
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.event_filter import EventFilter
-from directpv_cli.showing import pages, rows, tables
+from directpv_cli.showing import rows
 from directpv_cli.showing.ages import age_of
-from directpv_cli.showing.documents import output_format
 from directpv_cli.showing.event_lines import event_line
+from directpv_cli.showing.terminal import pages, tables
+from directpv_cli.showing.terminal.documents import output_format
 from directpv_cli.showing.titles import device_words
 from directpv_cli.showing.unwell import causes
 from directpv_common.bus.bus import Bus

@@ -10,9 +10,9 @@ from directpv_cli.commands.looking import history
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.event_filter import EventFilter
 from directpv_cli.reading.words import Words, age
-from directpv_cli.showing.documents import output_format
 from directpv_cli.showing.event_lines import event_line
-from directpv_cli.showing.lines import checked
+from directpv_cli.showing.terminal.documents import output_format
+from directpv_cli.showing.terminal.lines import checked
 from directpv_common.bus.bus import Bus
 
 

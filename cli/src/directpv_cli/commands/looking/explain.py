@@ -10,9 +10,10 @@ from directpv_cli.reaching.kubectl import kubectl, require_cluster
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.event_filter import EventFilter
 from directpv_cli.reading.settings import settings
-from directpv_cli.showing import pages, whys
+from directpv_cli.showing import whys
 from directpv_cli.showing.ages import age_of
-from directpv_cli.showing.lines import checked
+from directpv_cli.showing.terminal import pages
+from directpv_cli.showing.terminal.lines import checked
 from directpv_common.bus.bus import Bus
 from directpv_common.bus.cloud_event import CloudEvent
 from directpv_common.process.command import output_of

@@ -8,10 +8,10 @@ import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_nodes, unwell_drives, warn
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.settings import settings
-from directpv_cli.showing import screen, tables
-from directpv_cli.showing.cells import tint
-from directpv_cli.showing.documents import output_format
-from directpv_cli.showing.lines import fail, plain, say
+from directpv_cli.showing.terminal import screen, tables
+from directpv_cli.showing.terminal.cells import tint
+from directpv_cli.showing.terminal.documents import output_format
+from directpv_cli.showing.terminal.lines import fail, plain, say
 from directpv_cli.showing.unwell import causes
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.counts import counted

@@ -12,11 +12,12 @@ import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_drives, all_volumes, unwell_drives, warn
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.selection import UNASKED_DRIVES, UNASKED_VOLUMES, Pods
-from directpv_cli.showing import rows, tables
-from directpv_cli.showing.cells import Column
-from directpv_cli.showing.documents import Document, object_list, output_format
+from directpv_cli.showing import rows
 from directpv_cli.showing.health import BEGIN
-from directpv_cli.showing.lines import checked, plain, say
+from directpv_cli.showing.terminal import tables
+from directpv_cli.showing.terminal.cells import Column
+from directpv_cli.showing.terminal.documents import Document, object_list, output_format
+from directpv_cli.showing.terminal.lines import checked, plain, say
 from directpv_cli.showing.unwell import causes, hidden
 from directpv_common.bus.bus import Bus
 

@@ -10,10 +10,10 @@ import orjson
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_drives, all_nodes, all_volumes, warn
 from directpv_cli.reaching.session import run
-from directpv_cli.showing import pages
-from directpv_cli.showing.documents import output_format
 from directpv_cli.showing.health import Heard, lines_of, notes, troubles
-from directpv_cli.showing.lines import fail
+from directpv_cli.showing.terminal import pages
+from directpv_cli.showing.terminal.documents import output_format
+from directpv_cli.showing.terminal.lines import fail
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller

@@ -10,10 +10,10 @@ from typing import Final
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_drives, all_volumes
 from directpv_cli.reaching.session import run
-from directpv_cli.showing import screen, tables
-from directpv_cli.showing.cells import Column
-from directpv_cli.showing.lines import say
 from directpv_cli.showing.rates import Rates, rates
+from directpv_cli.showing.terminal import screen, tables
+from directpv_cli.showing.terminal.cells import Column
+from directpv_cli.showing.terminal.lines import say
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.errors import DirectPVError, Unavailable
 from directpv_common.protocol.units import format_bytes

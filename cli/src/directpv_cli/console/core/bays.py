@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 import directpv_common.protocol.messages as m
 from directpv_cli.console.core.picture import Picture
-from directpv_cli.showing.cells import OTHER_STATE, state_colour
 from directpv_cli.showing.rows import drive_state
+from directpv_cli.showing.terminal.cells import OTHER_STATE, state_colour
 
 SHOWN: Final = 40
 """Nodes on the first screen, the worst first; the page of nodes has all."""

@@ -7,10 +7,10 @@ from markupsafe import Markup
 
 from directpv_cli.console.core.bays import colour_of, state_of
 from directpv_cli.showing.ages import age_of, age_text
-from directpv_cli.showing.cells import state_colour
 from directpv_cli.showing.health import name_of
 from directpv_cli.showing.rows import label_text
-from directpv_cli.showing.text import clean
+from directpv_cli.showing.terminal.cells import state_colour
+from directpv_cli.showing.terminal.text import clean
 from directpv_common.protocol.units import format_bytes
 
 TONES: Final = {"green": "good", "yellow": "fair", "red": "bad", "": "none"}

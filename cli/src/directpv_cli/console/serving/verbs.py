@@ -20,7 +20,7 @@ from directpv_cli.reaching.session import Lent, lent
 from directpv_cli.reading import drives_yaml
 from directpv_cli.reading.selection import Pods
 from directpv_cli.reading.words import DAY, WEEK
-from directpv_cli.showing.listening import Listener, heard_by
+from directpv_cli.showing.terminal.listening import Listener, heard_by
 
 FORMAT_SECONDS: Final = 600.0
 ANY_POD: Final = Pods(frozenset(), frozenset())

@@ -7,7 +7,7 @@ from pathlib import Path
 from directpv_cli.local.lifecycle import reviving, start
 from directpv_cli.local.stack import Options, Stack, StackError, address_of, load
 from directpv_cli.reaching.local_stack import FILE
-from directpv_cli.showing.lines import plain, say
+from directpv_cli.showing.terminal.lines import plain, say
 from directpv_common.protocol.units import format_bytes
 
 

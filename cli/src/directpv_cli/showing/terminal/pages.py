@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Iterable, Sequence
 
-from directpv_cli.showing import screen
-from directpv_cli.showing.cells import state_colour
-from directpv_cli.showing.text import clean
+from directpv_cli.showing.terminal import screen
+from directpv_cli.showing.terminal.cells import state_colour
+from directpv_cli.showing.terminal.text import clean
 
 STATES = frozenset({"Status", "Online", "Health"})
 """Names whose values have the colours of states."""

@@ -7,9 +7,9 @@ from typing import Final, NoReturn, TypeVar
 import typer
 
 from directpv_cli.reading.settings import settings
-from directpv_cli.showing.listening import listener
-from directpv_cli.showing.screen import coloured, escaped, rendered
-from directpv_cli.showing.text import clean
+from directpv_cli.showing.terminal.listening import listener
+from directpv_cli.showing.terminal.screen import coloured, escaped, rendered
+from directpv_cli.showing.terminal.text import clean
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ Too wide for the lines, columns go that say they may; then texts fold; then what
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from directpv_cli.showing.cells import Column, Tinted, state_colour
-from directpv_cli.showing.text import padded, width, wrapped
+from directpv_cli.showing.terminal.cells import Column, Tinted, state_colour
+from directpv_cli.showing.terminal.text import padded, width, wrapped
 
 Paint = Callable[[str, str], str]
 """Returns a text in a colour, whose width is that of the text."""

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from directpv_cli.reading.settings import settings
-from directpv_cli.showing.listening import Listener, listener
+from directpv_cli.showing.terminal.listening import Listener, listener
 
 
 class Steps:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from directpv_cli.showing.lines import checked
+from directpv_cli.showing.terminal.lines import checked
 
 Document = Callable[[Any], None]
 """Prints one document."""

@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Iterable, Sequence
 
-from directpv_cli.showing import grid, screen
-from directpv_cli.showing.cells import Column, Tinted, tint
-from directpv_cli.showing.listening import listener
-from directpv_cli.showing.text import clean
+from directpv_cli.showing.terminal import grid, screen
+from directpv_cli.showing.terminal.cells import Column, Tinted, tint
+from directpv_cli.showing.terminal.listening import listener
+from directpv_cli.showing.terminal.text import clean
 from directpv_common.protocol.units import format_bytes
 
 
