@@ -93,3 +93,47 @@ def test_characters_that_only_unicode_takes_for_line_ends_are_part_of_a_path() -
 @pytest.mark.parametrize("path", ["/a b", "/tab\t", "/line\n", "/back\\slash", "/hash#", "/040"])
 def test_a_path_is_the_same_after_escaping_and_back(path: str) -> None:
     assert unescape(escape(path)) == path
+
+
+SHARED = r"""22 1 254:0 / / rw - ext4 /dev/vda rw
+30 22 8:1 / /data rw shared:5 - ext4 /dev/sda1 rw
+31 22 8:1 /directpv /var/lib/directpv rw shared:5 - ext4 /dev/sda1 rw
+32 22 8:1 /directpv /slave rw shared:6 master:5 - ext4 /dev/sda1 rw
+33 22 8:1 / /last rw master:6 - ext4 /dev/sda1 rw
+34 22 8:1 /directpv /private rw - ext4 /dev/sda1 rw
+40 31 8:16 / /var/lib/directpv/mnt/u rw - xfs /dev/sdb rw
+41 30 8:16 / /data/directpv/mnt/u rw shared:7 - xfs /dev/sdb rw
+42 32 8:16 / /slave/mnt/u rw master:7 - xfs /dev/sdb rw
+43 33 8:16 / /last/directpv/mnt/u rw master:7 - xfs /dev/sdb rw
+44 34 8:16 / /private/mnt/u rw shared:7 - xfs /dev/sdb rw
+45 30 8:16 / /data/elsewhere rw shared:7 - xfs /dev/sdb rw
+46 30 8:16 /pvc-1 /data/directpv/mnt/u rw shared:7 - xfs /dev/sdb rw
+"""
+
+
+def test_a_mount_goes_with_another_if_it_came_by_propagation_of_the_place_and_not_for_being_its_peer() -> None:
+    table = parse(SHARED)
+
+    stay = [mount.id for mount in table.elsewhere("8:16", "/var/lib/directpv/mnt/u")]
+
+    assert stay == [44, 45, 46]
+
+
+def test_a_mount_does_not_go_with_one_in_a_place_that_hands_nothing_on_to_it() -> None:
+    table = parse(SHARED)
+
+    assert [mount.id for mount in table.elsewhere("8:16", "/slave/mnt/u")] == [40, 41, 44, 45, 46]
+    assert [mount.id for mount in table.elsewhere("8:16", "/private/mnt/u")] == [40, 41, 42, 43, 45, 46]
+
+
+def test_of_mounts_that_go_together_the_first_stands_for_all() -> None:
+    table = parse(SHARED)
+
+    assert [mount.id for mount in table.firsts(table.of("8:16"))] == [40, 44, 45, 46]
+
+
+def test_what_goes_together_can_be_told_of_a_part_of_the_table_if_it_has_what_that_lies_on() -> None:
+    part = parse(SHARED, about=("8:16",), parents=True)
+
+    assert {mount.id for mount in part.mounts} == {30, 31, 32, 33, 34, 40, 41, 42, 43, 44, 45, 46}
+    assert [mount.id for mount in part.firsts(part.of("8:16"))] == [40, 44, 45, 46]

@@ -36,9 +36,12 @@ _READ_TRIES: Final = 10
 _OLD_KERNEL: Final = frozenset({errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP})
 
 
-def own_mounts(*about: str) -> MountTable:
-    """Return the mount table of this process's namespace, or only what is ``about`` these devices and paths."""
-    return parse(_read("/proc/self/mountinfo"), about=about)
+def own_mounts(*about: str, parents: bool = False) -> MountTable:
+    """Return the mount table of this process's namespace, or only what is ``about`` these devices and paths.
+
+    ``parents``: also the mounts that those lie on.
+    """
+    return parse(_read("/proc/self/mountinfo"), about=about, parents=parents)
 
 
 def all_mounts() -> MountTable:

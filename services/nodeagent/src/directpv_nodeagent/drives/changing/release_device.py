@@ -92,7 +92,7 @@ def remove_place(host: Host, fsuuid: str) -> None:
 
 def _check_unused(asked: Asked) -> None:
     table, place, number = mounts.all_mounts(), asked.place, asked.facts.major_minor
-    used = sorted(f"{mount.root} at {mount.path}" for mount in table.of(number) if mount.path != place)
+    used = sorted(f"{mount.root} at {mount.path}" for mount in table.elsewhere(number, place))
     if used:
         raise FailedPrecondition(
             f"drive {asked.fsuuid} ({asked.facts.name}) is in use: {describe_paths(used)}; unmount that, then repeat"

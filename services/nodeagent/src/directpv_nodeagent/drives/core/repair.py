@@ -148,8 +148,7 @@ def check_unused(drive: Drive, device: str, table: MountTable) -> None:
         {
             f"{mount.root.strip('/') or 'the whole drive'} at {mount.path}"
             for number in devices
-            for mount in table.of(number)
-            if mount.path != place
+            for mount in table.elsewhere(number, place)
         }
     )
     if found:

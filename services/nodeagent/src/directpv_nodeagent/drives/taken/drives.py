@@ -198,7 +198,7 @@ class Drives:
             return contents
         uses = await self.executors.run(
             view.fsuuid,
-            lambda: uses_in(own_mounts(view.device), view, volumes, staging),
+            lambda: uses_in(own_mounts(view.device, parents=True), view, volumes, staging),
             TABLE_SECONDS,
             "reading the mount table",
         )
@@ -365,7 +365,7 @@ class Drives:
 
 def _uses(view: DriveView, volumes: Mapping[str, VolumeRecord], staging: Mapping[str, str]) -> dict[str, VolumeUse]:
     """Look where volumes of a drive are mounted; blocking."""
-    return uses_in(own_mounts(view.device), view, volumes, staging)
+    return uses_in(own_mounts(view.device, parents=True), view, volumes, staging)
 
 
 def _conditions(drive: Drive, outcome: Step, message: str) -> tuple[Condition, ...]:

@@ -167,7 +167,7 @@ def _take(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str], 
             with alone(drive, f"{META_DIR}/{BALLAST_FILE}"):
                 ballast.keep(drive.root)
             fresh = _fresh_record(host, drive, view, facts, record)
-            contents = read_contents(view, drive, fresh, mounts.own_mounts(view.device), staging)
+            contents = read_contents(view, drive, fresh, mounts.own_mounts(view.device, parents=True), staging)
             if fresh != record or not newly:  # mounted before: whether it can still be written must be seen
                 _keep_record(drive, fresh)
             return contents

@@ -30,19 +30,24 @@ class Place:
 
 def published(table: MountTable, place: Place, staging: str) -> list[str]:
     """Return the paths where the volume is mounted, apart from ``staging``, sorted."""
-    return sorted({m.path for m in table.of(place.device) if m.root == place.root} - {staging})
+    return sorted({mount.path for mount in _mounts_of(table, place)} - {staging})
+
+
+def _mounts_of(table: MountTable, place: Place) -> list[Mount]:
+    """Return the mounts of a volume; what others see of one because places are shared (its twins) are none."""
+    return table.firsts(mount for mount in table.of(place.device) if mount.root == place.root)
 
 
 def use_of(table: MountTable, place: Place, staging: str = "") -> VolumeUse:
     """Return where a volume is mounted.
 
     Args:
-        table: The mount table.
+        table: The mount table, with the mounts that those of the volume lie on.
         place: The volume.
         staging: Its staging path if that is known. Otherwise kubelet's name for it decides, else that the volume is
             mounted at the staging path first, and the table has the order in which mounts were made.
     """
-    paths = list(dict.fromkeys(m.path for m in table.of(place.device) if m.root == place.root))
+    paths = list(dict.fromkeys(mount.path for mount in _mounts_of(table, place)))
     if staging not in paths:
         named = [path for path in paths if path.endswith("/globalmount")]
         staging = next(iter(named or paths), "")
@@ -79,7 +84,7 @@ def flags_of_kubelets(mounts: Iterable[Mount]) -> dict[str, frozenset[str]]:
 
 def mounted_at(table: MountTable, place: Place) -> list[str]:
     """Return every path at which the volume, or a part of it, is mounted."""
-    return sorted({mount.path for mount in table.showing(place.device, place.root)})
+    return sorted({mount.path for mount in table.firsts(table.showing(place.device, place.root))})
 
 
 def describe_paths(paths: Iterable[str], shown: int = 5) -> str:
