@@ -5,7 +5,9 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+import directpv_common.protocol.messages as m
 from directpv_common.protocol.names import CONTEXT_POD_NAME, CONTEXT_POD_NAMESPACE, CONTEXT_POD_UID, DRIVE, VOLUME_SIZE
+from directpv_csi_gateway.core import controller
 from directpv_csi_gateway.pb import csi_pb2 as pb
 
 GIB = 1024**3
@@ -29,6 +31,17 @@ def create(**changes: Any) -> pb.CreateVolumeRequest:
         "volume_capabilities": [capability()],
     }
     return pb.CreateVolumeRequest(**(fields | changes))
+
+
+def asked(request: pb.CreateVolumeRequest) -> m.CreateVolume:
+    """What a new volume becomes on the bus, read to the end at once."""
+    steps = controller.create_volume(request)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            message: m.CreateVolume = end.value
+            return message
 
 
 def delete(**changes: Any) -> pb.DeleteVolumeRequest:

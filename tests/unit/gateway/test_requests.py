@@ -5,6 +5,7 @@ import pytest
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.names import ACCESS_TIER, NODE, VOLUME_CLAIM_ID, AccessTier
 from directpv_csi_gateway.core import controller, node
+from directpv_csi_gateway.core.places import SLICE
 from directpv_csi_gateway.pb import csi_pb2 as pb
 from unit.gateway import requests as r
 
@@ -21,12 +22,12 @@ def test_a_new_volume_carries_all_that_decides_its_place():
         ),
     )
 
-    assert controller.create_volume(request) == m.CreateVolume(
+    assert r.asked(request) == m.CreateVolume(
         name="pvc-1",
         required=5,
         limit=7,
         parameters={ACCESS_TIER: "hot", "other.driver/x": "y"},
-        requisite=(here, there),
+        requisite=(here,),
         preferred=(there,),
     )
 
@@ -35,33 +36,51 @@ def test_repeated_topology_terms_are_sent_once_and_in_order():
     terms = [pb.Topology(segments={NODE: name}) for name in ("n2", "n1", "n2")]
     request = r.create(accessibility_requirements=pb.TopologyRequirement(requisite=terms))
 
-    assert controller.create_volume(request).requisite == ({NODE: "n2"}, {NODE: "n1"})
+    assert r.asked(request).requisite == ({NODE: "n2"}, {NODE: "n1"})
+
+
+def test_nodes_that_are_named_in_both_lists_go_on_once_and_others_have_their_turn_meanwhile():
+    """As with Immediate binding: every node of a large cluster, twice, would not fit on the bus."""
+    terms = [pb.Topology(segments={NODE: f"n{number}", "rack": "r1"}) for number in range(5_000)]
+    places = pb.TopologyRequirement(requisite=terms, preferred=[*terms[1_234:], *terms[:1_234]])
+    steps, turns = controller.create_volume(r.create(accessibility_requirements=places)), 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            message = end.value
+            break
+        turns += 1
+
+    assert [term[NODE] for term in message.preferred[:2]] == ["n1234", "n1235"]
+    assert (len(message.preferred), message.requisite) == (5_000, ())
+    assert turns >= 10_000 / SLICE - 1
 
 
 def test_a_new_volume_without_capacity_range_has_no_bounds():
-    message = controller.create_volume(r.create(capacity_range=None))
+    message = r.asked(r.create(capacity_range=None))
 
     assert (message.required, message.limit) == (0, 0)
 
 
 @pytest.mark.parametrize("tier", [*AccessTier, *(tier.upper() for tier in AccessTier)])
 def test_an_access_tier_is_known_in_any_spelling(tier):
-    assert controller.create_volume(r.create(parameters={ACCESS_TIER: tier})).parameters == {ACCESS_TIER: tier}
+    assert r.asked(r.create(parameters={ACCESS_TIER: tier})).parameters == {ACCESS_TIER: tier}
 
 
 @pytest.mark.parametrize("claim", [r.FSUUID, r.FSUUID.upper()])
 def test_a_claim_id_is_a_uuid_in_either_case(claim):
-    assert VOLUME_CLAIM_ID in controller.create_volume(r.create(parameters={VOLUME_CLAIM_ID: claim})).parameters
+    assert VOLUME_CLAIM_ID in r.asked(r.create(parameters={VOLUME_CLAIM_ID: claim})).parameters
 
 
 def test_parameters_may_fill_4_kib():
-    assert controller.create_volume(r.create(parameters={"a": "b" * 4095})).parameters["a"] == "b" * 4095
+    assert r.asked(r.create(parameters={"a": "b" * 4095})).parameters["a"] == "b" * 4095
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        controller.create_volume(r.create(secrets=SECRET)),
+        r.asked(r.create(secrets=SECRET)),
         controller.expand_volume(r.grow(secrets=SECRET)),
         controller.delete_volume(r.delete(secrets=SECRET)),
         node.stage_volume(r.stage(secrets=SECRET)),
@@ -164,7 +183,7 @@ def test_of_mount_options_the_last_of_a_kind_holds_and_those_of_the_file_system_
 
     assert node.stage_volume(r.stage(**fields)).mount_flags == flags
     assert node.publish_volume(r.publish(**fields)).mount_flags == flags
-    assert controller.create_volume(r.create(volume_capabilities=[capability])).name == "pvc-1"
+    assert r.asked(r.create(volume_capabilities=[capability])).name == "pvc-1"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +200,7 @@ def test_a_volume_of_upstream_is_mounted_and_grows_whatever_options_its_class_ha
 
 
 def test_an_empty_file_system_means_xfs():
-    assert controller.create_volume(r.create(volume_capabilities=[r.capability(fs_type="")])).name == "pvc-1"
+    assert r.asked(r.create(volume_capabilities=[r.capability(fs_type="")])).name == "pvc-1"
 
 
 @pytest.mark.parametrize(

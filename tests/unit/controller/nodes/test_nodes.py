@@ -47,6 +47,19 @@ async def test_pages_of_any_size_give_every_node_once(limit: int) -> None:
     assert len(pages[0].nodes) == min(limit, 10)
 
 
+async def test_a_page_of_nodes_looks_at_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients read page after page: to sort thousands of names for each would stop the leader again and again."""
+    nodes = nodes_with_drives(MANY)
+    token = nodes.page(m.ListNodes(paged=True, limit=2_000)).next
+    looked, original = [], Nodes.knows
+    monkeypatch.setattr(Nodes, "knows", lambda self, name: looked.append(name) or original(self, name))
+    monkeypatch.setattr(Nodes, "_names", None)
+
+    page = nodes.page(m.ListNodes(paged=True, limit=10, token=token))
+    assert [node.info.name for node in page.nodes] == [f"n{number:05}" for number in range(1_000, 1_010)]
+    assert len(looked) <= 11
+
+
 async def test_a_caller_of_an_earlier_version_who_knows_of_no_pages_gets_all_nodes_at_once() -> None:
     page = nodes_with_drives(1_500).page(decode(b"{}", m.ListNodes))
 
@@ -66,6 +79,17 @@ def heartbeat(name: str, *drives: m.DriveRecord) -> m.NodeState:
 
 def shown(nodes: Nodes) -> list[str]:
     return [node.info.name for node in nodes.page(m.ListNodes()).nodes]
+
+
+async def test_a_node_with_drives_that_is_heard_too_is_listed_once_and_one_that_was_never_heard_not_at_all() -> None:
+    nodes = nodes_with_drives(3)
+    async with nodes.running():
+        for name in ("n00001", "n99999"):
+            nodes.worker(name).heard(heartbeat(name), "now")
+        nodes.worker("never-heard")
+
+        assert [node.info.name for node in all_pages(nodes, 2)[0].nodes] == ["n00000", "n00001"]
+        assert shown(nodes) == ["n00000", "n00001", "n00002", "n99999"]
 
 
 async def test_a_node_without_drives_is_forgotten_once_it_is_silent_for_long() -> None:

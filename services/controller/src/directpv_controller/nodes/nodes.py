@@ -4,12 +4,14 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from itertools import islice
+from heapq import merge
+from itertools import groupby, islice
 from typing import Final
 
 from nats.aio.msg import Msg
+from sortedcontainers import SortedList
 
 import directpv_common.protocol.messages as m
 from directpv_common.calls.context import detached, remaining
@@ -59,6 +61,7 @@ class Nodes:
         self._online_seconds = online_seconds or math.inf
         self.roll_call = RollCall(term, online_seconds, self._last_heard)
         self._workers: dict[str, NodeWorker] = {}
+        self._worker_names: SortedList[str] = SortedList()
         self._pulls = asyncio.Semaphore(PULLS_AT_ONCE)
         self._pods = PodLabels(term, read_pod, self._spawn, read_pv) if read_pod and read_pv else None
         self._group = asyncio.TaskGroup()  # noqa: TID251 - entered by task_group
@@ -100,13 +103,17 @@ class Nodes:
         for name, worker in tuple(self._workers.items()):
             if worker.seen < since and worker.idle and not (name in nodes and nodes[name].drives):
                 log.info("node forgotten", extra={"node": name, "last_seen": worker.seen_at})
-                del self._workers[name]
+                self._forget(name)
 
     def drop(self, name: str) -> None:
         """Forget a node that was given up; it is known again when it is heard."""
         worker = self._workers.get(name)
         if worker is not None and worker.idle and not self._has_drives(name):
-            del self._workers[name]
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        del self._workers[name]
+        self._worker_names.remove(name)
 
     def _has_drives(self, name: str) -> bool:
         nodes = self._term.ledger.nodes
@@ -125,6 +132,7 @@ class Nodes:
         worker = self._workers.get(name)
         if worker is None:
             worker = self._workers[name] = NodeWorker(name, self._term, self._spawn, self._pulls, self._pods)
+            self._worker_names.add(name)
         return worker
 
     def _heard(self, message: Msg) -> None:
@@ -213,12 +221,19 @@ class Nodes:
         Raises:
             InvalidToken: ``token`` was not handed out here.
         """
-        start = after(request.token, "n")
-        names = sorted(name for name in self._names() if name > start)
+        names = self._names_after(after(request.token, "n"))
         if not request.paged:
-            return m.NodePage(nodes=tuple(map(self._summary, names)))
-        nodes, following = page(names, self._summary, request.limit)
+            return m.NodePage(nodes=tuple(map(self._summary, filter(self._shows, names))))
+        nodes, following = page(names, lambda name: self._summary(name) if self._shows(name) else None, request.limit)
         return m.NodePage(nodes=nodes, next=token("n", following))
+
+    def _names_after(self, start: str) -> Iterator[str]:
+        """Return all names of which anything is known, in order; nothing may change meanwhile."""
+        known = (self._term.ledger.node_names, self._worker_names)
+        return (name for name, _ in groupby(merge(*(names.irange(start, inclusive=(False, True)) for names in known))))
+
+    def _shows(self, name: str) -> bool:
+        return name != UNKNOWN_NODE and self.knows(name)
 
     def _summary(self, name: str) -> m.NodeSummary:
         node = self._term.ledger.nodes.get(name) or Node({})

@@ -8,12 +8,13 @@ while this process certainly leads.
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Generator
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, TypeVar
 
 import directpv_common.protocol.messages as m
 from directpv_common.bus.service import Handler, Handlers, Unanswered
 from directpv_common.calls.singleflight import SingleFlight
+from directpv_common.calls.turns import in_turns
 from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.api import Controller, Endpoint
 from directpv_common.protocol.errors import (
@@ -258,7 +259,7 @@ class Api:
         """Return what would become of a volume, and why; nothing is placed."""
         await self._nodes.reported()
         await self._viewed(self._ledger.index.needs(wanted_from(request)))
-        return await _in_turns(listing.placement(self._ledger, request))
+        return await in_turns(listing.placement(self._ledger, request))
 
     async def _viewed(self, needs: Collection[Need]) -> None:
         """Have the index make what it needs to answer; others get their turn meanwhile, and likewise."""
@@ -277,14 +278,3 @@ class Api:
     async def list_nodes(self, request: m.ListNodes) -> m.NodePage:
         """Return one page of nodes."""
         return self._nodes.page(request)
-
-
-async def _in_turns(steps: Generator[None, None, R]) -> R:
-    """Return what ``steps`` give in the end; others have their turn between them."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: R = end.value
-            return result
-        await asyncio.sleep(0)

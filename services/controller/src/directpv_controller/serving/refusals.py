@@ -9,6 +9,8 @@ from directpv_controller.core.placing.wanted import Wanted
 
 REMEMBERED: Final = 1_000
 """Volumes whose last refusal is known; of others it may be told twice."""
+PLACES_TOLD: Final = 100
+"""With Immediate binding all nodes of the cluster are asked for: the event must fit into a message."""
 
 
 class Refusals:
@@ -33,8 +35,8 @@ class Refusals:
             cause=error.message,
             capacity=wanted.required,
             parameters=wanted.parameters,
-            preferred=[dict(term) for term in wanted.preferred],
-            requisite=[dict(term) for term in wanted.requisite],
+            preferred=wanted.preferred[:PLACES_TOLD],
+            requisite=wanted.requisite[:PLACES_TOLD],
         )
 
     def forget(self, name: str) -> None:

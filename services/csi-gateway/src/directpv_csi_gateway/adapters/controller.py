@@ -1,6 +1,7 @@
 """CSI Controller: each call is one request to the leading controller."""
 
 from directpv_common.bus.line import Line
+from directpv_common.calls.turns import in_turns
 from directpv_common.protocol.api import Controller as Api
 from directpv_csi_gateway.adapters.guard import LONGEST_SECONDS, Methods
 from directpv_csi_gateway.core import capabilities, health, replies
@@ -33,7 +34,7 @@ class Controller:
 
     async def create_volume(self, request: pb.CreateVolumeRequest) -> pb.CreateVolumeResponse:
         """Place a volume."""
-        message = requests.create_volume(request)
+        message = await in_turns(requests.create_volume(request))
         info = await self._bus.call(Api.VOLUME_CREATE, message, within=LONGEST_SECONDS)
         return pb.CreateVolumeResponse(volume=replies.volume(info))
 

@@ -68,16 +68,18 @@ def mapping(field: str, value: Mapping[str, str]) -> dict[str, str]:
     Raises:
         InvalidRequest: Larger than 4 KiB in all, an empty key, or a control character.
     """
+    found = dict(value)
+    whole = "".join((*found, *found.values()))
+    if whole.isprintable() and len(whole.encode()) <= MAP_BYTES and "" not in found:
+        return found
     size = 0
-    for key, item in value.items():
+    for key, item in found.items():
         size += len(key.encode()) + len(item.encode())
         if not key:
             raise refused(field, "has an empty key; remove it")
         if not (key.isprintable() and item.isprintable()):
             raise refused(f"{field}[{shown(key)}]", "holds a control character; remove it")
-    if size > MAP_BYTES:
-        raise refused(field, f"{size} bytes of keys and values; {MAP_BYTES} at most")
-    return dict(value)
+    raise refused(field, f"{size} bytes of keys and values; {MAP_BYTES} at most")
 
 
 def path(field: str, value: str) -> str:

@@ -1,24 +1,23 @@
 """Requests of the CSI Controller service to messages of the controller API."""
 
-from collections.abc import Iterable
 from typing import Final
 
 import directpv_common.protocol.messages as m
+from directpv_common.calls.turns import Steps
 from directpv_common.protocol.errors import InvalidRequest, InvalidToken
 from directpv_csi_gateway.core.capability import access_of, all_supported
 from directpv_csi_gateway.core.checks import mapping, refused, sizes, text, volume_name
 from directpv_csi_gateway.core.parameters import parameters
+from directpv_csi_gateway.core.places import read_places
 from directpv_csi_gateway.pb import csi_pb2 as pb
 
 PAGE: Final = 500
 """Volumes per page at most: a page must fit into one message of the bus (1 MiB)."""
 TOKEN_BYTES: Final = 1024
-TERMS: Final = 10_000
-"""Topology terms at most: two per node in a cluster of 5,000."""
 
 
-def create_volume(request: pb.CreateVolumeRequest) -> m.CreateVolume:
-    """Return what to ask the controller for. Source: CSI 1.13, CreateVolume.
+def create_volume(request: pb.CreateVolumeRequest) -> Steps[m.CreateVolume]:
+    """Return what to ask the controller for; yield between slices. Source: CSI 1.13, CreateVolume.
 
     Raises:
         InvalidRequest: A field that can never be granted; secrets are not looked at.
@@ -30,30 +29,19 @@ def create_volume(request: pb.CreateVolumeRequest) -> m.CreateVolume:
         raise refused("volume_content_source", "snapshots and clones are not offered; create an empty volume")
     if request.mutable_parameters:
         raise refused("mutable_parameters", "are not offered; remove the VolumeAttributesClass")
-    where = request.accessibility_requirements
+    preferred, requisite = yield from read_places(request.accessibility_requirements)
     return m.CreateVolume(
         name=name,
         required=required,
         limit=limit,
         parameters=parameters("parameters", request.parameters),
-        requisite=_terms("accessibility_requirements.requisite", where.requisite),
-        preferred=_terms("accessibility_requirements.preferred", where.preferred),
+        requisite=requisite,
+        preferred=preferred,
     )
 
 
 def _capacity(request: pb.CreateVolumeRequest | pb.ControllerExpandVolumeRequest) -> tuple[int, int]:
     return sizes("capacity_range", request.capacity_range.required_bytes, request.capacity_range.limit_bytes)
-
-
-def _terms(field: str, topologies: Iterable[pb.Topology]) -> tuple[m.Segments, ...]:
-    """Return the segments of each term, repetitions left out: a large cluster would not fit on the bus."""
-    terms: dict[tuple[tuple[str, str], ...], m.Segments] = {}
-    for index, topology in enumerate(topologies):
-        if index >= TERMS:
-            raise refused(field, f"more than {TERMS} terms; set allowedTopologies in the storage class")
-        segments = mapping(f"{field}[{index}].segments", topology.segments)
-        terms.setdefault(tuple(sorted(segments.items())), segments)
-    return tuple(terms.values())
 
 
 def delete_volume(request: pb.DeleteVolumeRequest) -> m.VolumeId:

@@ -8,7 +8,7 @@ import pytest
 import directpv_common.protocol.messages as m
 from directpv_common.protocol import names
 from directpv_common.protocol.errors import NoCapacity
-from directpv_controller.core.placing import candidates
+from directpv_controller.core.placing import candidates, reach
 from directpv_controller.core.placing.model import Drive
 from directpv_controller.core.placing.wanted import Pairs, Wanted
 from directpv_controller.core.reserving.ledger import Ledger
@@ -116,3 +116,18 @@ def test_others_have_their_turn_while_many_drives_are_looked_at(monkeypatch: pyt
         assert len(looked) <= 10 * turns
         ledger.register(drive_record(node="new")).done()  # what happens meanwhile does no harm
     assert (turns, len(looked), len({*looked})) == (10, 95, 95)
+
+
+def test_a_drive_is_compared_with_the_places_of_its_own_node_however_many_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As with Immediate binding: thousands of drives times thousands of places would stop the leader."""
+    ledger = ledger_of(*(drive_record(node=f"n{number}") for number in range(300)))
+    places = on(*(f"n{number}" for number in range(200)))
+    compared, original = [], reach.in_reach
+    monkeypatch.setattr(reach, "in_reach", lambda *asked: compared.append(asked) or original(*asked))
+
+    shown = explained(ledger, preferred=places, show=300).candidates
+    assert sum(not each.obstacles for each in shown) == 200
+    assert sum(any("not where" in why for why in each.obstacles) for each in shown) == 100
+    assert len(compared) < 1_000

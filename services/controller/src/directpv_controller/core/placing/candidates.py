@@ -8,15 +8,16 @@ from heapq import nsmallest
 from itertools import chain, islice
 from typing import Final, NamedTuple
 
-from directpv_common.protocol.messages import Candidate, Placement
+from directpv_common.protocol.messages import Candidate, Placement, Segments
 from directpv_common.protocol.names import GROUP
 from directpv_common.protocol.units import format_bytes
 from directpv_controller.core.placing.closed import closed
 from directpv_controller.core.placing.company import shares_project
 from directpv_controller.core.placing.explain import explain
-from directpv_controller.core.placing.model import Drive, in_reach, label_of
+from directpv_controller.core.placing.model import Drive, label_of
 from directpv_controller.core.placing.placement import Index
-from directpv_controller.core.placing.wanted import Pairs, Wanted, describe
+from directpv_controller.core.placing.reach import Reach
+from directpv_controller.core.placing.wanted import Wanted, describe
 
 SHOWN: Final = 20
 LOOK_AT_MOST: Final = 20_000
@@ -52,22 +53,22 @@ def placement_of(
     chosen = index.select(wanted)
     terms = (*wanted.preferred, *wanted.requisite)
     summary = "" if chosen else explain(wanted, index).text
-    seen = list(_looked_at(index, terms, drives))
+    seen, reach = list(_looked_at(index, terms, drives)), Reach(terms)
     first: list[tuple[_Place, Drive]] = []
     for begin in range(0, len(seen), SLICE):
-        part = ((_order(wanted, drive, terms, chosen), drive) for drive in seen[begin : begin + SLICE])
+        part = ((_order(wanted, drive, reach, chosen), drive) for drive in seen[begin : begin + SLICE])
         first = nsmallest(shown, chain(first, part))
         yield
     return Placement(
         drive=chosen.fsuuid if chosen else "",
         summary=summary,
-        candidates=tuple(_candidate(wanted, drive, terms) for _, drive in first),
+        candidates=tuple(_candidate(wanted, drive, reach) for _, drive in first),
         more=len(seen) - len(first),
         unseen=max(0, total - len(seen)),
     )
 
 
-def _looked_at(index: Index, terms: tuple[Pairs, ...], drives: Iterable[Drive]) -> Iterator[Drive]:
+def _looked_at(index: Index, terms: tuple[Segments, ...], drives: Iterable[Drive]) -> Iterator[Drive]:
     """Yield those in reach first, each once."""
     if not terms:
         yield from islice(drives, LOOK_AT_MOST)
@@ -77,14 +78,14 @@ def _looked_at(index: Index, terms: tuple[Pairs, ...], drives: Iterable[Drive]) 
     yield from islice((drive for drive in drives if drive.fsuuid not in near), FAR_AT_MOST)
 
 
-def _order(wanted: Wanted, drive: Drive, terms: tuple[Pairs, ...], chosen: Drive | None) -> _Place:
+def _order(wanted: Wanted, drive: Drive, reach: Reach, chosen: Drive | None) -> _Place:
     """Return the drive's place in the order: unlike that of any other."""
     missing = max(0, wanted.at_least - drive.free)
-    return (drive is not chosen, sum(1 for _ in obstacles(wanted, drive, terms)), missing, -drive.free, drive.fsuuid)
+    return (drive is not chosen, sum(1 for _ in obstacles(wanted, drive, reach)), missing, -drive.free, drive.fsuuid)
 
 
-def _candidate(wanted: Wanted, drive: Drive, terms: tuple[Pairs, ...]) -> Candidate:
-    found = list(obstacles(wanted, drive, terms))
+def _candidate(wanted: Wanted, drive: Drive, reach: Reach) -> Candidate:
+    found = list(obstacles(wanted, drive, reach))
     return Candidate(
         fsuuid=drive.fsuuid,
         node=drive.record.node,
@@ -95,12 +96,12 @@ def _candidate(wanted: Wanted, drive: Drive, terms: tuple[Pairs, ...]) -> Candid
     )
 
 
-def obstacles(wanted: Wanted, drive: Drive, terms: tuple[Pairs, ...]) -> Iterator[Obstacle]:
+def obstacles(wanted: Wanted, drive: Drive, reach: Reach) -> Iterator[Obstacle]:
     """Yield every filter that the drive fails for this volume; none: it could take it."""
     for each in closed(drive):
         yield Obstacle(each.why.format(drive=drive), each.change.format(drive=drive))
-    if terms and not any(in_reach(drive.record, term) for term in terms):
-        places = ", ".join(filter(None, map(describe, terms[:3])))
+    if drive.record not in reach:
+        places = ", ".join(filter(None, map(describe, (*wanted.preferred, *wanted.requisite)[:3])))
         yield Obstacle(
             f"it is not where the volume may be ({places})",
             f"let the pod run on {drive.record.node} (its node selector, affinity, taints)",

@@ -7,11 +7,13 @@ from typing import Final, NamedTuple
 
 from directpv_common.protocol import names
 from directpv_common.protocol.counts import counted
+from directpv_common.protocol.messages import Segments
 from directpv_common.protocol.units import format_bytes
 from directpv_controller.core.placing.closed import CLOSED_REASONS, first_reason
-from directpv_controller.core.placing.model import Drive, in_reach, label_of
+from directpv_controller.core.placing.model import Drive, label_of
 from directpv_controller.core.placing.placement import Index
-from directpv_controller.core.placing.wanted import Need, Pairs, Wanted, describe, describe_size
+from directpv_controller.core.placing.reach import in_reach
+from directpv_controller.core.placing.wanted import Need, Wanted, describe, describe_size
 
 LOOK_AT_MOST: Final = 20
 """Drives that one refusal looks at, over all groups: for refusals come in storms."""
@@ -50,7 +52,7 @@ def explain(wanted: Wanted, index: Index) -> Refusal:
     8 GiB asked, 1 lost``. One group per topology term; twenty drives are looked at, and it says when there
     are more.
     """
-    terms = (*wanted.preferred, *wanted.requisite) or (frozenset(),)
+    terms = (*wanted.preferred, *wanted.requisite) or ({},)
     shown = terms[:GROUPS_AT_MOST]
     found: Counter[str] = Counter()
     groups = [_group(wanted, term, index, LOOK_AT_MOST // len(shown), found) for term in shown]
@@ -60,10 +62,10 @@ def explain(wanted: Wanted, index: Index) -> Refusal:
     return Refusal(text, found.most_common(1)[0][0] if found else NO_DRIVES)
 
 
-def _group(wanted: Wanted, term: Pairs, index: Index, most: int, found: Counter[str]) -> str:
+def _group(wanted: Wanted, term: Segments, index: Index, most: int, found: Counter[str]) -> str:
     place = f" on {describe(term)}" if term else ""
     looked_at = list(islice(index.candidates(term), most + 1))
-    seen = [drive for drive in looked_at[:most] if not term or in_reach(drive.record, term)]
+    seen = [drive for drive in looked_at[:most] if not term or in_reach(drive.record, term.items())]
     if not seen:
         return f"no drives{place}"
     head = f"{counted(len(seen), 'drive')}{place}"
@@ -72,8 +74,8 @@ def _group(wanted: Wanted, term: Pairs, index: Index, most: int, found: Counter[
     return f"the first {head}: {', '.join(_reasons(wanted, seen, found))}; {_of_all(wanted, term, index)}"
 
 
-def _of_all(wanted: Wanted, term: Pairs, index: Index) -> str:
-    if any(key == names.NODE for key, _ in term):
+def _of_all(wanted: Wanted, term: Segments, index: Index) -> str:
+    if names.NODE in term:
         return "there are more"
     largest = index.largest(wanted, term)
     return (

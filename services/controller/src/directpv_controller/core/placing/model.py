@@ -68,6 +68,8 @@ class Drive(Struct, gc=False, eq=False):
     """False: the registry has volumes of this drive, but not the drive."""
     offline: bool = False
     """Its node is not there: takes no volumes, for nobody knows when they could be used."""
+    listed: bool = False
+    """The index has it among the open drives of its node."""
     noted: DriveRecord | None = None
     """The record by whose labels and topology the index finds it."""
 
@@ -264,9 +266,3 @@ def labels_of(record: DriveRecord) -> dict[str, str]:
 def pairs_of(record: DriveRecord) -> Iterator[tuple[str, str]]:
     """Return each pair once by which a need can choose the drive: labels, facts, topology."""
     return iter({*record.labels.items(), *_facts(record).items(), *record.topology.items()})
-
-
-def in_reach(record: DriveRecord, segments: Iterable[tuple[str, str]]) -> bool:
-    """Tell whether the drive lies in one topology term, given as pairs."""
-    topology = record.topology
-    return all(value == (record.node if key == names.NODE else topology.get(key)) for key, value in segments)

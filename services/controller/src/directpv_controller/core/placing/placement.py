@@ -10,10 +10,13 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
+from directpv_common.protocol import names
+from directpv_common.protocol.messages import Segments
 from directpv_controller.core.placing.company import Choice, Chooser, shares_project
-from directpv_controller.core.placing.model import Drive, Node, in_reach, label_of, pairs_of
+from directpv_controller.core.placing.model import Drive, Node, label_of, pairs_of
+from directpv_controller.core.placing.reach import in_reach
 from directpv_controller.core.placing.views import Key, View
-from directpv_controller.core.placing.wanted import Need, Pairs, Wanted
+from directpv_controller.core.placing.wanted import Need, Pairs, Wanted, pairs
 from directpv_controller.core.placing.whereabouts import Whereabouts, node_in
 
 Chance = Callable[[], float]
@@ -55,7 +58,7 @@ class Index:
         """Follow a drive whose free space changed, and nothing else."""
         old, new = drive.key, self.key_of(drive)
         drive.key = new
-        self._reorder(drive, old, listed=True)
+        self._reorder(drive, old, listed=drive.listed)
         for at, view in enumerate(drive.views):
             if view.alive:
                 drive.tops[at] = view.follow(old, new, drive.tops[at])
@@ -68,7 +71,7 @@ class Index:
         self._whereabouts.follow(drive)
         before = {id(view): (view, top) for view, top in zip(drive.views, drive.tops, strict=True) if view.alive}
         drive.views, drive.tops = [], []
-        wanted = [view for view in self._views_of(drive) if meets(drive, view.need)] if drive.open else []
+        wanted = [view for view in self._views_of(drive) if meets(drive, view.need)] if drive.listed else []
         for view in wanted:
             if (held := before.pop(id(view), None)) is None:
                 view.enter(drive)
@@ -91,11 +94,11 @@ class Index:
 
     def _reorder(self, drive: Drive, old: Key, *, listed: bool) -> None:
         order = self._nodes[drive.record.node].order
-        at = bisect_left(order, old)
-        if at < len(order) and order[at] == old:
-            del order[at]
-        if listed and drive.open:
+        if drive.listed:
+            del order[bisect_left(order, old)]
+        if listed:
             insort(order, drive.key)
+        drive.listed = listed
 
     # ---- questions
 
@@ -114,19 +117,19 @@ class Index:
         if self._hopeless(wanted):
             return None
         for term in wanted.preferred[:FEW_TERMS]:
-            drive = self._best(wanted, term, chooser)
+            drive = self._best(wanted, pairs(term), chooser)
             if drive is not None:
                 return drive
         others = self._best_of(wanted, wanted.preferred[FEW_TERMS:], chooser)
         return others or self._best_of(wanted, wanted.requisite, chooser)
 
-    def _best_of(self, wanted: Wanted, terms: tuple[Pairs, ...], chooser: Chooser) -> Drive | None:
+    def _best_of(self, wanted: Wanted, terms: tuple[Segments, ...], chooser: Chooser) -> Drive | None:
         """Return the drive with most free space in any of the terms."""
-        if len(terms) > FEW_TERMS and all(map(node_in, terms)):
+        if len(terms) > FEW_TERMS:
             found, certain = self._anywhere_of(wanted, terms, chooser)
             if certain:
                 return found
-        competing = (self._best(wanted, term, chooser) for term in terms if self._whereabouts.may_reach(term))
+        competing = (self._best(wanted, pairs(term), chooser) for term in terms if self._whereabouts.may_reach(term))
         return min(
             (drive for drive in competing if drive is not None),
             key=lambda drive: (chooser.company(drive), drive.key),
@@ -143,9 +146,9 @@ class Index:
         free = [drive.free for drive in self._on(name) if meets(drive, need)]
         return sum(free), max(free, default=0)
 
-    def candidates(self, term: Pairs) -> Iterator[Drive]:
+    def candidates(self, term: Segments) -> Iterator[Drive]:
         """Return drives that may lie in a topology term; all that do are among them."""
-        return self._whereabouts.candidates(Need(segments=term))
+        return self._whereabouts.candidates(Need(segments=pairs(term)))
 
     def _hopeless(self, wanted: Wanted) -> bool:
         """Tell quickly that no drive anywhere is large enough: a long list of terms is not worth walking then."""
@@ -186,21 +189,23 @@ class Index:
         self._view(need).first(self._drives, fits, wanted.at_least)
         return choice.best
 
-    def _anywhere_of(self, wanted: Wanted, many: tuple[Pairs, ...], chooser: Chooser) -> tuple[Drive | None, bool]:
+    def _anywhere_of(self, wanted: Wanted, many: tuple[Segments, ...], chooser: Chooser) -> tuple[Drive | None, bool]:
         """Return the best drive of many nodes, and whether that is certain: few drives elsewhere had to be skipped."""
-        terms = {node_in(term): term for term in many}
+        terms = {term[names.NODE]: term for term in many if names.NODE in term}
+        if len(terms) < len(many):
+            return None, False
         skipped = 0
 
         def fits(drive: Drive) -> bool:
             nonlocal skipped
             term = terms.get(drive.record.node)
-            if term is not None and in_reach(drive.record, term):
+            if term is not None and in_reach(drive.record, term.items()):
                 return True
             skipped += 1
             return skipped > ELSEWHERE_AT_MOST
 
         found = self._first(wanted, self._need(wanted, frozenset()), chooser, fits)
-        return found, skipped <= ELSEWHERE_AT_MOST and len(terms) == len(many)
+        return found, skipped <= ELSEWHERE_AT_MOST
 
     # ---- views
 
@@ -221,7 +226,7 @@ class Index:
     def needs(self, wanted: Wanted) -> set[Need]:
         """Return which views :meth:`select` will ask."""
         terms = (*wanted.preferred, *wanted.requisite)
-        asked = [term for term in terms if not node_in(term)]
+        asked = [pairs(term) for term in terms if names.NODE not in term]
         if not terms or len(terms) > FEW_TERMS:
             asked.append(frozenset())
         return {self._best_need(wanted, term) for term in asked}
@@ -263,7 +268,7 @@ class Index:
         for count, drive in enumerate(self._whereabouts.slowly(view.need)):
             if count % SLICE == 0 and count:
                 yield
-            if drive.open and meets(drive, view.need) and view not in drive.views:
+            if drive.listed and meets(drive, view.need) and view not in drive.views:
                 _forget_dropped(drive)
                 view.enter(drive)
 
@@ -293,14 +298,14 @@ class Index:
             for pair in pairs_of(drive.record):
                 yield from filed.get(pair, ())
 
-    def largest(self, wanted: Wanted, term: Pairs) -> int:
+    def largest(self, wanted: Wanted, term: Segments) -> int:
         """Return the most free bytes on one drive of a term without node that meets the need, project ids apart."""
         claim = wanted.need.claim
 
         def free_of_claim(key: Key) -> bool:
             return claim not in self._drives[key[2]].claims
 
-        top = self._view(self._need(wanted, term)).first(self._drives, free_of_claim, 1)
+        top = self._view(self._need(wanted, pairs(term))).first(self._drives, free_of_claim, 1)
         return -top[0] if top else 0
 
     def views(self) -> Iterator[View]:
@@ -312,9 +317,9 @@ def meets(drive: Drive, need: Need) -> bool:
     """Tell whether ``drive`` is of the kind that ``need`` asks for; sizes and health are no part of it."""
     record = drive.record
     return (
-        need.tier in (None, record.access_tier)
-        and all(label_of(record, key) == value for key, value in need.labels)
-        and in_reach(record, need.segments)
+        (need.tier is None or need.tier is record.access_tier)
+        and (not need.labels or all(label_of(record, key) == value for key, value in need.labels))
+        and (not need.segments or in_reach(record, need.segments))
         and need.claim not in drive.claims
     )
 
@@ -333,6 +338,8 @@ def _with_claim(need: Need, claim: str) -> Need:
 
 
 def _forget_dropped(drive: Drive) -> None:
-    if not all(view.alive for view in drive.views):
-        kept = [(view, top) for view, top in zip(drive.views, drive.tops, strict=True) if view.alive]
-        drive.views, drive.tops = [view for view, _ in kept], [top for _, top in kept]
+    for view in drive.views:
+        if not view.alive:
+            kept = [(view, top) for view, top in zip(drive.views, drive.tops, strict=True) if view.alive]
+            drive.views, drive.tops = [view for view, _ in kept], [top for _, top in kept]
+            return

@@ -1,6 +1,7 @@
 """What a CreateVolume asks for, read once and checked."""
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -8,7 +9,7 @@ from msgspec import Struct
 from directpv_common.protocol import names
 from directpv_common.protocol.errors import InvalidRequest
 from directpv_common.protocol.inodes import bytes_per_inode
-from directpv_common.protocol.messages import MAX_INT64, CreateVolume, is_volume_name
+from directpv_common.protocol.messages import MAX_INT64, CreateVolume, Segments, is_volume_name
 from directpv_common.protocol.names import AccessTier
 from directpv_common.protocol.units import format_bytes
 from directpv_controller.core.placing.spread import groups_of
@@ -42,10 +43,10 @@ class Wanted(Struct, frozen=True, gc=False):
     parameters: dict[str, str]
     need: Need
     """Without topology."""
-    preferred: tuple[Pairs, ...]
-    """Topology terms that are tried in this order."""
-    requisite: tuple[Pairs, ...]
-    """Topology terms of which any will do, after the preferred ones."""
+    preferred: tuple[Segments, ...]
+    """Topology terms that are tried in this order, none twice."""
+    requisite: tuple[Segments, ...]
+    """Topology terms of which any will do, after the preferred ones; none of these again."""
     groups: tuple[str, ...] = ()
     """What its claim belongs to; see :mod:`.spread`."""
 
@@ -71,7 +72,7 @@ def wanted_from(request: CreateVolume) -> Wanted:
     if project == 0:
         raise InvalidRequest(f"name: {request.name} has project id 0; choose another name", field="name")
     check_sizes(request.required, request.limit)
-    preferred = _terms(request.preferred)
+    preferred, requisite = _places(request)
     return Wanted(
         name=request.name,
         project=project,
@@ -80,7 +81,7 @@ def wanted_from(request: CreateVolume) -> Wanted:
         parameters=request.parameters,
         need=need_from(request.parameters),
         preferred=preferred,
-        requisite=_others(request, preferred),
+        requisite=requisite,
         groups=_groups(request),
     )
 
@@ -149,23 +150,34 @@ def _claim(value: str) -> str:
     return claim
 
 
-def _terms(terms: tuple[dict[str, str], ...]) -> tuple[Pairs, ...]:
-    """Return the terms without repetitions, in order."""
-    return tuple(dict.fromkeys(frozenset(term.items()) for term in terms))
+def _places(request: CreateVolume) -> tuple[tuple[Segments, ...], tuple[Segments, ...]]:
+    """Return the preferred terms and the others, none twice: with Immediate binding, both lists have every node."""
+    found: dict[str | Pairs, Segments] = {}
+    named: dict[str, Segments] = {}
+    for term in request.preferred:
+        found.setdefault(_key(term, named), term)
+    first = len(found)
+    for term in request.requisite:
+        found.setdefault(_key(term, named), term)
+    terms = tuple(found.values())
+    return terms[:first], terms[first:]
 
 
-def _others(request: CreateVolume, preferred: tuple[Pairs, ...]) -> tuple[Pairs, ...]:
-    """Return the requisite terms that are not preferred: with Immediate binding, both lists have every node."""
-    same = {term.get(names.NODE): term for term in request.preferred}
-    rest = tuple(term for term in request.requisite if same.get(term.get(names.NODE)) != term)
-    first = frozenset(preferred) if rest else frozenset()
-    return tuple(term for term in _terms(rest) if term not in first)
+def _key(term: Segments, named: dict[str, Segments]) -> str | Pairs:
+    """Return what tells the term apart: the name of its node, if ``named`` has no other term of that node."""
+    node = term.get(names.NODE)
+    return node if node is not None and named.setdefault(node, term) == term else pairs(term)
 
 
-def describe(segments: Pairs) -> str:
+def pairs(term: Segments) -> Pairs:
+    """Return a topology term as a need has it."""
+    return frozenset(term.items())
+
+
+def describe(segments: Mapping[str, str]) -> str:
     """Name a topology term for a person.
 
-    >>> describe(frozenset({("directpv.min.io/node", "worker01")}))
+    >>> describe({"directpv.min.io/node": "worker01"})
     'worker01'
     """
     rest = dict(segments)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from directpv_common.protocol import names
-from directpv_common.protocol.messages import DriveRecord
+from directpv_common.protocol.messages import DriveRecord, Segments
 from directpv_controller.core.placing.model import Drive, Node, labels_of
 from directpv_controller.core.placing.wanted import Need, Pairs
 
@@ -54,13 +54,13 @@ class Whereabouts:
         """Return drives that may meet ``need``; all that do are among them. Nothing may change meanwhile."""
         return (self._drives[fsuuid] for ids in self._held(need) for fsuuid in ids)
 
-    def may_reach(self, term: Pairs) -> bool:
+    def may_reach(self, term: Segments) -> bool:
         """Tell, without looking at drives, whether the node of a term may have one that lies in the term."""
-        node, nowhere = node_in(term), Counter[str]()
-        if not node:
+        node, nowhere = term.get(names.NODE), Counter[str]()
+        if node is None:
             return True
         return node in self._nodes and all(
-            key == names.NODE or node in self._places.get((key, value), nowhere) for key, value in term
+            key == names.NODE or node in self._places.get((key, value), nowhere) for key, value in term.items()
         )
 
     def slowly(self, need: Need) -> Iterator[Drive]:

@@ -21,6 +21,7 @@ class Books:
         self.drives: dict[str, Drive] = {}
         self.volumes: dict[str, Volume] = {}
         self.nodes: dict[str, Node] = {}
+        self.node_names: SortedList[str] = SortedList()
         self.drive_ids: SortedList[str] = SortedList()
         self.volume_names: SortedList[str] = SortedList()
         self.totals = Totals({status.value: 0 for status in DriveStatus})
@@ -35,7 +36,7 @@ class Books:
     def enter(self, record: DriveRecord) -> Drive:
         """Add a drive without volumes; the caller tells the index."""
         key = (0, 0.0, record.fsuuid)
-        node = self.nodes.setdefault(record.node, Node({}))
+        node = self._node(record.node)
         drive = Drive(record, key, record.overhead, volumes={}, claims={}, views=[], tops=[], offline=node.offline)
         self.drives[record.fsuuid] = drive
         self.drive_ids.add(record.fsuuid)
@@ -43,11 +44,19 @@ class Books:
         self._count(drive, +1)
         return drive
 
+    def _node(self, name: str) -> Node:
+        """Return a node, also one of which nothing was known."""
+        node = self.nodes.get(name)
+        if node is None:
+            node = self.nodes[name] = Node({})
+            self.node_names.add(name)
+        return node
+
     def enter_again(self, drive: Drive) -> None:
         """Put back a drive that left; the caller tells the index."""
         self.drives[drive.fsuuid] = drive
         self.drive_ids.add(drive.fsuuid)
-        node = self.nodes.setdefault(drive.record.node, Node({}))
+        node = self._node(drive.record.node)
         node.drives[drive.fsuuid] = drive
         drive.offline = node.offline
         self._count(drive, +1)
@@ -204,7 +213,7 @@ class Books:
         del self.nodes[drive.record.node].drives[drive.fsuuid]
         drive.allocated += record.overhead - drive.record.overhead
         drive.record = record
-        node = self.nodes.setdefault(record.node, Node({}))
+        node = self._node(record.node)
         node.drives[record.fsuuid] = drive
         drive.offline = node.offline
         self._count(drive, +1)

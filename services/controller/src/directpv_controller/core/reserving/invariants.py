@@ -76,6 +76,8 @@ def _volumes(books: Books) -> Iterator[str]:
         yield f"volume {name}: space is reserved, but there is no such volume"
     if list(books.volume_names) != sorted(books.volumes) or list(books.drive_ids) != sorted(books.drives):
         yield "the ordered names are not those of the volumes and drives"
+    if list(books.node_names) != sorted(books.nodes):
+        yield "the ordered names are not those of the nodes"
 
 
 def _moves(books: Books) -> Iterator[str]:

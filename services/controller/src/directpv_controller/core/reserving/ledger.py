@@ -23,9 +23,9 @@ from directpv_controller.core.placing.model import (
     Unreadable,
     Volume,
     Writes,
-    in_reach,
 )
 from directpv_controller.core.placing.placement import Chance
+from directpv_controller.core.placing.reach import Reach
 from directpv_controller.core.placing.wanted import Need, Wanted, check_sizes
 from directpv_controller.core.reserving import invariants, labels, unsettled
 from directpv_controller.core.reserving.past import PastBooks
@@ -181,9 +181,8 @@ class Ledger(PastBooks):
             )
         if record.parameters != wanted.parameters:
             raise Conflict(f"{exists} other parameters", field="parameters")
-        terms = (*wanted.preferred, *wanted.requisite)
         drive = self.drives[record.fsuuid]
-        if terms and drive.known and not any(in_reach(drive.record, term) for term in terms):
+        if drive.known and drive.record not in Reach((*wanted.preferred, *wanted.requisite)):
             raise Conflict(
                 f"{exists} its data on node {drive.record.node}, outside of the topology asked",
                 field="accessibility_requirements",
