@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import cast
 
 
 class Proxy:
@@ -15,6 +16,7 @@ class Proxy:
         self._stalled: set[object] = set()
         self._open: set[object] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._clients: list[asyncio.StreamWriter] = []
         self._ends: list[asyncio.StreamWriter] = []
 
     def stall(self) -> None:
@@ -23,7 +25,7 @@ class Proxy:
 
     def say(self, data: bytes) -> None:
         """Say something to every client, as if the server did."""
-        for client in self._ends[::2]:
+        for client in self._clients:
             client.write(data)
 
     @contextlib.asynccontextmanager
@@ -36,13 +38,19 @@ class Proxy:
             server.close()
             for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, *(each.wait_closed() for each in self._ends), return_exceptions=True)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for each in self._ends:  # of tasks that had not begun, too
+                each.close()
+            await asyncio.gather(*(each.wait_closed() for each in self._ends), return_exceptions=True)
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.add(cast("asyncio.Task[None]", asyncio.current_task()))
+        self._ends.append(writer)
         there, back = await asyncio.open_connection("127.0.0.1", self._behind)
         link = object()
         self._open.add(link)
-        self._ends += writer, back
+        self._ends.append(back)
+        self._clients.append(writer)
         self._tasks.add(asyncio.create_task(self._pass(link, reader, back, slowly=True)))
         self._tasks.add(asyncio.create_task(self._pass(link, there, writer, slowly=False)))
 

@@ -6,6 +6,7 @@ import datetime
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -195,6 +196,7 @@ class Recorder:
         self.said, self.connections, self.port = b"", 0, 0
         self._behind, self._strip = behind, strip
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ends: list[asyncio.StreamWriter] = []
 
     @contextlib.asynccontextmanager
     async def listening(self) -> "AsyncIterator[Recorder]":
@@ -207,11 +209,16 @@ class Recorder:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            for each in self._ends:  # of tasks that had not begun, too
+                each.close()
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._tasks.add(cast("asyncio.Task[None]", asyncio.current_task()))
+        self._ends.append(writer)
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self._behind)
+            self._ends.append(back)
             greeting = json.loads((await there.readline()).removeprefix(b"INFO "))
         except (OSError, ValueError):
             writer.close()

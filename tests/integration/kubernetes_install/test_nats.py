@@ -205,10 +205,11 @@ async def _speaks_tls(servers: Servers, index: int) -> bool:
         while True:
             with contextlib.suppress(ConnectionRefusedError):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.write(b"PING\r\n")
-                said = await reader.read(4)
-                writer.transport.abort()
-                return said != b"INFO"
+                try:
+                    writer.write(b"PING\r\n")
+                    return await reader.read(4) != b"INFO"
+                finally:
+                    writer.transport.abort()
             await asyncio.sleep(0.1)
 
 

@@ -46,6 +46,24 @@ async def test_a_connection_in_the_making_is_given_up_when_it_is_told_so(tmp_pat
             assert done, f"cancelled after {steps} steps, it goes on"
 
 
+async def test_a_connection_that_is_ended_while_it_is_made_anew_does_not_come_back(tmp_path: Path) -> None:
+    """At whatever moment: the end falls on one after the other of the steps in which it is made anew."""
+    before = asyncio.all_tasks()
+    with nats_server(tmp_path / "store") as server:
+        for steps in range(80):
+            async with connect_bus(server.url, name="test", prefix="directpv.v1") as bus:
+                there = bus.client._current_server
+                tried = there.last_attempt
+                bus.client._transport._io_writer.transport.abort()
+                while there.last_attempt == tried:
+                    await asyncio.sleep(0)
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not asyncio.all_tasks() - before, f"ended after {steps} steps, it goes on"
+
+
 async def test_what_was_said_before_a_flush_is_with_its_hearer_when_the_hearer_has_flushed_too(tmp_path: Path) -> None:
     with nats_server(tmp_path / "store") as server:
         async with (

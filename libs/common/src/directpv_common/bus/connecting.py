@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from directpv_common.bus.nats_client import NatsClient
+from directpv_common.bus.nats_client import CANCEL_SECONDS, NatsClient
 
 # isort: split
 import nats.errors
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS: Final = 2
 PING_SECONDS: Final = 5
 COMPLAIN_SECONDS: Final = 5.0
-CANCEL_SECONDS: Final = 0.05
 DISTRUST_SECONDS: Final = 2.0
 """Before a server is tried again that did not show by TLS who it is."""
 INBOX: Final = "_INBOX"
@@ -234,11 +233,13 @@ async def _impatient(urls: str) -> AsyncIterator[None]:
 
 async def _close(client: NatsClient) -> None:
     """Send what is buffered and close, within a bounded time."""
-    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
-        async with timeout(CONNECT_SECONDS):
-            await client.drain()
-    if not client.is_closed:
+    try:
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
             async with timeout(CONNECT_SECONDS):
-                await client.close()
-    client.hang_up()
+                await client.drain()
+        if not client.is_closed:
+            with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+                async with timeout(CONNECT_SECONDS):
+                    await client.close()
+    finally:
+        await client.end()

@@ -36,9 +36,16 @@ class Transport(TcpTransport):
         if writer is None:
             return
         closed = asyncio.ensure_future(writer.wait_closed())
-        await asyncio.wait({closed}, timeout=CLOSE_SECONDS)
-        if not closed.done():
-            writer.transport.abort()
-            closed.cancel()
-        elif not closed.cancelled():
-            closed.exception()
+        closed.add_done_callback(_heard)
+        try:
+            await asyncio.wait({closed}, timeout=CLOSE_SECONDS)
+        finally:
+            if not closed.done():
+                writer.transport.abort()
+                closed.cancel()
+
+
+def _heard(closed: "asyncio.Future[None]") -> None:
+    """Take note of how a connection ended, so that asyncio does not complain that nobody did."""
+    if not closed.cancelled():
+        closed.exception()
