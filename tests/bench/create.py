@@ -56,7 +56,7 @@ async def answered(create: Create) -> None:
 @contextlib.asynccontextmanager
 async def chain(work: Path, url: str, drives: int) -> AsyncIterator[Create]:
     """Run the real gateway and the real controller on a registry of so many drives."""
-    async with running(work, url, drives) as (socket, _), client(socket) as create:
+    async with running(work, url, drives) as (socket, *_), client(socket) as create:
         await answered(create)
         yield create
 
@@ -64,8 +64,8 @@ async def chain(work: Path, url: str, drives: int) -> AsyncIterator[Create]:
 @contextlib.asynccontextmanager
 async def running(
     work: Path, url: str, drives: int, shape: registry.Shape = registry.USUAL, watch: tuple[str, ...] = ()
-) -> AsyncIterator[tuple[str, int]]:
-    """Run gateway and controller, the latter under the module ``watch``; yield the socket and the controller's pid."""
+) -> AsyncIterator[tuple[str, int, int]]:
+    """Run gateway and controller, the latter under the module ``watch``; yield socket and pids."""
     name = secrets.token_hex(3)
     socket, file = str(work / f"csi-{name}.sock"), work / f"registry-{name}.db"
     registry.fill(file, drives=drives, shape=shape)
@@ -76,10 +76,10 @@ async def running(
     own = {"DIRECTPV_REGISTRY": str(file), "DIRECTPV_ONLINE_SECONDS": "0"}  # nodes of the drives do not run
     with (
         programs.program(*controller, env={**common, **own}, log=work / "controller.log") as leader,
-        programs.program(*gateway, env={**common, **settings}, log=work / "gateway.log"),
+        programs.program(*gateway, env={**common, **settings}, log=work / "gateway.log") as served,
     ):
         programs.wait_for(lambda: programs.listens(socket), "the gateway")
-        yield socket, leader.pid
+        yield socket, leader.pid, served.pid
 
 
 async def measure(create: Create, nodes: int) -> tuple[Samples, Samples]:

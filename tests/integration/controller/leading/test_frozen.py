@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import sqlite3
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import directpv_common.protocol.messages as m
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Controller as Api
 from directpv_common.protocol.errors import DeadlineExceeded, Unavailable
+from directpv_common.protocol.wire import encode
 from integration.controller.harness import LEASE_SECONDS, read_registry, until, violations
 from integration.controller.leading.asking import Start, create, listed
 from integration.controller.node import GIB, PlayedNode
@@ -90,22 +92,40 @@ async def test_a_leader_that_is_paused_past_its_lease_forgets_what_it_had_not_co
     node = PlayedNode("n1")
     node.add_drive(total=100 * GIB)
     async with node.running(bus):
-        await create(bus, "first")
-        for round_ in range(4):
-            names = [f"v{round_}-{number}" for number in range(300)]
-            burst = [asyncio.create_task(_attempt(bus, name)) for name in names]
-            await asyncio.sleep(0.02 * round_)  # wherever the pause meets it, the rule holds
-            controller.send(signal.SIGSTOP)
-            await asyncio.sleep(1.2 * LEASE_SECONDS)
-            controller.send(signal.SIGCONT)
-            await asyncio.gather(*burst)
+        for round_ in range(2):
+            await create(bus, f"before-{round_}")
+            async with _burst(bus, round_) as answered:
+                await answered.wait()  # most of the others were let in, and wait for their turn
+                controller.send(signal.SIGSTOP)
+                await asyncio.sleep(1.2 * LEASE_SECONDS)  # the lease must expire: that is what is tested
+                controller.send(signal.SIGCONT)
+        await create(bus, "after")
         in_memory = await listed(bus)
         assert in_memory.keys() == {v.name for v in read_registry(tmp_path / "registry.db").volumes}
+        assert len(in_memory) < 2 * BURST, "the pauses met no call"
         assert controller.said("leading no longer")
-        for name in ("v0-0", "v3-299"):  # no name stays busy
+        for name in ("v0-0", f"v1-{BURST - 1}"):  # no name stays busy
             await create(bus, name, size=1 << 20)
 
 
-async def _attempt(bus: Bus, name: str) -> None:
-    with contextlib.suppress(Unavailable, DeadlineExceeded):
-        await create(bus, name, size=1 << 20, within=0.8)
+BURST = 2_000
+"""Requests of one burst: the leader needs some tenths of a second for them."""
+
+
+@contextlib.asynccontextmanager
+async def _burst(bus: Bus, number: int) -> AsyncIterator[asyncio.Event]:
+    """Send requests that nobody repeats; yield what is set with the first answer."""
+    answered, inbox = asyncio.Event(), bus.client.new_inbox()
+
+    async def heard(_: object) -> None:
+        answered.set()
+
+    replies = await bus.client.subscribe(inbox, cb=heard)
+    subject = bus.subjects.controller(Api.VOLUME_CREATE.noun, Api.VOLUME_CREATE.verb)
+    for each in range(BURST):
+        request = encode(m.CreateVolume(name=f"v{number}-{each}", required=1 << 20))
+        await bus.client.publish(subject, request, reply=inbox)
+    try:
+        yield answered
+    finally:
+        await replies.unsubscribe()

@@ -239,6 +239,16 @@ def test_what_is_referred_to_comes_first(items: list[Object]) -> None:
             assert order.index(first) < order.index(then)
 
 
+def test_upstreams_plugin_finds_no_container_of_its_own_whose_image_a_repair_could_be_run_from(
+    items: list[Object],
+) -> None:
+    """As README says. It asks the DaemonSet for that image, and would run xfs_repair beside our agent's mounts.
+
+    Source: facts of upstream v4.1.6: ``repair`` makes a Job from container ``node-server`` of the DaemonSet so named.
+    """
+    assert "node-server" not in containers(pods(items)["node-server"])
+
+
 def test_the_same_choices_give_the_same_text() -> None:
     assert manifest.to_yaml(built()) == manifest.to_yaml(built())
 

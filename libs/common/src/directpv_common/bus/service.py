@@ -26,7 +26,7 @@ from directpv_common.calls.context import TRACE_HEADER, call_context, note, with
 from directpv_common.process.lifecycle import InFlight
 from directpv_common.protocol.api import Endpoint
 from directpv_common.protocol.errors import Busy, DirectPVError, Failure, TooLarge
-from directpv_common.protocol.wire import ACCEPTS, DEFLATE, decode, encode, pack, unpack
+from directpv_common.protocol.wire import ACCEPTS, DEFLATE, PACKED, decode, encode, pack, unpack
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,7 @@ class Dispatcher:
         self._in_flight = InFlight()
         self._tasks: set[asyncio.Task[None]] = set()
         self._accounts: defaultdict[str, Account] = defaultdict(Account)
+        self._large = asyncio.Lock()
 
     def tell(self, stats: EndpointStats) -> dict[str, int]:
         """Correct what the library counted, which is the hand-over alone; see :meth:`Account.tell`."""
@@ -135,8 +136,7 @@ class Dispatcher:
             try:
                 if self._in_flight.running > MAX_RUNNING:
                     raise Busy(f"{MAX_RUNNING} calls are running; repeat a little later")
-                data = unpack(request.data, headers)
-                reply = encode(await handler(decode(data, endpoint.request)))
+                reply = encode(await handler(await self._read(endpoint, request)))
             except Unanswered as silence:
                 work.error = f"left unanswered: {silence}"[:TEXT_AT_MOST]
                 log.info("left unanswered", extra={"endpoint": endpoint.name, "cause": str(silence)})
@@ -146,6 +146,16 @@ class Dispatcher:
             else:
                 log.debug("served", extra={"endpoint": endpoint.name, "seconds": time.monotonic() - begun})
                 work.error = await self._reply(endpoint, request, reply, time.monotonic() - begun)
+
+    async def _read(self, endpoint: Endpoint[Any, Any], request: Request) -> object:
+        """Return the request, checked; of large ones one in each turn of the loop, for each takes milliseconds."""
+        headers = request.headers
+        if PACKED not in (headers or {}):
+            return decode(request.data, endpoint.request)
+        async with self._large:
+            large = decode(unpack(request.data, headers), endpoint.request)
+            await asyncio.sleep(0)
+        return large
 
     async def _reply(self, endpoint: Endpoint[Any, Any], request: Request, reply: bytes, seconds: float) -> str:
         """Send the reply, packed if the caller understands that; one that does not fit is an answer of its own.
