@@ -148,6 +148,17 @@ def test_repair_waits_for_the_outcome_and_its_exit_status_tells_the_truth(initia
     assert listed.stdout.count("Ready") == 4
 
 
+def test_locating_a_disk_without_a_light_says_so_for_each_and_fails(initialised):
+    first, second, *_ = sorted(drive_ids(initialised))
+    dry = run("kubectl-directpv", "locate", first, "--dry-run", url=initialised)
+    both = run("kubectl-directpv", "locate", first, second, "--off", "-o", "json", url=initialised)
+
+    assert (dry.returncode, both.returncode) == (1, 1)
+    assert "the kernel shows no locate light for loop" in dry.stderr
+    assert "2 of 2 drives cannot be located" in both.stderr
+    assert [light["fsuuid"] for light in json.loads(both.stdout)["lights"]] == [first, second]
+
+
 def drive_ids(url: str) -> set[str]:
     listed = json.loads(run("kubectl-directpv", "list", "drives", "--all", "-o", "json", url=url).stdout)
     return {item["metadata"]["name"] for item in listed["items"]}

@@ -27,6 +27,7 @@ from directpv_cli.verbs.consoling import console
 from directpv_cli.verbs.devices import discover, init
 from directpv_cli.verbs.flags import Context, Kubeconfig, NatsNkey, NatsUrl, Plain, Prefix, Quiet, Version
 from directpv_cli.verbs.installing import install, uninstall
+from directpv_cli.verbs.locating import locate
 from directpv_cli.verbs.looking import events, info, list_drives, list_volumes, nats_context
 from directpv_cli.verbs.moving import evacuate, move
 from directpv_cli.verbs.recovering import recover
@@ -48,6 +49,7 @@ VERBS: Mapping[str, Verb] = {
     "cordon": cordon,
     "uncordon": uncordon,
     "repair": repair,
+    "locate": locate,
     "remove": remove,
     "clean": clean,
     "recover": recover,

@@ -77,6 +77,8 @@ class PlayedNode:
         self.formats: list[m.FormatDevices] = []
         self.prepared: list[str] = []
         self.repairs: list[m.OrderRepair] = []
+        self.lit: dict[str, bool] = {}
+        """Lights of the drives' bays."""
         self._called = asyncio.Event()
         self.silent = False
         """It lives, but nothing is heard of it."""
@@ -168,6 +170,7 @@ class PlayedNode:
             Node.DRIVE_RELEASE: self.release,
             Node.DRIVE_REPAIR: self.repair,
             Node.DRIVE_REPAIR_STATUS: self.repair_status,
+            Node.DRIVE_LOCATE: self.locate,
         }
         handlers = {endpoint: handler for endpoint, handler in handlers.items() if endpoint not in without}
         async with serve(
@@ -364,6 +367,12 @@ class PlayedNode:
         running = self.drives[request.fsuuid].record.status is m.DriveStatus.REPAIRING
         outcome = m.RepairOutcome.RUNNING if running else m.RepairOutcome.REPAIRED
         return m.RepairStatus(fsuuid=request.fsuuid, id=last.id, outcome=outcome)
+
+    async def locate(self, request: m.LocateDrive) -> m.BayLight:
+        lit = self.lit.get(request.fsuuid, False) if request.on is None else request.on
+        self.lit[request.fsuuid] = lit
+        device = self.drives[request.fsuuid].record.device
+        return m.BayLight(fsuuid=request.fsuuid, node=self.name, device=device, bay="Slot 03", on=lit, serial="S64")
 
     def end_repair(self, fsuuid: str) -> None:
         with self._changing(fsuuid) as drive:

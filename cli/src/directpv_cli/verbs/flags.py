@@ -142,6 +142,7 @@ LabelVolumes = Annotated[
     list[str],
     typer.Argument(metavar="KEY=VALUE|KEY-... [VOLUME]...", help="Labels to set, or to remove; and volumes."),
 ]
+LightsOut = Annotated[bool, typer.Option("--off", help="Put the lights out.")]
 IgnoreNotFound = Annotated[
     bool, typer.Option("--ignore-not-found", help="What is not there is no error, as with kubectl delete.")
 ]

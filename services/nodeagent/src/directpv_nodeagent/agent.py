@@ -22,6 +22,7 @@ from directpv_nodeagent.config import Config
 from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.devices.udev_monitor import UdevMonitor
 from directpv_nodeagent.drives.changing.devices import Devices
+from directpv_nodeagent.drives.changing.locating import Locating
 from directpv_nodeagent.drives.changing.moved import Moved
 from directpv_nodeagent.drives.changing.release import Releases
 from directpv_nodeagent.drives.changing.repair import Repairs
@@ -93,6 +94,7 @@ class Agent:
         self._sampler = Sampler(self.drives, self._health.of)
         self._scanner = Scanner(self.drives, Growth(self.drives, turns))
         self._repairs = Repairs(work, fences, self._scanner.settle, config.repair_timeout)
+        self._locating = Locating(self.drives)
         self._releases = Releases(work, fences, self._scanner.settle)
         self._joining = Joining(config) if config.bus_key else None
         self._bus: Bus | None = None
@@ -116,6 +118,7 @@ class Agent:
             Node.DRIVE_RELEASE: self._releases.release,
             Node.DRIVE_REPAIR: self._repairs.repair,
             Node.DRIVE_REPAIR_STATUS: self._repairs.status,
+            Node.DRIVE_LOCATE: self._locating.locate,
             Node.VOLUME_PREPARE: self._orders.prepare,
             Node.VOLUME_REMOVE: self._orders.remove,
             Node.VOLUME_COPY: self._moves.copy,

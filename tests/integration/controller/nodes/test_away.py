@@ -21,6 +21,7 @@ from integration.controller.node import GIB, PlayedNode
 Start = Callable[..., Controller]
 ASKED: dict[str, Callable[[str], tuple[Any, Any]]] = {
     "repair": lambda fsuuid: (Api.DRIVE_REPAIR, m.RepairDrive(fsuuid=fsuuid, id="r1")),
+    "locate": lambda fsuuid: (Api.DRIVE_LOCATE, m.LocateDrive(fsuuid=fsuuid, on=True)),
     "init": lambda _: (Api.DRIVE_INIT, m.InitDevices(node="n1", devices=(m.FormatDevice(id="x", name="sda"),))),
 }
 

@@ -44,3 +44,25 @@ async def test_a_lost_drive_is_not_overlooked_though_only_ready_ones_are_listed(
         assert (said in every.stderr, "not shown" in every.stderr, said in info.stderr) == (True, False, True)
         quiet = await plugin(nats, "--quiet", "list", "drives")
         assert (quiet.returncode, quiet.stderr) == (0, "")
+
+
+async def test_locate_lights_the_bay_of_the_drive_that_is_named_and_says_where_it_is(
+    bus: Bus, controllers: Callable[..., Controller], nats: NatsServer
+) -> None:
+    controllers()
+    node = PlayedNode("n1")
+    fsuuid, other = node.add_drive(device="sda"), node.add_drive(device="sdb")
+    async with node.running(bus):
+        for each in (fsuuid, other):
+            await until(lambda each=each: has_status(bus, each, m.DriveStatus.READY), "it is known")
+        dry = await plugin(nats, "locate", "n1/sda", "--dry-run")
+        lit_before = dict(node.lit)
+        lit = await plugin(nats, "locate", "n1/sda")
+        after = dict(node.lit)
+        out = await plugin(nats, "locate", "n1/sda", "--off")
+
+    assert (dry.returncode, lit_before) == (0, {fsuuid: False})
+    assert (lit.returncode, after) == (0, {fsuuid: True})
+    assert "Drive n1/sda (serial number S64) is in bay Slot 03, whose light is lit" in lit.stderr
+    assert (out.returncode, node.lit) == (0, {fsuuid: False})
+    assert "whose light is dark" in out.stderr

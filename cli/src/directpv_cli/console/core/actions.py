@@ -29,6 +29,8 @@ class Action(StrEnum):
     RESUME_DRIVES = "resume drives"
     SUSPEND_VOLUMES = "suspend volumes"
     RESUME_VOLUMES = "resume volumes"
+    LOCATE = "locate"
+    LOCATE_OFF = "locate --off"
     CHECK = "repair --dry-run"
     REPAIR = "repair"
     REMOVE = "remove"
@@ -78,6 +80,12 @@ ACTIONS: Final[Mapping[Action, What]] = {
         typed=True,
     ),
     Action.RESUME_VOLUMES: What(Noun.VOLUME, "Resume", "Pods that start from then on find their data again."),
+    Action.LOCATE: What(
+        Noun.DRIVE,
+        "Locate",
+        "The locate lights of the bays are lit, where the enclosure has them, until they are put out again.",
+    ),
+    Action.LOCATE_OFF: What(Noun.DRIVE, "Light off", "The locate lights of the bays are put out."),
     Action.CHECK: What(
         Noun.DRIVE,
         "Check",

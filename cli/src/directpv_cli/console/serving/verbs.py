@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands.changing import change, discover, move, remove, remove_lost, repair, suspend
+from directpv_cli.commands.changing import change, discover, locate, move, remove, remove_lost, repair, suspend
 from directpv_cli.console.core.actions import Action, Asked
 from directpv_cli.console.serving.link import Link
 from directpv_cli.reaching.session import Lent, lent
@@ -63,6 +63,8 @@ VERBS: Final[Mapping[Action, Callable[[Asked, bool], None]]] = {
     Action.RESUME_DRIVES: lambda asked, plan: suspend.drives(_drives(asked), suspended=False, dry_run=plan),
     Action.SUSPEND_VOLUMES: lambda asked, plan: suspend.volumes(_volumes(asked), ANY_POD, suspended=True, dry_run=plan),
     Action.RESUME_VOLUMES: lambda asked, plan: suspend.volumes(_volumes(asked), ANY_POD, suspended=False, dry_run=plan),
+    Action.LOCATE: lambda asked, plan: locate.locate(asked.targets, None if plan else True, output=""),
+    Action.LOCATE_OFF: lambda asked, plan: locate.locate(asked.targets, None if plan else False, output=""),
     Action.CHECK: lambda asked, plan: repair.repair(asked.targets, repair.Flags(dry_run=True), within=DAY),
     Action.REPAIR: lambda asked, plan: repair.repair(
         asked.targets, repair.Flags(force=asked.options.force), within=DAY

@@ -88,6 +88,7 @@ class Api:
             Controller.DRIVE_MOVE_NODE: self._rehoming.move,
             Controller.DRIVE_REPAIR: self._repairs.begin,
             Controller.DRIVE_REPAIR_STATUS: self._repairs.status,
+            Controller.DRIVE_LOCATE: self._repairs.locate,
             Controller.PLACEMENT_EXPLAIN: self.explain_placement,
             Controller.NODE_REMOVE: self._removals.remove_node,
             Controller.NODE_LIST: self.list_nodes,

@@ -1,4 +1,4 @@
-"""Repairs of drives: passed on to the drive's node, which alone can tell whether a drive may be repaired."""
+"""Repairs of drives, and the lights of their bays: passed on to the drive's node, which alone sees the disk."""
 
 from typing import Any, Final, TypeVar
 
@@ -17,6 +17,8 @@ R = TypeVar("R")
 
 REPAIR_SECONDS: Final = 90.0
 """Until a node has looked at its devices and begun a repair; a disk that hangs delays that."""
+LOCATE_SECONDS: Final = 25.0
+"""Until an enclosure has switched a light."""
 
 
 class Repairs:
@@ -57,9 +59,20 @@ class Repairs:
         """
         return await self._ask(request.fsuuid, Node.DRIVE_REPAIR_STATUS, request)
 
-    async def _ask(self, fsuuid: str, endpoint: Endpoint[Any, R], request: object) -> R:
+    async def locate(self, request: m.LocateDrive) -> m.BayLight:
+        """Let the node of a drive put the light of its bay on or out, or look at it.
+
+        Raises:
+            NotFound: No such drive, for the registry or for its node.
+            FailedPrecondition: Its node is away; or no device carries it, or its bay shows no light.
+            DriveFault: The enclosure does not do it.
+            Unavailable: The node does not answer.
+        """
+        return await self._ask(request.fsuuid, Node.DRIVE_LOCATE, request, within=LOCATE_SECONDS)
+
+    async def _ask(self, fsuuid: str, endpoint: Endpoint[Any, R], request: object, within: float = REPAIR_SECONDS) -> R:
         node = self._term.ledger.drive(fsuuid).record.node
-        within = remaining(REPAIR_SECONDS)
+        within = remaining(within)
         try:
             return await ask(self._term, self._nodes, endpoint, request, node=node, within=within)
         except Unavailable as error:

@@ -12,6 +12,7 @@ from directpv_nodeagent.linux.core.own_faults import is_own
 _STARTED: Final = "E:BOOT_ID"
 _SEQUENCE: Final = "E:DISKSEQ"
 _SERIAL: Final = "E:ID_SERIAL"
+_SHORT_SERIAL: Final = "E:ID_SERIAL_SHORT"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,13 @@ def stand_in(roots: Roots, block: Path) -> dict[str, str]:
         PART_NUMBER: read_text(block / "partition"),
     }
     return {key: value for key, value in found.items() if value}
+
+
+def read_serial(roots: Roots, name: str) -> str:
+    """Return the serial number of the disk, as it is printed on it; empty if neither udev nor sysfs has one."""
+    block = roots.block(name)
+    known = read_udev(roots, read_text(block / "dev")) or stand_in(roots, block)
+    return known.get(_SHORT_SERIAL, "") or known.get(_SERIAL, "")
 
 
 def read_wwid(block: Path) -> str:

@@ -147,6 +147,27 @@ class ChangeDrive(DriveId, frozen=True, kw_only=True):
     remove_labels: tuple[str, ...] = ()
 
 
+class LocateDrive(DriveId, frozen=True, kw_only=True):
+    """CLI -> controller -> node: find the disk of a drive by the locate light of its bay. Harmless to repeat."""
+
+    on: bool | None = None
+    """Put it on, or out; None: say how it is."""
+
+
+class BayLight(Message, frozen=True, kw_only=True):
+    """The locate light of the bay that a drive's disk is in, as its enclosure shows it."""
+
+    fsuuid: FsUuid
+    node: str
+    device: str
+    """Name of the drive's device, as ``sdb``."""
+    bay: str
+    """What the enclosure calls the slot; for NVMe the address of its port."""
+    on: bool
+    serial: str = ""
+    """Of the disk, as it is printed on it; empty if it is not known."""
+
+
 # ---- repair ---------------------------------------------------------------------------------------------------
 
 
