@@ -4,6 +4,8 @@ import signal
 
 from hypothesis import settings
 
+from suites.together import pytest_xdist_make_scheduler  # noqa: F401 - a hook
+
 settings.register_profile("any machine", deadline=None)  # an example may take as long as the machine makes it
 settings.load_profile("any machine")
 

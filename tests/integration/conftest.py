@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from support.kube.fixtures import apiserver  # noqa: F401 - a fixture; here, so that all below have the same server
 from support.udev import running_udevd
 
 

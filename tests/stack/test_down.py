@@ -52,14 +52,17 @@ def test_down_detaches_the_disks_of_a_stack_whatever_its_directory_is_called(dir
     assert not Path(f"/sys/block/{device}/loop/backing_file").exists()
 
 
-def test_down_that_was_held_up_says_at_its_end_what_there_was_at_its_beginning(directory: Path) -> None:
+def test_down_that_was_held_up_says_at_its_end_what_there_was_at_its_beginning(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By the second time the volumes are gone already, and nobody can count them."""
     device = disks.make_disk(directory / "drive.img", 320 << 20)
     disks.command("mkfs.xfs", "-q", f"/dev/{device}")
     (directory / "x").mkdir()
     disks.command("mount", f"/dev/{device}", str(directory / "x"))
     held_up = pytest.raises(StackError, match="what else there was of the stack is gone already")
-    with (directory / "x/file").open("w"), held_up:
+    with (directory / "x/file").open("w"), held_up, monkeypatch.context() as soon:
+        soon.setattr(disks, "DETACH_SECONDS", 1.0)
         stop.down(directory, "1 drive and 2 volumes")
 
     assert stop.down(directory, "1 drive and 0 volumes") == "1 drive and 2 volumes"

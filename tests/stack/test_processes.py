@@ -1,18 +1,15 @@
 """Processes of a local stack: what counts as ended."""
 
-import shutil
 import signal
 import socket
+import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from directpv_cli.local.lifecycle import stop
 from directpv_cli.local.machine import processes
-from directpv_cli.local.machine.processes import MARK, Process
-from directpv_cli.local.stack import Options, Stack
+from directpv_cli.local.machine.processes import MARK
 from support.ports import free_port
 
 ROUNDS = 40
@@ -61,53 +58,11 @@ def test_a_process_is_found_by_its_stack_from_the_moment_that_it_was_started(tmp
         assert process.pid in [each.pid for each in found]
 
 
-class Running:
-    """Stacks of which only the processes are real: programs that sleep under the names of services."""
+@pytest.mark.parametrize("what", ["ends_with_the_last_stack", "is_kept_by_a_stack_that_is_down_but_not_removed"])
+def test_a_udevd_that_serves_all_stacks(what: str, tmp_path: Path) -> None:
+    """Among processes of its own: of all that run on this machine, stacks of other tests are found, too."""
+    alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+    command = (*alone, sys.executable, Path(__file__).with_name("serving_all.py"), what, str(tmp_path))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
 
-    def __init__(self, base: Path) -> None:
-        self.base = base
-        self.started: list[Process] = []
-
-    def stack(self, name: str, *programs: str) -> Stack:
-        stack = Stack(options=Options(directory=str(self.base / name)))
-        stack.directory.mkdir()
-        for program in programs:
-            binary = self.base / program
-            if not binary.exists():
-                shutil.copy("/bin/sleep", binary)
-            log, env = stack.directory / "log", {MARK: str(stack.directory)}
-            stack.running.append(processes.start(program, [str(binary), "600"], env=env, log=log))
-        self.started += stack.running
-        stack.save()
-        return stack
-
-
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    running = Running(tmp_path)
-    yield running
-    for process in running.started:
-        processes.kill(process)
-
-
-def test_a_udevd_ends_with_the_last_stack_that_it_serves_whichever_started_it(running: Running) -> None:
-    others = [process for some in processes.by_stack().values() for process in some]
-    if others:
-        pytest.skip(f"other stacks run on this machine, which need their udevd: {others}")
-    first = running.stack("first", "systemd-udevd", "nodeagent")
-    second = running.stack("second", "nodeagent")
-    udevd, agent = first.running
-
-    stop.down(first.directory)
-
-    assert (udevd.alive, agent.alive, second.running[0].alive) == (True, False, True)
-    stop.down(second.directory)
-    assert not udevd.alive
-
-
-def test_a_stack_that_is_down_but_not_removed_keeps_its_udevd(running: Running) -> None:
-    first, second = running.stack("first", "systemd-udevd"), running.stack("second", "nodeagent")
-
-    stop.down(second.directory)
-
-    assert first.running[0].alive
+    assert done.returncode == 0, done.stderr

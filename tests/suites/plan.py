@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-FULL: Final = 1.2
+FULL: Final = 1.3
 """Share of the processors that suites side by side may ask for: each of them waits at times, seldom all at once."""
 _ROUNDING: Final = 1e-6
 
@@ -39,7 +39,10 @@ def startable(waiting: Iterable[Load], running: Iterable[Load], ready: Iterable[
 def time_left(
     waiting: Sequence[Load], running: Sequence[Load], steps: Sequence[Load], ready: Iterable[str], cores: float
 ) -> float:
-    """Return seconds until everything has ended, if all takes what is expected; steps go one after the other."""
+    """Return seconds until everything has ended, if all takes what is expected; steps go one after the other.
+
+    Suites that keep more processors busy than there are take longer by as much.
+    """
     there, passed = set(ready), 0.0
     waiting, running, steps = list(waiting), list(running), list(steps)
     while waiting or running or steps:
@@ -48,9 +51,11 @@ def time_left(
         running += started
         if not running and not steps:
             break  # what still waits needs a step that failed
-        next_ends = min(load.left for load in [*running, *steps[:1]])
+        slower = max(1.0, sum(load.cores for load in running) / cores)
+        next_ends = min([*(load.left * slower for load in running), *(step.left for step in steps[:1])])
         passed += next_ends
-        running = [replace(load, left=load.left - next_ends) for load in running if load.left > next_ends]
+        done = next_ends / slower
+        running = [replace(load, left=load.left - done) for load in running if load.left > done + _ROUNDING]
         if steps:
             first = replace(steps[0], left=steps[0].left - next_ends)
             steps = [first, *steps[1:]] if first.left > 0 else steps[1:]

@@ -1,7 +1,8 @@
 """All suites, and the steps that set up what they need. Figures: two cores of a virtual machine, everything built.
 
-The order is that in which suites start as far as they find room: the two that take longest, test-vm and e2e, get one
-of the others beside them each.
+The order is that in which suites start as far as they find room. First what tells soonest that something is wrong. Then
+the two that take longest: one in guests has room beside the other, and as soon as the steps that e2e needs have ended,
+it begins. Last those of many small tests that fill what is left, so that no processor has nothing to do at the end.
 """
 
 import sys
@@ -83,29 +84,57 @@ SUITES: Final = (
             (sys.executable.removesuffix("python") + "lint-imports",),
             (sys.executable.removesuffix("python") + "properdocs", "build", "--strict"),
         ),
-        seconds=30,
-        long_seconds=30,
-        cores=0.8,
+        seconds=20,
+        long_seconds=20,
+        cores=0.5,
         has_long=False,
     ),
-    Suite("unit", "decisions, without I/O", _pytest("tests/unit"), seconds=30, long_seconds=30, cores=0.8),
-    Suite(
-        "test-vm",
-        "the node in guests with kernels of their own: quota, hot-plug, faults, reboot, SMART, chaos",
-        _pytest("-n", "2", "--dist", "worksteal", "--timeout=300", "tests/vm"),
-        seconds=600,
-        long_seconds=1000,
-        cores=1.2,
-        needs=("guests",),
-    ),
+    Suite("unit", "decisions, without I/O", _pytest("tests/unit"), seconds=45, long_seconds=45, cores=0.8),
     Suite(
         "e2e",
         "Kubernetes on three nodes in guests, with the official sidecars; or KUBECONFIG's cluster",
         _pytest("-s", "--timeout=1200", "tests/e2e"),
-        seconds=600,
+        seconds=620,
         long_seconds=3200,
-        cores=1.3,
+        cores=1.2,
         needs=("guests", "apiserver", "cluster"),
+    ),
+    Suite(
+        "test-vm",
+        "the node in guests with kernels of their own: quota, hot-plug, faults, reboot, SMART, chaos",
+        _pytest("-n", "2", "--dist", "loadgroup", "--timeout=300", "tests/vm"),
+        seconds=500,
+        long_seconds=1000,
+        cores=1.1,
+        needs=("guests",),
+    ),
+    Suite(
+        "crash",
+        "the whole stack: the plugin, kill -9, frozen leaders, lost registry and JetStream",
+        _pytest("-n", "4", "--dist", "loadgroup", "tests/stack", "tests/crash"),
+        seconds=240,
+        long_seconds=240,
+        cores=1.3,
+        needs=("devices",),
+    ),
+    Suite(
+        "kubernetes",
+        "registry, election, who may come in, installer, Helm chart and krew against a real API server",
+        _pytest(
+            "-n",
+            "2",
+            "--dist",
+            "loadgroup",
+            "--timeout=300",
+            "tests/integration/kubernetes_registry",
+            "tests/integration/kubernetes_admission",
+            "tests/integration/kubernetes_install",
+            "tests/helm",
+        ),
+        seconds=400,
+        long_seconds=400,
+        cores=1.1,
+        needs=("devices", "apiserver", "tools"),
     ),
     Suite(
         "integration",
@@ -113,17 +142,8 @@ SUITES: Final = (
         _pytest("-n", "4", "--dist", "worksteal", "tests/integration", "--ignore-glob=*/kubernetes_*"),
         seconds=210,
         long_seconds=210,
-        cores=1.0,
+        cores=1.3,
         needs=("devices", "csi-sanity"),  # the same Go
-    ),
-    Suite(
-        "crash",
-        "the whole stack: the plugin, kill -9, frozen leaders, lost registry and JetStream",
-        _pytest("tests/stack", "tests/crash"),
-        seconds=160,
-        long_seconds=160,
-        cores=0.4,
-        needs=("devices",),
     ),
     Suite(
         "console",
@@ -143,24 +163,5 @@ SUITES: Final = (
         long_seconds=10,
         cores=0.9,
         needs=("devices", "csi-sanity"),
-    ),
-    Suite(
-        "kubernetes",
-        "registry, election, who may come in, installer, Helm chart and krew against a real API server",
-        _pytest(
-            "-n",
-            "2",
-            "--dist",
-            "loadgroup",
-            "--timeout=300",
-            "tests/integration/kubernetes_registry",
-            "tests/integration/kubernetes_admission",
-            "tests/integration/kubernetes_install",
-            "tests/helm",
-        ),
-        seconds=400,
-        long_seconds=400,
-        cores=0.9,
-        needs=("devices", "apiserver", "tools"),
     ),
 )

@@ -28,9 +28,12 @@ from directpv_common.bus.bus import Bus
 from directpv_common.bus.connecting import connect_bus
 from directpv_common.protocol.errors import DirectPVError
 from directpv_csi_gateway.pb import csi_pb2 as csi
+from support import devices
 
 T = TypeVar("T")
 SETTLE_SECONDS = 60.0
+LOOK_SECONDS = 0.1
+LONGEST_LOOK_SECONDS = 1.0
 CALL_FAILED = (GRPCError, StreamTerminatedError, OSError, TimeoutError, AttributeError)
 """What a CSI call may raise. AttributeError: of grpclib's client, when the connection ends before its first request."""
 
@@ -114,7 +117,8 @@ def cluster(**options: object) -> Iterator[Cluster]:
     directory = Path(tempfile.gettempdir()) / f"dpv-{secrets.token_hex(4)}"
     settings = {"nats_port": 0, "drive_size": 1024**3, "drives": 2, **options}
     options_ = stack.Options(directory=str(directory), **settings)  # type: ignore[arg-type]
-    running = Cluster(in_thread(lambda: start.up(options_)))
+    with devices.of_their_own():
+        running = Cluster(in_thread(lambda: start.up(options_)))
     try:
         yield running
     except BaseException:
@@ -124,6 +128,9 @@ def cluster(**options: object) -> Iterator[Cluster]:
         for process in running.stack.running:
             processes.send(process, signal.SIGCONT)
         in_thread(lambda: stop.down(directory))
+        for node in running.stack.nodes:
+            for device in node.devices:
+                devices.remove(device)
 
 
 def in_thread(work: Callable[[], T]) -> T:
@@ -140,16 +147,20 @@ def keep_logs(running: Cluster) -> None:
 
 
 async def eventually(check: Callable[[], Awaitable[T]], what: str, within: float = SETTLE_SECONDS) -> T:
-    """Repeat ``check`` until it returns without error; the last error is shown when the time is over."""
+    """Repeat ``check`` until it returns without error; the last error is shown when the time is over.
+
+    Between two looks as much time passes as the look took: what is waited for needs processors, too.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
     while True:
+        began = loop.time()
         try:
             return await check()
         except (AssertionError, DirectPVError, *CALL_FAILED) as error:
             if loop.time() > deadline:
                 raise AssertionError(f"not within {within:.0f} s: {what}: {error!r}") from error
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(min(max(LOOK_SECONDS, loop.time() - began), LONGEST_LOOK_SECONDS))
 
 
 async def everything(bus: Bus) -> tuple[list[m.DriveInfo], list[m.VolumeInfo]]:

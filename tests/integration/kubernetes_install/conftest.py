@@ -13,7 +13,7 @@ import pytest
 
 from support.kube import programs
 from support.kube.apiserver import ApiServer
-from support.kube.fixtures import apiserver  # noqa: F401
+from support.kube.fixtures import apiserver  # noqa: F401 - a server of their own: they take definitions away
 from support.kube.process import Program
 from support.ports import free_port
 

@@ -14,8 +14,6 @@ TOP = Path(__file__).resolve().parents[3]
 PLATFORM = f"linux-{ {'x86_64': 'amd64', 'aarch64': 'arm64'}[os.uname().machine] }"
 VERSION = ".".join(map(str, sys.version_info[:2]))
 
-pytestmark = pytest.mark.xdist_group("krew")  # one archive for all
-
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -7,7 +7,6 @@ from directpv_common.bus.bus import Bus
 from directpv_common.bus.connecting import connect_bus
 from integration.kubernetes_registry.harness import Cluster, define, installation
 from support.kube.apiserver import ApiServer
-from support.kube.fixtures import apiserver  # noqa: F401 - a fixture
 from support.nats import NatsServer, nats_server
 
 
@@ -18,7 +17,7 @@ def nats(tmp_path: Path) -> Iterator[NatsServer]:
 
 
 @pytest.fixture(scope="session")
-def defined(apiserver: ApiServer) -> ApiServer:  # noqa: F811
+def defined(apiserver: ApiServer) -> ApiServer:
     """The API server, with our definitions established."""
     define(apiserver)
     return apiserver

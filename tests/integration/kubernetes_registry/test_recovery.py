@@ -75,7 +75,6 @@ def with_new_certificates(server: ApiServer) -> Objects:
     return Objects(server)
 
 
-@pytest.mark.xdist_group("alone")  # one server for all
 async def test_without_the_definition_of_volumes_nobody_leads_until_it_is_back(own: Cluster, bus: Bus) -> None:
     own.server.kubectl("delete", "crd", "directpvvolumes.directpv.min.io")
     controller = own.controller()
@@ -84,7 +83,6 @@ async def test_without_the_definition_of_volumes_nobody_leads_until_it_is_back(o
     await leads(controller)
 
 
-@pytest.mark.xdist_group("alone")  # one server for all
 async def test_a_standby_leads_with_the_definitions_that_are_there_now(own: Cluster, bus: Bus) -> None:
     first = own.controller("c1")
     await leads(first)
@@ -98,7 +96,6 @@ async def test_a_standby_leads_with_the_definitions_that_are_there_now(own: Clus
     assert second.said(f'"registry":"{uid}"')
 
 
-@pytest.mark.xdist_group("alone")  # one server for all
 async def test_a_standby_leads_after_the_authority_of_all_certificates_was_replaced(own: Cluster, bus: Bus) -> None:
     own.objects.call("POST", DRIVES, upstream_drive(ONE))
     config = own.directory / "kubeconfig"

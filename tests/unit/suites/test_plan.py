@@ -44,6 +44,12 @@ def test_what_runs_side_by_side_takes_as_long_as_the_longest():
     assert time_left(waiting, [], [], [], cores=1) == 100
 
 
+def test_suites_that_ask_for_more_than_there_is_take_longer_by_as_much():
+    waiting = [Load("a", 30, cores=1.3), Load("b", 60, cores=1.3)]
+
+    assert time_left(waiting, [], [], [], cores=2) == pytest.approx(30 * 1.3 + 30)
+
+
 def test_a_suite_that_waits_for_steps_begins_when_they_have_ended():
     waiting, steps = [Load("a", 30, needs=("two",)), Load("b", 5)], [Load("one", 10), Load("two", 20)]
 
