@@ -101,6 +101,17 @@ async def test_a_pod_that_goes_on_writing_finds_all_of_it_on_the_other_drive(lea
     assert os.stat(staging).st_dev == os.stat(leader.path(leader.new)).st_dev
 
 
+async def test_what_waits_for_its_pod_has_looked_at_all_there_is_however_little_was_copied_last(
+    leader: Leader, pods: Path
+) -> None:
+    await leader.make()
+    await leader.client.stage("pvc-1", pods / "s")
+    (pods / "s" / "file").write_bytes(bytes(MIB))
+    seen = await leader.waiting()
+    seen = await leader.until(lambda now: now.state is MoveState.WAITING and now.passes > seen.passes, "another pass")
+    assert seen.done == seen.total >= MIB
+
+
 async def test_what_was_written_through_a_mapping_or_with_its_time_set_back_arrives(leader: Leader, pods: Path) -> None:
     await leader.make()
     staging = pods / "s"

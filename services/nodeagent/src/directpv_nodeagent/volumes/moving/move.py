@@ -47,6 +47,8 @@ SLICE_SECONDS: Final = 120.0
 SYNC_SECONDS: Final = 600.0
 MEASURE_SECONDS: Final = 60.0
 _NO_USE: Final = VolumeUse()
+_ALL_SEEN: Final = frozenset({MoveState.WAITING, MoveState.COPIED})
+"""States in which a pass has looked at all that there is; the next one may copy nothing, and say nothing."""
 
 
 class Move:
@@ -77,7 +79,7 @@ class Move:
         return CopyStatus(
             state=self._state,
             passes=self._passes,
-            done=min(self._done, self._total),
+            done=self._total if self._state in _ALL_SEEN else min(self._done, self._total),
             total=self._total,
             rate=self._rate.per_second if self._state in (MoveState.COPYING, MoveState.LAST_PASS) else 0,
             message=self._message,
