@@ -37,6 +37,17 @@ def test_parameters_of_our_group_must_equal_the_labels_of_the_drive() -> None:
         place(ledger, "v2", parameters={key: "9"})
 
 
+def test_a_node_can_be_asked_for_as_a_label_whether_it_is_a_fact_or_a_label_that_people_gave() -> None:
+    on_it, said_to_be = drive_record(9 * GIB, node="n7"), drive_record(5 * GIB, labels={names.NODE: "n7"})
+    ledger = ledger_of(drive_record(99 * GIB), on_it, said_to_be)
+
+    for number, right in enumerate((on_it, said_to_be)):
+        assert home(ledger, f"v{number}", 5 * GIB, parameters={names.NODE: "n7"}) == right.fsuuid
+    with pytest.raises(NoCapacity):
+        place(ledger, "v9", 5 * GIB, parameters={names.NODE: "n7"})
+    assert ledger.check() == []
+
+
 def test_facts_that_upstream_shows_as_labels_can_be_asked_for() -> None:
     right = drive_record(2 * GIB, device="nvme1n1")
 

@@ -6,8 +6,6 @@ import pytest
 
 import directpv_common.protocol.messages as m
 from directpv_common.crd.persistent_volumes import Claim, Seen
-from directpv_controller.core.placing.model import Snapshot
-from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.core.taking_in.doubt import doubtful_volumes
 from directpv_controller.core.taking_in.reconcile import take_in
 from unit.controller.builders import committed, drive_record, held, ledger_of, place, volume_record
@@ -80,10 +78,3 @@ def test_a_node_that_tells_too_much_of_it_is_not_believed() -> None:
     wordy = volume_record("wordy", drive, pv=replace(KEPT, mount_options=("x",) * 33))
     long = volume_record("long", drive, pv=replace(KEPT, storage_class="x" * 5_000))
     assert doubtful_volumes(held(drive, wordy, long, volume_record("v1", drive, pv=KEPT))).keys() == {"wordy", "long"}
-
-
-def test_a_million_volumes_of_one_class_share_it() -> None:
-    drive = drive_record()
-    volumes = [volume_record(f"v{i}", drive, pv=replace(KEPT)) for i in range(2)]
-    ledger = Ledger.load(Snapshot([drive], volumes), lambda: 0.5)
-    assert ledger.volumes["v0"].record.pv is ledger.volumes["v1"].record.pv

@@ -5,7 +5,8 @@ references form no cycle: drive → volumes → record, drive → views → keys
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from types import MappingProxyType
+from typing import Final, cast
 
 from msgspec import Struct
 
@@ -20,6 +21,8 @@ from directpv_common.protocol.messages import (
 )
 from directpv_controller.core.placing.views import Key, View
 
+NONE: Final = cast(dict[str, int], MappingProxyType({}))
+"""Shared by all drives that have none; whoever adds the first makes a table of the drive's own."""
 UNKNOWN: Final = -1
 """Generation of a drive whose inventory must be asked for."""
 
@@ -43,18 +46,18 @@ class Drive(Struct, gc=False, eq=False):
     allocated: int
     """Overhead of the file system, all volumes, guests and strays; more than ``record.total`` when overcommitted."""
     volumes: dict[str, Volume]
-    claims: dict[str, int]
-    """Claim id to number of volumes; more than 1 only when such volumes were found on the drive."""
     views: list[View]
     tops: list[Key]
     """Per view the best key that its heap has of the drive."""
+    claims: dict[str, int] = NONE
+    """Claim id to number of volumes; more than 1 only when such volumes were found on the drive."""
     projects: dict[int, int] | None = None
     """Project id to number of volumes; None until a placement looks at the drive."""
     groups: dict[str, int] | None = None
     """Number of volumes by what they belong to, see :mod:`.spread`; None until a placement asks."""
     strays: int = 0
     """Bytes of volumes found here that the registry says live on another drive."""
-    guests: dict[str, int] = {}
+    guests: dict[str, int] = NONE
     """Volumes that live on another drive and take space here while they are moved: name to bytes."""
     boot: str = ""
     generation: int = UNKNOWN

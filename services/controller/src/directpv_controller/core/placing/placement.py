@@ -294,7 +294,7 @@ class Index:
         """Return the views that a drive may be in."""
         filed = self._filed
         yield from filed.get(None, ())
-        if len(filed) > 1 or None not in filed:
+        if len(filed) > (None in filed):
             for pair in pairs_of(drive.record):
                 yield from filed.get(pair, ())
 

@@ -1,12 +1,11 @@
 """Which drives have a label or lie in a place, so that a view of few drives is made without looking at all of them."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from directpv_common.protocol import names
 from directpv_common.protocol.messages import DriveRecord, Segments
-from directpv_controller.core.placing.model import Drive, Node, labels_of
+from directpv_controller.core.placing.model import Drive, Node
 from directpv_controller.core.placing.wanted import Need, Pairs
 
 Pair = tuple[str, str]
@@ -21,10 +20,10 @@ class Whereabouts:
     def __init__(self, drives: Mapping[str, Drive], nodes: Mapping[str, Node]) -> None:
         self._drives = drives
         self._nodes = nodes
-        self._places: dict[Pair, Counter[str]] = {}
+        self._places: dict[Pair, dict[str, int]] = {}
         """Per pair of a topology the nodes whose drives have it, each with how many."""
-        self._labelled: dict[Pair, dict[str, None]] = {}
-        """Per label, or fact that counts as one, the ids of the drives that have it."""
+        self._labelled: dict[Pair, dict[str, int]] = {}
+        """Per label, or fact that counts as one, the ids of the drives that have it; of nodes the ledger knows that."""
 
     def follow(self, drive: Drive) -> None:
         """Note where the drive is now, and what labels it has."""
@@ -38,17 +37,16 @@ class Whereabouts:
         was, drive.noted = drive.noted, now
         if was is now or (was is not None and now is not None and _alike(was, now)):
             return
-        (was_in, had), (is_in, has) = _seen(was), _seen(now)
-        for pair, node in was_in - is_in:
-            _take(self._places, pair, node)
-        for pair, node in is_in - was_in:
-            self._places.setdefault(pair, Counter())[node] += 1
-        for pair in had - has:
-            del self._labelled[pair][drive.fsuuid]
-            if not self._labelled[pair]:
-                del self._labelled[pair]
-        for pair in has - had:
-            self._labelled.setdefault(pair, {})[drive.fsuuid] = None
+        if was is not None:
+            for pair in was.topology.items():
+                _take(self._places, pair, was.node)
+            for pair in _labels(was):
+                _take(self._labelled, pair, was.fsuuid)
+        if now is not None:
+            for pair in now.topology.items():
+                _put(self._places, pair, now.node)
+            for pair in _labels(now):
+                _put(self._labelled, pair, now.fsuuid)
 
     def candidates(self, need: Need) -> Iterator[Drive]:
         """Return drives that may meet ``need``; all that do are among them. Nothing may change meanwhile."""
@@ -56,11 +54,11 @@ class Whereabouts:
 
     def may_reach(self, term: Segments) -> bool:
         """Tell, without looking at drives, whether the node of a term may have one that lies in the term."""
-        node, nowhere = term.get(names.NODE), Counter[str]()
+        node = term.get(names.NODE)
         if node is None:
             return True
         return node in self._nodes and all(
-            key == names.NODE or node in self._places.get((key, value), nowhere) for key, value in term.items()
+            key == names.NODE or node in self._places.get((key, value), ()) for key, value in term.items()
         )
 
     def slowly(self, need: Need) -> Iterator[Drive]:
@@ -72,13 +70,19 @@ class Whereabouts:
         node = node_in(need.segments)
         if node:
             return self._on([node])
-        labelled = [self._labelled.get(pair, {}) for pair in need.labels if pair[0] not in _OF_ALL]
+        labelled = [self._having(pair) for pair in need.labels if pair[0] not in _OF_ALL]
         few = min(labelled, key=len, default=None)
-        places = [self._places.get(pair, Counter()) for pair in need.segments]
+        places = [self._places.get(pair, {}) for pair in need.segments]
         near = min(places, key=len, default=None)
-        if few is not None and (near is None or len(few) <= near.total()):
+        if few is not None and (near is None or len(few) <= sum(near.values())):
             return iter([few])
         return self._on(near) if near is not None else iter([self._drives])
+
+    def _having(self, pair: Pair) -> Collection[str]:
+        """Return the drives that have a label, or are on the node that it names; the others of it do not."""
+        had = self._labelled.get(pair, {})
+        node = self._nodes.get(pair[1]) if pair[0] == names.NODE else None
+        return had if node is None else {**had, **dict.fromkeys(node.drives, 0)}
 
     def _on(self, nodes: Iterable[str]) -> Iterator[Iterable[str]]:
         return (self._nodes[node].drives for node in nodes if node in self._nodes)
@@ -93,18 +97,24 @@ def _alike(was: DriveRecord, now: DriveRecord) -> bool:
     return (was.node, was.device, was.labels, was.topology) == (now.node, now.device, now.labels, now.topology)
 
 
-def _seen(record: DriveRecord | None) -> tuple[set[tuple[Pair, str]], set[Pair]]:
-    """Return each pair of the topology with the node, and each label that tells drives apart."""
-    if record is None:
-        return set(), set()
-    labels = {pair for pair in labels_of(record).items() if pair[0] not in _OF_ALL}
-    return {(pair, record.node) for pair in record.topology.items()}, labels
+def _labels(record: DriveRecord) -> list[Pair]:
+    """Return what tells drives apart, but for the fact of their node."""
+    found = {names.DRIVE_NAME: record.device, **record.labels}
+    return [pair for pair in found.items() if pair[0] not in _OF_ALL]
 
 
-def _take(places: dict[Pair, Counter[str]], pair: Pair, node: str) -> None:
-    nodes = places[pair]
-    nodes[node] -= 1
-    if not nodes[node]:
-        del nodes[node]
-    if not nodes:
-        del places[pair]
+def _put(table: dict[Pair, dict[str, int]], pair: Pair, who: str) -> None:
+    those = table.get(pair)
+    if those is None:
+        table[pair] = {who: 1}
+    else:
+        those[who] = those.get(who, 0) + 1
+
+
+def _take(table: dict[Pair, dict[str, int]], pair: Pair, who: str) -> None:
+    those = table[pair]
+    those[who] -= 1
+    if not those[who]:
+        del those[who]
+    if not those:
+        del table[pair]

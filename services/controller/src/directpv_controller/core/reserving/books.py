@@ -37,7 +37,7 @@ class Books:
         """Add a drive without volumes; the caller tells the index."""
         key = (0, 0.0, record.fsuuid)
         node = self._node(record.node)
-        drive = Drive(record, key, record.overhead, volumes={}, claims={}, views=[], tops=[], offline=node.offline)
+        drive = Drive(record, key, record.overhead, volumes={}, views=[], tops=[], offline=node.offline)
         self.drives[record.fsuuid] = drive
         self.drive_ids.add(record.fsuuid)
         node.drives[record.fsuuid] = drive
@@ -103,9 +103,12 @@ class Books:
     def attach(self, drive: Drive, volume: Volume) -> None:
         """Enter a volume and reserve its space; the caller keeps sums, ordered names and the index in step."""
         record = volume.record
-        self.volumes[record.name] = volume
-        drive.volumes[record.name] = volume
+        name = record.name
+        self.volumes[name] = volume
+        drive.volumes[name] = volume
         if record.claim_id:
+            if not drive.claims:
+                drive.claims = {}
             drive.claims[record.claim_id] = drive.claims.get(record.claim_id, 0) + 1
             self.index.claims[record.claim_id] += 1
         drive.allocated += record.capacity
@@ -201,7 +204,8 @@ class Books:
 
     def host(self, drive: Drive, name: str, size: int) -> None:
         """Keep ``size`` bytes (0: none any more) for a volume of another drive that is being moved from or to here."""
-        before = drive.guests.pop(name, 0)
+        before = drive.guests.get(name, 0)
+        drive.guests = {other: taken for other, taken in drive.guests.items() if other != name}
         if size:
             drive.guests[name] = size
         self.reserve(drive, size - before)

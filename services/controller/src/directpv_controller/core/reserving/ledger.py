@@ -5,14 +5,14 @@ caller awaits the commit and calls ``done`` or ``undo``. Commits happen in the o
 of a volume is not committed, its name is busy and nobody else may decide about it.
 """
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from directpv_common.crd.persistent_volumes import Seen
 from directpv_common.protocol import names
 from directpv_common.protocol.errors import Busy, Conflict, NoCapacity, NotFound, OutOfRange, Unavailable
-from directpv_common.protocol.messages import ChangeVolume, ExpandVolume, KeptPv, VolumeRecord
+from directpv_common.protocol.messages import ChangeVolume, ExpandVolume, VolumeRecord
 from directpv_common.protocol.units import format_bytes
 from directpv_controller.core.placing.explain import explain
 from directpv_controller.core.placing.model import (
@@ -32,9 +32,6 @@ from directpv_controller.core.reserving.past import PastBooks
 
 replace = msgspec.structs.replace
 
-_NOTHING: Final[dict[str, str]] = {}
-"""Shared by all records without parameters or labels; never changed, as nothing in a record is."""
-
 
 class Ledger(PastBooks):
     """The leader's memory. ``chance`` returns random numbers in [0, 1) and settles ties."""
@@ -51,11 +48,12 @@ class Ledger(PastBooks):
         ledger = cls(chance)
         for record in snapshot.drives:
             ledger.enter(record)
-        kept: dict[KeptPv, KeptPv] = {}
+        uses = snapshot.uses.get
         for volume in snapshot.volumes:
             drive = ledger.drives.get(volume.fsuuid) or ledger.enter_placeholder(volume.fsuuid)
-            _share(volume, drive, kept)
-            ledger.attach(drive, Volume(volume, snapshot.uses.get(volume.name)))
+            ledger.attach(drive, Volume(volume, uses(volume.name)))
+            if volume.moving is not None:
+                ledger.moves.add(volume.name)
         unsettled.load(ledger)
         ledger.volume_names.update(ledger.volumes)
         ledger.retired = {each.fsuuid: each for each in snapshot.retired if each.fsuuid not in ledger.drives}
@@ -343,14 +341,3 @@ def _kept(pv: Seen | None) -> dict[str, Any]:
         return {}
     claim = {"pvc_name": pv.claim.name, "pvc_namespace": pv.claim.namespace} if pv.claim is not None else {}
     return {"pv": pv.pv, **claim}
-
-
-def _share(record: VolumeRecord, drive: Drive, kept: dict[KeptPv, KeptPv]) -> None:
-    """Let equal parts of a million records be one object: saves a third of their memory."""
-    msgspec.structs.force_setattr(record, "fsuuid", drive.record.fsuuid)
-    if record.pv is not None:
-        msgspec.structs.force_setattr(record, "pv", kept.setdefault(record.pv, record.pv))
-    if not record.parameters:
-        msgspec.structs.force_setattr(record, "parameters", _NOTHING)
-    if not record.labels:
-        msgspec.structs.force_setattr(record, "labels", _NOTHING)

@@ -28,10 +28,9 @@ def is_left_by_move(known: VolumeRecord, fsuuid: str, found: VolumeRecord) -> bo
 
 def load(books: Books) -> None:
     """Reserve space on the other drives of moves; the caller sums up. A drive that is gone needs none."""
-    for volume in books.volumes.values():
-        moving = volume.record.moving
-        books.note_move(volume.record)
-        drive = books.drives.get(moving.drive) if moving is not None else None
+    for name in books.moves:
+        record = books.volumes[name].record
+        drive = books.drives.get(record.moving.drive) if record.moving is not None else None
         if drive is not None:
-            drive.guests[volume.record.name] = volume.record.capacity
-            drive.allocated += volume.record.capacity
+            drive.guests = {**drive.guests, name: record.capacity}
+            drive.allocated += record.capacity

@@ -8,7 +8,7 @@ import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from directpv_common.protocol.errors import Unavailable
 from directpv_common.protocol.messages import DriveRecord, RetiredDrive, VolumeRecord
 from directpv_common.protocol.wire import encode
 from directpv_controller.core.placing.model import Snapshot, Unreadable, Writes
+from directpv_controller.core.reserving.sharing import Shared
 from directpv_controller.leading.collector import without_collector
 from directpv_controller.leading.port import RegistryDamaged
 from directpv_controller.leading.term import Term
@@ -28,12 +29,23 @@ T = TypeVar("T")
 
 DAMAGED_FROM: Final = 10
 """So many bad records, if they are most of all, are a damaged registry, which people must look at."""
-_DRIVES: Final = "SELECT fsuuid, record FROM drives ORDER BY fsuuid"
-_RETIRED: Final = "SELECT key, value FROM meta WHERE key LIKE 'retired/%' ORDER BY key"
-"""In a table that earlier versions have too, and overlook there."""
-_VOLUMES: Final = "SELECT name, record FROM volumes ORDER BY name"
 OPEN_TRIES: Final = 5
 OPEN_PAUSE: Final = 0.2
+
+
+class _Table(NamedTuple):
+    """Where records of one kind are."""
+
+    noun: str
+    key: str
+    record: str
+    rows: str
+
+
+_DRIVES: Final = _Table("drive", "fsuuid", "record", "FROM drives ORDER BY fsuuid")
+_VOLUMES: Final = _Table("volume", "name", "record", "FROM volumes ORDER BY name")
+_RETIRED: Final = _Table("retired drive", "key", "value", "FROM meta WHERE key LIKE 'retired/%' ORDER BY key")
+"""In a table that earlier versions have too, and overlook there."""
 
 
 class _Place(msgspec.Struct):
@@ -63,9 +75,10 @@ class SqliteRegistry:
         try:
             with without_collector():
                 connection.execute("BEGIN")
-                drives, bad_drives = _records(connection, "drive", _DRIVES, DriveRecord)
-                volumes, bad_volumes = _records(connection, "volume", _VOLUMES, VolumeRecord)
-                retired, _ = _records(connection, "retired drive", _RETIRED, RetiredDrive)
+                shared = Shared()
+                drives, bad_drives = _records(connection, _DRIVES, DriveRecord, shared.drive)
+                volumes, bad_volumes = _records(connection, _VOLUMES, VolumeRecord, shared.volume)
+                retired, _ = _records(connection, _RETIRED, RetiredDrive, lambda _: None)
         except sqlite3.Error as error:
             raise self._file.translated(error) from error
         finally:
@@ -107,17 +120,26 @@ class SqliteRegistry:
         """Nothing to do: only the controller reads the file."""
 
 
-def _records(connection: sqlite3.Connection, noun: str, query: str, kind: type[T]) -> tuple[list[T], list[Unreadable]]:
-    """Return the records that can be read, and the others: one bad row must not stop all others."""
+def _records(
+    connection: sqlite3.Connection, table: _Table, kind: type[T], share: Callable[[T], None]
+) -> tuple[list[T], list[Unreadable]]:
+    """Return the records that can be read, and the others: one bad row must not stop all others.
+
+    Keys are read only if there are such: a million of them take half a second.
+    """
     decode = msgspec.json.Decoder(kind).decode
     records: list[T] = []
-    bad: list[Unreadable] = []
-    for key, data in connection.execute(query):
+    bad: dict[int, tuple[bytes, str]] = {}
+    for number, (data,) in enumerate(connection.execute(f"SELECT {table.record} {table.rows}")):
         try:
-            records.append(decode(data))
+            record = decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError) as error:
-            bad.append(_unreadable(noun, key, data, str(error)))
-    return records, bad
+            bad[number] = (data, str(error))
+        else:
+            share(record)
+            records.append(record)
+    keys = enumerate(connection.execute(f"SELECT {table.key} {table.rows}")) if bad else ()
+    return records, [_unreadable(table.noun, key, *bad[number]) for number, (key,) in keys if number in bad]
 
 
 def _unreadable(noun: str, key: str, data: bytes, why: str) -> Unreadable:

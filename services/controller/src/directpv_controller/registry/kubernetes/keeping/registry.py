@@ -16,6 +16,7 @@ from directpv_common.crd import Object
 from directpv_common.protocol.errors import Fenced, Unavailable
 from directpv_common.protocol.messages import DriveRecord, VolumeRecord, VolumeUse
 from directpv_controller.core.placing.model import Snapshot, Writes
+from directpv_controller.core.reserving.sharing import Shared
 from directpv_controller.leading.port import OutcomeUnknown
 from directpv_controller.registry.kubernetes.apiserver.client import Client
 from directpv_controller.registry.kubernetes.election import REBUILT, KubernetesElection, KubernetesLease
@@ -98,6 +99,11 @@ class KubernetesRegistry:
         except Fenced as error:
             raise Unavailable(error.message) from error
         self.shelf, self._lanes = shelf, {}
+        shared = Shared()
+        for drive in shelf.drives.values():
+            shared.drive(drive.record)
+        for volume in shelf.volumes.values():
+            shared.volume(volume.record)
         shown = ((name, crd.shown_use(held.rest)) for name, held in shelf.volumes.items())
         return Snapshot(
             drives=[held.record for held in shelf.drives.values()],
