@@ -93,8 +93,8 @@ manifests: install ## Generate manifests/ again
 	scripts/manifests
 
 .PHONY: bench
-bench: install ## Figures, each beside its floor measured in the same run (root)
-	PYTHONPATH=tests $(PY) -m bench
+bench: install ## Figures beside their floors and, with BASE=<commit>, beside that build, in one run (root)
+	BASE=$(BASE) PYTHONPATH=tests $(PY) -m bench
 
 .PHONY: proto
 proto: install ## Generate the gRPC code again from csi.proto

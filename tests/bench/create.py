@@ -12,6 +12,7 @@ import grpc.aio
 
 from bench import programs, registry
 from bench.client import calls, creation
+from bench.figures import ALONE, RATE, Figure, Figures
 from bench.measure import Samples, at_once, ms, one_by_one, show
 from directpv_csi_gateway.pb import csi_pb2 as csi
 
@@ -93,10 +94,15 @@ async def measure(create: Create, nodes: int) -> tuple[Samples, Samples]:
     return await one_by_one(one, SEQUENTIAL), await at_once(one, PARALLEL, WIDTH)
 
 
-async def bench(work: Path, url: str) -> None:
+async def compare(work: Path, url: str) -> Figures:
+    """Measure only what the table of all figures needs."""
+    return await bench(work, url, SIZES[-1:])
+
+
+async def bench(work: Path, url: str, sizes: tuple[int, ...] = SIZES) -> Figures:
     """Print the table."""
     rows, at_100 = [], 0.0
-    for drives in SIZES:
+    for drives in sizes:
         nodes = max(1, drives // registry.DRIVES_PER_NODE)
         bare: list[tuple[Samples, Samples]] = []
         real: list[tuple[Samples, Samples]] = []
@@ -121,6 +127,7 @@ async def bench(work: Path, url: str) -> None:
         "÷ 100 drives",
     ]
     show("CreateVolume: gRPC → gateway → bus → controller → fsynced SQLite → back", columns, rows)
+    return [Figure(RATE, full[1].rate, base[1].rate), Figure(ALONE, full[0].p50, base[0].p50)]
 
 
 def best(rounds: list[tuple[Samples, Samples]]) -> tuple[Samples, Samples]:

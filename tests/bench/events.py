@@ -9,6 +9,7 @@ from typing import Any
 import pyudev
 
 import directpv_common.protocol.messages as m
+from bench.figures import EVENT, Figure, Figures
 from bench.measure import Samples, ms, show
 from directpv_cli.local.machine import disks
 from directpv_common.bus.bus import Bus
@@ -19,7 +20,7 @@ ROUNDS = 12
 SECONDS = 30
 
 
-async def bench(work: Path, url: str) -> None:
+async def bench(work: Path, url: str) -> Figures:
     """Print the table; the stack brings a bus of its own."""
     kernel: list[float] = []
     udev: list[float] = []
@@ -44,6 +45,7 @@ async def bench(work: Path, url: str) -> None:
         )
     ]
     show("A drive appears (from the call that attaches it)", ["", "p50", f"worst of {ROUNDS}"], rows)
+    return [Figure(EVENT, Samples(tuple(event), 1).p50, Samples(tuple(udev), 1).p50)]
 
 
 async def without_drive(running: Cluster, bus: Bus) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import directpv_common.protocol.messages as m
 from bench import programs, registry
+from bench.figures import DRIVE, VOLUME, Figure, Figures
 from bench.measure import mib, ms, show
 from bench.takeover import answered
 from directpv_common.bus.connecting import connect_bus
@@ -17,11 +18,17 @@ RUNS = 9
 DRIVES, VOLUMES = 100_000, 1_000_000
 
 
-async def bench(work: Path, url: str) -> None:
+async def compare(work: Path, url: str) -> Figures:
+    """Measure only what the table of all figures needs."""
+    return await per_object(work, url)
+
+
+async def bench(work: Path, url: str) -> Figures:
     """Print three tables."""
     await services()
-    await per_object(work, url)
+    figures = await per_object(work, url)
     help_time()
+    return figures
 
 
 async def services() -> None:
@@ -62,7 +69,7 @@ async def listening(path: str) -> None:
     programs.wait_for(lambda: programs.listens(path), path)
 
 
-async def per_object(work: Path, url: str) -> None:
+async def per_object(work: Path, url: str) -> Figures:
     """Compare the controller's memory with nothing, with drives, and with drives and volumes."""
     memory = []
     for number, (drives, volumes) in enumerate(((0, 0), (DRIVES, 0), (DRIVES, VOLUMES))):
@@ -80,12 +87,14 @@ async def per_object(work: Path, url: str) -> None:
                 await answered(bus)
                 memory.append(programs.resident(controller.pid))
     empty, with_drives, full = memory
+    drive, volume = (with_drives - empty) / DRIVES, (full - with_drives) / VOLUMES
     rows = [
         ["empty", mib(empty), ""],
-        [f"{DRIVES:,} drives", mib(with_drives), f"{(with_drives - empty) / DRIVES:,.0f} bytes per drive"],
-        [f"and {VOLUMES:,} volumes", mib(full), f"{(full - with_drives) / VOLUMES:,.0f} bytes per volume"],
+        [f"{DRIVES:,} drives", mib(with_drives), f"{drive:,.0f} bytes per drive"],
+        [f"and {VOLUMES:,} volumes", mib(full), f"{volume:,.0f} bytes per volume"],
     ]
     show("Memory of the controller", ["", "resident", ""], rows)
+    return [Figure(DRIVE, drive), Figure(VOLUME, volume)]
 
 
 def help_time() -> None:

@@ -18,6 +18,7 @@ import directpv_common.protocol.messages as m
 from bench import programs
 from bench.client import calls, creation
 from bench.create import PATH, Create, answered, best
+from bench.figures import KUBE, KUBE_RATE, Figure, Figures
 from bench.measure import Samples, at_once, mib, ms, one_by_one, show
 from directpv_common import crd
 from directpv_common.protocol import names
@@ -145,7 +146,7 @@ async def list_everything(client: Client) -> tuple[float, int]:
     return time.perf_counter() - begun, size
 
 
-async def bench(work: Path, url: str) -> None:
+async def bench(work: Path, url: str) -> Figures:
     """Print the table."""
     server = ApiServer(work / "kube", durable=True)
     port = free_port()
@@ -172,6 +173,8 @@ async def bench(work: Path, url: str) -> None:
         _show(best(floor), best(full), max(writes))
         listed = f"takes {ms(listing)}; it is {mib(size)} without managedFields"
         print(f"for scale: one list of all drives in pages of 200 {listed}")
+        alone, many = best(full)
+        return [Figure(KUBE, alone.p50 / best(floor)[0].p50), Figure(KUBE_RATE, many.rate, best(floor)[1].rate)]
     finally:
         server.close()
 

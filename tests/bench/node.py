@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.client import CAPABILITY, calls, creation
+from bench.figures import CROWDED, NODE, Figure, Figures
 from bench.measure import Samples, ms, show, us
 from directpv_csi_gateway.pb import csi_pb2 as csi
 from support.cluster import cluster
@@ -24,8 +25,9 @@ LIBC: Final = ctypes.CDLL(None, use_errno=True)
 STEPS: Final = ("NodeStageVolume", "NodePublishVolume", "NodeUnpublishVolume", "NodeUnstageVolume")
 
 
-async def bench(work: Path, url: str) -> None:
+async def bench(work: Path, url: str) -> Figures:
     """Print a table for each number of mounts; the stack brings a bus of its own."""
+    figures = []
     with cluster(nodes=1, drives=1) as running:
         await running.initialise()
         drive = next(Path(running.stack.nodes[0].root, "mnt").iterdir())
@@ -36,6 +38,9 @@ async def bench(work: Path, url: str) -> None:
                     samples = await chain(call, reply.volume, work)
                     floor = await asyncio.to_thread(bare, drive / "pvc-bench", work)
                 _show(count, samples, floor)
+                whole, least = (sum(_p50(each[name]) for name in STEPS) for each in (samples, floor))
+                figures.append(Figure(CROWDED if count else NODE, whole, least))
+    return figures
 
 
 def _show(count: int, samples: dict[str, Samples], floor: dict[str, Samples]) -> None:

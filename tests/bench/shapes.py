@@ -19,6 +19,7 @@ import grpc.aio
 
 from bench import create, programs, registry
 from bench.client import calls, creation
+from bench.figures import BLOCK, SHAPES, Figure, Figures
 from bench.measure import at_once, ms, show, us
 from directpv_common.protocol import names
 from directpv_common.protocol.units import TIB
@@ -123,7 +124,7 @@ class Round:
     failed: int
 
 
-async def bench(work: Path, url: str) -> None:
+async def bench(work: Path, url: str) -> Figures:
     """Print the table."""
     rounds: dict[str, list[Round]] = {case.name: [] for case in CASES}
     for number in range(ROUNDS):
@@ -158,6 +159,8 @@ async def bench(work: Path, url: str) -> None:
     ]
     show(f"CreateVolume, {WIDTH} at once, {DRIVES:,} drives, median of {ROUNDS} rounds", columns, rows)
     print("with Immediate binding, 8 at once: each request names 5,000 nodes twice and has 1.9 MB", flush=True)
+    worst = min(least / spent[case.name] for case in CASES if case.name in beside)
+    return [Figure(SHAPES, worst), Figure(BLOCK, max(each.block for found in rounds.values() for each in found))]
 
 
 def cells(rounds: list[Round]) -> list[str]:

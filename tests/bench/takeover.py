@@ -7,6 +7,7 @@ from pathlib import Path
 
 import directpv_common.protocol.messages as m
 from bench import programs, registry
+from bench.figures import TAKEOVER, Figure, Figures
 from bench.measure import mib, ms, show
 from directpv_common.bus.bus import Bus
 from directpv_common.bus.connecting import connect_bus
@@ -16,10 +17,15 @@ SIZES = ((100, 1_000), (10_000, 100_000), (100_000, 1_000_000))
 LEASE = 3.0
 
 
-async def bench(work: Path, url: str) -> None:
+async def compare(work: Path, url: str) -> Figures:
+    """Measure only what the table of all figures needs."""
+    return await bench(work, url, SIZES[-1:])
+
+
+async def bench(work: Path, url: str, sizes: tuple[tuple[int, int], ...] = SIZES) -> Figures:
     """Print the table."""
     rows = []
-    for drives, volumes in SIZES:
+    for drives, volumes in sizes:
         file = work / f"registry-{volumes}.db"
         registry.fill(file, drives=drives, volumes=volumes)
         killed, alone, memory = await take_over(url, file, signal.SIGKILL)
@@ -28,6 +34,7 @@ async def bench(work: Path, url: str) -> None:
         file.unlink()
     columns = ["volumes", "drives", "killed", f"frozen (lease {LEASE:g} s)", "start of a lone one", "leader's memory"]
     show("Take-over: time from the leader's end to the standby's first answer", columns, rows)
+    return [Figure(TAKEOVER, killed)]
 
 
 async def take_over(url: str, file: Path, end: signal.Signals) -> tuple[float, float, int]:
