@@ -17,8 +17,8 @@ from directpv_csi_gateway.pb import csi_pb2 as csi
 from support.cluster import cluster
 
 ROUNDS: Final = 300
-MOUNTS: Final = (0, 4000)
-"""2,000 volumes, each staged and published once."""
+MOUNTS: Final = (0, 2000, 4000)
+"""4,000: of 2,000 volumes, each staged and published once."""
 KUBELET: Final = "/volumes/kubernetes.io~csi/pvc-0a1b2c3d-4e5f-6789-abcd-ef0123456789/mount"
 MS_BIND: Final = 4096
 LIBC: Final = ctypes.CDLL(None, use_errno=True)

@@ -124,3 +124,23 @@ async def test_a_volume_of_which_nobody_knows_which_drive_has_it_is_inaccessible
     found = await node(one, other).volume(GetVolumeHealth(name="pvc-1"))
 
     assert [each.reason for each in found.ailments] == ["VolumeContested"]
+
+
+async def test_a_volume_that_a_container_keeps_from_before_its_drive_was_away_is_degraded() -> None:
+    known = drive(1)
+    known.left_behind = {"pvc-1": ["17 (sleep)"]}
+
+    found = await node(known).volume(GetVolumeHealth(name="pvc-1"))
+
+    assert [(each.effect.value, each.reason) for each in found.ailments] == [("Degraded", "VolumeLeftBehind")]
+    known.left_behind = {}
+    assert (await node(known).volume(GetVolumeHealth(name="pvc-1"))).ailments == ()
+
+
+async def test_a_drive_that_is_gone_is_told_of_and_not_who_has_its_volumes_from_before() -> None:
+    known = drive(1, LOST, ConditionType.LOST)
+    known.left_behind = {"pvc-1": ["17 (sleep)"]}
+
+    found = await node(known).volume(GetVolumeHealth(name="pvc-1"))
+
+    assert [each.reason for each in found.ailments] == ["DriveLost"]

@@ -63,6 +63,7 @@ KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "volume.files-left": "an unmounted path holds files of others, and was left with them",
         "volume.given-up": "a volume was given up with its drive, which is lost for good",
         "volume.labels-ignored": "a pod's labels use reserved keys, and were left out",
+        "volume.left-behind": "a container keeps what failed of a volume whose drive is back: restart its pod",
         "volume.missing": "a drive does not have a volume that it should",
         "volume.move-begun": "a volume is to be moved to another drive of its node, with its data",
         "volume.move-cancelled": "a move was taken back: the volume stays where it is",

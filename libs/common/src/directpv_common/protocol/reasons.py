@@ -28,6 +28,7 @@ class Reason(StrEnum):
     DRIVE_HAS_MULTIPLE_MATCHES = "DriveHasMultipleMatches"
     DRIVE_HAS_ERROR = "DriveHasError"
     DRIVE_IN_REPAIR = "DriveInRepair"
+    VOLUME_LEFT_BEHIND = "VolumeLeftBehind"
     DRIVE_HAS_RELABEL_ERROR = "DriveHasRelabelError"
     DRIVE_EXPECTS_TO_FAIL = "DriveExpectsToFail"
     DRIVE_IS_SLOW = "DriveIsSlow"
@@ -101,6 +102,12 @@ TABLE: Final[Mapping[Reason, Meaning]] = MappingProxyType(
         ),
         Reason.DRIVE_IN_REPAIR: Meaning(
             _GONE, "the drive's file system is being repaired", "wait until the repair has ended"
+        ),
+        Reason.VOLUME_LEFT_BEHIND: Meaning(
+            _WORSE,
+            "a container that ran while the volume's disk was away keeps its failed file system",
+            "restart the pod that uses it (kubectl delete pod, or kubectl rollout restart): it gets the volume as it "
+            "is now, with all that was synced",
         ),
         Reason.DRIVE_HAS_RELABEL_ERROR: Meaning(
             _WORSE,

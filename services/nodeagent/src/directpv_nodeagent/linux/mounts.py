@@ -53,16 +53,21 @@ def all_mounts() -> MountTable:
     return parse(*tables)
 
 
-def mounts_elsewhere(device: str) -> dict[str, MountTable]:
-    """Return the mounts of a device in the mount namespaces of others, by one process of each, as pid and name."""
+def mounts_elsewhere(*devices: str, host: bool = True) -> dict[str, MountTable]:
+    """Return the mounts of devices in the mount namespaces of others, by one process of each, as pid and name.
+
+    ``host``: also in that of the host's first process.
+    """
     seen, tables = {os.readlink("/proc/self/ns/mnt")}, {}
+    with contextlib.suppress(OSError):
+        seen |= set() if host else {os.readlink("/proc/1/ns/mnt")}
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             namespace = os.readlink(process / "ns/mnt")
             if namespace not in seen:
                 seen.add(namespace)
                 who = f"{process.name} ({(process / 'comm').read_text(errors='replace').strip()})"
-                tables[who] = parse(_read(f"{process}/mountinfo"), about=(device,))
+                tables[who] = parse(_read(f"{process}/mountinfo"), about=devices)
     return tables
 
 

@@ -36,7 +36,7 @@ class Healths:
             contested = ailment(Reason.VOLUME_CONTESTED, error.message)
             return VolumeHealth(name=name, ailments=(contested,))
         if drive is not None:
-            return VolumeHealth(name=name, ailments=ailments_here(drive))
+            return VolumeHealth(name=name, ailments=worst([*ailments_here(drive), *_left_behind(drive, name)]))
         if not path:
             raise NotFound(f"no drive of node {drives.host.node} has volume {name}")
         lost = ailment(Reason.DRIVE_LOST, f"the drive of volume {name} is not on node {drives.host.node}")
@@ -59,6 +59,13 @@ class Healths:
     def _check_scanned(self) -> None:
         if not self._drives.scanned:
             raise Unavailable(f"node {self._drives.host.node} is still looking for its drives; repeat soon")
+
+
+def _left_behind(drive: Drive, name: str) -> tuple[Ailment, ...]:
+    """Return that a pod keeps what failed of a volume, if one does; of a drive that is not served, more is wrong."""
+    if name not in drive.left_behind or drive.trouble():
+        return ()
+    return (ailment(Reason.VOLUME_LEFT_BEHIND, f"volume {name}", drive.fsuuid),)
 
 
 def ailments_here(drive: Drive, about: str = "") -> tuple[Ailment, ...]:

@@ -28,6 +28,7 @@ from directpv_common.protocol.messages import (
     VolumeRecord,
     VolumeStats,
 )
+from directpv_common.protocol.reasons import TABLE, Reason
 from directpv_nodeagent.drives.core.identity import mounted_at
 from directpv_nodeagent.drives.taken.turns import Turn
 from directpv_nodeagent.drives.taken.work import WORK_SECONDS
@@ -243,7 +244,7 @@ class NodeVolumes:
                 measured = await self._work.on(
                     turn, drive, lambda: usage.measure(view, name, record.capacity, COUNT_SECONDS), f"measuring {name}"
                 )
-                return _stats(measured, _warnings(drive))
+                return _stats(measured, _warnings(drive, name))
         return VolumeStats(
             total=record.capacity,
             used=0,
@@ -263,9 +264,12 @@ def _pod_of(request: PublishVolume) -> dict[str, str]:
     return {"pod_name": request.pod_name, "pod_namespace": request.pod_namespace, "pod_uid": request.pod_uid}
 
 
-def _warnings(drive: Drive) -> str:
-    """Return what is to be feared of a drive that serves its volumes; empty if nothing is."""
+def _warnings(drive: Drive, name: str) -> str:
+    """Return what is to be feared of a drive that serves its volume; empty if nothing is."""
     said = "; ".join(f"{condition.type}: {condition.message}" for condition in drive.record.conditions)
+    if name in drive.left_behind:
+        meaning = TABLE[Reason.VOLUME_LEFT_BEHIND]
+        said = "; ".join(filter(None, (said, f"{meaning.says}: {meaning.advice}")))
     return f"{drive.describe()} serves it, but {said}" if said else ""
 
 

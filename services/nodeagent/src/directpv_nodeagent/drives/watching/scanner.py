@@ -22,6 +22,7 @@ from directpv_nodeagent.drives.taken.drives import Drives
 from directpv_nodeagent.drives.taken.failures import TakeOverFailed
 from directpv_nodeagent.drives.taken.inspection import NotOurs
 from directpv_nodeagent.drives.watching.growth import Growth
+from directpv_nodeagent.drives.watching.left_behind import LeftBehind
 from directpv_nodeagent.drives.watching.missing import MissingMounts
 from directpv_nodeagent.layout.core.held import Drive
 from directpv_nodeagent.layout.core.places import flags_of_kubelets, use_of, use_with
@@ -67,6 +68,7 @@ class Scanner:
         self._growth = growth
         self._checkup = Checkup()
         self._missing = MissingMounts(drives)
+        self._left_behind = LeftBehind(drives)
         self._looks: dict[str, asyncio.Task[None]] = {}
         self._pending: set[str] = set()
         """Devices that were still being read when the last scan ended."""
@@ -198,6 +200,7 @@ class Scanner:
             if await self._still_well(drive, facts, seen):
                 if drive.record.status is DriveStatus.READY:
                     await self._drives.renewal.go_on(drive.view)
+                    await self._left_behind.look(drive)
                 return
         elif drive is None and self._drives.is_refused(fsuuid, facts):
             return

@@ -53,6 +53,8 @@ class Drive:
         self.flags: dict[str, frozenset[str]] = {}
         """Flags of each mount that kubelet or this run's operations made, by path: to put one back that others took
         away. Of others' mounts they may dispose."""
+        self.left_behind: dict[str, list[str]] = {}
+        """Volumes that containers keep as they were when the drive failed or was away, with a process of each."""
         self.take(contents)
 
     def take(self, contents: Contents) -> None:
