@@ -15,10 +15,10 @@ from bench.base import checked_out, services_of
 from bench.figures import Figure, Figures, show_table
 from support.nats import nats_server
 
-ALL = ("ledger", "create", "shapes", "node", "events", "idle", "takeover", "footprint", "console")
+ALL = ("ledger", "create", "shapes", "node", "agent", "events", "idle", "takeover", "footprint", "console")
 NAMED = ("kubernetes",)
 """Run only when named: it needs the programs of Kubernetes."""
-COMPARED = ("create", "node", "events", "idle", "takeover", "footprint", "kubernetes")
+COMPARED = ("create", "node", "agent", "events", "idle", "takeover", "footprint", "kubernetes")
 """Also run with the services of BASE, in their short form if they have one; the others compare with themselves."""
 
 

@@ -5,10 +5,12 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bench import programs
+from bench.figures import NODE_FULL, NODE_PEAK, NODE_START, Figure, Figures, percent
 from bench.measure import mib, ms, show
 from directpv_common.bus.connecting import connect_bus
 from directpv_common.protocol.api import Node
@@ -16,7 +18,8 @@ from directpv_common.protocol.messages import GetInventory, HeldDrive, VolumeRec
 from integration.nodeagent.harness import AgentProcess, Loops, run, unmount_below
 from support.node_client import MIB, Client, eventually
 
-SHAPES: Final = ((1, 0), (24, 80), (60, 50))
+FULL, LARGE = (24, 80), (60, 50)
+SHAPES: Final = ((1, 0), FULL, LARGE)
 """Drives, and volumes on each, all of them staged and published."""
 IDLE_SECONDS: Final = 60.0
 """Two scans, four samples, twelve heartbeats."""
@@ -26,15 +29,54 @@ SCANS: Final = 10
 SCANNED: Final = "directpv_node_rescans_total "
 
 
-async def bench(work: Path, url: str) -> None:
+@dataclass(frozen=True)
+class Restart:
+    """What a restart of an agent gave."""
+
+    answered: float
+    """Seconds until it answered."""
+    taken: float
+    """Seconds until all drives were read, and all mounts known."""
+    peak: int
+    resident: int
+    idle: float
+    """Part of a core, when left alone."""
+
+
+async def bench(work: Path, url: str) -> Figures:
     """Print a table of agents, and one of what a scan reads."""
-    rows = [await _row(work / f"{drives}", url, drives, volumes) for drives, volumes in SHAPES]
+    rows, figures = [], []
+    for drives, volumes in SHAPES:
+        found = await restarted(work / str(drives), url, drives, volumes, IDLE_SECONDS)
+        rows.append(
+            [
+                str(drives), f"{drives * volumes:,}", ms(found.answered), ms(found.taken),
+                mib(found.peak), mib(found.resident), percent(found.idle),
+            ]
+        )  # fmt: skip
+        figures += _figures(found, drives)
     columns = ["drives", "volumes", "restart to first answer", "all taken over", "peak", "resident", "idle"]
     show("A node agent: restarted with all volumes mounted twice, then left alone", columns, rows)
     show("What a scan reads of a device that nothing changes", ["", "reads per scan"], await _scan_reads(work, url))
+    return figures
 
 
-async def _row(work: Path, url: str, drives: int, volumes: int) -> list[str]:
+async def compare(work: Path, url: str) -> Figures:
+    """The restarts alone."""
+    figures = []
+    for drives, volumes in SHAPES[1:]:
+        figures += _figures(await restarted(work / str(drives), url, drives, volumes, 0), drives)
+    return figures
+
+
+def _figures(found: Restart, drives: int) -> Figures:
+    if drives == LARGE[0]:
+        return [Figure(NODE_START, found.taken), Figure(NODE_PEAK, found.peak)]
+    return [Figure(NODE_FULL, found.resident)] if drives == FULL[0] else []
+
+
+async def restarted(work: Path, url: str, drives: int, volumes: int, rest: float) -> Restart:
+    """Restart an agent whose volumes are all mounted, and leave it alone for ``rest`` seconds."""
     with _machine(work, url, drives) as (agent, devices):
         async with _client(url) as client:
             await _fill(agent, client, devices, volumes, work / "kubelet")
@@ -47,14 +89,10 @@ async def _row(work: Path, url: str, drives: int, volumes: int) -> list[str]:
             taken = time.perf_counter() - begun
             assert agent.process is not None
             pid = agent.process.pid
-            peak = _peak(pid)
-            before = programs.cpu_seconds(pid)
-            await asyncio.sleep(IDLE_SECONDS)
-            idle = (programs.cpu_seconds(pid) - before) / IDLE_SECONDS
-            resident = programs.resident(pid)
-    return [
-        str(drives), f"{drives * volumes:,}", ms(answered), ms(taken), mib(peak), mib(resident), f"{100 * idle:.2f} %"
-    ]  # fmt: skip
+            peak, before = _peak(pid), programs.cpu_seconds(pid)
+            await asyncio.sleep(rest)
+            idle = (programs.cpu_seconds(pid) - before) / (rest or 1)
+            return Restart(answered, taken, peak, programs.resident(pid), idle)
 
 
 @contextmanager

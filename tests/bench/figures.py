@@ -50,6 +50,9 @@ NODE, CROWDED = "stage + publish + unpublish + unstage, p50", "the same beside 4
 TAKEOVER = "take-over with 1,000,000 volumes, leader killed"
 DRIVE, VOLUME = "controller's bytes per drive", "controller's bytes per volume"
 AGENT = "agent's memory, 24 drives without volumes"
+NODE_START = "restarted agent has 60 drives, 3,000 volumes again"
+NODE_PEAK = "its memory then, at most"
+NODE_FULL = "agent's memory, 24 drives × 80 volumes"
 EVENT = "a drive appears → its event on the bus, p50"
 IDLE = "idle CPU of the agent, 24 drives"
 KUBE, KUBE_RATE = "CreateVolume with custom resources ÷ a bare create, p50", "the same, 64 at once, per second"
@@ -66,6 +69,9 @@ ROWS = (
     Row(VOLUME, "footprint", number, "≤ 600"),
     Row(AGENT, "idle", mib, "≤ 50 MiB"),
     Row(IDLE, "idle", percent, "≤ 0.3 %"),
+    Row(NODE_START, "agent", ms, "≤ 4 s"),
+    Row(NODE_PEAK, "agent", mib, "≤ 90 MiB"),
+    Row(NODE_FULL, "agent", mib, "≤ 50 MiB"),
     Row(EVENT, "events", ms, "p99 ≤ 50 ms"),
     Row(KUBE, "kubernetes", ratio, "≤ 1.9 ×"),
     Row(KUBE_RATE, "kubernetes", number, "≥ 550", more_is_better=True),

@@ -22,6 +22,8 @@ MOUNTS: Final = (0, 2000, 4000)
 KUBELET: Final = "/volumes/kubernetes.io~csi/pvc-0a1b2c3d-4e5f-6789-abcd-ef0123456789/mount"
 MS_BIND: Final = 4096
 LIBC: Final = ctypes.CDLL(None, use_errno=True)
+FLOOR: Final = "NodeGetInfo"
+"""gRPC, the bus and a handler that has nothing to do."""
 STEPS: Final = ("NodeStageVolume", "NodePublishVolume", "NodeUnpublishVolume", "NodeUnstageVolume")
 
 
@@ -31,25 +33,40 @@ async def bench(work: Path, url: str) -> Figures:
     with cluster(nodes=1, drives=1) as running:
         await running.initialise()
         drive = next(Path(running.stack.nodes[0].root, "mnt").iterdir())
+        agent = running.stack.process("nodeagent-node-1").pid
         async with calls(running.socket) as call:
             reply = await call("/csi.v1.Controller/CreateVolume", creation("pvc-bench"), csi.CreateVolumeResponse)
             for count in MOUNTS:
                 with crowd(work / "crowd", count):
+                    before = _bytes_read(agent)
                     samples = await chain(call, reply.volume, work)
+                    tables = (_bytes_read(agent) - before) / _table_size(agent) / ROUNDS
                     floor = await asyncio.to_thread(bare, drive / "pvc-bench", work)
-                _show(count, samples, floor)
+                _show(count, samples, floor, tables)
                 whole, least = (sum(_p50(each[name]) for name in STEPS) for each in (samples, floor))
                 figures.append(Figure(CROWDED if count else NODE, whole, least))
     return figures
 
 
-def _show(count: int, samples: dict[str, Samples], floor: dict[str, Samples]) -> None:
+def _bytes_read(pid: int) -> int:
+    """Bytes that a process has read so far, from wherever. Source: proc(5), ``rchar``."""
+    return int(Path(f"/proc/{pid}/io").read_text().split()[1])
+
+
+def _table_size(pid: int) -> int:
+    return len(Path(f"/proc/{pid}/mountinfo").read_bytes())
+
+
+def _show(count: int, samples: dict[str, Samples], floor: dict[str, Samples], tables: float) -> None:
     rows = [
         [name, ms(samples[name].p50), ms(samples[name].p99), us(floor[name].p50), us(floor[name].p99)] for name in STEPS
     ]
     whole = [sum(pick(samples[name]) for name in STEPS) for pick in (_p50, _p99)]
     base = [sum(pick(floor[name]) for name in STEPS) for pick in (_p50, _p99)]
     rows.append(["all four", *map(ms, whole), *map(us, base)])
+    rows.append([f"floor: {FLOOR}", ms(samples[FLOOR].p50), ms(samples[FLOOR].p99), "", ""])
+    if count:
+        rows.append(["mount tables read per life", f"{tables:.2f}", "", "", ""])
     title = f"A volume on its node: gRPC → gateway → bus → agent → mount, beside {count:,} mounts of others"
     show(title, ["", "p50", "p99", "bare p50", "bare p99"], rows)
 
@@ -94,9 +111,10 @@ async def chain(call: object, volume: csi.Volume, work: Path) -> dict[str, Sampl
         "NodeUnpublishVolume": csi.NodeUnpublishVolumeRequest(**common, target_path=target),
         "NodeUnstageVolume": csi.NodeUnstageVolumeRequest(**common, staging_target_path=staging),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in STEPS}
+    seconds: dict[str, list[float]] = {name: [] for name in (*STEPS, FLOOR)}
+    requests[FLOOR] = csi.NodeGetInfoRequest()
     for number in range(ROUNDS + 10):
-        for name in STEPS:
+        for name in seconds:
             begun = time.perf_counter()
             await call(f"/csi.v1.Node/{name}", requests[name], getattr(csi, f"{name}Response"))  # type: ignore[operator]
             if number >= 10:

@@ -1,6 +1,7 @@
 """Mounts of volumes that others take away on the node, and volumes whose drive has died."""
 
 import asyncio
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,29 @@ async def test_a_target_that_others_unmounted_is_mounted_again_as_it_was_and_tol
     await client.unpublish(volume, pods / "t")
     await client.unstage(volume, pods / "s")
     assert mounts_below(pods) == []
+
+
+async def test_a_process_with_its_directory_in_a_place_that_is_mounted_anew_goes_on_with_what_it_had(
+    agent: AgentProcess, volume: str, client: Client, pods: Path
+) -> None:
+    await client.publish(volume, pods / "s", pods / "t")
+    with subprocess.Popen(("sh", "-s"), cwd=pods / "t", stdin=subprocess.PIPE, text=True) as shell:
+        assert shell.stdin is not None
+        agent.freeze()
+        run("umount", "-l", str(pods / "t"))
+        agent.go_on()
+
+        async def again() -> bool:
+            return str(pods / "t") in mounts_below(pods)
+
+        await eventually(again, "it is mounted again")
+        shell.stdin.write("echo 'of the process' > file\n")
+        shell.stdin.close()
+        assert shell.wait(WAIT) == 0
+
+    assert (pods / "t/file").read_text() == "of the process\n"
+    await client.unpublish(volume, pods / "t")
+    assert not (pods / "t").exists()  # nothing was written below it
 
 
 async def test_what_kubelet_has_unmounted_is_not_put_back(
