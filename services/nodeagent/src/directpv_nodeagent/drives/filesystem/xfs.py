@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import functools
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from directpv_nodeagent.drives.core.growth import Geometry
 from directpv_nodeagent.drives.filesystem.twins import live_twin
 from directpv_nodeagent.layout.core.layout import MNT_DIR, PROBE_DIR, TMP_DIR
 from directpv_nodeagent.linux import kernel_log, mounts, syscalls
+from directpv_nodeagent.linux.core.mountinfo import MountTable
 from directpv_nodeagent.linux.quota import NO_KERNEL_QUOTA, kernel_lacks_quota
 
 log = logging.getLogger(__name__)
@@ -124,21 +126,32 @@ def mount_drive(device: str, path: str, fsuuid: str, *, quota_required: bool) ->
     _mount(device, path, syscalls.MS_NOATIME, () if lacking else (_QUOTA,), fsuuid)
 
 
-def seclude(path: str) -> None:
+def seclude(path: str, look: Callable[[], MountTable] | None = None) -> MountTable:
     """Keep what others mount on volumes away from the drive itself, which is mounted at ``path``.
 
     A pod with ``mountPropagation: Bidirectional`` mounts on its volume; mounts that earlier versions made, and those of
     kernels before 5.12, hand it on to the drive's own mount. That is made private, and what has come stays away: only
     here, so that the pod keeps what it has.
+
+    Args:
+        path: The drive's place.
+        look: Reads the mount table, or that part of it that the caller wants; what is below the place, at least.
+
+    Returns:
+        What is mounted then.
     """
+    look = look or functools.partial(mounts.own_mounts, path)
     try:
         # What is nested in what has come, too: else it would go from the pod's own mount as well.
         syscalls.mount(None, path, None, syscalls.MS_PRIVATE | syscalls.MS_REC)
     except OSError as error:
         log.warning("mount not made private", extra={"path": path, "error": str(error)})
-    for foreign in reversed(mounts.own_mounts(path).below(path)):
+    table = look()
+    found = table.below(path)
+    for foreign in reversed(found):
         with contextlib.suppress(OSError):  # it lay in one that went before
             mounts.lift(foreign)
+    return look() if found else table
 
 
 def _mount(device: str, path: str, flags: int, options: tuple[str, ...], fsuuid: str) -> None:

@@ -194,7 +194,7 @@ class Drives:
     async def _renewed(self, contents: Contents, staging: dict[str, str]) -> Contents:
         """Give places that show volumes of the drive dead its new mount, before it is said to be well."""
         view, volumes = contents.view, contents.volumes
-        if not await self.renewal.renew(view):
+        if not contents.stale or not await self.renewal.renew(view):
             return contents
         uses = await self.executors.run(
             view.fsuuid,

@@ -17,6 +17,7 @@ import contextlib
 import errno
 import logging
 import os
+from dataclasses import replace
 from typing import Final
 
 from directpv_common.process.clock import now_rfc3339
@@ -25,6 +26,7 @@ from directpv_common.protocol.messages import DriveRecord
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.drives.core import standing
 from directpv_nodeagent.drives.core.growth import check_fits
+from directpv_nodeagent.drives.core.renewal import COVER, covered
 from directpv_nodeagent.drives.core.standing import Standing
 from directpv_nodeagent.drives.core.states import Observation
 from directpv_nodeagent.drives.filesystem import xfs
@@ -37,7 +39,8 @@ from directpv_nodeagent.layout.core.layout import BALLAST_FILE, META_DIR, drive_
 from directpv_nodeagent.layout.core.places import describe_paths
 from directpv_nodeagent.layout.core.view import Contents, DriveView
 from directpv_nodeagent.layout.drive_dir import DriveDir, open_drive
-from directpv_nodeagent.linux import mounts
+from directpv_nodeagent.linux import glance, mounts
+from directpv_nodeagent.linux.core.mountinfo import MountTable
 from directpv_nodeagent.linux.open_files import holders_of_device
 
 log = logging.getLogger(__name__)
@@ -96,6 +99,8 @@ def _clear_place(host: Host, fsuuid: str, facts: DeviceFacts) -> bool:
     """
     path = drive_path(host.root, fsuuid)
     numbers.note(host.root, facts.major_minor, fsuuid)
+    if glance.device_at(path) == facts.major_minor and xfs.is_alive(path, facts.major_minor):
+        return True
     while (top := (table := mounts.own_mounts(path)).at(path)) is not None:
         alive = xfs.is_alive(path, top.device)
         what = standing.standing(table, path, facts.major_minor, alive=alive)
@@ -155,10 +160,12 @@ def _take(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str], 
     path = drive_path(host.root, fsuuid)
     record: DriveRecord | None = None
     try:
-        xfs.seclude(path)
+        table = xfs.seclude(path, lambda: _table(path, facts.major_minor))
         with open_drive(path, fsuuid, proven=False) as drive:
             record = record_if_ours(host, drive)
-            view = _view(host, drive, facts)
+            view = _view(host, drive, facts, table)
+            if view.device != facts.major_minor:  # its number went to another device since that was looked at
+                table = _table(path, view.device)
             if os.fstatvfs(drive.root).f_flag & os.ST_RDONLY:
                 raise TakeOverFailed(Observation.READ_ONLY, f"{facts.name} is mounted read-only", record)
             check_fits(facts.name, xfs.geometry_of(drive.root).total, facts.size)
@@ -167,15 +174,26 @@ def _take(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str], 
             with alone(drive, f"{META_DIR}/{BALLAST_FILE}"):
                 ballast.keep(drive.root)
             fresh = _fresh_record(host, drive, view, facts, record)
-            contents = read_contents(view, drive, fresh, mounts.own_mounts(view.device, parents=True), staging)
+            contents = read_contents(view, drive, fresh, table, staging)
             if fresh != record or not newly:  # mounted before: whether it can still be written must be seen
                 _keep_record(drive, fresh)
-            return contents
+            return replace(contents, stale=_may_be_stale(host, view, table))
     except OSError as error:
         observation = Observation.IO_ERROR if error.errno in xfs.DEAD else Observation.MOUNT_FAILED
         raise TakeOverFailed(observation, words_of(error), record) from error
     except DirectPVError as error:
         raise TakeOverFailed(Observation.MOUNT_FAILED, error.message, record) from error
+
+
+def _table(path: str, device: str) -> MountTable:
+    """Return all that the mount table tells of a drive; read once, for it has thousands of mounts on some nodes."""
+    return mounts.own_mounts(path, device, COVER, parents=True)
+
+
+def _may_be_stale(host: Host, view: DriveView, table: MountTable) -> bool:
+    """Tell whether a place may show a volume dead: only if the drive had another number, or places were covered."""
+    former = numbers.numbers_of(host.root, view.fsuuid) - {view.device}
+    return bool(former) or any(covered(mount) for mount in table.mounts)
 
 
 def _keep_record(drive: DriveDir, record: DriveRecord) -> None:
@@ -198,8 +216,8 @@ def _relabel(drive: DriveDir, record: DriveRecord | None) -> None:
         raise TakeOverFailed(Observation.RELABEL_FAILED, words_of(error), record) from error
 
 
-def _view(host: Host, drive: DriveDir, facts: DeviceFacts) -> DriveView:
-    top = mounts.own_mounts(drive.path).at(drive.path)
+def _view(host: Host, drive: DriveDir, facts: DeviceFacts, table: MountTable) -> DriveView:
+    top = table.at(drive.path)
     enforced = top is not None and xfs.has_quota(top.super_options)
     if host.quota_required and not enforced:
         raise TakeOverFailed(

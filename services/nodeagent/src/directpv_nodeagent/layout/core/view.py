@@ -56,3 +56,5 @@ class Contents:
     """Volumes of which all was copied to the drive that ``strays`` names, with the id of the move."""
     flags: dict[str, frozenset[str]] = field(default_factory=dict)
     """Flags of the mounts of volumes that kubelet asked for, by path."""
+    stale: bool = True
+    """Whether places may show volumes of it dead, or covered."""
