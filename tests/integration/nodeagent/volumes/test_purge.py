@@ -43,6 +43,26 @@ class TestCrash:
         assert sorted(p.name for p in root.iterdir() if not p.name.startswith(".")) == ["whole"]
         assert sorted(p.name for p in (root / ".directpv/volumes").iterdir()) == ["whole.json"]
 
+    async def test_remains_that_somebody_locked_afterwards_are_purged_however_deep_they_are(
+        self, agent: AgentProcess, device: str, drive: str, client: Client
+    ) -> None:
+        await client.make_volume(drive, "pvc-1")
+        agent.kill(signal.SIGKILL)
+        remains = path_of(agent, drive) / "pvc-1.deleted"
+        (path_of(agent, drive) / "pvc-1").rename(remains)
+        record_file(agent, drive, "pvc-1").unlink()
+        os.setxattr(remains, RETIRED, b"")
+        (remains / "/".join("d" * 100)).mkdir(parents=True)
+        run("chattr", "+i", str(remains))
+        try:
+            agent.start(device)
+
+            await client.drive_when(drive, lambda held: held.readable and held.purging == (), "remains collected")
+        finally:
+            if remains.exists():
+                run("chattr", "-i", str(remains))
+        assert not remains.exists()
+
     async def test_a_directory_that_somebody_renamed_is_not_destroyed_and_serves_again_under_its_name(
         self, agent: AgentProcess, device: str, drive: str, client: Client, pods: Path
     ) -> None:

@@ -37,6 +37,7 @@ class Purge:
             DriveFault: Another file system is mounted inside.
             OSError: What the kernel said.
         """
+        unlock(self._top)  # what is too deep is moved up to it
         return self._empty(self._top, 0)
 
     def _empty(self, directory: int, depth: int) -> bool:
