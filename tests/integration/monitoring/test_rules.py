@@ -49,6 +49,7 @@ SITUATIONS: dict[str, Inputs] = {
     "DirectPVNodeOffline": {'directpv_controller_nodes{state="offline"}': (1, 0)},
     "DirectPVNoLeader": {"directpv_controller_is_leader": (0, 1)},
     "DirectPVBusDisconnected": {'directpv_bus_connected{component="nodeagent", instance="i1"}': (0, 1)},
+    "DirectPVEventsWait": {'directpv_bus_events_buffered{component="nodeagent", instance="i1"}': (5000, 0)},
     "DirectPVThreadsHang": {'directpv_node_hung_threads{instance="i1"}': (3, 0)},
     "DirectPVDrivesNotReconciled": {"directpv_controller_drives_not_reconciled": (1, 0)},
     "DirectPVUnreadableRecords": {"directpv_controller_unreadable_records": (1, 0)},
@@ -57,6 +58,13 @@ COUNTED: dict[str, str] = {
     "DirectPVDriveMediaErrors": f"directpv_drive_media_errors_total{DRIVE}",
     "DirectPVPlacementRefused": 'directpv_controller_placement_refusals_total{reason="TooSmall"}',
     "DirectPVCallsFail": 'directpv_csi_calls_total{method="CreateVolume", code="INTERNAL"}',
+    "DirectPVBusUnsteady": 'directpv_bus_reconnects_total{component="nodeagent", instance="i1"}',
+    "DirectPVBusRefuses": 'directpv_controller_bus_admissions_total{outcome="refused", role="node"}',
+    "DirectPVBusCutOff": 'directpv_controller_bus_cuts_total{role="node"}',
+    "DirectPVBusRepliesLate": 'directpv_bus_requests_late_total{component="controller", instance="i1", endpoint="e"}',
+    "DirectPVBusMessagesDropped": (
+        'directpv_bus_messages_dropped_total{component="controller", instance="i1", why="slow"}'
+    ),
     "DirectPVEventsDropped": 'directpv_node_events_dropped_total{instance="i1"}',
 }
 """Alerts of what is counted: the series that grows while things are bad."""

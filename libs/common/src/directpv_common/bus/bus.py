@@ -20,6 +20,7 @@ from nats.aio.msg import Msg
 
 from directpv_common.bus.nats_client import NatsClient, cancellation_heeded
 from directpv_common.calls.context import headers_for, remaining
+from directpv_common.process.traffic import TRAFFIC
 from directpv_common.protocol.api import Endpoint
 from directpv_common.protocol.errors import (
     DeadlineExceeded,
@@ -59,6 +60,8 @@ class Bus:
         """Set when the connection is over for good: the server ended it, or we did. Only a new one helps."""
         self._attempts: dict[asyncio.Timeout, str] = {}
         """Attempts that wait for a reply, with what they asked."""
+        self._once: set[asyncio.Timeout] = set()
+        """Those of them after which nothing is asked again."""
         self._denied: set[str] = set()
         """Subjects on which we may not speak, as the server said."""
         self.on_wait: Callable[[str], None] = lambda why: None
@@ -95,15 +98,17 @@ class Bus:
             self._denied.add(subject)
             self._end_attempts(lambda asked: asked == subject)
 
-    def _end_attempts(self, which: Callable[[str], bool]) -> None:
+    def _end_attempts(self, which: Callable[[str], bool], *, repeated: bool = False) -> None:
         now = asyncio.get_running_loop().time()
         for attempt, subject in self._attempts.items():
-            if which(subject) and not attempt.expired():
+            if which(subject) and not attempt.expired() and not (repeated and attempt in self._once):
                 attempt.reschedule(now)
 
     async def reconnected(self) -> None:
-        """Tell everyone who asked; called by the client."""
+        """Tell everyone who asked; called by the client. What was asked before, or its answer, is lost: ask again."""
         log.info("bus reconnected")
+        TRAFFIC.reconnects += 1
+        self._end_attempts(lambda _: True, repeated=True)
         for callback in self._reconnected:
             callback()
 
@@ -137,14 +142,15 @@ class Bus:
         """
         loop = asyncio.get_running_loop()
         limit = min(within, remaining(within))
-        deadline = loop.time() + limit
+        begun = loop.time()
+        deadline = begun + limit
         subject = subject or self._subject(endpoint, node)
         data = encode(request)
         pause, told = FIRST_PAUSE, False
         while True:
             left = deadline - loop.time()
             try:
-                return self._reply(endpoint, await self._request(subject, data, min(attempt, left), left))
+                message = await self._request(subject, data, min(attempt, left), left)
             except Refused:
                 raise
             except Unavailable as error:
@@ -156,8 +162,12 @@ class Bus:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             except _NoReply:
+                TRAFFIC.late[endpoint.name] += 1
                 if deadline - loop.time() <= pause:
                     raise DeadlineExceeded(f"{subject}: no reply within {limit:.1f} s; it is safe to repeat") from None
+            else:
+                TRAFFIC.answered(endpoint.name, loop.time() - begun)
+                return self._reply(endpoint, message)
 
     def _subject(self, endpoint: Endpoint[Q, R], node: str | None) -> str:
         if node is None:
@@ -168,7 +178,7 @@ class Bus:
         """Send once; turn the client's errors into ours."""
         try:
             async with timeout(attempt) as scope:
-                with self._attempt(subject, scope), cancellation_heeded():
+                with self._attempt(subject, scope, once=attempt >= left), cancellation_heeded():
                     headers = headers_for(left) | {ACCEPTS: DEFLATE}
                     return await self.client.request(subject, pack(data, headers), timeout=left + 1, headers=headers)
         except nats.errors.NoRespondersError:
@@ -183,13 +193,16 @@ class Bus:
             raise Unavailable(f"{subject}: the bus cannot be reached: {error or type(error).__name__}") from error
 
     @contextlib.contextmanager
-    def _attempt(self, subject: str, scope: asyncio.Timeout) -> Iterator[None]:
+    def _attempt(self, subject: str, scope: asyncio.Timeout, *, once: bool) -> Iterator[None]:
         self._denied.discard(subject)
         self._attempts[scope] = subject
+        if once:
+            self._once.add(scope)
         try:
             yield
         finally:
             del self._attempts[scope]
+            self._once.discard(scope)
 
     @staticmethod
     def _reply(endpoint: Endpoint[Q, R], message: Msg) -> R:
@@ -208,12 +221,13 @@ class Bus:
             with cancellation_heeded():
                 await self.client.publish(subject, data)
         except nats.errors.MaxPayloadError:
+            TRAFFIC.dropped["large"] += 1
             log.error(
                 "does not fit into one message of the bus; nobody hears it",
                 extra={"subject": subject, "bytes": len(data)},
             )
         except (nats.errors.Error, OSError):
-            return
+            TRAFFIC.dropped["away"] += 1
 
     async def subscribe(self, subject: str, callback: Callable[[Msg], None]) -> Callable[[], Awaitable[None]]:
         """Call ``callback`` for each message, on the loop: it must only hand over. Return what unsubscribes."""

@@ -22,6 +22,7 @@ from directpv_common.bus.bus import Bus
 from directpv_common.bus.trust import Doubt, Trust
 from directpv_common.calls.scopes import timeout
 from directpv_common.process.redact import redacted
+from directpv_common.process.traffic import TRAFFIC
 from directpv_common.protocol.errors import FailedPrecondition, InvalidRequest, Refused, Unavailable
 from directpv_common.protocol.subjects import Subjects, node_token
 
@@ -95,6 +96,8 @@ async def connect_bus(
         if _is_refusal(error):
             refused.set()
             given_up.set()
+        if isinstance(error, nats.errors.SlowConsumerError):
+            TRAFFIC.dropped["slow"] += 1
         if doubt.noted(error):
             if within is not None and doubt.lasting:
                 given_up.set()

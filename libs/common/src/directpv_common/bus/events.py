@@ -27,6 +27,7 @@ from directpv_common.bus.cloud_event import TYPE_PREFIX, CloudEvent
 from directpv_common.bus.nats_client import cancellation_heeded
 from directpv_common.calls.context import trace
 from directpv_common.process.clock import now_rfc3339_ms
+from directpv_common.process.traffic import TRAFFIC
 from directpv_common.protocol.wire import encode
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Events:
         )
         self.dropped += len(self._waiting) == self._waiting.maxlen
         self._waiting.append((self._bus.subjects.event(self._node, noun, kind), event))
+        TRAFFIC.buffered = len(self._waiting)
         self._wake.set()
         for listener in self._listeners:
             listener(event)
@@ -106,6 +108,7 @@ class Events:
         sent = {id(item) for item in batch}
         while self._waiting and id(self._waiting[0]) in sent:
             self._waiting.popleft()
+        TRAFFIC.buffered = len(self._waiting)
 
     async def _publish(self, batch: "list[_Waiting]") -> bool:
         """Tell whether the whole batch is in the stream.

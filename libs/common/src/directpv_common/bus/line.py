@@ -11,6 +11,7 @@ from directpv_common.bus.connecting import INBOX, KEY_ADVICE, connect_bus
 from directpv_common.bus.trust import Trust
 from directpv_common.calls.context import remaining
 from directpv_common.calls.scopes import timeout
+from directpv_common.process.traffic import TRAFFIC
 from directpv_common.protocol.api import Endpoint
 from directpv_common.protocol.errors import Unavailable
 
@@ -64,6 +65,7 @@ class Line:
                     self._bus = bus
                     self._there.set()
                     await bus.ended.wait()
+                    TRAFFIC.reconnects += 1
                     log.warning("the server ended the connection; connecting anew")
             except Unavailable as error:
                 log.warning("bus cannot be reached", extra={"error": error.message})
