@@ -115,15 +115,9 @@ FLEET: Final = Board(
         Panel("Leader", "short", (("directpv_controller_is_leader", "{{instance}}"),)),
         Panel("Bus", "short", (("directpv_bus_connected", "{{component}} {{instance}}"),)),
         Panel(
-            "Requests over the bus, 99 of 100 within",
-            "s",
-            (
-                (
-                    "histogram_quantile(0.99, "
-                    "sum by (le, endpoint) (rate(directpv_bus_request_seconds_bucket[$__rate_interval])))",
-                    "{{endpoint}}",
-                ),
-            ),
+            "Seconds a second that requests over the bus are waited for",
+            "short",
+            (("sum by (endpoint) (rate(directpv_bus_request_seconds_sum[$__rate_interval]))", "{{endpoint}}"),),
         ),
         Panel(
             "Memory",
