@@ -38,4 +38,5 @@ class Secured:
     def __init__(self, made: Files) -> None:
         port = free_port()
         self.settings = listeners(made, f"127.0.0.1:{port}")
+        self.port, self.authority = port, made.authority
         self.leaf_url = f"wss://127.0.0.1:{port}"

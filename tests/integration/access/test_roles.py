@@ -31,7 +31,7 @@ JETSTREAM = {
     verb: f"$JS.API.{verb}.{STREAM}"
     for verb in ("STREAM.CREATE", "STREAM.UPDATE", "STREAM.DELETE", "STREAM.PURGE", "STREAM.INFO", "STREAM.MSG.DELETE")
 } | {"CONSUMER.CREATE": f"$JS.API.CONSUMER.CREATE.{STREAM}.one.{P}.evt.>"}
-OTHERS = ("$JS.API.STREAM.CREATE.other", "$JS.API.CONSUMER.CREATE.other", "somewhere.else")
+OTHERS = (SUBJECTS.cut, "$JS.API.STREAM.CREATE.other", "$JS.API.CONSUMER.CREATE.other", "somewhere.else")
 SHARED = (SUBJECTS.leader, SUBJECTS.roll_call)
 
 

@@ -6,13 +6,14 @@ import json
 from collections.abc import AsyncIterator
 
 from directpv_common.access.nkey import Nkey
-from support.nats import NatsServer
+from support.tls import Secured
+from support.websocket import Writer, websocket
 
 
 class RawLeaf:
     """A connection to a hub that was let in."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: Writer) -> None:
         self._reader, self._writer = reader, writer
 
     async def subscribe(self, subject: str) -> None:
@@ -22,6 +23,18 @@ class RawLeaf:
     async def publish(self, subject: str, payload: bytes = b"{}") -> None:
         self._writer.write(b"LMSG %s %d\r\n%s\r\n" % (subject.encode(), len(payload), payload))
         await self._writer.drain()
+
+    async def flood(self, subject: str, size: int = 2, at_once: int = 1000) -> int:
+        """Say as much as goes until the hub ends it; return how many messages that were."""
+        block = b"LMSG %s %d\r\n%s\r\n" % (subject.encode(), size, b"x" * size) * at_once
+        said = 0
+        with contextlib.suppress(OSError):
+            while not self._reader.at_eof():
+                self._writer.write(block)
+                await self._writer.drain()
+                said += at_once
+                await asyncio.sleep(0)
+        return said
 
     async def heard(self, within: float = 5.0) -> set[str]:
         """Return the subjects of all messages that came before the answer to a ping, or the end."""
@@ -48,17 +61,16 @@ class RawLeaf:
 
 
 @contextlib.asynccontextmanager
-async def raw_leaf(hub: NatsServer, key: Nkey, name: str, *, patient: bool = False) -> AsyncIterator[RawLeaf]:
+async def raw_leaf(hub: Secured, key: Nkey, name: str, *, patient: bool = False) -> AsyncIterator[RawLeaf]:
     """Join the hub as the server of a node; ``patient``: try again each second until it is let in, as those do."""
     while patient:
-        with contextlib.suppress(AssertionError, OSError, TimeoutError):
+        with contextlib.suppress(AssertionError, OSError, TimeoutError, asyncio.IncompleteReadError):
             async with raw_leaf(hub, key, name) as leaf:
                 patient = False
                 yield leaf
                 return
         await asyncio.sleep(1)
-    reader, writer = await asyncio.open_connection(hub.host, hub.leaf_port)
-    try:
+    async with websocket(hub.port, hub.authority, "/leafnode") as (reader, writer):
         info = json.loads((await reader.readline()).removeprefix(b"INFO "))
         options = {
             "nkey": key.public,
@@ -74,7 +86,3 @@ async def raw_leaf(hub: NatsServer, key: Nkey, name: str, *, patient: bool = Fal
             while (line := await reader.readline()) != b"PONG\r\n":
                 assert line, "it was not let in"
         yield RawLeaf(reader, writer)
-    finally:
-        writer.transport.abort()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()

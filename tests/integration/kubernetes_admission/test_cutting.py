@@ -28,7 +28,7 @@ async def test_a_node_is_cut_off_within_a_minute_of_the_end_of_its_key(world: Wo
     async with world.controller() as controller:
         (node, first), other = await world.registered_node("n1"), world.node("n2")
         neighbour, leaf = await world.joined("n3")
-        async with raw_leaf(world.hub, first, node) as link, world.on(leaf, neighbour) as agent:
+        async with raw_leaf(world.secured, first, node) as link, world.on(leaf, neighbour) as agent:
             assert await heard_by(controller, agent, SUBJECTS.state(neighbour))
             async with asyncio.timeout(WITHIN):
                 if how == "replaced":
@@ -46,7 +46,7 @@ async def test_what_became_of_a_key_while_nobody_guarded_is_seen_by_the_next_who
     async with contextlib.AsyncExitStack() as stack:
         async with world.controller():
             node, key = await world.registered_node("n1")
-            link = await stack.enter_async_context(raw_leaf(world.hub, key, node))
+            link = await stack.enter_async_context(raw_leaf(world.secured, key, node))
         world.change_kept(node, None)
         async with world.controller():
             assert await link.ended(WITHIN)
@@ -56,7 +56,10 @@ async def test_a_controller_that_knows_less_than_kubernetes_cuts_nobody_off(worl
     cuts: list[str] = []
     async with world.controller(), world.root() as root:
         node, key = await world.registered_node("n1")
-        async with raw_leaf(world.hub, key, node) as link, connect(access_of(str(world.server.admin)), _quiet) as api:
+        async with (
+            raw_leaf(world.secured, key, node) as link,
+            connect(access_of(str(world.server.admin)), _quiet) as api,
+        ):
             behind = Cutting(world.warden, Answers(api, world.namespace), NodeKeys(), SUBJECTS, cuts.append)
             async with world.warden() as bus:
                 await behind.look(bus)
@@ -70,7 +73,10 @@ async def test_a_controller_that_knows_less_than_kubernetes_cuts_nobody_off(worl
 async def test_while_kubernetes_does_not_answer_nobody_is_cut_off(world: World) -> None:
     async with world.controller():
         node, key = await world.registered_node("n1")
-        async with raw_leaf(world.hub, key, node) as link, connect(access_of(str(world.server.admin)), _quiet) as api:
+        async with (
+            raw_leaf(world.secured, key, node) as link,
+            connect(access_of(str(world.server.admin)), _quiet) as api,
+        ):
             world.server.process.kill()
             try:
                 cutting = Cutting(world.warden, Answers(api, world.namespace), NodeKeys(), SUBJECTS, world.cuts.append)

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from directpv_common.access.nkey import Nkey, new_nkey
+from directpv_common.bus.connecting import connect_bus
 from directpv_common.protocol.errors import Refused
-from directpv_common.protocol.names import NODE_ACCOUNT
+from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, NODE_ACCOUNT
 from integration.access.test_roles import Ear
 from integration.kubernetes_admission.test_nodes import heard_by
 from integration.kubernetes_admission.world import SUBJECTS, World
@@ -76,17 +77,42 @@ async def test_a_node_that_has_its_key_works_with_servers_that_do_not_ask_yet_an
             former.kill()
         world.hub.start()
         async with world.controller() as controller:
-            await world.register(key, world.token(NODE_ACCOUNT, world.pod(node)))
+            pod = world.pod(node, tls=False, address=HERE)
+            await world.register(key, world.token(NODE_ACCOUNT, pod))
             assert await heard_by(controller, agent, SUBJECTS.state(node))
 
 
 async def test_a_node_of_a_version_without_tls_and_one_of_this_version_work_beside_each_other(world: World) -> None:
     (former, old), (node, key) = await _registered(world, "n1"), await _registered(world, "n2")
+    world.pod(former, tls=False, address=HERE)
     leafs = {former: world.leaf(former, old, tls=False), node: world.leaf(node, key)}
     async with world.controller() as controller:
         for name, leaf in leafs.items():
             async with world.on(leaf, name) as agent:
                 assert await heard_by(controller, agent, SUBJECTS.state(name))
+
+
+async def test_nobody_speaks_in_clear_once_the_last_pod_without_tls_is_gone(world: World) -> None:
+    node, key = await _registered(world, "n1")
+    pod = world.pod(node, tls=False, address=HERE)
+    async with world.controller() as controller:
+        leaf = world.leaf(node, key, tls=False)
+        async with world.on(leaf, node) as agent:
+            assert await heard_by(controller, agent, SUBJECTS.state(node))
+            more = ("-n", world.namespace, "--grace-period=0", "--force")
+            world.server.kubectl("delete", "pod", pod, *more)
+            world.pod(node, address=HERE)
+            async with asyncio.timeout(60):
+                while "node" not in world.cuts:
+                    await asyncio.sleep(0.1)
+            assert not await heard_by(controller, agent, SUBJECTS.state(node), within=5)
+        assert len(world.cuts) == 1
+        for shown in ({"nkey": new_nkey()}, {"token": world.token(ADMINISTRATOR_ACCOUNT)}):
+            with pytest.raises(Refused):
+                async with connect_bus(world.hub.url, name="t", prefix=SUBJECTS.prefix, **shown):  # type: ignore[arg-type]
+                    raise AssertionError("it was let in")
+        async with world.person(world.token(ADMINISTRATOR_ACCOUNT)), world.at_door(new_nkey()):
+            pass
 
 
 async def _registered(world: World, name: str) -> tuple[str, Nkey]:

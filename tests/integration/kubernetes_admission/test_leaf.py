@@ -87,7 +87,7 @@ async def test_a_server_that_keeps_to_no_rules_says_and_hears_nothing_else(world
         ear = await ears(root)
         asked = await root.client.subscribe("$SYS.REQ.USER.AUTH")
         for subject in (*everything(node, other), "$SYS.REQ.USER.AUTH"):  # what it may not ends its connection
-            async with raw_leaf(world.hub, key, node) as leaf:
+            async with raw_leaf(world.secured, key, node) as leaf:
                 await leaf.publish(subject, b"of a leaf")
                 await leaf.heard()
         await root.client.flush()
@@ -97,7 +97,7 @@ async def test_a_server_that_keeps_to_no_rules_says_and_hears_nothing_else(world
 
         heard = set()
         for wish in (">", "*.*.>", *everything(node, other), *inboxes, "_INBOX.>"):
-            async with raw_leaf(world.hub, key, node) as leaf:
+            async with raw_leaf(world.secured, key, node) as leaf:
                 await leaf.subscribe(wish)
                 await leaf.heard()
                 for subject in (*everything(node, other), *inboxes):

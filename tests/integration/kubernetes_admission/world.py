@@ -22,6 +22,7 @@ from directpv_common.protocol.messages import RegisterKey
 from directpv_common.protocol.names import (
     ADMINISTRATOR_ACCOUNT,
     BUS_AUDIENCE,
+    BUS_CA_VOLUME,
     BUS_VOLUME,
     NODE_ACCOUNT,
     NODE_POD,
@@ -99,10 +100,13 @@ class World:
         self._made.append(full)
         return full
 
-    def pod(self, node: str, *, account: str = NODE_ACCOUNT, former: bool = False, address: str = "") -> str:
-        """Make a pod as the DaemonSet has it on ``node``, and return its name."""
+    def pod(
+        self, node: str, *, account: str = NODE_ACCOUNT, former: bool = False, tls: bool = True, address: str = ""
+    ) -> str:
+        """Make a pod as the DaemonSet has it on ``node``, or had it in a version before; return its name."""
         name = f"node-server-{secrets.token_hex(3)}"
-        volumes = [] if former else [{"name": BUS_VOLUME, "emptyDir": {}}]
+        names = [] if former else [BUS_VOLUME, *([BUS_CA_VOLUME] if tls else [])]
+        volumes = [{"name": each, "emptyDir": {}} for each in names]
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",

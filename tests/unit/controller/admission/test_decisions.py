@@ -20,7 +20,7 @@ USER = "system:serviceaccount:directpv:"
 
 def request(key: Nkey | None, *, kind: str = "Leafnode", name: str = "n1", token: str = "", **more: Any) -> Request:
     shown = {"nkey": key.public, "signature": key.answer("nonce").decode()} if key else {"nkey": "", "signature": ""}
-    about = {"server": "N", "user": "U", "host": "10.0.0.1", "nonce": "nonce", "now": NOW}
+    about = {"server": "N", "user": "U", "host": "10.0.0.1", "nonce": "nonce", "now": NOW, "encrypted": True}
     return Request(kind=kind, name=name, token=token, **{**about, **shown, **more})
 
 
@@ -59,6 +59,20 @@ def test_the_key_of_a_node_is_a_strangers_for_a_client() -> None:
     verdict = decide(request(key, kind="Client"), known(n1=key), SUBJECTS, NOW)
     assert isinstance(verdict, Admitted)
     assert verdict.access.publish == (f"p.v1.door.{key.public}",)
+
+
+def test_who_shows_a_key_in_clear_is_asked_about_and_who_shows_a_token_in_clear_is_refused() -> None:
+    key = new_nkey()
+    verdict = decide(request(key, encrypted=False), known(n1=key), SUBJECTS, NOW)
+    assert verdict == AskAddress("10.0.0.1", decide(request(key), known(n1=key), SUBJECTS, NOW))
+    assert isinstance(decide(request(key, encrypted=False), known(), SUBJECTS, NOW), Refused)
+    door = decide(request(key, kind="Client", encrypted=False), known(), SUBJECTS, NOW)
+    assert isinstance(door, AskAddress)
+    assert door.then is not None
+    assert door.then.name == "stranger"
+    assert isinstance(
+        decide(request(None, kind="Client", token="t.t.t", encrypted=False), known(), SUBJECTS, NOW), Refused
+    )
 
 
 def test_who_shows_a_token_or_nothing_is_asked_about() -> None:

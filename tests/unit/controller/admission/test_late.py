@@ -21,8 +21,9 @@ class Asked:
 
     def __init__(self, key: Nkey, server: str, answered: list[str]) -> None:
         info = {"kind": "Leafnode", "name": "n1", "host": "10.0.0.1", "nonce": "abc"}
-        shown = {"nkey": key.public, "sig": key.answer("abc").decode()}
-        nats = {"server_id": {"id": server}, "user_nkey": "U", "client_info": info, "connect_opts": shown}
+        options = {"nkey": key.public, "sig": key.answer("abc").decode()}
+        shown = {"client_info": info, "connect_opts": options, "client_tls": {}}
+        nats = {"server_id": {"id": server}, "user_nkey": "U", **shown}
         claims = base64.urlsafe_b64encode(json.dumps({"nats": nats, "iat": 17}).encode()).rstrip(b"=")
         self.data, self.reply, self._client = b"e30." + claims + b".sig", server, self
         self._answered = answered

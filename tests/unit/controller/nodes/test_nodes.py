@@ -142,3 +142,27 @@ async def test_until_nodes_have_reported_nothing_is_placed_and_nothing_is_said_t
         with pytest.raises(Unavailable, match="still reporting"):
             await work
     assert term.ledger.volumes == {}
+
+
+async def test_a_node_that_tells_how_it_is_without_end_is_looked_at_so_often_and_others_as_ever() -> None:
+    nodes = Nodes(term_of(ledger_of(), Events()), online_seconds=0)
+    often, looked = nodes_module.HEARTBEATS_AT_ONCE, 0
+
+    class Told:
+        def __init__(self, name: str) -> None:
+            self.subject = nodes._term.bus.subjects.state(name)
+
+        @property
+        def data(self) -> bytes:
+            nonlocal looked
+            looked += 1
+            return b"malformed"
+
+    begun = time.monotonic()
+    for _ in range(100 * often):
+        nodes._heard(Told("n1"))  # type: ignore[arg-type]
+    seconds = time.monotonic() - begun
+    assert often <= looked <= often + seconds * nodes_module.HEARTBEATS_EACH_SECOND + 1
+    before = looked
+    nodes._heard(Told("n2"))  # type: ignore[arg-type]
+    assert looked == before + 1

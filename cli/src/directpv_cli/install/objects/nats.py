@@ -26,6 +26,7 @@ from directpv_cli.install.objects.rbac import NATS as ACCOUNT
 from directpv_common.protocol.names import (
     BUS_CA,
     BUS_CA_KEY,
+    BUS_CA_VOLUME,
     BUS_TLS_PORT,
     BUS_VOLUME,
     CREATED_BY,
@@ -77,7 +78,6 @@ SECRET: Final = "directpv-bus"  # noqa: S105 - its name
 """Of which all keys of the bus are made: whoever installs makes it up, once. Key ``secret``."""
 SECRET_DIR: Final = "/etc/directpv/bus"  # noqa: S105 - where it is mounted
 SECRET_FILE: Final = f"{SECRET_DIR}/secret"
-CA_VOLUME: Final = "bus-ca"
 CA_DIR: Final = "/etc/directpv/bus-ca"
 CA_FILE: Final = f"{CA_DIR}/{BUS_CA_KEY}"
 """By whom certificates of the hub's servers are issued; a pod waits until a controller has published it."""
@@ -136,7 +136,7 @@ def secret_volume() -> Object:
 
 def ca_volume() -> Object:
     """Return the volume with the certificate of who issues those of the hub's servers."""
-    return {"name": CA_VOLUME, "configMap": {"name": BUS_CA}}
+    return {"name": BUS_CA_VOLUME, "configMap": {"name": BUS_CA}}
 
 
 def run_volume() -> Object:
@@ -243,7 +243,7 @@ def leaf_container(options: Options, security: Object) -> Object:
     It listens on loopback, where kubelet cannot ask it: the gateway, in the same pod, tells whether it greets.
     """
     urls = ", ".join(f'"{url}"' for url in leaf_url(options).split(","))
-    keys = [mount("bus-key", KEY_DIR), mount("run", RUN_DIR), mount(CA_VOLUME, CA_DIR, readOnly=True)]
+    keys = [mount("bus-key", KEY_DIR), mount("run", RUN_DIR), mount(BUS_CA_VOLUME, CA_DIR, readOnly=True)]
     joining = [
         f"--bus-key={KEY_FILE}",
         f"--run-dir={RUN_DIR}",

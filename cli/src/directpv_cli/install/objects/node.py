@@ -26,7 +26,6 @@ from directpv_cli.install.objects.containers import (
 from directpv_cli.install.objects.nats import (
     CA_DIR,
     CA_FILE,
-    CA_VOLUME,
     CONFIG_HASH,
     KEY_DIR,
     KEY_FILE,
@@ -44,7 +43,15 @@ from directpv_cli.install.objects.nats import (
 )
 from directpv_cli.install.objects.options import Options
 from directpv_cli.install.objects.rbac import NODE as ACCOUNT
-from directpv_common.protocol.names import BUS_AUDIENCE, BUS_VOLUME, CREATED_BY, DRIVER_NAME, IMAGE_TAG, ROOT_DIR
+from directpv_common.protocol.names import (
+    BUS_AUDIENCE,
+    BUS_CA_VOLUME,
+    BUS_VOLUME,
+    CREATED_BY,
+    DRIVER_NAME,
+    IMAGE_TAG,
+    ROOT_DIR,
+)
 
 NAME: Final = "node-server"
 POD: Final = {SELECTOR: f"{DRIVER_NAME}-node-server"}
@@ -137,7 +144,7 @@ def _agent_mounts(options: Options) -> list[Object]:
 
 
 def _bus_mounts() -> list[Object]:
-    return [mount(BUS_VOLUME, TOKEN_DIR, readOnly=True), mount(CA_VOLUME, CA_DIR, readOnly=True)]
+    return [mount(BUS_VOLUME, TOKEN_DIR, readOnly=True), mount(BUS_CA_VOLUME, CA_DIR, readOnly=True)]
 
 
 def _registrar(options: Options, security: Object) -> Object:
@@ -184,7 +191,7 @@ def _containers(options: Options) -> list[Object]:
     )
     if own(options):
         server["args"] += [f"--bus-ca={CA_FILE}", f"--leaf-monitor-port={LEAF_MONITOR_PORT}"]
-        server["volumeMounts"].append(mount(CA_VOLUME, CA_DIR, readOnly=True))
+        server["volumeMounts"].append(mount(BUS_CA_VOLUME, CA_DIR, readOnly=True))
     keeper = on_socket if own(options) else {**confined(), **armor}  # its key is in a folder of the host
     leaf = [leaf_container(options, keeper)] if leaf_url(options) else []
     return [

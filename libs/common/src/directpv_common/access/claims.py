@@ -39,11 +39,16 @@ class _Options(msgspec.Struct):
     auth_token: str = ""
 
 
+class _Tls(msgspec.Struct):
+    version: str = ""
+
+
 class _Asked(msgspec.Struct):
     server_id: _Server
     user_nkey: str
     client_info: _Client
     connect_opts: _Options
+    client_tls: _Tls | None = None
 
 
 class _Claims(msgspec.Struct):
@@ -71,6 +76,8 @@ class Request(msgspec.Struct, frozen=True):
     token: str
     now: int
     """When the server asked, in seconds of its calendar, which also tells when it ends a connection; 0: unknown."""
+    encrypted: bool = False
+    """Whether he speaks by TLS."""
 
 
 def read_request(data: bytes) -> Request:
@@ -97,6 +104,7 @@ def read_request(data: bytes) -> Request:
         signature=options.sig,
         token=options.auth_token,
         now=found.iat,
+        encrypted=asked.client_tls is not None,
     )
 
 

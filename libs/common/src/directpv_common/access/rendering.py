@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from directpv_common.access.installation import Keys
+from directpv_common.access.limits import server_limits
 from directpv_common.access.nkey import Nkey
 from directpv_common.access.patience import SERVER_SECONDS
 from directpv_common.access.roles import Access, Role, access
@@ -25,9 +26,9 @@ class User(NamedTuple):
 
 
 def authorization(users: Iterable[User]) -> str:
-    """Return the block by which a server lets in ``users`` and nobody else."""
+    """Return the settings by which a server lets in ``users`` and nobody else, and no more of each than is good."""
     entries = ",\n".join(f"    {json.dumps(_entry(user))}" for user in users)
-    return f"authorization {{\n  users: [\n{entries}\n  ]\n}}\n"
+    return f"authorization {{\n  users: [\n{entries}\n  ]\n}}\n{server_limits()}"
 
 
 def hub_authorization(keys: Keys, subjects: Subjects) -> str:

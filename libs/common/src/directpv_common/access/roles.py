@@ -116,7 +116,7 @@ TABLE: Final[Mapping[Role, _Row]] = {
         ),
         subscribe=_TELLS,
     ),
-    Role.CALLOUT: _Row(publish=(), subscribe=("$SYS.REQ.USER.AUTH", "{p}.door.*")),
+    Role.CALLOUT: _Row(publish=("{p}.cut",), subscribe=("$SYS.REQ.USER.AUTH", "{p}.door.*", "{p}.cut")),
     Role.LEAF: _Row(
         # A server is told of interest in more than it may say (as the stream has in all events) only if what it may
         # say is a subject without wildcards, or ends with > (NATS 2.15).

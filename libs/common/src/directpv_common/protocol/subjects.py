@@ -10,6 +10,7 @@
 | ``<prefix>.leader``                  | a new leader says that it answers now       |
 | ``<prefix>.rollcall``                | a new leader's call to all nodes: each sends its heartbeat at once |
 | ``<prefix>.door.<key>``              | request/reply: of who is not known yet and has this key |
+| ``<prefix>.cut``                     | a controller ended somebody's connection, and the others let him in no sooner |
 """
 
 import re
@@ -71,6 +72,11 @@ class Subjects:
     def roll_call(self) -> str:
         """The subject on which a leader calls all nodes."""
         return f"{self.prefix}.rollcall"
+
+    @property
+    def cut(self) -> str:
+        """The subject on which a controller tells the others whom it cut off."""
+        return f"{self.prefix}.cut"
 
     def door(self, key: str) -> str:
         """Return the subject on which the owner of a public key asks to be registered."""

@@ -1,7 +1,7 @@
 """Answers NATS, which asks about everybody whom it does not know by itself. Source: NATS ADR-26.
 
-Who shows a key is decided about at once, whatever else is going on. Those about whom Kubernetes must be asked wait for
-each other, people apart from pods of the version before, and none of them takes all places of his kind.
+Who shows a key, by TLS, is decided about at once, whatever else is going on. Those about whom Kubernetes must be asked
+wait for each other, people apart from pods of the version before, and none of them takes all places of his kind.
 
 Where more come than can be decided about, those come first for whom a server still waits: to answer the others would
 be in vain, and they ask again. So many are let in each second, however many knock.
@@ -18,22 +18,26 @@ from nats.aio.msg import Msg
 from directpv_common.access import claims
 from directpv_common.access.nkey import Nkey
 from directpv_common.access.patience import DECIDE_SECONDS, SERVER_SECONDS
+from directpv_common.calls.pace import Pace
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.errors import DirectPVError, InvalidRequest
 from directpv_common.protocol.subjects import Subjects
 from directpv_controller.admission.answers import Answers
 from directpv_controller.admission.asking import Asking, Crowd
 from directpv_controller.admission.core import decisions
+from directpv_controller.admission.core.excess import Bans
 from directpv_controller.admission.core.keys import NodeKeys
-from directpv_controller.admission.core.shares import Pace
 from directpv_controller.admission.core.tokens import account_of, unaccepted
-from directpv_controller.admission.formers import admitted_former
+from directpv_controller.admission.formers import admitted_former, clear_at
 
 log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 200
 EACH_SECOND: Final = 50.0
 """Strangers of one address: each costs signatures, and whoever is more often there waits for the server to hang up."""
+RETURNS_AT_ONCE: Final = 500
+RETURNS_EACH_SECOND: Final = 1.0
+"""Connections of one node's server: what is counted of one begins anew with the next."""
 TELL_AGAIN_SECONDS: Final = 60.0
 REMEMBERED: Final = 1_000
 WAITING: Final = 10_000
@@ -58,11 +62,13 @@ class Callout:
         issuer: Nkey,
         namespace: str,
         count: Count,
+        bans: Bans | None = None,
     ) -> None:
+        self._bans = bans or Bans()
         self._answers, self._keys, self._subjects = answers, keys, subjects
         self._issuer, self._namespace, self._count = issuer, namespace, count
         self._people, self._formers = Asking(Crowd(64, 16, at_once=8)), Asking(Crowd(64, 8, at_once=8))
-        self._pace = Pace(AT_ONCE, EACH_SECOND)
+        self._pace, self._nodes = Pace(AT_ONCE, EACH_SECOND), Pace(RETURNS_AT_ONCE, RETURNS_EACH_SECOND)
         self._told: dict[tuple[str, str], float] = {}
         self._waiting: deque[tuple[float, Msg]] = deque(maxlen=WAITING)
         """With the time at which each came: to look at one takes longer than to take it."""
@@ -96,8 +102,14 @@ class Callout:
         except InvalidRequest as error:
             log.warning("not understood", extra={"error": error.message})
             return
-        if not self._keys.node_of(request.nkey) and not self._pace.allows(request.host, begun):
-            self._undecided(request, "too many came from this address", begun)
+        known = request.kind == decisions.LEAF and self._keys.node_of(request.nkey) != ""
+        pace, who = (self._nodes, request.nkey) if known else (self._pace, request.host)
+        if not pace.allows(who, begun):
+            self._undecided(request, f"too many came {'with this key' if known else 'from this address'}", begun)
+            return
+        if left := self._bans.left(who, begun):
+            banned = decisions.Refused(f"took too much of the bus, and was cut off; in {left:.0f} s he may come again")
+            await self._answer(message, request, banned, begun)
             return
         verdict = decisions.decide(request, self._keys, self._subjects, self._now(request))
         if isinstance(verdict, decisions.Admitted | decisions.Refused):
@@ -118,17 +130,21 @@ class Callout:
         crowd = self._people if isinstance(question, decisions.AskToken) else self._formers
         try:
             async with timeout(DECIDE_SECONDS), crowd.turns:
-                if isinstance(question, decisions.AskToken):
-                    verdict = await self._person(question.token, self._now(request))
-                else:
-                    verdict = await admitted_former(
-                        self._answers, request.kind, request.name, question.host, self._subjects
-                    )
+                verdict = await self._asked_of_kubernetes(request, question)
         except (DirectPVError, TimeoutError) as error:
             why = f"Kubernetes cannot be asked about it: {str(error) or 'no answer in time'}"
             self._undecided(request, why, begun)
             return
         await self._answer(message, request, verdict, begun)
+
+    async def _asked_of_kubernetes(
+        self, request: claims.Request, question: decisions.AskToken | decisions.AskAddress
+    ) -> decisions.Admitted | decisions.Refused:
+        if isinstance(question, decisions.AskToken):
+            return await self._person(question.token, self._now(request))
+        if question.then is None:
+            return await admitted_former(self._answers, request.kind, request.name, question.host, self._subjects)
+        return question.then if await clear_at(self._answers, question.host) else decisions.Refused(decisions.IN_CLEAR)
 
     async def _person(self, token: str, now: int) -> decisions.Admitted | decisions.Refused:
         status = await self._answers.review(token)

@@ -10,13 +10,13 @@ from nats.micro.request import ERROR_CODE_HEADER
 import directpv_common.protocol.messages as m
 from directpv_common.access.patience import DOOR_SECONDS
 from directpv_common.bus.bus import reraise
+from directpv_common.calls.pace import Pace
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.errors import Busy, DirectPVError, FailedPrecondition, Unavailable
 from directpv_common.protocol.wire import decode, encode
 from directpv_controller.admission.answers import Answers, Take
 from directpv_controller.admission.asking import Asking, Crowd
 from directpv_controller.admission.core.keys import NodeKeys
-from directpv_controller.admission.core.shares import Pace
 from directpv_controller.admission.core.tokens import checked_token, node_of, pod_of
 from directpv_controller.registry.kubernetes.apiserver.errors import Missing
 

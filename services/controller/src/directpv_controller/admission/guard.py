@@ -10,7 +10,9 @@ from directpv_common.access.installation import Keys
 from directpv_common.bus.bus import Bus
 from directpv_common.process.lifecycle import background
 from directpv_controller.admission.answers import Answers, Take
+from directpv_controller.admission.banning import Banning
 from directpv_controller.admission.callout import Callout, Count
+from directpv_controller.admission.core.excess import Bans
 from directpv_controller.admission.core.keys import NodeKeys
 from directpv_controller.admission.cutting import Connect, Cutting
 from directpv_controller.admission.door import Door
@@ -40,10 +42,11 @@ async def guarding(
         count: Gets each decision.
         cut: Gets the role of each who is cut off.
     """
-    known = NodeKeys()
+    known, bans = NodeKeys(), Bans()
     answers = Answers(client, namespace)
-    callout = Callout(answers, known, bus.subjects, keys.issuer, namespace, count)
-    cutting = Cutting(warden, answers, known, bus.subjects, cut)
+    callout = Callout(answers, known, bus.subjects, keys.issuer, namespace, count, bans)
+    banning = Banning(bus, bans)
+    cutting = Cutting(warden, answers, known, bus.subjects, cut, banning)
     take = _taking(known, cutting.changed)
     door = Door(answers, known, namespace, take)
     informer = answers.follow(take)
@@ -54,6 +57,7 @@ async def guarding(
         try:
             await bus.client.subscribe(ASKED, queue=QUEUE, cb=callout.heard)
             await bus.client.subscribe(bus.subjects.door("*"), queue=QUEUE, cb=door.heard)
+            await bus.subscribe(bus.subjects.cut, banning.heard)
             log.info("guarding the bus", extra={"nodes": len(known)})
             await bus.client.flush()
             guarded.set()

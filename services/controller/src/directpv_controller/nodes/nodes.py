@@ -15,6 +15,7 @@ from sortedcontainers import SortedList
 
 import directpv_common.protocol.messages as m
 from directpv_common.calls.context import detached, remaining
+from directpv_common.calls.pace import Pace
 from directpv_common.calls.scopes import task_group, timeout
 from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.errors import DirectPVError, Unavailable
@@ -40,6 +41,9 @@ TELL_SECONDS: Final = 10.0
 FORGET_SECONDS: Final = 3600.0
 """A node without drives that is silent for so long was taken out of the cluster."""
 SWEEP_SECONDS: Final = 60.0
+HEARTBEATS_AT_ONCE: Final = 100
+HEARTBEATS_EACH_SECOND: Final = 50.0
+"""Of one node; what is told more often is not looked at."""
 
 
 class Nodes:
@@ -62,6 +66,7 @@ class Nodes:
         self.roll_call = RollCall(term, online_seconds, self._last_heard)
         self._workers: dict[str, NodeWorker] = {}
         self._worker_names: SortedList[str] = SortedList()
+        self._pace = Pace(HEARTBEATS_AT_ONCE, HEARTBEATS_EACH_SECOND)
         self._pulls = asyncio.Semaphore(PULLS_AT_ONCE)
         self._pods = PodLabels(term, read_pod, self._spawn, read_pv) if read_pod and read_pv else None
         self._group = asyncio.TaskGroup()  # noqa: TID251 - entered by task_group
@@ -136,6 +141,8 @@ class Nodes:
         return worker
 
     def _heard(self, message: Msg) -> None:
+        if not self._pace.allows(message.subject, time.monotonic()):  # the next one says all of it again
+            return
         try:
             state = decode(message.data, m.NodeState)
         except DirectPVError as error:

@@ -72,7 +72,7 @@ class Figures:
         )
         self._cuts = Counter(
             f"{PREFIX}_bus_cuts",
-            "Connections to NATS that were ended because their key or their pod is not known any more, by role",
+            "Connections to NATS that were ended: key or pod is not known any more, or too much was sent; by role",
             ("role",),
             registry=self.registry,
         )

@@ -31,6 +31,15 @@ class RegisterKey(Message, frozen=True, kw_only=True):
     """Of the node's own pod, issued by Kubernetes for :data:`directpv_common.protocol.names.BUS_AUDIENCE`."""
 
 
+class CutOff(Message, frozen=True, kw_only=True):
+    """A controller ended somebody's connection who took too much of the bus."""
+
+    who: Annotated[str, Meta(min_length=1, max_length=255)]
+    """The key of a node, or the address of anybody else."""
+    seconds: Annotated[float, Meta(gt=0, le=3600)]
+    """For so long he is not to be let in again."""
+
+
 class KeyRegistered(Message, frozen=True, kw_only=True):
     """From now on the key is that of ``node``."""
 

@@ -15,6 +15,7 @@ from directpv_controller.admission.core.tokens import is_token
 
 LEAF: Final = "Leafnode"
 CLIENT: Final = "Client"
+IN_CLEAR: Final = "speaks without TLS, and no pod of a version that has none is left at that address"
 STRANGER_SECONDS: Final = 60
 """How long somebody may stand at the door."""
 PERSON_SECONDS: Final = 3600
@@ -48,9 +49,11 @@ class AskToken(NamedTuple):
 
 
 class AskAddress(NamedTuple):
-    """He shows nothing: a former version's pod, perhaps, which Kubernetes knows by its address."""
+    """He shows nothing, or not by TLS: a former version's pod, perhaps, which Kubernetes knows by its address."""
 
     host: str
+    then: Admitted | None = None
+    """What becomes of him if such a pod is there; None: what it says of that pod."""
 
 
 Verdict = Admitted | Refused | AskToken | AskAddress
@@ -69,6 +72,15 @@ def decide(request: Request, keys: NodeKeys, subjects: Subjects, now: int) -> Ve
         return Refused(f"a connection of kind {request.kind} is none of ours")
     if request.nkey and not signed(request.nkey, request.signature, request.nonce.encode()):
         return Refused(f"shows the key {request.nkey}, and cannot sign with it")
+    verdict = _shown(request, keys, subjects, now)
+    if request.encrypted or isinstance(verdict, Refused | AskAddress):
+        return verdict
+    # by a key no more is given away than who he is; a token is good for whoever hears it
+    return AskAddress(request.host, verdict) if isinstance(verdict, Admitted) else Refused(IN_CLEAR)
+
+
+def _shown(request: Request, keys: NodeKeys, subjects: Subjects, now: int) -> Verdict:
+    """Return what becomes of him by what he shows."""
     if request.kind == LEAF:
         return _leaf(request, keys, subjects) if request.nkey else AskAddress(request.host)
     if request.token:

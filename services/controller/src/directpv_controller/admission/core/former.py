@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from directpv_common.access.roles import Access, Role, access
-from directpv_common.protocol.names import BUS_VOLUME, CONTROLLER_POD, NODE_POD, SELECTOR
+from directpv_common.protocol.names import BUS_CA_VOLUME, BUS_VOLUME, CONTROLLER_POD, NODE_POD, SELECTOR
 from directpv_common.protocol.subjects import Subjects
 from directpv_controller.admission.core.decisions import LEAF, Admitted, Refused
 from directpv_controller.admission.core.links import FORMER_CONTROLLER, FORMER_NODE
@@ -29,8 +29,8 @@ def admit_former(
         subjects: Of the installation.
     """
     for pod in pods:
-        label, node = (pod["metadata"].get("labels") or {}).get(SELECTOR), pod["spec"].get("nodeName") or ""
-        if not _runs(pod) or not node:
+        label, node = _label(pod), pod["spec"].get("nodeName") or ""
+        if not _runs(pod, BUS_VOLUME) or not node:
             continue
         if label == NODE_POD and kind == LEAF and name == node:
             may = access((Role.LEAF,), subjects, node=node)
@@ -39,6 +39,12 @@ def admit_former(
             may = access((Role.CONTROLLER, Role.GATEWAY), subjects)
             return Admitted(FORMER_CONTROLLER, Access((*may.publish, "_INBOX.>"), (*may.subscribe, *INBOXES))), node
     return Refused("shows no key and no token")
+
+
+def clear_nodes(pods: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the nodes of those among ``pods``, which have one address, that are of a version without TLS."""
+    found = [pod["spec"].get("nodeName") or "" for pod in pods if _label(pod) == NODE_POD and _runs(pod, BUS_CA_VOLUME)]
+    return [node for node in found if node]
 
 
 def is_lost(node: Mapping[str, Any]) -> bool:
@@ -50,9 +56,13 @@ def is_lost(node: Mapping[str, Any]) -> bool:
     return any(each.get("type") == "Ready" and each.get("status") == "Unknown" for each in conditions)
 
 
-def _runs(pod: Mapping[str, Any]) -> bool:
-    """Tell whether a pod of the version before has its address still: those that ended give it away."""
+def _label(pod: Mapping[str, Any]) -> str:
+    return str((pod["metadata"].get("labels") or {}).get(SELECTOR, ""))
+
+
+def _runs(pod: Mapping[str, Any], lacks: str) -> bool:
+    """Tell whether a pod of a version whose pods lack a volume has its address: those that ended give it away."""
     volumes = {volume.get("name") for volume in pod["spec"].get("volumes") or ()}
-    if BUS_VOLUME in volumes or pod["spec"].get("hostNetwork"):
+    if lacks in volumes or pod["spec"].get("hostNetwork"):
         return False
     return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")

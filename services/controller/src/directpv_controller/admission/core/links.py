@@ -21,6 +21,15 @@ class Link(NamedTuple):
     name: str
     """As he calls himself."""
     address: str
+    started: float = 0.0
+    """When it began, in seconds of the server's calendar."""
+    seen: float = 0.0
+    """When the server said all of this, in the same."""
+    messages: int = 0
+    """That came by it, since it began."""
+    bytes: int = 0
+    """Of these."""
+    encrypted: bool = True
 
 
 def node_user(node: str, key: str) -> str:
