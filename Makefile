@@ -88,6 +88,12 @@ bench-k8s: install ## CreateVolume against a real API server with 10,000 drives,
 	scripts/build-kubernetes etcd kube-apiserver kubectl >/dev/null
 	PYTHONPATH=tests $(PY) -m bench kubernetes
 
+.PHONY: bench-scale
+bench-scale: install ## 10,000 claims end to end on 100 simulated nodes, and the capacity of 2,000 (root, Go)
+	scripts/build-kubernetes etcd kube-apiserver kubectl kube-controller-manager kube-scheduler >/dev/null
+	scripts/build-sidecars >/dev/null
+	PYTHONPATH=tests $(PY) -m bench scale
+
 .PHONY: manifests
 manifests: install ## Generate manifests/ again
 	scripts/manifests
