@@ -71,7 +71,8 @@ async def appear(bus: Bus, device: str, image: Path) -> dict[str, float]:
         if json.loads(message.data)["type"].endswith("drive.added"):
             note("event")
 
-    unsubscribe = await bus.subscribe(bus.subjects.all_events, on_event)
+    # As the role of administrators has it, who may not hear whatever else may come below.
+    unsubscribe = await bus.subscribe(bus.subjects.all_events.replace(">", "*.*.*"), on_event)
     await bus.client.flush()
     begun = time.perf_counter()
     await asyncio.to_thread(disks.command, "losetup", f"/dev/{device}", str(image))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from directpv_nodeagent.devices.udev_monitor import UdevMonitor, best_source
+from directpv_nodeagent.devices.udev_monitor import _UDEV_QUEUE, UdevMonitor, best_source, settled
 
 BURST = 3000
 
@@ -148,3 +148,36 @@ async def test_a_socket_that_keeps_failing_is_replaced(loop, udevd, monkeypatch)
 
 def test_udev_is_listened_to_where_it_runs(udevd):
     assert best_source() == "udev"
+
+
+async def test_nothing_is_looked_at_while_udev_works_on_events(udevd, monkeypatch, tmp_path):
+    queue = tmp_path / "queue"
+    monkeypatch.setattr("directpv_nodeagent.devices.udev_monitor._UDEV_QUEUE", queue)
+    queue.touch()
+    waiting = asyncio.create_task(settled(60))
+
+    assert await asyncio.wait({waiting}, timeout=0.1) == (set(), {waiting})
+    queue.unlink()
+
+    await asyncio.wait_for(waiting, 20)
+
+
+async def test_events_that_never_end_are_not_waited_for_for_ever(udevd, monkeypatch, tmp_path):
+    queue = tmp_path / "queue"
+    monkeypatch.setattr("directpv_nodeagent.devices.udev_monitor._UDEV_QUEUE", queue)
+    queue.touch()
+
+    await asyncio.wait_for(settled(0.1), 20)
+
+
+async def test_udevs_queue_is_where_it_is_looked_for(loop, udevd):
+    device, seen = loop(), []
+
+    async def look():
+        while not seen:
+            poke(device)
+            if _UDEV_QUEUE.exists():
+                seen.append(_UDEV_QUEUE)
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(look(), 20)

@@ -8,6 +8,7 @@ all, but come before the database is written.
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import socket
 from collections.abc import Callable
@@ -28,6 +29,24 @@ MOST_ERRORS: Final = 3
 """In one turn; a socket that keeps failing is replaced."""
 RETRY_SECONDS: Final = 1.0
 _UDEV_CONTROL: Final = Path("/run/udev/control")
+_UDEV_QUEUE: Final = Path("/run/udev/queue")
+"""There while udevd has events to work on. Source: systemd, ``src/udev/udevd.c`` and ``udevadm settle``."""
+_POLL_SECONDS: Final = 0.005
+
+
+async def settled(at_most: float) -> None:
+    """Wait until udev has worked on all events so far, for ``at_most`` seconds; so long where only the kernel is heard.
+
+    Events come in bursts: of one device, of its partitions, of the paths to one disk. What udev has not finished with
+    must not be looked at too soon, and those of the kernel come before it has begun.
+    """
+    if best_source() != "udev":
+        await asyncio.sleep(at_most)
+        return
+    for _ in range(math.ceil(at_most / _POLL_SECONDS)):
+        await asyncio.sleep(_POLL_SECONDS)
+        if not _UDEV_QUEUE.exists():
+            return
 
 
 class UdevMonitor:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import math
 from typing import Final, NamedTuple
 
 from directpv_common.calls.context import detached
@@ -13,6 +14,7 @@ from directpv_common.protocol.messages import ConditionType, DriveRecord, DriveS
 from directpv_nodeagent.devices.core.changes import changes, present
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.signatures import read_backups
+from directpv_nodeagent.devices.udev_monitor import settled
 from directpv_nodeagent.drives.core.growth import check_fits
 from directpv_nodeagent.drives.core.standing import candidates, fullness, is_mounted
 from directpv_nodeagent.drives.core.states import Observation
@@ -43,7 +45,7 @@ SCAN_SECONDS: Final = 10.0
 PATIENCE_SECONDS: Final = 1.0
 """How long any other does: a drive that hangs must not keep the agent from seeing what becomes of others."""
 DEBOUNCE_SECONDS: Final = 0.1
-"""Events of one device come in bursts; a scan looks at all of them."""
+"""Events of one device come in bursts; a scan looks at all of them. So long at most, and between scans at least."""
 SETTLE_SECONDS: Final = 120.0
 """How long a slow disk is waited for after a repair."""
 PENDING_SECONDS: Final = 3.0
@@ -83,13 +85,22 @@ class Scanner:
 
     async def run(self, interval: float) -> None:
         """Scan after each trigger, and every ``interval`` seconds, until cancelled."""
+        loop, ended = asyncio.get_running_loop(), -math.inf
         while True:
             with contextlib.suppress(TimeoutError):
                 async with timeout(interval):
                     await self._wake.wait()
-                    await asyncio.sleep(DEBOUNCE_SECONDS)
+                    await self._quiet(loop.time() - ended)
             self._wake.clear()
             await self.scan()
+            ended = loop.time()
+
+    async def _quiet(self, since: float) -> None:
+        """Wait until a burst of events is over; ``since``: seconds since the last scan, for scans have their price."""
+        if since < DEBOUNCE_SECONDS:
+            await asyncio.sleep(DEBOUNCE_SECONDS)
+        else:
+            await settled(DEBOUNCE_SECONDS)
 
     async def settle(self, fsuuid: str) -> None:
         """Scan, and wait until this drive was looked at, however long mounting it takes, and its disk to answer."""
