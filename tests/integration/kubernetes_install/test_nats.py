@@ -26,6 +26,7 @@ from directpv_common.bus.events import Events, ensure_stream
 from directpv_common.bus.greeting import outdated, silent
 from directpv_common.bus.trust import Trust
 from directpv_common.process.lifecycle import background
+from directpv_common.protocol.names import BUS_CA_VOLUME, BUS_VOLUME, NODE_POD, SELECTOR
 from directpv_common.protocol.subjects import Subjects
 from directpv_controller.admission.callout import Callout
 from directpv_controller.admission.core.keys import NodeKeys
@@ -52,7 +53,7 @@ class Servers:
         self.authority = directory / "ca.crt"
         self.authority.write_text(self.keys.authority.certificate)
         self.running: dict[str, subprocess.Popen[bytes]] = {}
-        self.former = False
+        self.former, self.leaf_in_clear = False, False
 
     def _keys(self) -> list[str]:
         kinds = ("client", "leaves", "route", "tls")
@@ -65,6 +66,7 @@ class Servers:
 
     def start_leaf(self, *, former: bool = False) -> None:
         """Start the node's server; ``former``: as of a version without TLS."""
+        self.leaf_in_clear = former
         scheme, kind = ("nats-leaf", "leaves") if former else ("wss", "tls")
         urls = ", ".join(f'"{scheme}://127.0.0.1:{self.ports[f"{kind}-{index}"]}"' for index in range(self.count))
         config = installed.LEAF_CONFIG.replace("port: 4222", f"port: {self.ports['leaf']}")
@@ -147,14 +149,28 @@ class Servers:
             yield bus
 
 
+class Kubernetes:
+    """Says about pods what it is asked here: whether that of the node is of a version without TLS."""
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+
+    async def pods_at(self, address: str) -> list[dict[str, Any]]:
+        volumes = [{"name": BUS_VOLUME}, *([] if self._servers.leaf_in_clear else [{"name": BUS_CA_VOLUME}])]
+        return [{"metadata": {"labels": {SELECTOR: NODE_POD}}, "spec": {"nodeName": NODE, "volumes": volumes}}]
+
+    async def node(self, name: str) -> dict[str, Any]:
+        return {}
+
+
 async def guard(bus: Bus, servers: Servers) -> Callout:
-    """Let in the one node; nobody else comes, so that Kubernetes is not asked."""
+    """Let in the one node; nobody else comes."""
     known = NodeKeys()
     async with asyncio.timeout(20):
         while not servers.key.exists():
             await asyncio.sleep(0.05)
     known.put(NODE, kept_key(servers.key).public)
-    kubernetes: Any = None
+    kubernetes: Any = Kubernetes(servers)
     callout = Callout(kubernetes, known, SUBJECTS, servers.keys.issuer, "directpv", lambda outcome, role, seconds: None)
     await bus.client.subscribe("$SYS.REQ.USER.AUTH", queue="q", cb=callout.heard)
     await bus.client.flush()
