@@ -1,8 +1,9 @@
-"""How far moves are: a bar per volume on a terminal, words in a table."""
+"""How far moves are: a bar per volume on a terminal, a line now and then on a pipe, words in a table."""
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
 
 import directpv_common.protocol.messages as m
 from directpv_cli.reading.settings import settings
@@ -10,6 +11,9 @@ from directpv_cli.showing.terminal.lines import plain, say
 from directpv_cli.showing.terminal.listening import Listener, listener
 from directpv_common.protocol.units import format_bytes
 
+LINE_SECONDS = 30.0
+SAID = frozenset({m.MoveState.COPYING, m.MoveState.LAST_PASS})
+"""States of which it is said how far they are."""
 WAITS_FOR = "its pod to be restarted, or whatever uses the volume to end: then the last pass begins"
 """What a move in state Waiting waits for."""
 
@@ -42,7 +46,7 @@ def row(status: m.MoveStatus) -> list[str]:
 
 
 class Bars:
-    """Shows moves; off a terminal nothing."""
+    """Shows moves; nothing of them, if this is all."""
 
     def update(self, status: m.MoveStatus) -> None:
         """One is so far."""
@@ -89,6 +93,24 @@ class _Live(Bars):
         say(f"[yellow]{plain(text)}[/yellow]")
 
 
+class _Lines(Bars):
+    """A line now and then, and when a state changes: for files and pipes, in which nothing can be moved."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._said: dict[str, tuple[str, float]] = {}
+
+    def update(self, status: m.MoveStatus) -> None:
+        state, now = str(status.state), self._clock()
+        before, when = self._said.get(status.name, ("", -LINE_SECONDS))
+        copied, rate, left = words(status)
+        if (state == before and now - when < LINE_SECONDS) or not copied or status.state not in SAID:
+            return
+        self._said[status.name] = state, now
+        how = ", ".join(filter(None, (copied, rate, f"{left} left" * bool(left))))
+        say(f"Volume {plain(status.name)}: {state}, {how}")
+
+
 @contextlib.contextmanager
 def bars(names: Sequence[str]) -> Iterator[Bars]:
     """Show one bar per move while the block runs."""
@@ -96,7 +118,7 @@ def bars(names: Sequence[str]) -> Iterator[Bars]:
         yield _Heard(hearing)
         return
     if settings.quiet or not names or not sys.stderr.isatty():
-        yield Bars()
+        yield _Lines() if names else Bars()
         return
     live = _Live(names)
     with live.progress:

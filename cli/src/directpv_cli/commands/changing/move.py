@@ -117,6 +117,8 @@ async def _evacuate(bus: Bus, source: str, flags: Flags) -> list[Result]:
     if coming := await _coming(bus, fsuuid):
         raise FailedPrecondition(f"{_moved_here(fsuuid, coming)}; nothing was changed")
     results = await _move_all(bus, fsuuid, "", flags, cordon)
+    if results and flags.dry_run:
+        say(f"Drive {plain(fsuuid)} would be cordoned as soon as one of them moves (dry run)")
     if results and not flags.dry_run and not any(result.outcome != "Error" for result in results):
         say(f"Nothing was changed: no volume can be moved. Drive {plain(fsuuid)} is not cordoned by that")
     elif results and not flags.dry_run:
@@ -170,7 +172,8 @@ async def _move_all(
     if flags.dry_run:
         for result in results:
             result.outcome = "WouldMove"
-            size, where = format_bytes(sizes.get(result.name, 0)), f" to drive {new}" if new else ""
+            size = format_bytes(sizes.get(result.name, 0))
+            where = f" to drive {new}" if new else ", to the drive of its node that suits it and has most space then"
             say(f"Volume {plain(result.name)} ({size}) would be moved{where} (dry run)")
         return results
     for result in results:

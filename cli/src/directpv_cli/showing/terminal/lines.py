@@ -1,5 +1,7 @@
 """Lines for people, on standard error, and how a program ends: the exit status tells the truth."""
 
+import functools
+import shutil
 import sys
 from collections.abc import Callable
 from typing import Final, NoReturn, TypeVar
@@ -28,13 +30,14 @@ def fail(message: str, status: int = RUNTIME_ERROR) -> NoReturn:
 def trouble(message: str) -> None:
     """Print that something failed, on standard error; others may succeed."""
     if (hearing := listener()) is not None:
-        hearing.said(message, trouble=True)
+        hearing.said(typeable(message), trouble=True)
     else:
         say(f"[red]ERROR[/red] {plain(message)}")
 
 
 def say(markup: str) -> None:
     """Print a line for people on standard error; nothing under ``--quiet``."""
+    markup = typeable(markup)
     if (hearing := listener()) is not None:
         hearing.said(rendered(markup, colours=False), trouble=False)
         return
@@ -42,6 +45,19 @@ def say(markup: str) -> None:
         return
     sys.stderr.write(rendered(markup, colours=coloured(sys.stderr)) + "\n")
     sys.stderr.flush()
+
+
+def typeable(text: str) -> str:
+    """Return ``text`` with commands as they can be typed here: without kubectl its plugin is a program of its own.
+
+    Services and advice name the plugin as one does in a cluster.
+    """
+    return text if _has_kubectl() else text.replace("kubectl directpv ", "kubectl-directpv ")
+
+
+@functools.cache
+def _has_kubectl() -> bool:
+    return shutil.which("kubectl") is not None
 
 
 def plain(text: str) -> str:
