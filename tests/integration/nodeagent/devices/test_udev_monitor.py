@@ -171,13 +171,14 @@ async def test_events_that_never_end_are_not_waited_for_for_ever(udevd, monkeypa
 
 
 async def test_udevs_queue_is_where_it_is_looked_for(loop, udevd):
-    device, seen = loop(), []
+    device = loop()
 
-    async def look():
-        while not seen:
+    async def seen():
+        while True:
             poke(device)
-            if _UDEV_QUEUE.exists():
-                seen.append(_UDEV_QUEUE)
-            await asyncio.sleep(0)
+            for _ in range(100):  # until udev is certainly done with it, so that its events do not pile up
+                if _UDEV_QUEUE.exists():
+                    return
+                await asyncio.sleep(0.001)
 
-    await asyncio.wait_for(look(), 20)
+    await asyncio.wait_for(seen(), 20)
