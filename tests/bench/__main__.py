@@ -16,8 +16,8 @@ from bench.figures import Figure, Figures, show_table
 from support.nats import nats_server
 
 ALL = ("ledger", "create", "shapes", "node", "agent", "events", "idle", "takeover", "footprint", "console")
-NAMED = ("kubernetes", "scale")
-"""Run only when named: they need the programs of Kubernetes."""
+NAMED = ("kubernetes", "resync", "scale")
+"""Run only when named: they need the programs of Kubernetes, or minutes."""
 COMPARED = ("create", "node", "agent", "events", "idle", "takeover", "footprint", "kubernetes")
 """Also run with the services of BASE, in their short form if they have one; the others compare with themselves."""
 

@@ -234,3 +234,15 @@ class Recorder:
             while data := await reader.read(2**16):
                 self.said += data if own else b""
                 writer.write(data)
+
+
+async def test_the_end_of_a_connection_with_tls_leaves_nothing_to_complain_about(
+    start: Start, keys: dict[str, Nkey], authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, trust = start(), Trust(authority.certificate)
+    async with connect_bus(server.url, name="t", prefix="directpv.v1", nkey=keys["root"], trust=trust) as bus:
+        server.kill()
+        async with asyncio.timeout(20):
+            while bus.connected:
+                await asyncio.sleep(0.02)
+    assert "has no effect when using ssl" not in caplog.text
