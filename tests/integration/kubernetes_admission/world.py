@@ -196,7 +196,7 @@ class World:
         async with (
             self.connected("controller", self.keys.controller) as bus,
             connect(access_of(str(kubeconfig or self.server.admin)), observe) as client,
-            guarding(bus, self.warden, client, self.keys, self.namespace, self._count, self.cuts.append) as guarded,
+            guarding(bus, self.warden, client, [self.keys], self.namespace, self._count, self.cuts.append) as guarded,
         ):
             await guarded.wait()
             yield bus

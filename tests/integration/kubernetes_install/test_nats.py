@@ -171,7 +171,9 @@ async def guard(bus: Bus, servers: Servers) -> Callout:
             await asyncio.sleep(0.05)
     known.put(NODE, kept_key(servers.key).public)
     kubernetes: Any = Kubernetes(servers)
-    callout = Callout(kubernetes, known, SUBJECTS, servers.keys.issuer, "directpv", lambda outcome, role, seconds: None)
+    callout = Callout(
+        kubernetes, known, SUBJECTS, [servers.keys.issuer], "directpv", lambda outcome, role, seconds: None
+    )
     await bus.client.subscribe("$SYS.REQ.USER.AUTH", queue="q", cb=callout.heard)
     await bus.client.flush()
     return callout

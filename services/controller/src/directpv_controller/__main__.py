@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from directpv_common.access.installation import Keys, read_keys
+from directpv_common.access.installation import Keys, certificates_of, read_keys
 from directpv_common.access.nkey import key_of
 from directpv_common.bus.bus import Bus
 from directpv_common.bus.connecting import KEY_ADVICE, SECRET_ADVICE, connect_bus
@@ -73,11 +73,11 @@ def store_of(config: Config, holder: str, figures: Figures) -> OpenStore:
 class Home:
     """What Kubernetes is asked about this installation's bus, by who has its keys."""
 
-    def __init__(self, config: Config, client: "Client", keys: Keys) -> None:
+    def __init__(self, config: Config, client: "Client", keys: tuple[Keys, ...]) -> None:
         from directpv_controller.admission.authority import Published
 
         self._config, self._client, self._keys = config, client, keys
-        self.published = Published(client, config.namespace, keys.authority.certificate)
+        self.published = Published(client, config.namespace, certificates_of(keys))
 
     @contextlib.asynccontextmanager
     async def guarding(self, bus: Bus, figures: Figures) -> AsyncIterator[None]:
@@ -91,7 +91,7 @@ class Home:
             name="directpv-controller, warden",
             prefix=config.subject_prefix,
             within=guard.WARDEN_SECONDS,
-            nkey=keys.warden,
+            nkey=keys[0].warden,
             advice=SECRET_ADVICE,
             trust=self.published.trust,
         )
@@ -102,9 +102,9 @@ class Home:
 
 
 @contextlib.asynccontextmanager
-async def at_home(config: Config, keys: Keys | None, figures: Figures) -> AsyncIterator[Home | None]:
+async def at_home(config: Config, keys: tuple[Keys, ...], figures: Figures) -> AsyncIterator[Home | None]:
     """Tell nodes and people by whom NATS' servers are known, if this installation's keys are ours."""
-    if keys is None:
+    if not keys:
         yield None
         return
     from directpv_controller.registry.kubernetes.apiserver.access import access_of
@@ -132,8 +132,8 @@ async def serve(config: Config) -> None:
             name="directpv-controller",
             prefix=config.subject_prefix,
             within=None,
-            nkey=keys.controller if keys is not None else key_of(config.nats_nkey),
-            advice=KEY_ADVICE if keys is None else SECRET_ADVICE,
+            nkey=keys[0].controller if keys else key_of(config.nats_nkey),
+            advice=SECRET_ADVICE if keys else KEY_ADVICE,
             trust=home.published.trust if home is not None else None,
         ) as bus,
     ):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry
 
-from directpv_common.access.installation import read_keys
+from directpv_common.access.installation import certificates_of, read_keys
 from directpv_common.access.nkey import key_of
 from directpv_common.bus.connecting import INBOX, KEY_ADVICE, SECRET_ADVICE, node_inbox
 from directpv_common.bus.greeting import outdated, silent
@@ -54,7 +54,7 @@ class Gateway:
         self._calls = Calls(self._registry)
         name = f"directpv-csi-gateway {config.node_name}".strip()
         keys = read_keys(config.bus_secret)
-        nkey = keys.gateway if keys is not None else key_of(config.nats_nkey)
+        nkey = keys[0].gateway if keys else key_of(config.nats_nkey)
         inbox = node_inbox(config.node_name) if config.node_name else INBOX
         self._bus = Line(
             config.nats_url,
@@ -62,8 +62,8 @@ class Gateway:
             prefix=config.subject_prefix,
             nkey=nkey,
             inbox=inbox,
-            advice=KEY_ADVICE if keys is None else SECRET_ADVICE,
-            trust=Trust(keys.authority.certificate) if keys is not None else None,
+            advice=SECRET_ADVICE if keys else KEY_ADVICE,
+            trust=Trust(certificates_of(keys)) if keys else None,
         )
         register_own(self._registry, "csi-gateway", lambda: self._bus.connected)
 

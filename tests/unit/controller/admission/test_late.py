@@ -42,7 +42,7 @@ async def test_who_has_waited_for_longer_than_his_server_does_keeps_nobody_waiti
     outcomes: list[tuple[str, str]] = []
     nobody: Any = None
     callout = Callout(
-        nobody, known, Subjects("p.v1"), Nkey(bytes(32), Kind.ACCOUNT), "directpv",
+        nobody, known, Subjects("p.v1"), [Nkey(bytes(32), Kind.ACCOUNT)], "directpv",
         lambda outcome, role, seconds: outcomes.append((outcome, role)),
     )  # fmt: skip
 

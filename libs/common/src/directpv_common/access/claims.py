@@ -54,6 +54,7 @@ class _Asked(msgspec.Struct):
 class _Claims(msgspec.Struct):
     nats: _Asked
     iat: int = 0
+    sub: str = ""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -78,6 +79,8 @@ class Request(msgspec.Struct, frozen=True):
     """When the server asked, in seconds of its calendar, which also tells when it ends a connection; 0: unknown."""
     encrypted: bool = False
     """Whether he speaks by TLS."""
+    issuer: str = ""
+    """The public key by which the server knows answers."""
 
 
 def read_request(data: bytes) -> Request:
@@ -105,6 +108,7 @@ def read_request(data: bytes) -> Request:
         token=options.auth_token,
         now=found.iat,
         encrypted=asked.client_tls is not None,
+        issuer=found.sub,
     )
 
 

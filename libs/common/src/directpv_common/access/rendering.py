@@ -31,16 +31,26 @@ def authorization(users: Iterable[User]) -> str:
     return f"authorization {{\n  users: [\n{entries}\n  ]\n}}\n{server_limits()}"
 
 
-def hub_authorization(keys: Keys, subjects: Subjects) -> str:
-    """Return the blocks by which a cluster's servers know the controller's pods, and ask these about all others."""
-    controller = access((Role.CONTROLLER, Role.CALLOUT), subjects)
-    users = [User(keys.controller.public, controller), User(keys.gateway.public, access((Role.GATEWAY,), subjects))]
-    warden = User(keys.warden.public, access((Role.WARDEN,), subjects))
-    known = ", ".join(user.public for user in (*users, warden))
+def hub_authorization(keys: Keys, subjects: Subjects, also: Iterable[Keys] = ()) -> str:
+    """Return the blocks by which a cluster's servers know the controller's pods, and ask these about all others.
+
+    Args:
+        keys: Of the installation.
+        subjects: Of the installation.
+        also: Keys by which those pods are known as well, of a secret that takes the place of another one.
+    """
+    controller, gateway = (access(roles, subjects) for roles in ((Role.CONTROLLER, Role.CALLOUT), (Role.GATEWAY,)))
+    every = (keys, *also)
+    users = [
+        User(key.public, may) for each in every for key, may in ((each.controller, controller), (each.gateway, gateway))
+    ]
+    wardens = [User(each.warden.public, access((Role.WARDEN,), subjects)) for each in every]
+    known = ", ".join(user.public for user in (*users, *wardens))
     callout = (
         f"  timeout: {SERVER_SECONDS:g}\n  auth_callout {{ issuer: {keys.issuer.public}, auth_users: [{known}] }}\n"
     )
-    servers = f"accounts {{ $SYS {{ users: [ {json.dumps(_entry(warden))} ] }} }}\n"
+    system = ", ".join(json.dumps(_entry(warden)) for warden in wardens)
+    servers = f"accounts {{ $SYS {{ users: [ {system} ] }} }}\n"
     return authorization(users).replace("authorization {\n", f"authorization {{\n{callout}", 1) + servers
 
 
@@ -73,7 +83,7 @@ def listeners(files: Files, leafs: str) -> str:
     return f'{files.block()}\nallow_non_tls: true\nwebsocket {{ listen: "{leafs}", {files.block()} }}\n'
 
 
-def hub_settings(text: str, keys: Keys, subjects: Subjects, routes: str = "") -> str:
+def hub_settings(text: str, keys: Keys, subjects: Subjects, routes: str = "", also: Iterable[Keys] = ()) -> str:
     """Return ``text``, the settings of a cluster's server, with what lets it in by the others, and others by it.
 
     URLs are those of the other servers, and nothing else there is one.
@@ -83,12 +93,14 @@ def hub_settings(text: str, keys: Keys, subjects: Subjects, routes: str = "") ->
         keys: Of the installation.
         subjects: Of the installation.
         routes: Block of TLS between servers (:meth:`Files.mutual`); empty: they have none.
+        also: See :func:`hub_authorization`. NATS takes one password from other servers: with two secrets, certificates
+            alone show who is one, where there are any.
     """
-    known = f"authorization: {{ user: {ROUTE_USER}, password: {keys.route}, timeout: 5 }}"
-    text = text.replace("nats://", f"nats://{ROUTE_USER}:{keys.route}@").replace(
-        "cluster {", f"cluster {{ {known}, {routes and f'{routes}, '}"
-    )
-    return text + hub_authorization(keys, subjects)
+    also = tuple(also)
+    password = f"authorization: {{ user: {ROUTE_USER}, password: {keys.route}, timeout: 5 }}, "
+    known = (password if not (also and routes) else "") + (routes and f"{routes}, ")
+    text = text.replace("nats://", f"nats://{ROUTE_USER}:{keys.route}@").replace("cluster {", f"cluster {{ {known}")
+    return text + hub_authorization(keys, subjects, also)
 
 
 def authority_tag(text: str) -> str:

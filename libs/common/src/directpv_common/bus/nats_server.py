@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from directpv_common.access.certificates import LOCAL, Authority
-from directpv_common.access.installation import read_keys
+from directpv_common.access.installation import certificates_of, read_keys
 from directpv_common.access.nkey import kept_key
 from directpv_common.access.rendering import Files, authority_tag, hub_settings, leaf_settings, listeners
 from directpv_common.bus.former_servers import found_at_start, others_of, run_until_gone
@@ -58,20 +58,29 @@ def settings(config: Config, *, encrypted: bool = True) -> str:
         tag = authority_tag(trust.authority) if trust is not None else ""
         key = kept_key(Path(config.bus_key)) if config.bus_key else None
         return leaf_settings(text, key, config.monitor_port, config.bus_ca, tag) if key is not None else text
-    keys = read_keys(config.bus_secret)
-    if keys is None:
+    every = read_keys(config.bus_secret)
+    if not every:
         return text
+    keys, *also = every
     # Servers tell each other their addresses, and expect the name of any of them there (NATS 2.15).
     hosts = (server.rpartition(":")[0] for server in config.servers)
-    files = issued(keys.authority, (*config.server_names, *hosts), Path(config.run_dir))
+    files = issued(keys.authority, certificates_of(every), (*config.server_names, *hosts), Path(config.run_dir))
     routes = files.mutual() if encrypted else ""
-    return hub_settings(text, keys, Subjects(config.subject_prefix), routes) + listeners(files, config.leaf_listen)
+    subjects = Subjects(config.subject_prefix)
+    return hub_settings(text, keys, subjects, routes, also) + listeners(files, config.leaf_listen)
 
 
-def issued(authority: Authority, names: Iterable[str], folder: Path) -> Files:
-    """Make a certificate for this process, and write what a server needs for TLS where nobody else reads it."""
+def issued(authority: Authority, trusted: str, names: Iterable[str], folder: Path) -> Files:
+    """Make a certificate for this process, and write what a server needs for TLS where nobody else reads it.
+
+    Args:
+        authority: Issues it.
+        trusted: Certificates by which other servers are known.
+        names: By which the server is reached.
+        folder: For the files.
+    """
     made = authority.issue(dict.fromkeys((*names, *LOCAL)))
-    texts = {"tls.crt": made.certificate, "tls.key": made.key, "ca.crt": authority.certificate}
+    texts = {"tls.crt": made.certificate, "tls.key": made.key, "ca.crt": trusted}
     return Files(*(str(written(text, folder, name)) for name, text in texts.items()))
 
 

@@ -10,6 +10,7 @@ be in vain, and they ask again. So many are let in each second, however many kno
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Sequence
 from time import monotonic, time
 from typing import Final, Protocol
 
@@ -59,14 +60,15 @@ class Callout:
         answers: Answers,
         keys: NodeKeys,
         subjects: Subjects,
-        issuer: Nkey,
+        issuers: Sequence[Nkey],
         namespace: str,
         count: Count,
         bans: Bans | None = None,
     ) -> None:
         self._bans = bans or Bans()
         self._answers, self._keys, self._subjects = answers, keys, subjects
-        self._issuer, self._namespace, self._count = issuer, namespace, count
+        self._issuers, self._namespace, self._count = {each.public: each for each in issuers}, namespace, count
+        self._issuer = issuers[0]
         self._people, self._formers = Asking(Crowd(64, 16, at_once=8)), Asking(Crowd(64, 8, at_once=8))
         self._pace, self._nodes = Pace(AT_ONCE, EACH_SECOND), Pace(RETURNS_AT_ONCE, RETURNS_EACH_SECOND)
         self._told: dict[tuple[str, str], float] = {}
@@ -156,15 +158,15 @@ class Callout:
     async def _answer(
         self, message: Msg, request: claims.Request, verdict: decisions.Admitted | decisions.Refused, begun: float
     ) -> None:
-        now = self._now(request)
+        now, issuer = self._now(request), self._issuers.get(request.issuer, self._issuer)
         if isinstance(verdict, decisions.Admitted):
             name, access, expires = verdict
             log.debug("let in", extra={"who": name, "host": request.host})
-            reply = claims.admission(request, access, self._issuer, name=name, now=now, expires=expires)
+            reply = claims.admission(request, access, issuer, name=name, now=now, expires=expires)
             outcome, role = "admitted", name.partition(" ")[0]
         else:
             self._tell(request, verdict.why)
-            reply = claims.refusal(request, verdict.why, self._issuer, now=now)
+            reply = claims.refusal(request, verdict.why, issuer, now=now)
             outcome, role = "refused", _shown(request)
         await message._client.publish(message.reply, reply)
         self._count(outcome, role, monotonic() - begun)

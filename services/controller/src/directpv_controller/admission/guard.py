@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from directpv_common.access.installation import Keys
@@ -29,7 +29,13 @@ QUEUE: Final = "directpv-admission"
 
 @contextlib.asynccontextmanager
 async def guarding(
-    bus: Bus, warden: Connect, client: Client, keys: Keys, namespace: str, count: Count, cut: Callable[[str], None]
+    bus: Bus,
+    warden: Connect,
+    client: Client,
+    keys: Sequence[Keys],
+    namespace: str,
+    count: Count,
+    cut: Callable[[str], None],
 ) -> AsyncIterator[asyncio.Event]:
     """Answer NATS and nodes while the block runs; yield what is set once the keys of all nodes are known, and we do.
 
@@ -37,14 +43,15 @@ async def guarding(
         bus: Of a user who has the role ``callout``.
         warden: Connects as a user who has the role ``warden``.
         client: The API server.
-        keys: Of the installation; by that of the issuer servers know the answers.
+        keys: Of the installation, those that are used before those that are trusted as well; by that of an issuer a
+            server knows the answers, and asks for it.
         namespace: Of the installation.
         count: Gets each decision.
         cut: Gets the role of each who is cut off.
     """
     known, bans = NodeKeys(), Bans()
     answers = Answers(client, namespace)
-    callout = Callout(answers, known, bus.subjects, keys.issuer, namespace, count, bans)
+    callout = Callout(answers, known, bus.subjects, [each.issuer for each in keys], namespace, count, bans)
     banning = Banning(bus, bans)
     cutting = Cutting(warden, answers, known, bus.subjects, cut, banning)
     take = _taking(known, cutting.changed)
