@@ -122,7 +122,7 @@ def test_a_table_that_an_old_kernel_cut_is_read_until_it_does_not_change(monkeyp
     line = "{} 1 8:16 /pvc-{} /t{} rw - xfs /dev/sdb rw\n"
     whole = "".join(line.format(n, n, n) for n in range(10, 14))
     said = iter([whole[:100], whole[:50], whole, whole, ""])  # no kernel of today does that
-    monkeypatch.setattr(mounts, "_read_once", lambda path: next(said))
+    monkeypatch.setattr(mounts, "_read_once", lambda path, about: next(said))
     monkeypatch.setattr(mounts, "_release", lambda: (5, 7))
 
     assert len(mounts.own_mounts().mounts) == 4

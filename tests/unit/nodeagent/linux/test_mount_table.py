@@ -2,7 +2,7 @@
 
 import pytest
 
-from directpv_nodeagent.linux.core.mountinfo import escape, parse, unescape
+from directpv_nodeagent.linux.core.mountinfo import escape, may_have_twins, parse, unescape
 
 LINES = r"""22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 30 22 8:16 / /var/lib/directpv/mnt/u rw,noatime shared:7 - xfs /dev/sdb rw,attr2,prjquota
@@ -137,3 +137,13 @@ def test_what_goes_together_can_be_told_of_a_part_of_the_table_if_it_has_what_th
 
     assert {mount.id for mount in part.mounts} == {30, 31, 32, 33, 34, 40, 41, 42, 43, 44, 45, 46}
     assert [mount.id for mount in part.firsts(part.of("8:16"))] == [40, 44, 45, 46]
+
+
+def test_mounts_can_be_twins_only_if_they_show_the_same_at_places_of_one_name() -> None:
+    one = "40 31 8:16 /pvc-1 /kubelet/globalmount rw - xfs /dev/sdb rw\n"
+
+    assert may_have_twins(one + "41 30 8:16 /pvc-1 /data/globalmount rw shared:7 - xfs /dev/sdb rw\n")
+    assert not may_have_twins(one + "41 30 8:16 /pvc-1 /kubelet/mount rw shared:7 - xfs /dev/sdb rw\n")
+    assert not may_have_twins(one + "41 30 8:16 /pvc-2 /data/globalmount rw shared:7 - xfs /dev/sdb rw\n")
+    assert not may_have_twins(one + "41 30 8:32 /pvc-1 /data/globalmount rw shared:7 - xfs /dev/sdb rw\n")
+    assert not may_have_twins("malformed\nmalformed\n")

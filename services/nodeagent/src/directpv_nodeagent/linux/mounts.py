@@ -5,14 +5,15 @@ import errno
 import logging
 import os
 import re
+import threading
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Collection, Iterator, Set
 from pathlib import Path
 from typing import Final
 
 from directpv_common.protocol.errors import DriveFault, FailedPrecondition
 from directpv_nodeagent.linux import mount_points, syscalls
-from directpv_nodeagent.linux.core.mountinfo import Mount, MountTable, parse
+from directpv_nodeagent.linux.core.mountinfo import Mount, MountTable, escape, may_have_twins, parse
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,9 @@ _STACK_LIMIT: Final = 64
 _WHOLE_TABLES: Final = (5, 8)
 """Version of Linux since when a table that is read in pieces is whole (commit "proc/mounts: add cursor")."""
 _READ_TRIES: Final = 10
+_READERS: Final = threading.BoundedSemaphore(2)
+_TURN_SECONDS: Final = 2.0
+_PIECE: Final = 1 << 16
 _OLD_KERNEL: Final = frozenset({errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP})
 
 
@@ -41,16 +45,21 @@ def own_mounts(*about: str, parents: bool = False) -> MountTable:
 
     ``parents``: also the mounts that those lie on.
     """
-    return parse(_read("/proc/self/mountinfo"), about=about, parents=parents)
+    with _in_turn():
+        text = _read("/proc/self/mountinfo", about)
+        if parents and may_have_twins(text):
+            text = _read("/proc/self/mountinfo")
+        return parse(text, about=about, parents=parents)
 
 
 def all_mounts() -> MountTable:
     """Return the mounts of this process and of the host's first process, if it is another namespace and visible."""
-    tables = [_read("/proc/self/mountinfo")]
-    with contextlib.suppress(OSError):
-        if os.readlink("/proc/1/ns/mnt") != os.readlink("/proc/self/ns/mnt"):
-            tables.append(_read("/proc/1/mountinfo"))
-    return parse(*tables)
+    with _in_turn():
+        tables = [_read("/proc/self/mountinfo")]
+        with contextlib.suppress(OSError):
+            if os.readlink("/proc/1/ns/mnt") != os.readlink("/proc/self/ns/mnt"):
+                tables.append(_read("/proc/1/mountinfo"))
+        return parse(*tables)
 
 
 def mounts_elsewhere(*devices: str, host: bool = True) -> dict[str, MountTable]:
@@ -71,19 +80,36 @@ def mounts_elsewhere(*devices: str, host: bool = True) -> dict[str, MountTable]:
     return tables
 
 
-def _read(path: str) -> str:
-    """Read a table. Before Linux 5.8 it skips entries while others mount: there it is read until it does not change."""
-    text = _read_once(path)
+@contextlib.contextmanager
+def _in_turn() -> Iterator[None]:
+    """Let few read the table at once, for it may be megabytes long; who has waited for his turn for long reads too."""
+    taken = _READERS.acquire(timeout=_TURN_SECONDS)
+    try:
+        yield
+    finally:
+        if taken:
+            _READERS.release()
+
+
+def _read(path: str, about: Collection[str] = ()) -> str:
+    """Read a table, or the lines ``about`` something. Before Linux 5.8 it skips entries while others mount: there it is
+    read until it does not change.
+    """
+    text = _read_once(path, about)
     for _ in range(_READ_TRIES if _release() < _WHOLE_TABLES else 0):
-        before, text = text, _read_once(path)
+        before, text = text, _read_once(path, about)
         if before == text:
             break
     return text
 
 
-def _read_once(path: str) -> str:
-    with open(path, "rb") as table:
-        return os.fsdecode(table.read())
+def _read_once(path: str, about: Collection[str]) -> str:
+    wanted = [os.fsencode(escape(text)) for text in about]
+    with open(path, "rb", buffering=_PIECE) as table:
+        if not wanted:
+            return os.fsdecode(table.read())
+        # Line by line: a thread per drive that holds megabytes is what an agent's memory is made of at its start.
+        return os.fsdecode(b"".join(line for line in table if any(text in line for text in wanted)))
 
 
 def _release() -> tuple[int, int]:

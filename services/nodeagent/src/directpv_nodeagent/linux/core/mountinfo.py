@@ -196,6 +196,21 @@ def parse(*tables: str, about: Collection[str] = (), parents: bool = False) -> M
     return MountTable(mount for mount in map(_parse_line, dict.fromkeys(lines)) if mount is not None)
 
 
+def may_have_twins(table: str) -> bool:
+    """Tell whether mounts of ``table`` can be each other's twins: they show the same at places with the same last name.
+
+    What they lie on tells for certain, and is to be looked for only then.
+    """
+    seen: set[tuple[str, ...]] = set()
+    for line in table.splitlines():
+        fields = line.split(" ", 5)
+        key = (*fields[2:4], fields[4].rpartition("/")[2]) if len(fields) > 4 else ()
+        if key and key in seen:
+            return True
+        seen.add(key)
+    return False
+
+
 def _parse_line(line: str) -> Mount | None:
     fields = line.split(" ")
     try:
