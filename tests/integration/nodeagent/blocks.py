@@ -90,7 +90,7 @@ class Loop:
     def attach(self, *options: str) -> None:
         """Bring it under its name; return when udev has found out what it can."""
         sh("losetup", *options, self.path, str(self.file))
-        sh("udevadm", "settle", "--timeout=20")
+        sh("udevadm", "settle", "--timeout=45")
 
     def remove(self) -> None:
         """Take the device off the machine, whatever state it is in."""

@@ -74,7 +74,7 @@ class Loops:
         self.attached[name] = path
         # udev looks at a new device at once, and the kernel refuses to attach a file meanwhile.
         wait_until(lambda: _succeeds("losetup", f"/dev/{name}", str(path)), f"{name} is attached")
-        run("udevadm", "settle", "--timeout=20")  # what udev still finds out about the device changes its id
+        run("udevadm", "settle", "--timeout=45")  # what udev still finds out about the device changes its id
         return name
 
     def clone(self, source: str, target: str) -> None:

@@ -29,7 +29,7 @@ def reattach(loops: Loops, device: str, *options: str) -> None:
     run("losetup", "--detach", f"/dev/{device}")
     wait_until(lambda: not Path(f"/sys/block/{device}/loop").exists(), "it is detached")
     wait_until(lambda: _attached(device, path, *options), "it is attached")
-    run("udevadm", "settle", "--timeout=20")
+    run("udevadm", "settle", "--timeout=45")
 
 
 def _attached(device: str, path: Path, *options: str) -> bool:
