@@ -102,6 +102,22 @@ async def test_a_patient_call_is_answered_by_a_responder_that_comes_later(bus):
         assert await call == m.Done()
 
 
+async def test_a_patient_call_asks_again_what_a_responder_says_is_not_available_yet(bus):
+    asked = []
+
+    async def later(_: m.VolumeId) -> m.Done:
+        asked.append(1)
+        if len(asked) < 3:
+            raise Unavailable("not yet")
+        return m.Done()
+
+    async with serving(bus, {Controller.VOLUME_DELETE: later}):
+        assert await bus.call(Controller.VOLUME_DELETE, VOLUME, within=20) == m.Done()
+        asked.clear()
+        with pytest.raises(Unavailable, match="not yet"):
+            await bus.call(Controller.VOLUME_DELETE, VOLUME, patient=False)
+
+
 async def test_a_silent_responder_costs_one_attempt_not_the_whole_call(bus):
     asked = []
 

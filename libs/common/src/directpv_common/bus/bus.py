@@ -151,7 +151,8 @@ class Bus:
             left = deadline - loop.time()
             try:
                 message = await self._request(subject, data, min(attempt, left), left)
-            except Refused:
+                reply = self._reply(endpoint, message)  # that something is unavailable may be an answer, too
+            except (Refused, TooLarge):
                 raise
             except Unavailable as error:
                 if not patient or deadline - loop.time() <= pause + LEAST_ATTEMPT:
@@ -165,9 +166,12 @@ class Bus:
                 TRAFFIC.late[endpoint.name] += 1
                 if deadline - loop.time() <= pause:
                     raise DeadlineExceeded(f"{subject}: no reply within {limit:.1f} s; it is safe to repeat") from None
+            except DirectPVError:
+                TRAFFIC.answered(endpoint.name, loop.time() - begun)
+                raise
             else:
                 TRAFFIC.answered(endpoint.name, loop.time() - begun)
-                return self._reply(endpoint, message)
+                return reply
 
     def _subject(self, endpoint: Endpoint[Q, R], node: str | None) -> str:
         if node is None:
