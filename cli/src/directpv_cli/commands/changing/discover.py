@@ -26,6 +26,8 @@ from directpv_common.protocol.counts import counted
 from directpv_common.protocol.errors import DirectPVError, FailedPrecondition, NotFound
 
 USED: Final = "Used by DirectPV"
+REASONS: Final = 3
+"""Devices of which it is said why they are none, where none can be initialised."""
 EXISTED: Final = "Exists already, and was left as it is"
 DEVICE_COLUMNS: Final = (
     Column("ID"),
@@ -77,9 +79,12 @@ def discover(nodes: Words, drives: Words, *, all_devices: bool, file: Path, outp
 
 
 def _none_left(devices: list[tuple[str, m.Device]]) -> str:
-    """Return that no device can be initialised, and whether that is because drives are."""
+    """Return that no device can be initialised, whether that is because drives are, and why some others are none."""
     drives = sum(USED in device.denied for _, device in devices)
-    return "no device can be initialised" + f": {counted(drives, 'device')} in use as drives already" * bool(drives)
+    used = f": {counted(drives, 'device')} in use as drives already" * bool(drives)
+    others = [(node, device) for node, device in devices if device.denied and USED not in device.denied]
+    why = [f"{node}/{device.name}: {', '.join(device.denied)}" for node, device in others[:REASONS]]
+    return f"no device can be initialised{used}{''.join(f'; {each}' for each in why)}"
 
 
 def _write(file: Path, devices: list[tuple[str, m.Device]]) -> None:
