@@ -146,11 +146,14 @@ def _record(fsuuid: str, number: int) -> VolumeRecord:
 async def _all_seen(client: Client, drives: int, volumes: int) -> bool:
     """Tell whether every drive is read, and every volume known to be staged and published."""
     found: list[HeldDrive] = []
-    left: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
+    after = ""
     while True:
-        part = await client.ask(Node.INVENTORY_GET, GetInventory(drives=left, paged=True))
+        part = await client.ask(Node.INVENTORY_GET, GetInventory(drives=wanted, after=after, paged=True))
         found += part.drives
-        if not (left := part.left):
+        cut = next((drive for drive in part.drives if drive.more), None)
+        wanted, after = ((cut.record.fsuuid, *part.left), cut.more) if cut is not None else (part.left, "")
+        if not wanted:
             break
     uses = [volume.use for drive in found for volume in drive.volumes]
     known = sum(bool(use.staged and use.published) for use in uses)
