@@ -192,8 +192,10 @@ def _table(path: str, device: str) -> MountTable:
 
 def _may_be_stale(host: Host, view: DriveView, table: MountTable) -> bool:
     """Tell whether a place may show a volume dead: only if the drive had another number, or places were covered."""
-    former = numbers.numbers_of(host.root, view.fsuuid) - {view.device}
-    return bool(former) or any(covered(mount) for mount in table.mounts)
+    with contextlib.suppress(OSError):  # the host's disk is no affair of the drive's: look, then
+        former = numbers.numbers_of(host.root, view.fsuuid) - {view.device}
+        return bool(former) or any(covered(mount) for mount in table.mounts)
+    return True
 
 
 def _keep_record(drive: DriveDir, record: DriveRecord) -> None:
