@@ -33,6 +33,7 @@ from directpv_cli.verbs.moving import evacuate, move
 from directpv_cli.verbs.recovering import recover
 from directpv_cli.verbs.removing import remove
 from directpv_cli.verbs.repairing import repair
+from directpv_cli.verbs.rotating import rotate
 from directpv_cli.verbs.suspending import resume_drives, resume_volumes, suspend_drives, suspend_volumes
 from directpv_common.protocol.subjects import Subjects
 
@@ -41,6 +42,7 @@ Verb = Callable[..., None]
 VERBS: Mapping[str, Verb] = {
     "install": install,
     "uninstall": uninstall,
+    "rotate": rotate,
     "discover": discover,
     "init": init,
     "info": info,

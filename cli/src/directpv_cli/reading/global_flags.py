@@ -17,6 +17,7 @@ FLAGS: Final = {
 OWN: Final = {
     "install": frozenset({"--nats-url", "--kubeconfig", "--quiet"}),
     "uninstall": frozenset({"--kubeconfig", "--quiet"}),
+    "rotate": frozenset({"--kubeconfig", "--quiet"}),
 }
 """Verbs that have flags of these names themselves."""
 

@@ -145,6 +145,7 @@ class Seconds(float):
 
 AT_ONCE: Final = Seconds(0)
 TWO_MINUTES: Final = Seconds(120)
+TEN_MINUTES: Final = Seconds(600)
 QUARTER_HOUR: Final = Seconds(900)
 DAY: Final = Seconds(86_400)
 WEEK: Final = Seconds(604_800)

@@ -182,6 +182,7 @@ RateLimit = Annotated[
 ]
 MoveTimeout = Annotated[float, waiting("--timeout", "How long to wait; the moves go on anyhow.")]
 NodesTimeout = Annotated[float, waiting("--timeout", "How long to wait for all nodes.")]
+RotationTimeout = Annotated[float, waiting("--timeout", "How long to wait for each of the pods that are replaced.")]
 OutcomeTimeout = Annotated[float, waiting("--timeout", "How long to wait for the outcome; the repair itself goes on.")]
 ContextPort = Annotated[
     int, typer.Option("--port", min=1, max=65535, help="Port of loopback that kubectl port-forward will listen on.")

@@ -111,7 +111,7 @@ async def _apply(cluster: Cluster, item: Object, outcome: Outcome) -> None:
     if live is not None and (why := takeover.must_be_replaced(item, live)):
         outcome.notes += await remove(cluster, live, why)
         live = None
-    fitted = fit.fitted(item, live)
+    fitted = fit.fitted(bus_secret.kept(item, live), live)
     if kept := fit.kept(item, fitted):
         outcome.notes.append(f"{ref} keeps its {', '.join(kept)}")
     try:
