@@ -6,6 +6,7 @@ import pytest
 
 from directpv_common.access.limits import TABLE
 from directpv_common.access.roles import Role
+from directpv_common.bus.events import BUFFER
 from directpv_controller.admission.core.excess import LEAST_SECONDS, Bans, Excess, role_of, who
 from directpv_controller.admission.core.links import FORMER_NODE, Link, node_user
 
@@ -34,6 +35,11 @@ def test_what_was_said_long_ago_does_not_make_up_for_what_is_said_now() -> None:
     excess = Excess()
     assert excess.found([link(at=1e6)]) == {}
     assert len(excess.found([link(at=1e6 + 10, messages=LEAF.messages * 11)])) == 1
+
+
+def test_a_node_that_comes_back_with_as_many_events_as_can_wait_may_tell_all_of_them_twice() -> None:
+    assert Excess().found([link(at=0.5, messages=2 * BUFFER + 100)]) == {}
+    assert Excess().found([link(at=5, messages=2 * BUFFER + 100)]) == {}
 
 
 def test_a_burst_that_is_soon_over_harms_nobody() -> None:

@@ -31,8 +31,8 @@ class Limit(NamedTuple):
 
 
 TABLE: Final[Mapping[Role, Limit]] = {
-    # a node with 10,000 volumes tells all of them in less than a second, and then heartbeats
-    Role.LEAF: Limit(messages=2_000, bytes=16 * MIB, connections=0),
+    # a node that comes back tells up to 10,000 events that have waited, twice if it does not know whether they came
+    Role.LEAF: Limit(messages=10_000, bytes=16 * MIB, connections=0),
     # a command about a thousand nodes asks each of them once
     Role.ADMINISTRATOR: Limit(messages=2_000, bytes=16 * MIB, connections=128),
     Role.OBSERVER: Limit(messages=100, bytes=MIB, connections=128),
