@@ -2,10 +2,12 @@
 
 import asyncio
 import gc
+from typing import Any
 
 import pytest
 
 import directpv_common.protocol.messages as m
+from directpv_common.crd import NOTHING
 from directpv_common.protocol.errors import Fenced, Unavailable
 from directpv_controller.leading.port import OutcomeUnknown
 from directpv_controller.registry.kubernetes.keeping.group import Entry, Group, outcome_of
@@ -36,12 +38,40 @@ async def test_the_last_word_about_a_volume_counts() -> None:
 
 
 async def test_what_is_held_stays_reserved_until_it_is_removed() -> None:
-    from directpv_common.crd import NOTHING
-
     held = {"v0": HeldVolume(volume_record("v0", DRIVE, 7), NOTHING, "1")}
     assert [each.volume for each in Group([entry()]).reserved(held)] == ["v0"]
     gone = Group([entry(removed=(held["v0"].record,))])
     assert gone.reserved(held) == []
+
+
+@pytest.mark.parametrize(
+    ("puts", "removed"),
+    [
+        pytest.param((), (), id="nothing"),
+        pytest.param((volume_record("v1", DRIVE, 7, pod_name="p"),), (), id="a pod"),
+        pytest.param((volume_record("v1", DRIVE, 8),), (), id="a size"),
+        pytest.param((volume_record("v1", DRIVE, 7, claim_id="c"),), (), id="a claim"),
+        pytest.param((volume_record("new", DRIVE, 7),), (), id="a new one"),
+        pytest.param((), (volume_record("v1", DRIVE, 7),), id="one that goes"),
+        pytest.param((), (volume_record("other", DRIVE, 7),), id="one that is not there"),
+    ],
+)
+async def test_whether_the_drive_must_be_written_is_known_without_looking_at_its_other_volumes(
+    puts: tuple[m.VolumeRecord, ...], removed: tuple[m.VolumeRecord, ...]
+) -> None:
+    class Looked(dict[str, HeldVolume]):
+        """Can be asked for single volumes only."""
+
+        def items(self) -> Any:
+            raise AssertionError("all volumes of the drive are looked at")
+
+        __iter__ = values = keys = items
+
+    held = {f"v{number}": HeldVolume(volume_record(f"v{number}", DRIVE, 7), NOTHING, "1") for number in range(3)}
+    group = Group([entry(*puts, removed=removed)])
+
+    now = [volume.reservation for volume in held.values()]
+    assert group.reserves_otherwise(Looked(held)) == (group.reserved(held) != now)
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,14 @@ class Group:
             after[name] = Reservation(name, record.capacity, record.claim_id)
         return list(after.values())
 
+    def reserves_otherwise(self, held: dict[str, HeldVolume]) -> bool:
+        """Tell whether that differs from what is reserved now, however many volumes there are."""
+        for name, record in self.puts.items():
+            known = held.get(name)
+            if known is None or known.reservation != Reservation(name, record.capacity, record.claim_id):
+                return True
+        return any(name in held for name in self.removed)
+
 
 def outcome_of(entry: Entry, outcomes: dict[str, Outcome]) -> Outcome:
     """Return what became of a commit, or of a repair, whose drive was written."""

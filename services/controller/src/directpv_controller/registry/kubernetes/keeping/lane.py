@@ -105,11 +105,11 @@ class Lane:
         wanted = group.drive or (held.record if held is not None else None)
         if wanted is None:
             return  # volumes of a drive that the registry does not have
-        reserved = group.reserved(self._shelf.volumes_of(self._fsuuid))
+        volumes = self._shelf.volumes_of(self._fsuuid)
         same = held is not None and bool(held.version) and not held.dirty and wanted == held.record
-        if same and reserved == self._shelf.reservations(self._fsuuid):
+        if same and not group.reserves_otherwise(volumes):
             return
-        record = wanted
+        record, reserved = wanted, group.reserved(volumes)
 
         def build() -> tuple[Object, str]:
             held = self._shelf.drives.get(self._fsuuid)
