@@ -1,16 +1,18 @@
 """Drives that come, go and come back under a running agent."""
 
 import shutil
+import signal
 import time
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
 
 from directpv_common.protocol import api
-from directpv_common.protocol.messages import DriveStatus, Empty, VolumeRecord
+from directpv_common.protocol.messages import DriveStatus, Empty, GetVolumeHealth, VolumeHealth, VolumeRecord
 from support.guest.disks import Disk
 from support.guest.lab import Lab, Tap
-from support.guest.node import AGENT, ROOT, Pod
+from support.guest.node import AGENT, ROOT, Node, Pod
 from support.node_client import MIB, eventually
 
 
@@ -41,6 +43,50 @@ async def test_a_pulled_drive_is_lost_and_served_again_when_it_is_put_back(lab: 
     assert held.record.device == name
     assert (await pods[0].read("before")).out == "kept"
     assert (await pods[0].write("after", "again")).code == 0
+
+
+async def ailments(node: Node, volume: str) -> list[str]:
+    health: VolumeHealth = await node.client.ask(api.Node.VOLUME_HEALTH, GetVolumeHealth(name=volume))
+    return [each.reason for each in health.ailments]
+
+
+async def test_a_container_that_ran_while_its_disk_was_away_is_told_of_until_it_is_restarted(
+    lab: Lab, tap: Tap
+) -> None:
+    node, (disk,), (drive,) = await lab.node_with_drives(drives=1)
+    for name in ("pvc-0", "pvc-1"):
+        await node.client.make_volume(drive, name)
+    pods = [Pod(node, name) for name in ("pvc-0", "pvc-1")]
+    for pod in pods:
+        await pod.start()
+    container = ("unshare", "--mount", "sh", "-ec", f"umount -l {pods[1].target} {pods[1].staging}; exec sleep 3600")
+    await node.hand.start("container", *container)
+    assert (await pods[0].write("before", "kept")).code == 0
+    await disk.pull()
+    await tap.one("drive.lost", drive)
+
+    await disk.put_back()
+
+    told = await tap.one("volume.left-behind", "pvc-0")
+    assert "sleep" in told["cause"]
+    assert "restart the pod" in told["advice"]
+    assert await ailments(node, "pvc-0") == ["VolumeLeftBehind"]
+    assert await ailments(node, "pvc-1") == []
+    assert (await pods[0].read("before")).out == "kept"
+    stats = await pods[0].stats()
+    assert stats.abnormal
+    assert "restart the pod" in stats.condition
+    await node.restart_agent()
+    await eventually(lambda: _equal(ailments(node, "pvc-0"), ["VolumeLeftBehind"]), "an agent that was killed knows")
+
+    await node.hand.signal("container", signal.SIGKILL)
+    await node.hand.start("restarted", *container)
+
+    await eventually(lambda: _equal(ailments(node, "pvc-0"), []), "it is well with its pod's restart")
+
+
+async def _equal(found: Awaitable[list[str]], wanted: list[str]) -> bool:
+    return await found == wanted
 
 
 async def test_an_agent_that_was_killed_while_a_drive_was_out_still_knows_which_dead_mounts_are_its(lab: Lab) -> None:
