@@ -163,7 +163,7 @@ def _take(host: Host, fsuuid: str, facts: DeviceFacts, staging: dict[str, str], 
         table = xfs.seclude(path, lambda: _table(path, facts.major_minor))
         with open_drive(path, fsuuid, proven=False) as drive:
             record = record_if_ours(host, drive)
-            view = _view(host, drive, facts, table)
+            view = _view(host, drive, facts, table, record)
             if view.device != facts.major_minor:  # its number went to another device since that was looked at
                 table = _table(path, view.device)
             if os.fstatvfs(drive.root).f_flag & os.ST_RDONLY:
@@ -218,13 +218,14 @@ def _relabel(drive: DriveDir, record: DriveRecord | None) -> None:
         raise TakeOverFailed(Observation.RELABEL_FAILED, words_of(error), record) from error
 
 
-def _view(host: Host, drive: DriveDir, facts: DeviceFacts, table: MountTable) -> DriveView:
+def _view(host: Host, drive: DriveDir, facts: DeviceFacts, table: MountTable, record: DriveRecord | None) -> DriveView:
     top = table.at(drive.path)
     enforced = top is not None and xfs.has_quota(top.super_options)
     if host.quota_required and not enforced:
         raise TakeOverFailed(
             Observation.MOUNT_FAILED,
             f"{facts.name} was mounted without project quota, not by DirectPV; unmount it wherever it is mounted",
+            record,
         )
     return DriveView(host.root, drive.fsuuid, drive.device, facts.name, enforced)
 
