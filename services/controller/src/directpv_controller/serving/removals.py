@@ -107,10 +107,24 @@ class Removals:
         if removal := self._removed_before(fsuuid):
             return removal
         drive = self._ledger.drives.get(fsuuid)
+        if drive is None and fsuuid in self._ledger.sought:
+            return await self._never_known(fsuuid, dry_run=request.dry_run)
         if drive is None:
             raise NotFound(f"drive {fsuuid} does not exist", fsuuid=fsuuid)
         retiring.check_lost(drive)
         return await self._given_up(drive, dry_run=request.dry_run)
+
+    async def _never_known(self, fsuuid: str, *, dry_run: bool) -> m.DriveRemoval:
+        """Give up a drive that only a seal speaks of: the registry is older than the move, and than the drive."""
+        node, names = self._ledger.sought[fsuuid]
+        outcome = m.RemovalOutcome.WOULD_REMOVE if dry_run else m.RemovalOutcome.REMOVED
+        if not dry_run:
+            await self._term.commit(retiring.give_up_unknown(self._ledger, fsuuid, now_rfc3339()))
+        message = (
+            f"{', '.join(sorted(names))}: moved to it, as far as the registry knows; served from where it was before, "
+            "without what was written since"
+        )
+        return _removal(fsuuid, node, outcome, message)
 
     async def _remove_node(self, request: m.RemoveNode) -> m.NodeRemoval:
         await self._nodes.reported()

@@ -44,9 +44,11 @@ class VolumeWork(Work):
         holders = self.drives.holders(name)
         sealed = [drive for drive in holders if name in drive.sealed]
         if sealed and len(holders) == len(sealed):
+            other = sealed[0].strays.get(name, "")
             raise Busy(
-                f"{name} was copied to drive {sealed[0].strays.get(name, '')}, and waits for the controller to say "
-                "that it is there; repeat a little later"
+                f"{name} was copied to drive {other}, and waits for the controller to say that it is there; repeat a "
+                "little later. If that disk is away, plug it in; if it is gone for good, kubectl directpv remove "
+                f"--lost {other} gives up what was written there last"
             )
 
     def note(self, drive: Drive, name: str, outcome: Outcome, kind: str, **data: object) -> None:

@@ -251,6 +251,7 @@ def test_a_seal_for_a_drive_that_is_gone_is_lifted() -> None:
     ledger, old, _ = two()
     gone = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
     found = m.HeldVolume(record=ledger.volumes["v1"].record, stray_of=gone, sealed=MOVE)
+    ledger.note_past(m.RetiredDrive(fsuuid=gone, node="n1"))
     assert report(ledger, replace(held(ledger.drives[old], generation=2), volumes=(found,))).unseal
 
 

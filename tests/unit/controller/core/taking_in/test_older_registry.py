@@ -7,7 +7,7 @@ import pytest
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.messages import HeldCopy, HeldVolume
 from directpv_controller.core.placing.model import Snapshot
-from directpv_controller.core.reserving import moving
+from directpv_controller.core.reserving import moving, retiring
 from directpv_controller.core.reserving.ledger import Ledger
 from unit.controller.builders import GIB, committed, drive_record, held, ledger_of, volume_record
 from unit.controller.reports import replace, report, told
@@ -153,3 +153,60 @@ def test_the_copy_of_a_move_that_goes_on_stays() -> None:
     for number, move in enumerate(("", MOVE), start=2):
         outcome = report(world.ledger, with_copy(world.new, move, number))
         assert (outcome.unseal, outcome.unsettled) == ([], False)
+
+
+def test_a_volume_that_is_sealed_for_a_drive_that_nobody_knows_stays_so_until_that_is_given_up() -> None:
+    """The registry is older than the drive, whose disk may have the only copy of what was written last."""
+    world = World()
+    strange = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
+    found = HeldVolume(record=world.known, stray_of=strange, sealed=MOVE)
+    on_old = replace(held(world.old), volumes=(found,))
+
+    outcome = report(world.ledger, on_old)
+    assert (outcome.unseal, outcome.unsettled) == ([], True)
+
+    change = retiring.give_up_unknown(world.ledger, strange, "2026-11-30T12:00:00Z")
+    assert [(each.fsuuid, each.node) for each in change.writes.retired] == [(strange, world.old.node)]
+    (sealed,) = report(world.ledger, on_old).unseal
+    assert (sealed.record.name, sealed.move) == ("v1", MOVE)
+
+
+def flipped(world: World, other: str) -> None:
+    """Let the registry be as it was just after the volume came to ``old`` from ``other``."""
+    record = replace(world.known, origins=(other,), moving=m.Moving(drive=other, id=MOVE, phase=m.MovePhase.FLIPPED))
+    volume = world.ledger.volumes["v1"]
+    world.ledger.amend(volume, record)
+    world.ledger.note_move(record)
+    world.known = record
+
+
+def test_a_registry_from_the_moment_after_a_move_takes_over_where_a_later_one_brought_the_volume() -> None:
+    world = World()
+    first = drive_record(8 * GIB)
+    world.ledger.register(first)
+    flipped(world, first.fsuuid)
+
+    outcome = report(world.ledger, world.on_new(world.found(origins=(first.fsuuid, world.old.fsuuid), moving=None)))
+
+    assert told(outcome) == ["volume.relocated"]
+    record = world.ledger.volumes["v1"].record
+    assert (record.fsuuid, record.moving) == (world.new.fsuuid, None)
+    assert world.ledger.check() == []
+    left = HeldVolume(record=replace(world.known, fsuuid=first.fsuuid), stray_of=world.old.fsuuid, sealed=MOVE)
+    (goes,) = report(world.ledger, replace(held(first), volumes=(left,))).left
+    assert (goes.record.name, goes.target) == ("v1", first.fsuuid)
+
+
+@pytest.mark.parametrize("said", [{}, {"stray_of": "old", "sealed": MOVE}])
+def test_a_volume_that_went_back_since_is_told_from_what_its_move_had_left(said: dict[str, str]) -> None:
+    world = World()
+    flipped(world, world.new.fsuuid)
+    if said:
+        said["stray_of"] = world.old.fsuuid
+    origins = () if said else (world.old.fsuuid,)
+    report(world.ledger, held(world.old))
+
+    outcome = report(world.ledger, world.on_new(world.found(origins=origins, moving=None), **said))
+
+    assert told(outcome) == ([] if said else ["volume.relocated"])
+    assert world.home == (world.old if said else world.new).fsuuid

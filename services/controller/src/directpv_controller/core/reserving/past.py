@@ -24,6 +24,9 @@ class PastBooks(DriveBooks):
         self.leaving: dict[str, int] = {}
         """Drives that were given up just now, with how many heartbeats of their node did not name them since: what was
         said of them before must not bring them back."""
+        self.sought: dict[str, tuple[str, frozenset[str]]] = {}
+        """Drives of which the registry knows nothing, with node and names of the volumes that are sealed for them: they
+        may have what was written last."""
         self.past: dict[str, RetiredDrive] = {}
         """All drives that this leader saw given up."""
 
@@ -42,6 +45,11 @@ class PastBooks(DriveBooks):
     def is_past(self, fsuuid: str) -> bool:
         """Tell whether a drive was given up, by this leader or one before, and is not taken in again."""
         return fsuuid not in self.drives and (fsuuid in self.past or fsuuid in self.retired)
+
+    def seek(self, fsuuid: str, node: str, name: str) -> None:
+        """Note that a volume is sealed for a drive that the registry does not know."""
+        _, names = self.sought.get(fsuuid, ("", frozenset()))
+        self.sought[fsuuid] = node, names | {name}
 
     def exhume(self, fsuuid: str) -> Callable[[], None]:
         """Forget which volumes were removed from a drive that people want back, with all that is on it; undone by call.

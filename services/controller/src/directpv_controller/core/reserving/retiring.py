@@ -224,6 +224,19 @@ def _still_to_be_deleted(drive: Drive) -> tuple[VolumeRecord, ...]:
     )
 
 
+def give_up_unknown(ledger: Ledger, fsuuid: str, now: str) -> Change:
+    """Remember that a drive is retired of which the registry knows only that volumes are sealed for it."""
+    retired = RetiredDrive(fsuuid=fsuuid, node=ledger.sought[fsuuid][0], since=now)
+    ledger.note_past(retired)
+    ledger.retired[fsuuid] = retired
+
+    def undo() -> None:
+        ledger.retired.pop(fsuuid, None)
+        ledger.past.pop(fsuuid, None)
+
+    return ledger.change(Writes(retired=(retired,)), undo)
+
+
 def _removed(ledger: Ledger, volume: Volume) -> list[Change]:
     """Forget a volume; if it is being moved, its place on the other drive is free again."""
     record = volume.record

@@ -9,7 +9,6 @@ from directpv_common.protocol.messages import (
     DriveStatus,
     HeldDrive,
     HeldVolume,
-    MovePhase,
     VolumeRecord,
     is_volume_name,
 )
@@ -52,7 +51,7 @@ def take_in_volume(ledger: Ledger, drive: Drive, found: HeldVolume, outcome: Out
         _unknown(ledger, drive, found, outcome)
         return 0
     if known.record.fsuuid != drive.fsuuid:
-        if is_left_by_move(known.record, drive.fsuuid, record):
+        if is_left_by_move(known.record, drive.fsuuid, record) and not _came_back(known, found):
             return 0
         if _was_left(drive, known, found):
             outcome.left.append(Sealed(known.record, found.sealed, drive.fsuuid))
@@ -114,11 +113,16 @@ def _was_read(drive: Drive) -> bool:
 def _may_be_elsewhere(ledger: Ledger, drive: Drive, found: HeldVolume) -> bool:
     """Tell whether a sealed volume may have become one on the drive to which it was copied: the registry may be older.
 
-    Once that drive was read, the registry would have it there.
+    Once that drive was read, the registry would have it there. A registry that is older than the drive itself knows
+    nothing of it: then it may be all the same, unless it was given up.
     """
     other = ledger.drives.get(found.stray_of)
-    beside = other is not None and other.known and other.record.node == drive.record.node
-    return beside and other is not None and not _was_read(other)
+    if other is None and found.stray_of and not ledger.is_past(found.stray_of):
+        ledger.seek(found.stray_of, drive.record.node, found.record.name)
+        return True
+    if other is None:
+        return False
+    return other.known and other.record.node == drive.record.node and not _was_read(other)
 
 
 def _was_moved_here(ledger: Ledger, drive: Drive, known: Volume, found: HeldVolume) -> bool:
@@ -133,18 +137,25 @@ def _was_moved_here(ledger: Ledger, drive: Drive, known: Volume, found: HeldVolu
         return False
     if not record.incarnation or record.incarnation != before.incarnation:
         return False
-    if before.moving is not None and before.moving.phase is MovePhase.FLIPPED:
-        return False
     if home is not None and home.known and home.record.node != drive.record.node:
         return False
     later = before.fsuuid in record.origins and drive.fsuuid not in before.origins
     return later or (home is not None and home.known and _was_read(home) and not known.seen)
 
 
+def _came_back(known: Volume, found: HeldVolume) -> bool:
+    """Tell whether what looks like left by a move is the volume: it says that it was on the drive that the move was to.
+
+    What a move leaves is sealed, and from before it.
+    """
+    return not found.sealed and known.record.fsuuid in found.record.origins
+
+
 def _was_left(drive: Drive, known: Volume, found: HeldVolume) -> bool:
     """Tell whether this is what a move has left here that has ended: sealed for it, and the volume has been here."""
     record = known.record
-    settled = record.moving is None and found.stray_of == record.fsuuid and bool(found.sealed)
+    went = found.stray_of in (record.fsuuid, *record.origins)
+    settled = record.moving is None and went and bool(found.sealed)
     return settled and drive.fsuuid in record.origins and is_same(record, found.record)
 
 
