@@ -173,3 +173,20 @@ async def _suspended(running: Cluster, place: Path) -> None:
     await with_data(running, "down", place)
     assert (await plugin(running, "suspend", "volumes", "down", "--dangerous")).returncode == 0
     await show_stand_in(running, "down", place)
+
+
+async def test_a_mount_is_known_for_the_volumes_whichever_drive_the_registry_names(
+    running: Cluster, tmp_path: Path
+) -> None:
+    """A registry from a backup names the drive on which the volume was: what is mounted is taken away all the same."""
+    root, place, other = running.stack.nodes[0].root, tmp_path / "place", tmp_path / "other"
+    other.mkdir()
+    for name in ("seen", "beside"):
+        await done(running, "volume", "create", name)
+    await done(running, "volume", "mount", "seen", str(place))
+    assert places.shows_volume(root, "seen", str(place))
+    assert not places.shows_volume(root, "beside", str(place))
+    assert not places.shows_volume(root, "seen", str(other))
+    assert not places.is_ours(root, "00000000-0000-4000-8000-00000000dead", str(place))
+    await done(running, "volume", "unmount", "seen")
+    assert not places.shows_volume(root, "seen", str(place))

@@ -192,7 +192,12 @@ def unmount(stack: Stack, name: str) -> None:
         if seen.away:
             raise VolumeError(seen.away)
         use = seen.info.use
-        ours = [target for target in noted if places.is_ours(node.root, seen.info.record.fsuuid, target)]
+        drive = seen.info.record.fsuuid
+        ours = [
+            target
+            for target in noted
+            if places.is_ours(node.root, drive, target) or places.shows_volume(node.root, name, target)
+        ]
         targets = list(dict.fromkeys([*use.published, *ours]))
         found = [Mounted(node, use.staged or _staging(stack, node, name), targets, bool(targets or use.staged))]
     for mounted in found:

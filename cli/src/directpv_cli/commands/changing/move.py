@@ -37,8 +37,10 @@ class Flags:
 
 def two(words: Sequence[str]) -> tuple[str, str]:
     """Return source and target. Raises ValueError: there are not two of them, or both are one."""
-    if len(words) != 2 or words[0] == words[1]:
+    if len(words) != 2:
         raise ValueError("move: name two drives, the one to move from and the one to move to")
+    if words[0] == words[1]:
+        raise ValueError(f"move: {words[0]} is both drives; name another one to move to")
     return words[0], words[1]
 
 

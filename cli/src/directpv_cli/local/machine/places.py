@@ -64,6 +64,15 @@ def is_ours(root: str, fsuuid: str, target: str) -> bool:
         return shows_stand_in(root, target)
 
 
+def shows_volume(root: str, volume: str, target: str) -> bool:
+    """Tell whether ``target`` shows the volume as any drive of that node has it, whichever drive the registry names."""
+    for drive in Path(root, DRIVES).glob("*"):
+        with contextlib.suppress(OSError):
+            if os.path.samefile(drive / volume, target):
+                return True
+    return False
+
+
 def is_mount_point(target: str) -> bool:
     """Tell whether anything is mounted at ``target``, also what has failed."""
     try:
