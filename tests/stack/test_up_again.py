@@ -127,8 +127,13 @@ def test_drives_whose_devices_are_gone_are_attached_again(made: Made) -> None:
     assert disks.attached(made.directory) == []
     held = made.run("directpv", "down")
     assert (held.returncode, "what is on 1 drive cannot be seen now" in held.stderr) == (1, True), held.stderr
+    second = disks.images(made.directory)[1]
+    second.rename(away := made.place.parent / "away")
 
-    made.done("directpv", "up")
+    assert "1 drive of node-1 cannot be served: 1 of its files is away" in made.done("directpv", "up")
+    away.rename(second)
+    assert "cannot be served" not in made.done("directpv", "up")
+    assert len(made.stack.nodes[0].devices) == 2
     made.done("directpv", "volume", "mount", "mine", str(made.place))
     assert (made.place / "file").read_text() == DATA
 

@@ -16,6 +16,8 @@ from directpv_cli.local.lifecycle.stop import BEGUN, is_udevd
 from directpv_cli.local.machine import disks, processes
 from directpv_cli.local.machine.ports import is_free
 from directpv_cli.local.stack import NATS_CONFIG, Stack, StackError, address_of, load
+from directpv_cli.showing.terminal.lines import say
+from directpv_common.protocol.counts import counted
 
 
 def start_again(directory: Path) -> tuple[Stack, list[str]]:
@@ -77,6 +79,11 @@ def _attach(stack: Stack) -> list[str]:
     moved = []
     for index, node in enumerate(stack.nodes):
         images = [image for image in disks.images(stack.directory) if image.parts[-3] == node.name]
+        if missing := stack.options.drives - len(images):
+            say(
+                f"[yellow]{counted(missing, 'drive')} of {node.name} cannot be served: {missing} of its files "
+                f"{'is' if missing == 1 else 'are'} away. `directpv up` takes it in when it is back[/yellow]"
+            )
         devices = tuple(disks.device_of(image) or disks.attach(image) for image in images)
         if devices == node.devices:
             continue
