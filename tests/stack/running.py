@@ -5,15 +5,19 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+from directpv_cli.local.lifecycle.stop import is_udevd
 from directpv_cli.local.machine import disks, processes
 from support.cluster import Cluster
 
 BIN = Path(sys.executable).parent
 PLUGIN = BIN / "kubectl-directpv"
 SECONDS = 180
+UDEVD_SECONDS = 10.0
+"""Until a udevd has ended, after the last stack has."""
 
 
 def run(program: str, *argv: str, url: str = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -43,8 +47,22 @@ async def drives(running: Cluster) -> dict[str, dict[str, Any]]:
 
 
 def traces(directory: Path) -> list[str]:
-    """Return everything on this machine that belongs to the stack in ``directory``."""
+    """Return everything on this machine that belongs to the stack in ``directory``.
+
+    A udevd that it started serves all stacks, and ends with the last of them.
+    """
     found = [str(directory)] if directory.exists() else []
     found += disks.attached(directory)
     found += disks.mounts_of(directory, [])
-    return found + [f"{process.name} {process.pid}" for process in processes.marked(directory)]
+    end = time.monotonic() + UDEVD_SECONDS
+    while (left := processes.marked(directory)) and all(map(is_udevd, left)) and time.monotonic() < end:
+        if _others(directory):
+            return found
+        time.sleep(0.1)
+    return found + [f"{process.name} {process.pid}" for process in left]
+
+
+def _others(directory: Path) -> bool:
+    """Tell whether another stack has anything but a udevd on this machine."""
+    running = processes.by_stack()
+    return any(not is_udevd(each) for other, some in running.items() if other != str(directory) for each in some)
