@@ -151,3 +151,35 @@ async def test_a_node_that_is_gone_goes_with_its_drives_and_is_not_taken_in_sile
             await until(lambda: node.noted == set(drives), "its disks are told")
             assert (await listed(bus)).keys() == {kept}
         assert violations(tmp_path / "registry.db") == []
+
+
+async def test_a_volume_sealed_for_a_drive_that_the_registry_never_knew_waits_until_that_is_given_up(
+    bus: Bus, controllers: Start
+) -> None:
+    """The registry was restored from before the drive, whose disk may have what was written last."""
+    controllers("c1")
+    node, strange = PlayedNode("n1"), "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, READY), "registered")
+        await create(bus, "v1")
+        await until(lambda: "v1" in node.volumes(), "prepared")
+        drive = node.drives[fsuuid]
+        with pytest.raises(NotFound):
+            await remove(bus, strange)
+        drive.sealed["v1"], drive.generation = ("0123456789abcdef", strange), drive.generation + 1
+
+        async def plan() -> m.DriveRemoval | None:
+            try:
+                return await remove(bus, strange, dry_run=True)
+            except NotFound:
+                return None
+
+        planned = await until(plan, "the seal is known")
+        assert (planned.outcome, planned.node) == (m.RemovalOutcome.WOULD_REMOVE, "n1")
+        assert "v1: moved to it" in planned.message
+        drive.generation += 1
+        assert "v1" in drive.sealed
+        assert (await remove(bus, strange)).outcome is m.RemovalOutcome.REMOVED
+        await until(lambda: "v1" not in drive.sealed, "unsealed")
+        assert "was removed already" in (await remove(bus, strange)).message
