@@ -77,7 +77,17 @@ def _end_if_last(users: IO[str]) -> None:
         users.truncate(0)
         _end(int(started[0]), started[1])
     while _own:
-        _own.pop().wait(READY_SECONDS)
+        _reap(_own.pop())
+
+
+def _reap(daemon: "subprocess.Popen[bytes]") -> None:
+    """Wait for a udevd of our own; end it here if the file names another one: it was too busy to answer once."""
+    daemon.terminate()
+    try:
+        daemon.wait(READY_SECONDS)
+    except subprocess.TimeoutExpired:  # its workers hang with their devices
+        daemon.kill()
+        daemon.wait()
 
 
 def _end(pid: int, started: str) -> None:
