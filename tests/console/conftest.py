@@ -22,7 +22,7 @@ from directpv_cli.local.csi_client import creation
 from directpv_common.protocol import names
 from directpv_common.protocol.units import MIB
 from stack.running import PLUGIN
-from support.cluster import Cluster, Pod, cluster, in_thread
+from support.cluster import Cluster, Pod, cluster, in_thread, keep_logs
 from support.mounts import own_mounts  # noqa: F401 - a fixture
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -80,10 +80,12 @@ def console(running: Cluster, *flags: str) -> Iterator[Console]:
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Cluster]:
+def running(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     with cluster(nodes=2, drives=3) as stack:
         in_thread(lambda: asyncio.run(stack.initialise()))
         yield stack
+        if request.session.testsfailed:
+            keep_logs(stack)
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,9 @@ from directpv_controller.serving.metrics import Figures
 
 log = logging.getLogger(__name__)
 
+LATE_SECONDS: Final = 15.0
+SHOWN: Final = 100
+"""Tasks that are named in a log."""
 PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 5.0
 """After a registry that cannot be read, again and again: people have to mend it, and others may lead."""
@@ -96,7 +99,7 @@ class Candidate:
     async def _lead(self, store: Store, lease: Lease) -> None:
         """Lead until that is over; give the lease back if it is still ours."""
         keeper = asyncio.create_task(lease.keep(), name="lease")
-        why = "shutdown"
+        late, why = asyncio.create_task(_told_if_late(keeper), name="late"), "shutdown"
         try:
             async with task_group() as tasks:
                 tasks.create_task(self._until_lost(keeper), name="until lost")
@@ -107,6 +110,7 @@ class Candidate:
         finally:
             log.warning("leading no longer", extra={"epoch": lease.epoch, "why": why})
             self._events.emit("leader", "lost", self._holder, epoch=lease.epoch, why=why)
+            late.cancel()
             await lease.release()
             keeper.cancel()
 
@@ -244,6 +248,14 @@ def _build(snapshot: Snapshot) -> Ledger:
         ledger = Ledger.load(snapshot, random.random)
         gc.freeze()
     return ledger
+
+
+async def _told_if_late(keeper: asyncio.Task[str]) -> None:
+    """Say what a term still waits for long after its lease has ended: nobody of this process leads until it is over."""
+    await asyncio.wait({keeper})
+    await asyncio.sleep(LATE_SECONDS)
+    stacks = [f"{task.get_name()}: {frame}" for task in asyncio.all_tasks() for frame in task.get_stack(limit=1)]
+    log.error("a term does not end though its lease has", extra={"waiting": sorted(stacks)[:SHOWN]})
 
 
 def _why(group: BaseExceptionGroup[Resigned]) -> str:
