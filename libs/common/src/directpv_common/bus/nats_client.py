@@ -23,6 +23,8 @@ PING: Final = b"PING\r\n"
 PONG: Final = b"PONG\r\n"
 CANCEL_SECONDS: Final = 0.05
 """Before a task is cancelled once more that has lost its cancellation."""
+CANCEL_TRIES: Final = 40
+"""What then still works has no connection any more, and gets none."""
 _HEADERS_BEGIN: Final = len("NATS/1.0\r\n\r\n")
 _HEADER_FRAME: Final = len(": \r\n")
 
@@ -87,7 +89,10 @@ class NatsClient(Client):
         self.options["allow_reconnect"] = False
         self.hang_up()  # at once: this may be cancelled, too
         try:
-            while tasks := {task for task in self._tasks() if task is not None and not task.done()}:
+            for _ in range(CANCEL_TRIES):
+                tasks = {task for task in self._tasks() if task is not None and not task.done()}
+                if not tasks:
+                    break
                 for task in tasks:
                     task.cancel()
                 await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
