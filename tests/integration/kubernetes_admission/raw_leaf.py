@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 
 from directpv_common.access.nkey import Nkey
@@ -61,15 +62,32 @@ class RawLeaf:
 
 
 @contextlib.asynccontextmanager
-async def raw_leaf(hub: Secured, key: Nkey, name: str, *, patient: bool = False) -> AsyncIterator[RawLeaf]:
-    """Join the hub as the server of a node; ``patient``: try again each second until it is let in, as those do."""
-    while patient:
-        with contextlib.suppress(AssertionError, OSError, TimeoutError, asyncio.IncompleteReadError):
-            async with raw_leaf(hub, key, name) as leaf:
-                patient = False
-                yield leaf
-                return
-        await asyncio.sleep(1)
+async def raw_leaf(hub: Secured, key: Nkey, name: str, within: float = 60.0) -> AsyncIterator[RawLeaf]:
+    """Join the hub as the server of a node: it tries again each second until it is let in, as those do.
+
+    Of several controllers the one that is asked may not have heard yet who was registered just now.
+
+    Args:
+        within: Seconds; 0 for one attempt.
+
+    Raises:
+        AssertionError: It is not let in.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        limit = time.monotonic() + within
+        while True:
+            try:
+                leaf = await stack.enter_async_context(_let_in(hub, key, name))
+                break
+            except (AssertionError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+                if time.monotonic() >= limit:
+                    raise AssertionError("it was not let in") from error
+            await asyncio.sleep(1)
+        yield leaf
+
+
+@contextlib.asynccontextmanager
+async def _let_in(hub: Secured, key: Nkey, name: str) -> AsyncIterator[RawLeaf]:
     async with websocket(hub.port, hub.authority, "/leafnode") as (reader, writer):
         info = json.loads((await reader.readline()).removeprefix(b"INFO "))
         options = {

@@ -79,7 +79,7 @@ async def test_strangers_about_whom_kubernetes_says_nothing_keep_no_node_waiting
         proxy.seconds = 30.0
         async with knocking(world, STRANGERS, options):
             begun = time.monotonic()
-            async with raw_leaf(world.secured, key, node):
+            async with raw_leaf(world.secured, key, node, within=0):
                 waited = time.monotonic() - begun
     assert waited < callout.DECIDE_SECONDS
 
@@ -114,7 +114,7 @@ async def test_a_thousand_nodes_that_come_back_at_once_are_all_let_in(world: Wor
 
         async def join(stack: contextlib.AsyncExitStack, name: str) -> None:
             async with turns:
-                await stack.enter_async_context(raw_leaf(world.secured, keys[name], name, patient=True))
+                await stack.enter_async_context(raw_leaf(world.secured, keys[name], name, within=240))
 
         async with contextlib.AsyncExitStack() as stack:
             async with asyncio.timeout(240), asyncio.TaskGroup() as group:

@@ -29,7 +29,7 @@ from directpv_cli.app import app
         (["repair"], "at least one drive id"),
         (["repair", "sda"], "'sda' is not a drive id"),
         (["move", "abcd", "--with-data"], "two drives"),
-        (["move", "abcd", "abcd", "--with-data"], "two drives"),
+        (["move", "abcd", "abcd", "--with-data"], "abcd is both drives"),
         (["move", "sd", "abcd", "--with-data"], "'sd' is not a drive id"),
         (["move", "--cancel"], "at least one volume"),
         (["evacuate", "x"], "'x' is not a drive id"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from directpv_nodeagent.devices.udev_monitor import _UDEV_QUEUE, UdevMonitor, best_source, settled
+from integration.nodeagent.harness import run
 
 BURST = 3000
 
@@ -75,6 +76,8 @@ async def test_devices_that_come_and_go_are_told(loop, udevd):
 
 async def test_a_new_file_system_is_told_when_udev_has_written_it_down(loop, udevd, leave):
     device = loop()
+    # udev hears of who writes only once it has finished with the new device; what is written before, it does not see
+    await asyncio.to_thread(run, "udevadm", "settle", "--timeout=45")
     async with listening(UdevMonitor("udev")) as heard:
         await asyncio.to_thread(leave, "xfs", device)
         number = os.stat(device.path).st_rdev
