@@ -3,6 +3,9 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+from nats.aio.msg import Msg
+
 import directpv_common.protocol.messages as m
 from directpv_common.bus.connecting import connect_bus
 from directpv_common.bus.service import serve
@@ -80,3 +83,39 @@ async def test_what_was_said_before_a_flush_is_with_its_hearer_when_the_hearer_h
                 assert subscription.pending_msgs == 500
                 for _ in range(500):
                     await subscription.next_msg(timeout=5)
+
+
+@pytest.mark.parametrize("what", ["request", "flush", "message"])
+async def test_who_is_cancelled_in_the_moment_of_the_answer_does_not_go_on(tmp_path: Path, what: str) -> None:
+    """At whatever moment: the cancellations fall on one after the other of the steps in which it is answered."""
+    with nats_server(tmp_path / "store") as server:
+        async with connect_bus(server.url, name="test", prefix="directpv.v1") as bus:
+            client = bus.client
+
+            async def echo(message: Msg) -> None:
+                await message.respond(b"")
+
+            await client.subscribe("echo", cb=echo)
+            ear = await client.subscribe("said")
+            await client.flush()
+
+            async def work() -> None:
+                if what == "request":
+                    await client.request("echo")
+                elif what == "flush":
+                    await client.flush()
+                else:
+                    await client.publish("said")
+                    await ear.next_msg()
+
+            ended = 0
+            for steps in range(400):
+                task = asyncio.create_task(work())
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                if not task.cancel():
+                    ended += 1
+                    continue
+                await asyncio.wait({task}, timeout=10)
+                assert task.cancelled(), f"cancelled after {steps} steps, it goes on"
+            assert ended, "the answer never came in so many steps"

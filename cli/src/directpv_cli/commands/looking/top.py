@@ -15,6 +15,7 @@ from directpv_cli.showing.terminal import screen, tables
 from directpv_cli.showing.terminal.cells import Column
 from directpv_cli.showing.terminal.lines import say
 from directpv_common.bus.bus import Bus
+from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.errors import DirectPVError, Unavailable
 from directpv_common.protocol.units import format_bytes
 from directpv_common.protocol.wire import decode
@@ -140,7 +141,8 @@ async def _watch(bus: Bus, rounds: int, show: Callable[[Samples], None]) -> None
     shown = 0
     while not rounds or shown < rounds:
         try:
-            await asyncio.wait_for(news.wait(), SILENT_SECONDS)
+            async with timeout(SILENT_SECONDS):
+                await news.wait()
         except TimeoutError:
             raise Unavailable(f"no node sampled anything for {SILENT_SECONDS:.0f} s; do their agents run?") from None
         await asyncio.sleep(SETTLE_SECONDS)

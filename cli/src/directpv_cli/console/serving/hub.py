@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 
+from directpv_common.calls.scopes import timeout
+
 
 class Listener:
     """One open stream; what changes while it is told of the last change is told once."""
@@ -21,7 +23,8 @@ class Listener:
     async def news(self, within: float) -> list[str]:
         """Wait until something changed, or so many seconds; return what."""
         try:
-            await asyncio.wait_for(self._news.wait(), within)
+            async with timeout(within):
+                await self._news.wait()
         except TimeoutError:
             return []
         self._news.clear()

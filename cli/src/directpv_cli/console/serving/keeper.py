@@ -20,6 +20,7 @@ from directpv_cli.console.serving.hub import Hub
 from directpv_cli.console.serving.link import Link
 from directpv_cli.showing.health import of_services
 from directpv_common.bus.bus import Bus
+from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.errors import DirectPVError
 
 TOPIC: Final = "picture"
@@ -71,7 +72,8 @@ class Keeper:
             self._looked.clear()
             self.nudge()
             try:
-                await asyncio.wait_for(self._looked.wait(), FRESH_WITHIN)
+                async with timeout(FRESH_WITHIN):
+                    await self._looked.wait()
             except TimeoutError:
                 return self.picture
         return self.picture
@@ -79,7 +81,8 @@ class Keeper:
     async def first(self) -> None:
         """Wait until the first look has ended, or for so long."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._looked.wait(), FIRST_WITHIN)
+            async with timeout(FIRST_WITHIN):
+                await self._looked.wait()
 
     async def fresh(self) -> Picture:
         """Return a picture of now to somebody who looks for what is not in the last one, if there is one soon."""
@@ -88,7 +91,8 @@ class Keeper:
             self._looked.clear()
             self.nudge()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._looked.wait(), left)
+                async with timeout(left):
+                    await self._looked.wait()
         return self.picture
 
     async def run(self) -> None:
@@ -109,7 +113,8 @@ class Keeper:
                 return
             self._soon.clear()
             try:
-                await asyncio.wait_for(self._soon.wait(), left if left > 0 else LOOKED_SECONDS)
+                async with timeout(left if left > 0 else LOOKED_SECONDS):
+                    await self._soon.wait()
             except TimeoutError:
                 continue
 

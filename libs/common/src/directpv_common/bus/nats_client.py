@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Any, Final
 
-from directpv_common.bus import lean_nats  # noqa: F401
+from directpv_common.bus import heeding, lean_nats  # noqa: F401
 
 # isort: split
 import nats.aio.client
@@ -30,7 +30,7 @@ _HEADER_FRAME: Final = len(": \r\n")
 
 
 class NatsClient(Client):
-    """The client, without eight faults of it (nats-py 2.16).
+    """The client, without nine faults of it (nats-py 2.16).
 
     It compares the payload alone with what the server takes. The server counts headers too, and closes the connection
     for good.
@@ -50,6 +50,8 @@ class NatsClient(Client):
 
     An attempt to reconnect that fails halfway leaves its connection open; the next one replaces it, and only the
     garbage collector closes it.
+
+    Whoever is cancelled while it gets what it asked for, or while it connects, may go on instead: see :mod:`.heeding`.
 
     A client that is closed while it reconnects may lose the cancellation of that attempt (asyncio.wait_for of Python
     3.11 does): it is connected again a moment later, for ever, with all its subscriptions, though nobody has it.
