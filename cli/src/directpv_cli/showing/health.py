@@ -79,7 +79,7 @@ def _deleting(volumes: Sequence[m.VolumeInfo]) -> str:
 
 def troubles(heard: Heard) -> list[str]:
     """Return what is not well, each with what to do; an installation without any is healthy."""
-    return [*of_services(heard), *of_nodes(heard), *_of_drives(heard), *of_failed_moves(heard)]
+    return [*of_services(heard), *of_nodes(heard), *_of_drives(heard), *_of_contested(heard), *of_failed_moves(heard)]
 
 
 def _hidden(noun: str, suspended: Sequence[str], word: str) -> Iterator[str]:
@@ -165,6 +165,21 @@ def _of_drives(heard: Heard) -> Iterator[str]:
         yield f"{name} is {drive.record.status}; why: kubectl directpv explain drive {drive.record.fsuuid}"
     told = [drive for drive in heard.drives if drive.record.node not in offline or drive in unwell]
     yield from causes(told, advice=True)
+
+
+def _of_contested(heard: Heard) -> Iterator[str]:
+    """Yield which volumes several drives show, the first of them by name."""
+    shown: dict[str, list[str]] = {}
+    for drive in heard.drives:
+        for name in drive.contested:
+            shown.setdefault(name, []).append(name_of(drive.record))
+    homes = {name: home for drive in heard.drives for name, home in drive.contested.items()}
+    for name in sorted(shown)[:NAMED]:
+        meant = f"the registry has it on drive {homes[name]}" if homes[name] else "the registry does not know it"
+        where = _some(sorted(shown[name]))
+        yield f"volume {name} is shown by {where}, and {meant}; what to do: kubectl directpv explain volume {name}"
+    if (more := sum(drive.contesting for drive in heard.drives) - sum(map(len, list(shown.values())[:NAMED]))) > 0:
+        yield f"{more} more such volumes: kubectl directpv events --type volume.conflict"
 
 
 def name_of(record: m.DriveRecord) -> str:

@@ -46,6 +46,9 @@ def _of_drive(info: m.DriveInfo, events: Sequence[CloudEvent]) -> Iterator[str]:
     if record.unschedulable:
         yield "- it is cordoned"
         yield f"{HELP}kubectl directpv uncordon {record.fsuuid}"
+    for name in info.contested:
+        yield f"- it shows volume {name}, which the registry does not have there"
+        yield f"{HELP}kubectl directpv explain volume {name}"
     if names.is_suspended(record.labels):
         yield "- it is suspended: its volumes show an empty read-only directory"
         yield f"{HELP}kubectl directpv resume drives {record.fsuuid}"

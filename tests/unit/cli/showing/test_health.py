@@ -2,6 +2,7 @@
 
 import uuid
 
+import msgspec
 import pytest
 
 import directpv_common.protocol.messages as m
@@ -105,3 +106,18 @@ def test_what_nobody_said_is_unknown_and_not_nothing() -> None:
     assert {silent[name] for name in ("Agents", "Nodes", "Drives", "Volumes", "Capacity")} == {UNKNOWN}
     assert dict(lines_of(heard(drives=[], unheard="drive.list: no reply")))["Drives"] == UNKNOWN
     assert dict(lines_of(heard(nodes=[], drives=[])))["Drives"] == "none"
+
+
+def test_a_volume_that_drives_show_where_the_registry_has_none_is_trouble_with_what_to_do() -> None:
+    first = m.DriveInfo(record=drive().record, free=1, allocated=1, volumes=0, contested={"v1": ""}, contesting=1)
+    record = msgspec.structs.replace(first.record, fsuuid=str(uuid.UUID(int=8)), device="sdb")
+    second = m.DriveInfo(record=record, free=1, allocated=1, volumes=0, contested={"v1": "", "v2": ID}, contesting=20)
+    found = troubles(heard(drives=[first, second]))
+
+    assert found == [
+        "volume v1 is shown by n1/sda, n1/sdb, and the registry does not know it; what to do: "
+        "kubectl directpv explain volume v1",
+        f"volume v2 is shown by n1/sdb, and the registry has it on drive {ID}; what to do: "
+        "kubectl directpv explain volume v2",
+        "18 more such volumes: kubectl directpv events --type volume.conflict",
+    ]

@@ -2,6 +2,7 @@
 
 import uuid
 
+import msgspec
 import pytest
 
 import directpv_common.protocol.messages as m
@@ -38,6 +39,13 @@ def test_a_drive_says_what_keeps_it_from_taking_volumes_and_what_helps(
     assert why in text
     assert helps in text
     assert ("help:" in text) is bool(helps)
+
+
+def test_a_drive_that_shows_a_volume_which_is_elsewhere_says_where_to_look() -> None:
+    text = "\n".join(whys.of_drive(msgspec.structs.replace(drive(), contested={"v1": ""}), []))
+
+    assert "shows volume v1, which the registry does not have there" in text
+    assert "explain volume v1" in text
 
 
 def test_a_volume_that_is_being_deleted_says_what_it_waits_for() -> None:

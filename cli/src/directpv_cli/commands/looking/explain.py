@@ -45,6 +45,8 @@ async def _volume(bus: Bus, name: str) -> list[str]:
     try:
         (info,) = await all_volumes(bus, m.ListVolumes(names=(name,), deleting=True))
     except NotFound as error:
+        if contested := await _contested(bus, name):
+            return contested
         refused = await lately(bus, EventFilter.of(None, (), [name], ["volume.refused"]))
         if refused.unread:
             raise Unavailable(f"{error.message}; whether it was refused cannot be read: {refused.unread}") from error
@@ -56,6 +58,18 @@ async def _volume(bus: Bus, name: str) -> list[str]:
         return [*lines, "now:", *whys.of_placement(asked, await _placement(bus, asked))]
     found = await all_drives(bus, m.ListDrives(ids=(info.record.fsuuid,)))
     return whys.of_volume(info, found[0], await _of_drive(bus, info.record.fsuuid))
+
+
+async def _contested(bus: Bus, name: str) -> list[str]:
+    """Return what drives show of a volume that the registry does not have; nothing if they show none."""
+    try:
+        health = await bus.call(Controller.VOLUME_HEALTH, m.GetVolumeHealth(name=name))
+    except (NotFound, Unavailable):
+        return []
+    return [
+        f"volume {name} is not in the registry, and is not served",
+        *(f"- {each.message}" for each in health.ailments),
+    ]
 
 
 async def _of_drive(bus: Bus, fsuuid: str) -> list[CloudEvent]:

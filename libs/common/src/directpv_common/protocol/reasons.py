@@ -28,6 +28,7 @@ class Reason(StrEnum):
     DRIVE_HAS_MULTIPLE_MATCHES = "DriveHasMultipleMatches"
     DRIVE_HAS_ERROR = "DriveHasError"
     DRIVE_IN_REPAIR = "DriveInRepair"
+    VOLUME_HAS_COPY = "VolumeHasCopy"
     VOLUME_LEFT_BEHIND = "VolumeLeftBehind"
     DRIVE_HAS_RELABEL_ERROR = "DriveHasRelabelError"
     DRIVE_EXPECTS_TO_FAIL = "DriveExpectsToFail"
@@ -102,6 +103,12 @@ TABLE: Final[Mapping[Reason, Meaning]] = MappingProxyType(
         ),
         Reason.DRIVE_IN_REPAIR: Meaning(
             _GONE, "the drive's file system is being repaired", "wait until the repair has ended"
+        ),
+        Reason.VOLUME_HAS_COPY: Meaning(
+            _WORSE,
+            "another drive has a copy of it, which is not served and takes space",
+            "if nothing of the copy is needed, take its directory, and its record in .directpv/volumes, away from "
+            "drive {drive}; then restart the agent of that node",
         ),
         Reason.VOLUME_LEFT_BEHIND: Meaning(
             _WORSE,

@@ -100,6 +100,10 @@ class DriveRecord(Message, frozen=True, kw_only=True):
     """Of the drive alone: since when it is nobody's, for it was given up. No agent takes it over."""
 
 
+CONTESTED_AT_MOST = 16
+"""Volumes that a drive's summary names of those that should not be there."""
+
+
 class DriveInfo(Message, frozen=True, kw_only=True):
     """A drive as the controller shows it."""
 
@@ -110,6 +114,11 @@ class DriveInfo(Message, frozen=True, kw_only=True):
     volumes: Count
     online: bool = True
     """Whether its node is there; what is shown of the drive is what was last heard."""
+    contested: dict[str, str] = {}
+    """Volumes that the drive shows and the registry does not have there, at most :data:`CONTESTED_AT_MOST`, each with
+    the drive where it has them; empty: nowhere, or it has another one of that name."""
+    contesting: Count = 0
+    """How many there are of them."""
 
 
 class ListDrives(Filters, frozen=True, kw_only=True):

@@ -23,6 +23,8 @@ from directpv_controller.core.placing.views import Key, View
 
 NONE: Final = cast(dict[str, int], MappingProxyType({}))
 """Shared by all drives that have none; whoever adds the first makes a table of the drive's own."""
+NOT_CONTESTED: Final = cast(dict[str, str], MappingProxyType({}))
+"""Likewise, of drives that show no volume which is elsewhere."""
 UNKNOWN: Final = -1
 """Generation of a drive whose inventory must be asked for."""
 
@@ -59,6 +61,9 @@ class Drive(Struct, gc=False, eq=False):
     """Bytes of volumes found here that the registry says live on another drive."""
     guests: dict[str, int] = NONE
     """Volumes that live on another drive and take space here while they are moved: name to bytes."""
+    contested: dict[str, str] = NOT_CONTESTED
+    """Volumes found here that the registry has on another drive, whose id follows; empty: it has none, or another one
+    of that name. Not recorded."""
     boot: str = ""
     generation: int = UNKNOWN
     missed: int = 0

@@ -7,7 +7,7 @@ from sortedcontainers import SortedList
 from directpv_common.protocol import names
 from directpv_common.protocol.messages import DriveRecord, DriveStatus, VolumeRecord
 from directpv_controller.core.placing import spread
-from directpv_controller.core.placing.model import Drive, Node, Totals, Volume
+from directpv_controller.core.placing.model import NOT_CONTESTED, Drive, Node, Totals, Volume
 from directpv_controller.core.placing.placement import Chance, Index
 
 UNKNOWN_NODE: Final = "unknown"
@@ -31,6 +31,8 @@ class Books:
         """Drives of which nobody has told yet which volumes they have."""
         self.moves: set[str] = set()
         """Volumes with a move that has not ended."""
+        self.contested: dict[str, set[str]] = {}
+        """Drives that show a volume which the registry does not have there, by its name."""
         self.index = Index(self.drives, self.nodes, chance)
 
     def enter(self, record: DriveRecord) -> Drive:
@@ -70,6 +72,7 @@ class Books:
 
     def leave(self, drive: Drive) -> None:
         """Take away a drive without volumes."""
+        self.set_contested(drive, {})
         self.index.removed(drive)
         self._count(drive, -1)
         del self.drives[drive.fsuuid]
@@ -194,6 +197,18 @@ class Books:
         if size != drive.strays:
             difference, drive.strays = size - drive.strays, size
             self.reserve(drive, difference)
+
+    def set_contested(self, drive: Drive, found: dict[str, str]) -> None:
+        """Note which volumes a drive shows that the registry does not have there. Not recorded."""
+        if found == drive.contested:
+            return
+        for name in drive.contested.keys() - found.keys():
+            self.contested[name].discard(drive.fsuuid)
+            if not self.contested[name]:
+                del self.contested[name]
+        for name in found:
+            self.contested.setdefault(name, set()).add(drive.fsuuid)
+        drive.contested = found or NOT_CONTESTED
 
     def note_move(self, record: VolumeRecord) -> None:
         """Keep in step which volumes are being moved."""

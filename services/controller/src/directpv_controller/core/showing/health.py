@@ -3,7 +3,7 @@
 Source: CSI 1.13, ControllerGetVolumeHealth, ControllerListVolumeHealth.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from directpv_common.protocol.messages import (
     Ailment,
@@ -16,6 +16,7 @@ from directpv_common.protocol.messages import (
 from directpv_common.protocol.reasons import Reason, ailment, ailments_of, worst
 from directpv_controller.core.placing.model import Drive
 from directpv_controller.core.reserving.ledger import Ledger
+from directpv_controller.core.showing.contested import doubts_about
 from directpv_controller.core.showing.paging import after, page, token
 
 
@@ -25,8 +26,11 @@ def volume_health(ledger: Ledger, request: GetVolumeHealth) -> VolumeHealth:
     Raises:
         NotFound: There is no such volume.
     """
-    volume = ledger.volume(request.name)
-    return VolumeHealth(name=request.name, ailments=ailments_on(ledger.drives[volume.record.fsuuid]))
+    name, doubt = request.name, doubts_about(ledger, request.name)
+    if doubt and name not in ledger.volumes:
+        return VolumeHealth(name=name, ailments=doubt)
+    found = ailments_on(ledger.drives[ledger.volume(name).record.fsuuid])
+    return VolumeHealth(name=name, ailments=worst((*found, *doubt)))
 
 
 def list_volume_health(ledger: Ledger, request: ListVolumeHealth) -> VolumeHealthPage:
@@ -40,31 +44,39 @@ def list_volume_health(ledger: Ledger, request: ListVolumeHealth) -> VolumeHealt
 
     def show(key: str) -> VolumeHealth | None:
         fsuuid, _, name = key.partition("/")
-        volume = ledger.volumes.get(name)
-        if volume is None or volume.record.deleting:
+        volume, doubt = ledger.volumes.get(name), doubts_about(ledger, name)
+        if volume is None:
+            return VolumeHealth(name=name, ailments=doubt) if doubt else None
+        if volume.record.deleting:
             return None
         if fsuuid not in told:
             told[fsuuid] = ailments_on(ledger.drives[fsuuid])
-        return VolumeHealth(name=name, ailments=told[fsuuid])
+        return VolumeHealth(name=name, ailments=worst((*told[fsuuid], *doubt)) if doubt else told[fsuuid])
 
     volumes, following = page(_unwell(ledger, start), show, request.limit)
     return VolumeHealthPage(volumes=volumes, next=token("h", following))
 
 
 def _unwell(ledger: Ledger, start: str) -> Iterator[str]:
-    """Return ``drive/volume`` for each volume after ``start`` whose drive is not well.
+    """Return ``drive/volume`` for each volume after ``start`` whose drive is not well, or of which there are several.
 
     Of a drive that is well, or has none, ``drive/``: a page counts at how many drives it looks.
     """
     first, _, last = start.partition("/")
     for fsuuid in ledger.drive_ids.irange(first) if first else ledger.drive_ids:
-        drive = ledger.drives[fsuuid]
-        if drive.volumes and is_unwell(drive):
-            for name in sorted(drive.volumes):
+        if names := _unwell_on(ledger, ledger.drives[fsuuid]):
+            for name in sorted(names):
                 if fsuuid != first or name > last:
                     yield f"{fsuuid}/{name}"
         else:
             yield f"{fsuuid}/"
+
+
+def _unwell_on(ledger: Ledger, drive: Drive) -> Collection[str]:
+    """Return the volumes of a drive that are not well, with those of which the registry has none at all."""
+    mine: Collection[str] = drive.volumes if is_unwell(drive) else ledger.contested.keys() & drive.volumes.keys()
+    nobodys = [name for name in drive.contested if name not in ledger.volumes]
+    return {*mine, *(name for name in nobodys if min(ledger.contested[name]) == drive.fsuuid)} if nobodys else mine
 
 
 def is_unwell(drive: Drive) -> bool:

@@ -1,11 +1,13 @@
 """Pages of drives and volumes, with filters."""
 
 from collections.abc import Generator, Iterable
+from itertools import islice
 from typing import Final
 
 from sortedcontainers import SortedList
 
 from directpv_common.protocol.messages import (
+    CONTESTED_AT_MOST,
     Capacity,
     DriveInfo,
     DrivePage,
@@ -26,6 +28,7 @@ from directpv_controller.core.placing.model import Drive, Node, Volume
 from directpv_controller.core.placing.wanted import Need, need_from, wanted_from
 from directpv_controller.core.reserving.ledger import Ledger
 from directpv_controller.core.showing import paging
+from directpv_controller.core.showing.contested import doubt_in_words
 from directpv_controller.core.showing.paging import PAGE, after, page, token
 
 _NO_USE: Final = VolumeUse()
@@ -39,13 +42,15 @@ def drive_info(drive: Drive) -> DriveInfo:
         allocated=drive.allocated,
         volumes=len(drive.volumes),
         online=not drive.offline,
+        contested=dict(islice(sorted(drive.contested.items()), CONTESTED_AT_MOST)),
+        contesting=len(drive.contested),
     )
 
 
 def volume_info(ledger: Ledger, volume: Volume) -> VolumeInfo:
     """Return the volume as others see it."""
     drive = ledger.drives[volume.record.fsuuid]
-    condition = condition_of(drive, volume)
+    condition = condition_of(drive, volume) or doubt_in_words(ledger, volume.record.name)
     return VolumeInfo(
         record=volume.record,
         node=drive.record.node,

@@ -44,6 +44,11 @@ class Outcome:
         self.unsettled = False
         """Something is left to be done later, of which the node will not remind us: look at the drive again."""
 
+    def contested(self) -> dict[str, str]:
+        """Return the volumes that were found where the registry does not have them, with the drive where it has."""
+        found = (event for event in self.events if (event.noun, event.kind) == ("volume", "conflict"))
+        return {event.subject: event.data["registered"] for event in found}
+
     def tell(self, noun: str, kind: str, subject: str, **data: Any) -> None:
         """Add an event."""
         self.events.append(Event(noun, kind, subject, data))

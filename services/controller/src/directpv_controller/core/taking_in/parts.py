@@ -13,6 +13,8 @@ class Pages:
         self.generation = UNKNOWN
         self.present: set[str] = set()
         self.strays = 0
+        self.contested: dict[str, str] = {}
+        """Volumes that the registry does not have there, each with the drive where it has them."""
         self.found: dict[tuple[str, str, str], dict[str, Any]] = {}
         """What was found that people must look at; see :mod:`~directpv_controller.core.taking_in.told`."""
 

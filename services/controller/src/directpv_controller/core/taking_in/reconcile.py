@@ -77,6 +77,7 @@ def take_in(
         _take_in_volumes(ledger, drive, held, pages, outcome)
     else:
         take_in_uses(ledger, drive, held, outcome)
+        ledger.set_contested(drive, {})
     take_in_pods(ledger, outcome, read_pods)
     ledger.set_partial(drive, bool(held.more) and (new or drive.partial))
     if not held.more:  # before the last part it is as if nothing had been told: who is cut short asks again
@@ -113,6 +114,7 @@ def lost(ledger: Ledger, drive: Drive, now: str) -> Outcome:
     last = labels.last_device(drive.record, "")
     record = replace(drive.record, status=DriveStatus.LOST, device="", last_device=last, conditions=(cause,))
     outcome.changes.append(ledger.set_drive(drive, record))
+    ledger.set_contested(drive, {})
     outcome.tell(
         "drive",
         "lost",
@@ -179,11 +181,13 @@ def _take_in_volumes(ledger: Ledger, drive: Drive, held: HeldDrive, pages: Pages
     for found in held.volumes:
         present.add(found.record.name)
         pages.strays += take_in_volume(ledger, drive, found, outcome)
+    pages.contested |= outcome.contested()
     outcome.unsettled |= bool(held.purging)
     if not pages.is_whole(held):
         return
     take_in_copies(ledger, drive, held, outcome)
     ledger.set_strays(drive, pages.strays)
+    ledger.set_contested(drive, pages.contested)
     if len(present) < len(drive.volumes) or not drive.volumes.keys() <= present:
         for name in drive.volumes.keys() - present:
             missing(ledger, drive.volumes[name], outcome)
