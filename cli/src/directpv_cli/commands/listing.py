@@ -1,5 +1,6 @@
 """Everything that is listed, page by page."""
 
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ from directpv_cli.commands.addresses import resolved
 from directpv_cli.showing.terminal.lines import plain, say
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Controller, Endpoint
-from directpv_common.protocol.errors import NotFound
+from directpv_common.protocol.errors import NotFound, Unavailable
 
 Q = TypeVar("Q", m.ListDrives, m.ListVolumes, m.ListNodes)
 P = TypeVar("P", m.DrivePage, m.VolumePage, m.NodePage)
@@ -79,3 +80,10 @@ def _require(noun: str, asked: tuple[str, ...], found: set[str]) -> None:
     missing = [name for name in asked if name not in found]
     if missing:
         raise NotFound(f"{noun} not found: {', '.join(missing)}")
+
+
+async def moves_of(bus: Bus, names: tuple[str, ...] = ()) -> Sequence[m.MoveStatus]:
+    """Return the moves that have not ended, of some volumes or all; none from a version that knows of none."""
+    with contextlib.suppress(Unavailable):
+        return (await bus.call(Controller.MOVE_LIST, m.ListMoves(names=names), patient=False)).moves
+    return ()

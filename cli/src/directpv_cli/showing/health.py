@@ -119,6 +119,9 @@ def _of_moves(heard: Heard) -> Iterator[str]:
     """Yield what moves wait for that wait for people; the others go on by themselves."""
     for move in [move for move in heard.moves if move.state is m.MoveState.WAITING][:NAMED]:
         yield f"the move of volume {move.name} waits for {WAITS_FOR}"
+    for move in [move for move in heard.moves if move.state is m.MoveState.FLIPPED and move.message][:NAMED]:
+        left = f"what it was is not removed yet from drive {move.source}"
+        yield f"volume {move.name} was moved, and {left}: {move.message}"
     if others := [move.name for move in heard.moves if move.state not in (m.MoveState.WAITING, m.MoveState.FAILED)]:
         yield f"being moved: {_some(others)}; see: kubectl directpv move"
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 import directpv_common.protocol.messages as m
+from directpv_cli.showing.moving import WAITS_FOR
 from directpv_cli.showing.titles import device_words
 from directpv_common.bus.cloud_event import CloudEvent
 from directpv_common.protocol import names
@@ -81,6 +82,16 @@ def of_volume(info: m.VolumeInfo, drive: m.DriveInfo | None, events: Sequence[Cl
     if drive is not None and (info.abnormal or not drive.online):
         lines += of_drive(drive, events)
     return lines if len(lines) > 1 else [*lines, "the volume is well"]
+
+
+def of_moves(moves: Sequence[m.MoveStatus]) -> list[str]:
+    """Return how far the moves of a volume are, and what they wait for."""
+    lines = []
+    for move in moves:
+        why = move.message or (WAITS_FOR if move.state is m.MoveState.WAITING else "")
+        lines.append(f"it is being moved from drive {move.source} to {move.target}: {move.state}")
+        lines += [f"- {why}"] if why else []
+    return lines
 
 
 def of_placement(asked: m.CreateVolume, placement: m.Placement) -> list[str]:

@@ -1,6 +1,7 @@
 """Moves whose drives fail: nobody is kept from the volume, and what is left behind goes when its drive is back."""
 
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import directpv_common.protocol.messages as m
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Controller as Api
-from directpv_common.protocol.errors import Busy
+from directpv_common.protocol.errors import Busy, Conflict, DirectPVError, FailedPrecondition
 from integration.controller.drives import has_status
 from integration.controller.harness import Controller, until
 from integration.controller.node import GIB, PlayedNode
@@ -77,3 +78,30 @@ async def test_a_volume_that_is_deleted_while_it_moves_is_deleted_when_the_move_
         return "pvc-1" not in node.volumes()
 
     await until(deleted, "it is deleted")
+
+
+async def test_a_move_whose_source_is_not_let_go_says_why_to_whoever_asks_until_it_is(
+    bus: Bus, node: PlayedNode
+) -> None:
+    old = (await record(bus)).fsuuid
+    node.drives[old].uses["pvc-1"] = m.VolumeUse(staged="/left")
+    node.looks = 0
+
+    async def said() -> bool:
+        (status,) = (await bus.call(Api.MOVE_LIST, m.ListMoves(names=("pvc-1",)), within=20)).moves
+        return (status.state, status.message) == (m.MoveState.FLIPPED, "volume pvc-1 is staged")
+
+    await until(said, "the reason is shown")
+    why = f"what it was on drive {old} is not removed yet (volume pvc-1 is staged)"
+    asked: list[tuple[Any, Any, type[DirectPVError]]] = [
+        (Api.VOLUME_MOVE, m.MoveVolume(name="pvc-1", cancel=True), FailedPrecondition),
+        (Api.VOLUME_MOVE, m.MoveVolume(name="pvc-1", target=old), Conflict),
+        (Api.VOLUME_DELETE, m.VolumeId(name="pvc-1"), Busy),
+    ]
+    for endpoint, request, kind in asked:
+        with pytest.raises(kind) as told:
+            await bus.call(endpoint, request, within=2)
+        assert why in told.value.message
+
+    del node.drives[old].uses["pvc-1"]
+    await until(lambda: settled(bus), "the move has ended")

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from directpv_common.protocol.errors import FailedPrecondition
-from directpv_common.protocol.messages import MovePhase, Moving, VolumeRecord
+from directpv_common.protocol.messages import HeldCopy, MovePhase, Moving, VolumeRecord
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.drives.taken.inspection import Host
 from directpv_nodeagent.drives.taken.takeover import take_over
@@ -72,6 +72,50 @@ def test_a_copy_that_is_put_in_its_place(host: Host, facts: DeviceFacts, view: D
         assert found.copies == {}
 
     assert every_crash(lambda: make_copy(view), work, check) > 5
+
+
+def test_a_copy_that_got_no_record_is_a_copy_again_for_whoever_knows_nothing_of_its_move(
+    host: Host, facts: DeviceFacts, view: DriveView
+) -> None:
+    """The registry may be older than the move: nobody would ever ask for a directory of which nobody is told."""
+
+    def work() -> None:
+        incoming.adopt(view, FLIPPED)
+        volume_dirs.prepare(view, [RECORD], {}, frozenset())
+        incoming.settle(view, ["pvc-1"])
+
+    def check() -> None:
+        found = take_over(host, FSUUID, facts)
+        (place,) = places(view)
+        if "pvc-1" in found.volumes:
+            assert (found.copies, place.parent.parent) == ({}, Path(view.path))
+            assert "trusted.directpv.copied" not in os.listxattr(place.parent)
+        else:
+            assert found.copies == {"pvc-1": HeldCopy(name="pvc-1", move=MOVE, incarnation="ab")}
+            assert place.parent.parent.name == "incoming"
+
+    assert every_crash(lambda: make_copy(view), work, check) > 5
+
+
+def test_a_copy_in_its_place_without_record_is_the_volume_only_for_the_move_that_put_it_there(view: DriveView) -> None:
+    make_copy(view)
+    assert incoming.adopt(view, FLIPPED)
+    assert incoming.adopt(view, FLIPPED), "the same order again"
+    assert FLIPPED.moving is not None
+    for record in (RECORD, replace(FLIPPED, moving=replace(FLIPPED.moving, id="b" * 16))):
+        with pytest.raises(FailedPrecondition, match=f"is of move {MOVE}, and the registry knows of"):
+            incoming.adopt(view, record)
+
+
+def test_a_directory_without_record_that_is_no_copy_stays_where_it_is(
+    host: Host, facts: DeviceFacts, view: DriveView
+) -> None:
+    clean(view)
+    (Path(view.path) / "pvc-1").mkdir()
+    (Path(view.path) / "pvc-1/file").write_text("data")
+
+    assert take_over(host, FSUUID, facts).copies == {}
+    assert [path.parent.parent for path in places(view)] == [Path(view.path)]
 
 
 def test_a_copy_that_is_not_complete_is_never_put_in_its_place(view: DriveView) -> None:

@@ -121,3 +121,11 @@ def test_a_volume_that_drives_show_where_the_registry_has_none_is_trouble_with_w
         "kubectl directpv explain volume v2",
         "18 more such volumes: kubectl directpv events --type volume.conflict",
     ]
+
+
+def test_a_move_that_cannot_remove_what_the_volume_was_is_noted_with_the_reason() -> None:
+    stuck = m.MoveStatus(name="v1", source="a", state=m.MoveState.FLIPPED, message="v1 is still mounted at /left")
+
+    assert notes(heard(moves=[stuck]))[0] == (
+        "volume v1 was moved, and what it was is not removed yet from drive a: v1 is still mounted at /left"
+    )

@@ -113,3 +113,12 @@ def test_a_device_says_why_it_may_not_become_a_drive() -> None:
         "- Swap",
     ]
     assert ID in "\n".join(whys.of_device("n1", device, ID))
+
+
+def test_a_volume_that_is_being_moved_says_how_far_that_is_and_what_it_waits_for() -> None:
+    flipped = m.MoveStatus(name="v1", source="a", target="b", state=m.MoveState.FLIPPED, message="v1 is still mounted")
+    waiting = m.MoveStatus(name="v1", source="a", target="b", state=m.MoveState.WAITING)
+
+    assert whys.of_moves([flipped]) == ["it is being moved from drive a to b: Flipped", "- v1 is still mounted"]
+    assert "its pod to be restarted" in whys.of_moves([waiting])[1]
+    assert whys.of_moves([]) == []

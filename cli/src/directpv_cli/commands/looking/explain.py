@@ -4,7 +4,7 @@ import json
 from typing import Any, Final
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands.listing import all_drives, all_nodes, all_volumes
+from directpv_cli.commands.listing import all_drives, all_nodes, all_volumes, moves_of
 from directpv_cli.commands.looking.describe import lately
 from directpv_cli.reaching.kubectl import kubectl, require_cluster
 from directpv_cli.reaching.session import run
@@ -57,7 +57,8 @@ async def _volume(bus: Bus, name: str) -> list[str]:
         lines = [f"volume {name} was not placed, {age_of(last.time)} ago: {last.data.get('cause', '')}"]
         return [*lines, "now:", *whys.of_placement(asked, await _placement(bus, asked))]
     found = await all_drives(bus, m.ListDrives(ids=(info.record.fsuuid,)))
-    return whys.of_volume(info, found[0], await _of_drive(bus, info.record.fsuuid))
+    moving = await moves_of(bus, (name,))
+    return [*whys.of_volume(info, found[0], await _of_drive(bus, info.record.fsuuid)), *whys.of_moves(moving)]
 
 
 async def _contested(bus: Bus, name: str) -> list[str]:

@@ -1,14 +1,13 @@
 """``status``: one screen that says whether all is well, and an exit status that says the same."""
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands.listing import all_drives, all_nodes, all_volumes, warn
+from directpv_cli.commands.listing import all_drives, all_nodes, all_volumes, moves_of, warn
 from directpv_cli.reaching.session import run
 from directpv_cli.showing.health import Heard, lines_of, notes, troubles
 from directpv_cli.showing.terminal import pages
@@ -16,9 +15,8 @@ from directpv_cli.showing.terminal.documents import output_format
 from directpv_cli.showing.terminal.lines import fail
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol import names
-from directpv_common.protocol.api import Controller
 from directpv_common.protocol.counts import counted
-from directpv_common.protocol.errors import DirectPVError, Unavailable
+from directpv_common.protocol.errors import DirectPVError
 
 SERVICE_SECONDS = 2.0
 
@@ -54,7 +52,7 @@ async def hear(bus: Bus) -> Heard:
         drives = await all_drives(bus, m.ListDrives())
         deleting = await all_volumes(bus, m.ListVolumes(statuses=(m.VolumeStatus.DELETING,)))
         suspended = await all_volumes(bus, m.ListVolumes(labels={names.SUSPEND: "true"}))
-        moves = await _moves(bus)
+        moves = await moves_of(bus)
     except DirectPVError as error:
         unheard = error.message
     metadata = service.get("metadata") or {}
@@ -74,13 +72,6 @@ async def hear(bus: Bus) -> Heard:
         [volume.record.name for volume in suspended],
         moves,
     )
-
-
-async def _moves(bus: Bus) -> Sequence[m.MoveStatus]:
-    """Return the moves that have not ended; none from a controller of a version that knows of none."""
-    with contextlib.suppress(Unavailable):
-        return (await bus.call(Controller.MOVE_LIST, m.ListMoves(), patient=False)).moves
-    return ()
 
 
 async def _service(bus: Bus) -> dict[str, Any]:

@@ -60,12 +60,13 @@ class Moves:
         await self._nodes.reported()
         await self._term.idle(request.name)
         if request.cancel:
-            volume, change = moving.cancel(self._ledger, request.name)
+            volume, change = moving.cancel(self._ledger, request.name, self._waits_for(request.name))
         else:
             require_online(
                 self._nodes, self._ledger.drives[self._ledger.volume(request.name).record.fsuuid].record.node
             )
-            volume, change = moving.begin(self._ledger, request, secrets.token_hex(8))
+            waits_for = self._waits_for(request.name)
+            volume, change = moving.begin(self._ledger, request, secrets.token_hex(8), waits_for)
             self._retry.add(request.name)
         await self._term.commit(change)
         if change is not None:
@@ -82,19 +83,24 @@ class Moves:
     def _status(self, volume: Volume) -> m.MoveStatus:
         return move_status(self._ledger, volume, self._told.get(volume.record.name, _NEWS))
 
+    def _waits_for(self, name: str) -> str:
+        """Return what keeps a move from ending, as was heard last; empty if nothing is known to."""
+        return self._told.get(name, _NEWS).message
+
     async def make_way(self, volume: Volume) -> None:
         """Refuse to delete a volume that is being moved, and cancel the move if that is still possible.
 
         Raises:
-            Busy: It is; repeat.
+            Busy: It is; says what that waits for. Repeat.
         """
-        moves = volume.record.moving
+        moves, name = volume.record.moving, volume.record.name
         if moves is None:
             return
         if moves.phase is m.MovePhase.COPYING:
             await self._term.commit(moving.cancelled(self._ledger, volume))
             self._tell(volume, "move-cancelled")
-        raise Busy(f"volume {volume.record.name} is being moved, and that is being ended; repeat a little later")
+            self._told.pop(name, None)
+        raise Busy(moving.is_ending(volume, moves, self._waits_for(name)))
 
     # ---- looking after
 
@@ -131,8 +137,9 @@ class Moves:
         try:
             self._term.require_lead()
             await self._step(volume, volume.record.moving)
-        except Unanswered:
-            pass
+        except Unanswered as error:
+            if volume.record.moving is not None and volume.record.moving.phase is m.MovePhase.FLIPPED:
+                self._flipped(name, str(error))
         except DirectPVError as error:
             before = self._told.get(name, _NEWS)
             self._told[name] = m.CopyStatus(state=before.state, message=error.message)
@@ -162,6 +169,7 @@ class Moves:
         if self._ledger.volumes.get(volume.record.name) is not volume or not same or volume.record.deleting:
             return
         self._ledger.require_idle(volume.record.name)
+        self._told.pop(volume.record.name, None)
         await self._commit(volume, moving.flip(self._ledger, volume), "move-flipped")
         self._prepare(volume)
 
@@ -193,9 +201,11 @@ class Moves:
     async def _retire(self, volume: Volume, moves: m.Moving) -> None:
         """Have the former data removed, once the node has the volume on its new drive."""
         record = volume.record
-        self._told[record.name] = m.CopyStatus(state=m.MoveState.FLIPPED)
         if not volume.seen:
+            node = self._ledger.drives[record.fsuuid].record.node
+            require_online(self._nodes, node)
             self._prepare(volume)
+            self._flipped(record.name, self._nodes.worker(node).refused.get(record.name, ""))
             return
         other = self._ledger.drives.get(moves.drive)
         if other is not None and other.record.status is m.DriveStatus.READY:  # else what is left goes when it is back
@@ -204,8 +214,12 @@ class Moves:
                 moved_to=record.fsuuid, fence=self._term.fence,
             )  # fmt: skip
             if not (await self._ask(volume, Node.VOLUME_REMOVE, order)).purged:
+                self._flipped(record.name, f"what it was on drive {moves.drive} is being deleted")
                 return
         await self._settle(volume, moves, "move-ended")
+
+    def _flipped(self, name: str, message: str) -> None:
+        self._told[name] = m.CopyStatus(state=m.MoveState.FLIPPED, message=message)
 
     async def _undo(self, volume: Volume, moves: m.Moving) -> None:
         status = await self._copy(volume, moves, cancel=True)

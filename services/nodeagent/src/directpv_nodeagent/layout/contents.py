@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.errors import DriveFault
@@ -23,7 +23,7 @@ from directpv_nodeagent.layout.core.places import flags_of_kubelets, use_of
 from directpv_nodeagent.layout.core.view import Contents, DriveView
 from directpv_nodeagent.layout.drive_dir import SHORTAGES, DriveDir
 from directpv_nodeagent.linux import files, quota
-from directpv_nodeagent.linux.core.mountinfo import MountTable
+from directpv_nodeagent.linux.core.mountinfo import Mount, MountTable
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ def read_contents(
     - A record whose directory was renamed by us already: the removal was cut short; it is ended here.
     - Remains that nobody marked were renamed by somebody else: they are left alone, and so is their record.
     - A directory with a limit but without record: upstream made it; it gets one.
+    - A copy of a move that was put in its place and has no record yet: it is a copy again.
     - Other directories without record may be anybody's: they are left alone, and can be staged by whoever knows them.
     - What a full file system does not take is known all the same, and written when there is room.
     - A directory that cannot be read costs its volume, and no other.
@@ -52,6 +53,7 @@ def read_contents(
             drive.remove_record(name)
         del volumes[name]
     projects = _projects(drive, directories, remains)
+    _take_back_copies(drive, directories, directories - volumes.keys(), table.of(view.device))
     for name in sorted(directories - volumes.keys()):
         with alone(drive, name):
             made = _recognise(view, drive, name)
@@ -65,6 +67,7 @@ def read_contents(
                 _unless_full(view, "project and limit not set", name),
             ):
                 marks.keep(directory)
+                copies.settle(directory)
                 projects[name] = volume_dirs.secure(view, directory, volume, projects)
     _mark_held(drive, volumes)
     return Contents(
@@ -92,6 +95,16 @@ def _retired(view: DriveView, drive: DriveDir) -> set[str]:
             kept = f"{view.path}/{name}{DELETED_SUFFIX}"
             log.warning("remains that DirectPV did not make are kept", extra={"drive": view.fsuuid, "path": kept})
     return retired
+
+
+def _take_back_copies(drive: DriveDir, directories: set[str], bare: set[str], shown: Iterable[Mount]) -> None:
+    """Make copies of directories without record that are some, unless mounted; they leave ``directories``."""
+    mounted = {mount.root.lstrip("/") for mount in shown}
+    for name in sorted(bare - mounted):
+        with alone(drive, name):
+            if copies.take_back(drive, name) is not None:
+                directories.discard(name)
+                log.info("copy without record is a copy again", extra={"drive": drive.fsuuid, "volume": name})
 
 
 def _copies(drive: DriveDir) -> dict[str, HeldCopy]:

@@ -93,11 +93,13 @@ class LeaderOrders:
             drive.check_usable()
             records, moving = self._without_moving(records)
             async with self._work.turns.take(*(record.name for record in records), kind="prepare") as turn:
-                stuck = await self._adopt(turn, drive, records)
+                adopted, stuck = await self._adopt(turn, drive, records)
                 records = [record for record in records if record.name not in stuck]
                 wanted, failed = self._reserve(drive, records)
                 try:
-                    return outdated | moving | stuck | failed | await self._make(drive, wanted, turn)
+                    failed |= await self._make(drive, wanted, turn)
+                    await self._settle(turn, drive, adopted - failed.keys())
+                    return outdated | moving | stuck | failed
                 finally:
                     for record in wanted:
                         drive.release(record.name)
@@ -131,14 +133,14 @@ class LeaderOrders:
         }
         return [record for record in records if record.name not in moving], moving
 
-    async def _adopt(self, turn: Turn, drive: Drive, records: list[VolumeRecord]) -> dict[str, str]:
-        """Put copies in their places: the registry has these volumes on this drive. Return those that could not be.
+    async def _adopt(self, turn: Turn, drive: Drive, records: list[VolumeRecord]) -> tuple[set[str], dict[str, str]]:
+        """Put copies in their places: the registry has these volumes on this drive. Return them, and what could not be.
 
         Without that, a volume that was copied here would be made anew, and empty.
         """
         view, unknown = drive.view, [record for record in records if record.name not in drive.volumes]
         if not unknown:
-            return {}
+            return set(), {}
         found = await self._work.on(turn, drive, lambda: incoming.adopt_all(view, unknown), "looking for copies")
         for name, error in found.items():
             if error is None:
@@ -146,7 +148,13 @@ class LeaderOrders:
                 drive.set_copy(name, None)
                 log.info("copy adopted", extra={"volume": name, "drive": drive.fsuuid})
                 self._work.emit("volume", "moved", name, drive=drive.fsuuid)
-        return {name: error.message for name, error in found.items() if error is not None}
+        stuck = {name: error.message for name, error in found.items() if error is not None}
+        return found.keys() - stuck.keys(), stuck
+
+    async def _settle(self, turn: Turn, drive: Drive, adopted: set[str]) -> None:
+        if adopted:
+            view = drive.view
+            await self._work.on(turn, drive, lambda: incoming.settle(view, adopted), "ending moves")
 
     async def _note_homes(self, fsuuid: str, records: list[VolumeRecord]) -> None:
         """Take in that volumes are on this drive, and that what other drives have under their names are copies.

@@ -67,12 +67,16 @@ def test_a_move_that_is_taken_back_keeps_its_space_until_the_copy_is_gone() -> N
 
 
 def test_a_volume_that_has_flipped_cannot_be_taken_back() -> None:
-    ledger, _, new = two()
+    ledger, old, new = two()
     volume = begun(ledger, new)
     committed(moving.flip(ledger, volume))
 
-    with pytest.raises(FailedPrecondition, match="move it again"):
-        moving.cancel(ledger, "v1")
+    why = rf"was moved to drive {new}, and what it was on drive {old} is not removed yet \(it is mounted\)"
+    with pytest.raises(FailedPrecondition, match=f"{why}; .*, and move it again to have it elsewhere"):
+        moving.cancel(ledger, "v1", "it is mounted")
+    with pytest.raises(Conflict, match=why):
+        moving.begin(ledger, m.MoveVolume(name="v1", target=old), "b" * 16, "it is mounted")
+    assert moving.begin(ledger, m.MoveVolume(name="v1", target=new), "b" * 16) == (volume, None), "it goes on"
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,18 @@ def test_of_a_volume_that_nobody_knows_only_what_is_not_complete_goes() -> None:
     drive = drive_record()
     ledger = ledger_of(drive)
     assert len(report(ledger, with_copy(drive)).unseal) == 1
-    assert report(ledger, with_copy(drive, MOVE, 3)).unseal == []
+    whole = report(ledger, with_copy(drive, MOVE, 3))
+    assert (whole.unseal, whole.unsettled) == ([], True)
+    assert (told(whole), ledger.contested) == (["volume.conflict"], {"v1": {drive.fsuuid}}), "people are told"
+
+
+def test_of_a_whole_copy_nobody_is_told_while_a_drive_was_not_read_that_may_have_the_volume() -> None:
+    drive, other = drive_record(), drive_record()
+    ledger = ledger_of(drive, other)
+    early = report(ledger, with_copy(drive, MOVE))
+    assert (told(early), early.unsettled) == ([], True)
+    report(ledger, held(other))
+    assert told(report(ledger, with_copy(drive, MOVE, 3))) == ["volume.conflict"]
 
 
 def test_the_copy_of_a_move_that_goes_on_stays() -> None:

@@ -26,13 +26,14 @@ NAMED: Final = 5
 """Drives that a refusal names."""
 
 
-def begin(ledger: Ledger, request: MoveVolume, move: str) -> tuple[Volume, Change | None]:
+def begin(ledger: Ledger, request: MoveVolume, move: str, waits_for: str = "") -> tuple[Volume, Change | None]:
     """Reserve space on another drive of the volume's node; a repeat changes the limit at most.
 
     Args:
         ledger: The ledger.
         request: What is asked.
         move: Id of the move, if there will be a new one.
+        waits_for: What keeps a move that there is from ending, in words.
 
     Raises:
         NotFound: No such volume, or no such drive.
@@ -45,7 +46,7 @@ def begin(ledger: Ledger, request: MoveVolume, move: str) -> tuple[Volume, Chang
     volume = ledger.volume(request.name)
     record = volume.record
     if record.moving is not None:
-        return volume, _again(ledger, volume, record.moving, request)
+        return volume, _again(ledger, volume, record.moving, request, waits_for)
     source = ledger.drives[record.fsuuid]
     _check_source(source)
     target = ledger.drive(request.target) if request.target else _chosen(ledger, source, volume)
@@ -56,10 +57,12 @@ def begin(ledger: Ledger, request: MoveVolume, move: str) -> tuple[Volume, Chang
     return volume, _amended(ledger, volume, lambda: ledger.host(target, record.name, 0), moving=moving)
 
 
-def _again(ledger: Ledger, volume: Volume, moving: Moving, request: MoveVolume) -> Change | None:
+def _again(ledger: Ledger, volume: Volume, moving: Moving, request: MoveVolume, waits_for: str) -> Change | None:
     if moving.phase is MovePhase.CANCELLED:
         raise Conflict(f"the former move of {request.name} is being undone; repeat when that has ended")
     target = volume.record.fsuuid if moving.phase is MovePhase.FLIPPED else moving.drive
+    if request.target not in ("", target) and moving.phase is MovePhase.FLIPPED:
+        raise Conflict(is_ending(volume, moving, waits_for))
     if request.target not in ("", target):
         raise Conflict(
             f"volume {request.name} is being moved to drive {target}; cancel that first: "
@@ -148,7 +151,21 @@ def _has_claim(drive: Drive, record: VolumeRecord) -> bool:
     return bool(record.claim_id) and record.claim_id in drive.claims
 
 
-def cancel(ledger: Ledger, name: str) -> tuple[Volume, Change | None]:
+def is_ending(volume: Volume, moving: Moving, waits_for: str) -> str:
+    """Return what is left to be done about a move that cannot be cancelled any more, and what that waits for."""
+    name, because = volume.record.name, f" ({waits_for})" if waits_for else ""
+    if moving.phase is MovePhase.FLIPPED:
+        return (
+            f"volume {name} was moved to drive {volume.record.fsuuid}, and what it was on drive {moving.drive} is not "
+            f"removed yet{because}; that goes on by itself: repeat when kubectl directpv move does not list it any more"
+        )
+    return (
+        f"the move of volume {name} to drive {moving.drive} is being taken back{because}; repeat when kubectl directpv "
+        "move does not list it any more"
+    )
+
+
+def cancel(ledger: Ledger, name: str, waits_for: str = "") -> tuple[Volume, Change | None]:
     """Decide that a volume stays where it is; its copy is to be removed.
 
     Raises:
@@ -158,19 +175,16 @@ def cancel(ledger: Ledger, name: str) -> tuple[Volume, Change | None]:
     """
     ledger.require_idle(name)
     volume = ledger.volume(name)
-    return volume, cancelled(ledger, volume)
+    return volume, cancelled(ledger, volume, waits_for)
 
 
-def cancelled(ledger: Ledger, volume: Volume) -> Change | None:
+def cancelled(ledger: Ledger, volume: Volume, waits_for: str = "") -> Change | None:
     """Return what takes a move back; None: there is none, or it is taken back already. Raises as :func:`cancel`."""
     moving = volume.record.moving
     if moving is None or moving.phase is MovePhase.CANCELLED:
         return None
     if moving.phase is not MovePhase.COPYING:
-        raise FailedPrecondition(
-            f"volume {volume.record.name} is on drive {volume.record.fsuuid} already, with all its data; to have it on "
-            "the other drive, move it again"
-        )
+        raise FailedPrecondition(f"{is_ending(volume, moving, waits_for)}, and move it again to have it elsewhere")
     return _amended(ledger, volume, lambda: None, moving=replace(moving, phase=MovePhase.CANCELLED))
 
 

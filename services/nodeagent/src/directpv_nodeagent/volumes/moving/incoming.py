@@ -2,6 +2,7 @@
 
     NEW/.directpv/incoming/<name>/        the copy; attribute COPIED: complete, compared and on disk
     NEW/.directpv/incoming/.<name>.lock   held by whatever works on it
+    NEW/<name>/                           put in its place; COPIED goes as soon as it has a record
     OLD/.directpv/sealed/<name>           the move's id; with it the mark "stray", which older agents know as well
 
 Order is what makes a crash harmless. COPIED and the mark "held" are on NEW before OLD is sealed, both before anybody
@@ -9,7 +10,6 @@ hears that all was copied. To undo it, OLD is unsealed before the copy goes.
 """
 
 import contextlib
-import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -96,11 +96,7 @@ def begin(view: DriveView, record: VolumeRecord, known: Mapping[str, int]) -> in
 
 
 def _not_complete(copy: int) -> None:
-    try:
-        os.removexattr(copy, COPIED)
-    except OSError as error:
-        if error.errno != errno.ENODATA:
-            raise
+    copies.settle(copy)
     os.fsync(copy)
 
 
@@ -172,13 +168,17 @@ def unseal(view: DriveView, name: str, move: str = "") -> None:
 def adopt(view: DriveView, record: VolumeRecord) -> bool:
     """Put the copy of a volume in its place, for the registry has the volume on this drive; tell whether there was one.
 
-    Only a move that the registry knows makes a copy the volume: another may be older than the volume.
+    Only a move that the registry knows makes a copy the volume: another may be older than the volume. It is one as soon
+    as it has a record; until :func:`settle` its directory says of which move it is.
 
     Raises:
         FailedPrecondition: There is one that is not the one that the registry means.
         DriveFault: Something else is in its place.
     """
-    copy = found(view, record.name)
+    with drive_of(view) as drive:
+        copy, placed = copies.read(drive, record.name), copies.placed(drive, record.name)
+    if copy is None and placed is not None:  # whoever put it there has not come to its record
+        return _is_awaited(view, record, placed)
     if copy is None or not _is_awaited(view, record, copy):
         return False
     with drive_of(view) as drive, _incoming(drive) as folder:
@@ -189,12 +189,18 @@ def adopt(view: DriveView, record: VolumeRecord) -> bool:
         )
         os.fsync(drive.root)
         files.remove_file(f".{record.name}.lock", folder)
-        with drive.volume(record.name) as volume:
-            _not_complete(volume)
         os.fsync(folder)
         for kind in (Mark.MOVED, Mark.STRAY, Mark.SEALED):
             marks.drop(drive, kind, record.name)
     return True
+
+
+def settle(view: DriveView, names: Iterable[str]) -> None:
+    """Note that copies which were put in their places have their records."""
+    with drive_of(view) as drive:
+        for name in names:
+            with drive.volume(name) as volume:
+                copies.settle(volume)
 
 
 def _is_awaited(view: DriveView, record: VolumeRecord, copy: HeldCopy) -> bool:
@@ -212,9 +218,10 @@ def _is_awaited(view: DriveView, record: VolumeRecord, copy: HeldCopy) -> bool:
     if meant and (move, incarnation) == (meant, record.incarnation):
         return True
     if meant or (move and incarnation == record.incarnation):
+        known = f"move {meant}" if meant else "none"
         raise FailedPrecondition(
-            f"{record.name}: the copy in {path_of(view, record.name)} is of move {move or 'unknown'}, and the registry "
-            f"knows of {f'move {meant}' if meant else 'none'}; if the copy is not needed, remove it"
+            f"{record.name}: the copy on drive {view.fsuuid} ({path_of(view, record.name)}) is of move "
+            f"{move or 'unknown'}, and the registry knows of {known}; if the copy is not needed, remove it"
         )
     return False
 
