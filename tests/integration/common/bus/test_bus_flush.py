@@ -1,6 +1,7 @@
 """A flush, or a connection in the making, that is given up, on a real nats-server."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import directpv_common.protocol.messages as m
 from directpv_common.bus.connecting import connect_bus
 from directpv_common.bus.service import serve
 from directpv_common.protocol.api import Controller
+from directpv_common.protocol.errors import Unavailable
 from support.nats import nats_server
 
 
@@ -119,3 +121,31 @@ async def test_who_is_cancelled_in_the_moment_of_the_answer_does_not_go_on(tmp_p
                 await asyncio.wait({task}, timeout=10)
                 assert task.cancelled(), f"cancelled after {steps} steps, it goes on"
             assert ended, "the answer never came in so many steps"
+
+
+@pytest.mark.parametrize("welcome", [b"INFO []\r\n", b"INFO " + b"x" * 100_000], ids=["no object", "a long line"])
+async def test_what_listens_in_place_of_the_server_for_a_while_does_not_end_the_attempts_to_reconnect(
+    tmp_path: Path, welcome: bytes
+) -> None:
+    heard = asyncio.Event()
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(welcome)
+        with contextlib.suppress(OSError):
+            await writer.drain()
+        writer.close()
+        heard.set()
+
+    with nats_server(tmp_path / "store") as server:
+        async with connect_bus(server.url, name="test", prefix="directpv.v1") as bus:
+            server.kill()
+            async with await asyncio.start_server(answer, "127.0.0.1", server.port), asyncio.timeout(20):
+                await heard.wait()
+                with pytest.raises(Unavailable, match="no NATS server answers"):
+                    async with connect_bus(server.url, name="other", prefix="directpv.v1", within=1):
+                        pass
+            server.start()
+            async with asyncio.timeout(30):
+                while not bus.connected:
+                    await asyncio.sleep(0.05)
+                await bus.client.flush()

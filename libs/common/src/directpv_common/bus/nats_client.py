@@ -30,7 +30,7 @@ _HEADER_FRAME: Final = len(": \r\n")
 
 
 class NatsClient(Client):
-    """The client, without nine faults of it (nats-py 2.16).
+    """The client, without ten faults of it (nats-py 2.16).
 
     It compares the payload alone with what the server takes. The server counts headers too, and closes the connection
     for good.
@@ -52,6 +52,9 @@ class NatsClient(Client):
     garbage collector closes it.
 
     Whoever is cancelled while it gets what it asked for, or while it connects, may go on instead: see :mod:`.heeding`.
+
+    A welcome that no server of NATS gives, from what listens at the address for a while, ends all attempts to connect
+    and to reconnect for good.
 
     A client that is closed while it reconnects may lose the cancellation of that attempt (asyncio.wait_for of Python
     3.11 does): it is connected again a moment later, for ever, with all its subscriptions, though nobody has it.
@@ -118,8 +121,11 @@ class NatsClient(Client):
         await super()._process_info(info, initial_connection)
 
     async def _process_connect_init(self) -> None:
-        with self._answering_pings():
-            await super()._process_connect_init()
+        try:
+            with self._answering_pings():
+                await super()._process_connect_init()
+        except (AttributeError, TypeError, ValueError, AssertionError) as error:
+            raise nats.errors.Error(f"what listens there does not speak as a NATS server does: {error}") from error
         if not self.is_connected:
             for task in (self._reading_task, self._ping_interval_task, self._flusher_task):
                 if task is not None:
