@@ -240,6 +240,7 @@ class Bus:
             callback(message)
 
         subscription = await self.client.subscribe(subject, cb=handle)
+        self.client.hand_over(subscription)
 
         async def unsubscribe() -> None:
             with contextlib.suppress(nats.errors.Error, OSError):

@@ -11,9 +11,9 @@ from directpv_common.bus import heeding, lean_nats  # noqa: F401
 # isort: split
 import nats.aio.client
 import nats.errors
-from nats.aio.client import Client
 
 from directpv_common.access.nkey import Nkey
+from directpv_common.bus.short_ways import ShortWays
 from directpv_common.bus.transport import Transport
 from directpv_common.bus.trust import Trust
 
@@ -29,7 +29,7 @@ _HEADERS_BEGIN: Final = len("NATS/1.0\r\n\r\n")
 _HEADER_FRAME: Final = len(": \r\n")
 
 
-class NatsClient(Client):
+class NatsClient(ShortWays):
     """The client, without ten faults of it (nats-py 2.16).
 
     It compares the payload alone with what the server takes. The server counts headers too, and closes the connection
@@ -61,7 +61,7 @@ class NatsClient(Client):
     """
 
     def __init__(self) -> None:
-        """See :meth:`Client.connect`."""
+        """See :meth:`nats.aio.client.Client.connect`."""
         super().__init__()
         self._nuid: Any = _Chance()
         self.trust: Trust | None = None

@@ -84,6 +84,8 @@ async def serve(
             await service.add_endpoint(
                 name=endpoint.name, subject=subject, handler=dispatcher.accept(endpoint, handler)
             )
+        for served in service._endpoints:
+            bus.client.hand_over(served._subscription)
         await bus.client.flush()
         yield
     finally:

@@ -19,7 +19,7 @@ from time import monotonic
 from typing import Final, TypeVar
 
 from directpv_common.protocol.errors import DriveFault
-from directpv_nodeagent.linux.executor_job import Job, State, name_of, refused, resolve, too_late
+from directpv_nodeagent.linux.executor_job import Job, State, name_of, nothing, refused, resolve, too_late
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -74,6 +74,7 @@ class DriveExecutors:
         *,
         progress: Callable[[], object] | None = None,
         at_most: float = inf,
+        returned: Callable[[], None] = nothing,
     ) -> T:
         """Return ``fn()``, called in a thread of ``key``; raises what it raises.
 
@@ -87,6 +88,8 @@ class DriveExecutors:
             progress: Returns something that differs as long as the device works. Late is not dead then: time is over
                 after ``within`` seconds without a difference. Called in the event loop, so it may not block.
             at_most: Seconds that it may take all the same.
+            returned: Called in the event loop once ``fn`` has really ended, before its outcome is here; of one that was
+                given up, that may be long after. Never called of one that did not begin.
 
         Raises:
             DriveFault: It did not end in time (it may still take effect later), or too many operations hang already.
@@ -98,6 +101,8 @@ class DriveExecutors:
 
         def deliver() -> None:
             timer.cancel()
+            if job.began:
+                returned()
             if not waiter.done():
                 resolve(waiter, job)
 
@@ -203,9 +208,10 @@ class DriveExecutors:
                     job.result = job.context.run(job.fn)
                 except BaseException as error:
                     job.error = error
-                if not self._end(key, lane, job):
-                    return
+                goes_on = self._end(key, lane, job)
                 job.tell()
+                if not goes_on:
+                    return
             del job
 
     def _next(self, key: str, lane: _Lane) -> Job | None:
@@ -233,7 +239,7 @@ class DriveExecutors:
             if job.state is not State.QUEUED:
                 return False
             if lane.stuck < self._limit:
-                job.state = State.RUNNING
+                job.state, job.began = State.RUNNING, True
                 return True
             job.state = State.DONE
             job.error = refused(key, job.what, lane.stuck)

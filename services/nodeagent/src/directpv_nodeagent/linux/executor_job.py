@@ -20,9 +20,9 @@ class State(enum.Enum):
 
 
 class Job:
-    """One call of ``fn``; ``done`` is called in the worker's thread, once, unless the job was given up."""
+    """One call of ``fn``; ``done`` is called in the worker's thread, once, unless it did not begin."""
 
-    __slots__ = ("context", "done", "error", "fn", "result", "state", "what")
+    __slots__ = ("began", "context", "done", "error", "fn", "result", "state", "what")
 
     def __init__(self, fn: Callable[[], Any], what: str, done: Callable[[], None]) -> None:
         self.fn = fn
@@ -30,6 +30,8 @@ class Job:
         self.done = done
         self.context = contextvars.copy_context()
         self.state = State.QUEUED
+        self.began = False
+        """Set in the worker's thread; stays so whatever becomes of the job."""
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -40,7 +42,7 @@ class Job:
 
     def tell(self) -> None:
         """Call ``done`` and forget it, so that job and caller do not keep each other alive."""
-        done, self.done = self.done, _nothing
+        done, self.done = self.done, nothing
         done()
 
 
@@ -54,8 +56,8 @@ def resolve(waiter: "asyncio.Future[Any]", job: Job) -> None:
         waiter.set_result(job.result)
 
 
-def _nothing() -> None:
-    """Stand in for a callback that was called."""
+def nothing() -> None:
+    """Stand in for a callback that was called, or that nobody needs."""
 
 
 def name_of(fn: Callable[..., Any]) -> str:

@@ -25,7 +25,6 @@ class Turn:
         self.kind = kind
         self.target = target
         self._executors = executors
-        self._loop = asyncio.get_running_loop()
         self._hanging = 0
         self._release: Callable[[], None] | None = None
 
@@ -51,14 +50,12 @@ class Turn:
 
         def watched() -> T:
             call.began = True
-            try:
-                return fn()
-            finally:
-                with contextlib.suppress(RuntimeError):  # the loop has closed
-                    self._loop.call_soon_threadsafe(self._ended, call)
+            return fn()
 
         try:
-            return await self._executors.run(key, watched, within, what, progress=progress)
+            return await self._executors.run(
+                key, watched, within, what, progress=progress, returned=lambda: self._ended(call)
+            )
         finally:
             if call.began and not call.ended:
                 call.awaited = True
