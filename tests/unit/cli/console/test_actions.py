@@ -12,8 +12,9 @@ LOSES = {
     Action.REMOVE_LOST,
     Action.REMOVE_NODE,
     Action.INIT,
+    Action.CLEAN,
 }
-"""What the plugin does with --dangerous alone."""
+"""What the plugin does with --dangerous alone, and what deletes."""
 
 
 def asked(action: Action, *titles: str, **options: object) -> Asked:

@@ -41,10 +41,31 @@ class _Outcome:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def clean(selection: m.ListVolumes, pods: Pods, *, dry_run: bool, output: str, ignore_not_found: bool) -> None:
-    """Delete what is selected and nobody has; the exit status is 0 unless one could not be deleted."""
+def clean(
+    selection: m.ListVolumes,
+    pods: Pods,
+    *,
+    dry_run: bool,
+    output: str,
+    ignore_not_found: bool,
+    all_may_be_lost: bool = True,
+) -> int:
+    """Delete what is selected and nobody has; the exit status is 0 unless one could not be deleted.
+
+    Args:
+        selection: Names, or what volumes have in common.
+        pods: Of which volumes.
+        dry_run: Only say what would be deleted.
+        output: Format; empty: for people.
+        ignore_not_found: A name that is not there is no error.
+        all_may_be_lost: What is named may be all that a cluster has, which then has lost its PersistentVolumes.
+
+    Returns:
+        How many are, or would be, deleted.
+    """
     show = output_format(output, wide=False)
-    outcome = run(lambda bus: _clean(bus, selection, pods, dry_run=dry_run, required=not ignore_not_found))
+    named = bool(selection.names) and all_may_be_lost
+    outcome = run(lambda bus: _clean(bus, selection, pods, named, dry_run=dry_run, required=not ignore_not_found))
     done = "would be deleted (dry run)" if dry_run else "deleted"
     for volume in outcome.deleted:
         where = f"{volume.node}/{volume.device or volume.record.fsuuid}"
@@ -65,6 +86,7 @@ def clean(selection: m.ListVolumes, pods: Pods, *, dry_run: bool, output: str, i
     if outcome.failed:
         were = "was" if len(outcome.failed) == 1 else "were"
         fail(f"{counted(len(outcome.failed), 'volume')} {were} not deleted")
+    return len(outcome.deleted)
 
 
 def _documents(outcome: _Outcome, done: str) -> list[dict[str, Any]]:
@@ -76,12 +98,14 @@ def _documents(outcome: _Outcome, done: str) -> list[dict[str, Any]]:
     return [{"name": name, "outcome": word, "message": why} for name, word, why in rows]
 
 
-async def _clean(bus: Bus, selection: m.ListVolumes, pods: Pods, *, dry_run: bool, required: bool) -> _Outcome:
+async def _clean(
+    bus: Bus, selection: m.ListVolumes, pods: Pods, named: bool, *, dry_run: bool, required: bool
+) -> _Outcome:
     """Look for volumes first, and for what stands for them then: what is made meanwhile is seen."""
     found = await all_volumes(bus, selection, required=required)
     outcome, volumes = _Outcome(), [each for each in found if pods.match(each)]
     standing = await _standing(selection)
-    if standing is not None and not selection.names and (why := why_refused(volumes, standing)):
+    if standing is not None and not named and (why := why_refused(volumes, standing)):
         raise FailedPrecondition(why)
     for volume in volumes:
         name = volume.record.name

@@ -8,6 +8,9 @@ from typing import Final
 import directpv_common.protocol.messages as m
 from directpv_common.protocol.messages import Wipe
 
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""Titles, and rows of cells."""
+
 
 class Noun(StrEnum):
     """What is acted on."""
@@ -39,6 +42,8 @@ class Action(StrEnum):
     EVACUATE = "evacuate"
     MOVE = "move"
     CANCEL_MOVE = "move --cancel"
+    CLEAN = "clean"
+    RECOVER = "recover"
     INIT = "init"
 
 
@@ -133,6 +138,20 @@ ACTIONS: Final[Mapping[Action, What]] = {
     ),
     Action.CANCEL_MOVE: What(
         Noun.VOLUME, "Cancel the move", "The volume stays where it is; the copy is removed.", planned=False, single=True
+    ),
+    Action.CLEAN: What(
+        Noun.VOLUME,
+        "Clean",
+        "Volumes that nobody has any more are deleted, with their data: those without PersistentVolume, and those "
+        "whose claim is gone. What is used, or may be, is kept.",
+        typed=True,
+    ),
+    Action.RECOVER: What(
+        Noun.NODE,
+        "Recover",
+        "Drives on the node's disks that say that they are another node's become this node's, with their volumes; in "
+        "Kubernetes, PersistentVolumes and claims that are missing are made again. Nothing that exists is overwritten.",
+        single=True,
     ),
     Action.INIT: What(
         Noun.DEVICE,
@@ -241,6 +260,8 @@ class Plan:
     """Seconds of the console's clock."""
     possible: bool = True
     """Whether the verb would do it."""
+    tables: Sequence[Table] = ()
+    """What the verb shows of its plan."""
     id: str = ""
     spent: bool = False
 

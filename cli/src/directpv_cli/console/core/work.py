@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import directpv_common.protocol.messages as m
-from directpv_cli.console.core.actions import Asked
+from directpv_cli.console.core.actions import Asked, Table
 
 LINES: Final = 2_000
 """Lines that are kept of one verb, the last."""
@@ -30,7 +30,7 @@ class Work:
     steps: dict[str, str] = field(default_factory=dict)
     """Each parallel step, by its name: ``running``, ``done`` or ``failed``."""
     moves: dict[str, m.MoveStatus] = field(default_factory=dict)
-    tables: list[tuple[Sequence[str], Sequence[Sequence[str]]]] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
     ended: float = 0.0
     status: int | None = None
     """Exit status of the verb; None: it runs."""

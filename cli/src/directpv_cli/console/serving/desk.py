@@ -104,7 +104,8 @@ class Desk:
         else:
             draft.lines = [Line(text, False) for text in self._foretold(asked, picture)]
         said = [(line.text.removesuffix(DRY_RUN), line.trouble) for line in draft.lines]
-        plan = Plan(asked, said, time.monotonic(), possible=not status, id=secrets.token_urlsafe(9))
+        possible, tables = not status, draft.tables
+        plan = Plan(asked, said, time.monotonic(), possible, tables, id=secrets.token_urlsafe(9))
         _keep(self.plans, plan.id, plan)
         return plan
 

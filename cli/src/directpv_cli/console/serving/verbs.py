@@ -13,7 +13,18 @@ import msgspec
 import typer
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands.changing import change, discover, locate, move, remove, remove_lost, repair, suspend
+from directpv_cli.commands.changing import (
+    change,
+    clean,
+    discover,
+    locate,
+    move,
+    recover,
+    remove,
+    remove_lost,
+    repair,
+    suspend,
+)
 from directpv_cli.console.core.actions import Action, Asked
 from directpv_cli.console.serving.link import Link
 from directpv_cli.reaching.session import Lent, lent
@@ -41,6 +52,16 @@ def _words(asked: Asked) -> list[str]:
 def _move(asked: Asked, plan: bool) -> None:
     flags = move.Flags(volumes=asked.targets, dry_run=plan, within=WEEK)
     move.move(asked.options.source, asked.options.target, flags)
+
+
+def _clean(asked: Asked, plan: bool) -> None:
+    """Delete what nobody has; several that were ticked in a table are no less a selection than a flag makes."""
+    several = len(asked.targets) > 1
+    chosen = clean.clean(
+        _volumes(asked), ANY_POD, dry_run=plan, output="", ignore_not_found=False, all_may_be_lost=not several
+    )
+    if plan and not chosen:
+        raise typer.Exit(1)
 
 
 def _init(asked: Asked, plan: bool) -> None:
@@ -81,6 +102,8 @@ VERBS: Final[Mapping[Action, Callable[[Asked, bool], None]]] = {
     Action.EVACUATE: lambda asked, plan: move.evacuate(asked.targets[0], move.Flags(dry_run=plan, within=WEEK)),
     Action.MOVE: _move,
     Action.CANCEL_MOVE: lambda asked, plan: move.cancel(asked.targets, move.Flags(within=DAY)),
+    Action.CLEAN: _clean,
+    Action.RECOVER: lambda asked, plan: recover.recover(asked.targets, recover.How(dry_run=plan)),
     Action.INIT: _init,
 }
 """What each does, given what is asked for, and whether only a plan is."""
