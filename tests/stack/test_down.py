@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from directpv_cli.local.lifecycle import stop
-from directpv_cli.local.machine import disks
+from directpv_cli.local.machine import disks, processes
 from directpv_cli.local.stack import Options, Stack, StackError
 
 
@@ -67,3 +67,22 @@ def test_down_that_was_held_up_says_at_its_end_what_there_was_at_its_beginning(
 
     assert stop.down(directory, "1 drive and 0 volumes") == "1 drive and 2 volumes"
     assert not directory.exists()
+
+
+def test_down_that_is_held_up_says_by_whom_while_it_waits_and_once(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = disks.make_disk(directory / "drive.img", 320 << 20)
+    disks.command("mkfs.xfs", "-q", f"/dev/{device}")
+    (directory / "x").mkdir()
+    disks.command("mount", f"/dev/{device}", str(directory / "x"))
+    told: list[str] = []
+    held_up = pytest.raises(StackError, match=f"still attached: {device}, held by")
+    with (directory / "x/file").open("w"), held_up, monkeypatch.context() as soon:
+        soon.setattr(disks, "DETACH_SECONDS", 1.0)
+        soon.setattr(processes, "SILENT_SECONDS", 0.0)
+        stop.down(directory, "", told.append)
+
+    assert len(told) == 1, told
+    assert told[0].startswith(f"the kernel to let go of {device}, held by")
+    stop.down(directory, "", told.append)

@@ -128,7 +128,7 @@ def down(
         held = holdings.of(directory)
         if held.matter and not yes and not stop.begun(directory):
             _ask(f"the stack in {directory} goes for good: {held}")
-        gone = stop.down(directory, held.gone)
+        gone = stop.down(directory, held.gone, lambda what: say(f"waiting for {plain(what)}"))
     except stack.StackError as error:
         fail(str(error))
     say(f"Stack stopped, {gone} deleted; nothing is left.")

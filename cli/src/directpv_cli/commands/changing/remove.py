@@ -83,7 +83,12 @@ async def _selected(bus: Bus, selection: m.ListDrives, flags: Flags) -> list[str
     Who repeats the command shall hear that its drives are gone, not that they are unknown.
     """
     missing: list[str] = []
-    ids = await resolved(bus, selection.ids, missing if flags.ignore_not_found else None)
+    try:
+        ids = await resolved(bus, selection.ids, missing if flags.ignore_not_found else None)
+    except NotFound as error:
+        raise NotFound(
+            f"{error.message}. If it was removed before, that is done: --ignore-not-found says so"
+        ) from error
     for why in missing:
         say(plain(why))
     if selection.ids and msgspec.structs.replace(selection, ids=()) == m.ListDrives():

@@ -1,7 +1,7 @@
 """``directpv down``: finds what belongs to a stack even when ``up`` was killed in the middle."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +15,13 @@ BEGUN: Final = "going-down"
 """A file that is there from the moment that the end of a stack was decided; ``up`` takes it away."""
 
 
-def down(directory: Path, gone: str = "") -> str:
+def down(directory: Path, gone: str = "", on_wait: Callable[[str], None] = processes.unheard) -> str:
     """Stop the stack in ``directory`` and remove every trace of it; return what is gone with it.
 
     Args:
         directory: Of the stack.
         gone: What it holds, in words, for who wants to know. Of an end that was begun before it is what there was then.
+        on_wait: Told what is waited for, if that takes longer than people expect.
 
     Raises:
         StackError: Nothing is there, or something is in use and would not let go.
@@ -32,8 +33,8 @@ def down(directory: Path, gone: str = "") -> str:
     gone = (directory / BEGUN).read_text() or gone
     try:
         for process in _ending_order(directory):
-            processes.stop(process)
-        disks.undo(directory)
+            processes.stop(process, on_wait)
+        disks.undo(directory, on_wait)
     except disks.DiskError as error:
         raise StackError(f"{error}; what else there was of the stack is gone already") from error
     except TimeoutError as error:

@@ -4,13 +4,13 @@ import contextlib
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from directpv_cli.local.machine.holders import holders
 from directpv_cli.local.machine.places import DRIVES, STAND_IN
-from directpv_cli.local.machine.processes import wait_until
+from directpv_cli.local.machine.processes import unheard, wait_until
 
 COMMAND_SECONDS: Final = 30
 DETACH_SECONDS: Final = 20.0
@@ -154,8 +154,8 @@ def _number(device: str) -> str:
         return ""
 
 
-def undo(directory: Path) -> None:
-    """Unmount and detach everything that belongs to ``directory``.
+def undo(directory: Path, on_wait: Callable[[str], None] = unheard) -> None:
+    """Unmount and detach everything that belongs to ``directory``; ``on_wait`` is told once whom that waits for.
 
     Raises:
         DiskError: Something is in use and would not let go, or stays mounted; names it.
@@ -166,12 +166,12 @@ def undo(directory: Path) -> None:
             command("umount", point)
         except DiskError:
             command("umount", "--lazy", point)
-    detach(directory)
+    detach(directory, on_wait)
     if left := mounts_of(directory, ()):  # who removes the directory now would remove what is mounted there
         raise DiskError(f"still mounted: {', '.join(left)}; unmount it, and repeat")
 
 
-def detach(directory: Path) -> None:
+def detach(directory: Path, on_wait: Callable[[str], None] = unheard) -> None:
     """Detach the loop devices whose files are below ``directory``, and wait until the kernel has let them go.
 
     It lets go only when the last who has the device open closes it, and udev looks at each new device for a moment.
@@ -187,13 +187,13 @@ def detach(directory: Path) -> None:
                 command("losetup", "--detach", f"/dev/{device}")
         return not left
 
-    if not wait_until(gone, DETACH_SECONDS):
+    def held() -> str:
         left = attached(directory)
-        who = (
-            ", ".join(holders([number for number in map(_number, left) if number]))
-            or "whom is not to be seen from here"
-        )
-        raise DiskError(f"still attached: {', '.join(left)}, held by {who}; end it, and repeat")
+        who = ", ".join(holders([number for number in map(_number, left) if number]))
+        return f"{', '.join(left)}, held by {who or 'whom is not to be seen from here'}"
+
+    if not wait_until(gone, DETACH_SECONDS, lambda: on_wait(f"the kernel to let go of {held()}; end that")):
+        raise DiskError(f"still attached: {held()}; end it, and repeat")
 
 
 def quota_supported(directory: Path) -> bool:

@@ -12,6 +12,8 @@ import msgspec
 
 STOP_SECONDS: Final = 10.0
 KILL_SECONDS: Final = 5.0
+SILENT_SECONDS: Final = 1.0
+"""So long nobody is told of what is waited for."""
 POLL_SECONDS: Final = 0.02
 EXEC_SECONDS: Final = 5.0
 MARK: Final = "DIRECTPV_STACK"
@@ -89,15 +91,19 @@ def send(process: Process, which: signal.Signals) -> None:
             return
 
 
-def stop(process: Process) -> None:
-    """End ``process``: SIGTERM, and SIGKILL when it takes too long.
+def unheard(_: str) -> None:
+    """Tell nobody what is waited for."""
+
+
+def stop(process: Process, on_wait: Callable[[str], None] = unheard) -> None:
+    """End ``process``: SIGTERM, and SIGKILL when it takes too long; ``on_wait`` is told once that it does not.
 
     Raises:
         TimeoutError: Even SIGKILL did not end it: it hangs in the kernel.
     """
     send(process, signal.SIGCONT)
     send(process, signal.SIGTERM)
-    if not wait_until(lambda: _gone(process), STOP_SECONDS):
+    if not wait_until(lambda: _gone(process), STOP_SECONDS, lambda: on_wait(f"{process.name} to end")):
         send(process, signal.SIGKILL)
         if not wait_until(lambda: _gone(process), KILL_SECONDS):
             raise TimeoutError(f"{process.name} (pid {process.pid}) does not end; it hangs in the kernel")
@@ -117,12 +123,15 @@ def _gone(process: Process) -> bool:
     return not process.alive
 
 
-def wait_until(condition: Callable[[], bool], within: float) -> bool:
-    """Poll ``condition`` for at most ``within`` seconds; return its last value."""
-    deadline = time.monotonic() + within
+def wait_until(condition: Callable[[], bool], within: float, late: Callable[[], None] | None = None) -> bool:
+    """Poll ``condition`` for at most ``within`` seconds; return its last value. ``late`` is called once, if need be."""
+    begun = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        if time.monotonic() - begun > within:
             return False
+        if late is not None and time.monotonic() - begun > SILENT_SECONDS:
+            late()
+            late = None
         time.sleep(POLL_SECONDS)
     return True
 
