@@ -117,20 +117,22 @@ def cluster(**options: object) -> Iterator[Cluster]:
     directory = Path(tempfile.gettempdir()) / f"dpv-{secrets.token_hex(4)}"
     settings = {"nats_port": 0, "drive_size": 1024**3, "drives": 2, **options}
     options_ = stack.Options(directory=str(directory), **settings)  # type: ignore[arg-type]
-    with devices.of_their_own():
-        running = Cluster(in_thread(lambda: start.up(options_)))
+    made: list[str] = []
     try:
-        yield running
-    except BaseException:
-        keep_logs(running)
-        raise
+        with devices.of_their_own(made):
+            running = Cluster(in_thread(lambda: start.up(options_)))
+        try:
+            yield running
+        except BaseException:
+            keep_logs(running)
+            raise
+        finally:
+            for process in running.stack.running:
+                processes.send(process, signal.SIGCONT)
+            in_thread(lambda: stop.down(directory))
     finally:
-        for process in running.stack.running:
-            processes.send(process, signal.SIGCONT)
-        in_thread(lambda: stop.down(directory))
-        for node in running.stack.nodes:
-            for device in node.devices:
-                devices.remove(device)
+        for device in made:
+            devices.remove(device)
 
 
 def in_thread(work: Callable[[], T]) -> T:

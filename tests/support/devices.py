@@ -22,19 +22,24 @@ _SECONDS: Final = 30.0
 
 
 @contextlib.contextmanager
-def of_their_own() -> Iterator[None]:
-    """Have stacks that are started in the block attach their disks to such devices."""
-    with mock.patch.object(disks, "attach", _attach):
+def of_their_own(made: list[str]) -> Iterator[None]:
+    """Have stacks that are started in the block attach their disks to such devices.
+
+    Args:
+        made: Takes the name of each, to be removed in the end: also of those that a stack needs while it starts only.
+    """
+    with mock.patch.object(disks, "attach", lambda image: _attach(image, made)):
         yield
 
 
-def _attach(image: Path) -> str:
+def _attach(image: Path, made: list[str]) -> str:
     while True:
         number = random.randrange(*_NUMBERS)
         with contextlib.suppress(FileExistsError):
             _control(_ADD, number)
             break
     device = f"loop{number}"
+    made.append(device)
 
     def attached() -> bool:
         """Attach it: udev looks at a new device at once, and the kernel refuses to attach a file meanwhile."""

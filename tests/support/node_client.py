@@ -25,6 +25,7 @@ from directpv_common.protocol.messages import (
     UnstageVolume,
     VolumeRecord,
 )
+from support.pausing import pause
 
 MIB = 1024 * 1024
 FENCE = Fence(registry="test", epoch=1)
@@ -35,16 +36,17 @@ ATTEMPT = 3.0
 
 async def eventually(condition: Callable[[], Awaitable[Any]], what: str, within: float = WAIT) -> Any:
     """Wait until ``condition()`` returns something true; errors of ours count as not yet."""
-    end = asyncio.get_running_loop().time() + within
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within
     last: object = None
-    while asyncio.get_running_loop().time() < end:
+    while (began := loop.time()) < end:
         try:
             last = await condition()
             if last:
                 return last
         except DirectPVError as error:
             last = error
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(pause(loop.time() - began))
     raise AssertionError(f"not within {within} s: {what}; last was {last!r}")
 
 

@@ -18,6 +18,7 @@ from directpv_common.protocol.wire import decode
 from directpv_controller.core.placing.model import Snapshot
 from directpv_controller.core.reserving.ledger import Ledger
 from support.nats import NatsServer
+from support.pausing import pause
 from support.ports import free_port
 
 START_SECONDS = 20.0
@@ -28,6 +29,7 @@ async def until(condition: Callable[[], Any], what: str, within: float = START_S
     """Wait for ``condition`` to be true; it may be a coroutine function."""
     deadline = time.monotonic() + within
     while True:
+        began = time.monotonic()
         value = condition()
         if isinstance(value, Awaitable):
             value = await value
@@ -35,7 +37,7 @@ async def until(condition: Callable[[], Any], what: str, within: float = START_S
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within:g} s: {what}")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(pause(time.monotonic() - began))
 
 
 class Process:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -45,10 +44,10 @@ async def test_a_certificate_that_somebody_changed_or_deleted_is_published_again
     async with published(world) as own:
         await own.publish()
         if how == "deleted":
-            world.server.kubectl("delete", "configmap", BUS_CA, "-n", world.namespace)
+            world.server.delete("configmap", BUS_CA, world.namespace)
         else:
-            patch = json.dumps({"data": {BUS_CA_KEY: "of somebody else", "more": "x"}})
-            world.server.kubectl("patch", "configmap", BUS_CA, "-n", world.namespace, "--type=merge", "-p", patch)
+            data = {BUS_CA_KEY: "of somebody else", "more": "x"}
+            world.server.change("configmap", BUS_CA, {"data": data}, world.namespace)
         await own.publish()
         assert found(world) == {BUS_CA_KEY: world.keys.authority.certificate}
 

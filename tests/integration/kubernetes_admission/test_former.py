@@ -40,9 +40,7 @@ async def test_nobody_else_comes_in_by_his_address(world: World, what: str) -> N
         world.pod(other, former=True, address=HERE)
     elif what == "ended":
         pod = world.pod(node, former=True, address=HERE)
-        ended = '{"status": {"phase": "Failed"}}'
-        more = ("--subresource=status", "--type=merge", "-p", ended)
-        world.server.kubectl("patch", "pod", pod, "-n", world.namespace, *more)
+        world.server.change("pod", pod, {"status": {"phase": "Failed"}}, world.namespace, "status")
     async with world.controller() as controller:
         ear = Ear(controller)
         await ear.listen(SUBJECTS.all_states)
@@ -99,8 +97,7 @@ async def test_nobody_speaks_in_clear_once_the_last_pod_without_tls_is_gone(worl
         leaf = world.leaf(node, key, tls=False)
         async with world.on(leaf, node) as agent:
             assert await heard_by(controller, agent, SUBJECTS.state(node))
-            more = ("-n", world.namespace, "--grace-period=0", "--force")
-            world.server.kubectl("delete", "pod", pod, *more)
+            world.server.delete("pod", pod, world.namespace)
             world.pod(node, address=HERE)
             async with asyncio.timeout(60):
                 while "node" not in world.cuts:

@@ -158,7 +158,7 @@ async def test_who_shows_another_token_is_told_what_is_wrong_with_it(world: Worl
         token = world.token(NODE_ACCOUNT)
     else:
         token = world.token(NODE_ACCOUNT, pod)
-        world.server.kubectl("delete", "pod", pod, "-n", world.namespace, "--grace-period=0", "--force")
+        world.server.delete("pod", pod, world.namespace)
     async with world.controller():
         with pytest.raises(FailedPrecondition, match=says):
             await world.register(new_nkey(), token)

@@ -33,6 +33,7 @@ from directpv_common.protocol.subjects import Subjects, node_token
 from directpv_controller.admission.guard import guarding
 from directpv_controller.registry.kubernetes.apiserver.access import access_of
 from directpv_controller.registry.kubernetes.apiserver.client import connect
+from support.kube.api import KubectlError
 from support.kube.apiserver import ApiServer
 from support.nats import NatsServer
 from support.tls import Secured, files
@@ -81,9 +82,10 @@ class World:
     ) -> None:
         for server in (*self.leafs, self.hub):
             server.kill()
-        for name in self._made:
-            self.server.attempt("delete", "node", name)
-        self.server.attempt("delete", "namespace", self.namespace, "--wait=false")
+        with contextlib.suppress(KubectlError):  # of one that a test has ended, nothing is left
+            for name in self._made:
+                self.server.delete("node", name, missing_ok=True)
+            self.server.delete("namespace", self.namespace)
 
     def _here(self, name: str, **more: Any) -> dict[str, Any]:
         return {"name": name, "namespace": self.namespace, **more}
@@ -122,18 +124,11 @@ class World:
         self.apply(pod)
         if address:
             status = {"podIP": address, "podIPs": [{"ip": address}], "phase": "Running"}
-            patch = json.dumps({"status": status})
-            self.server.kubectl(
-                "patch", "pod", name, "-n", self.namespace, "--subresource=status", "--type=merge", "-p", patch
-            )
+            self.server.change("pod", name, {"status": status}, self.namespace, "status")
         return name
 
     def token(self, account: str, pod: str = "", audience: str = BUS_AUDIENCE) -> str:
-        bound = ("--bound-object-kind=Pod", f"--bound-object-name={pod}") if pod else ()
-        text = self.server.kubectl(
-            "create", "token", account, "-n", self.namespace, f"--audience={audience}", "--duration=10m", *bound
-        )
-        return text.strip()
+        return self.server.token(self.namespace, account, seconds=600, audience=audience, pod=pod)
 
     def forged(self, token: str, seconds: int) -> str:
         """Return ``token`` as the API server would have given it out so many seconds later, or sooner (negative)."""
@@ -160,15 +155,14 @@ class World:
         maps = self.server.objects("configmaps", "-n", self.namespace)
         (name,) = (each["metadata"]["name"] for each in maps if each.get("data", {}).get("node") == node)
         if patch is None:
-            self.server.kubectl("delete", "configmap", name, "-n", self.namespace)
+            self.server.delete("configmap", name, self.namespace)
         else:
-            more = ("--type=merge", "-p", json.dumps(patch))
-            self.server.kubectl("patch", "configmap", name, "-n", self.namespace, *more)
+            self.server.change("configmap", name, patch, self.namespace)
 
     def lose(self, node: str, ready: str = "Unknown") -> None:
         """Have Kubernetes say of a node what it says when it has not heard from it; or that it is ``ready``."""
         lost = {"status": {"conditions": [{"type": "Ready", "status": ready, "reason": "OfATest"}]}}
-        self.server.kubectl("patch", "node", node, "--subresource=status", "--type=merge", "-p", json.dumps(lost))
+        self.server.change("node", node, lost, subresource="status")
 
     # ---- NATS
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.messages import Empty
 from support.node_client import MIB, WAIT, Client, eventually
+from support.pausing import pause
 from support.ports import free_port
 
 
@@ -140,9 +141,11 @@ def _open_files(pid: int) -> list[str]:
 
 def wait_until(condition: Callable[[], bool], what: str, within: float = WAIT) -> None:
     end = time.monotonic() + within
+    began = time.monotonic()
     while not condition():
         assert time.monotonic() < end, f"not within {within} s: {what}"
-        time.sleep(0.01)
+        time.sleep(pause(time.monotonic() - began))
+        began = time.monotonic()
 
 
 def unmount(path: Path) -> None:

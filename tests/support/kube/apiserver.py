@@ -1,19 +1,24 @@
 """A real kube-apiserver over a real etcd: RBAC and Node authorization, certificates and tokens, and no nodes."""
 
 import contextlib
+import json
 import ssl
 import urllib.request
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from support.kube import programs
 from support.kube.api import Api, KubectlError
+from support.kube.commands import request_of
 from support.kube.etcd import Etcd
+from support.kube.kinds import BY_WORD, own_place
 from support.kube.kubeconfig import Endpoint
 from support.kube.pki import Pair, Pki
 from support.kube.process import Program
-from support.kube.rest import Reader, Refused
+from support.kube.rest import APPLY, MERGE, Refused, Rest
 from support.ports import free_port
 
 READY_SECONDS: Final = 120.0
@@ -21,6 +26,7 @@ SERVICES: Final = "10.96.0.0/16"
 """Addresses of services."""
 SERVICE: Final = "10.96.0.1"
 """The first of them is the API server's own."""
+NOT_FOUND: Final = 404
 NAMES: Final = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 
 
@@ -93,7 +99,7 @@ class ApiServer(Api):
 
     def close(self) -> None:
         """End both."""
-        self._reader.close()
+        self.rest.close()
         self.process.kill()
         self.etcd.kill()
 
@@ -121,18 +127,78 @@ class ApiServer(Api):
             return bytes(reply.read())
 
     @cached_property
-    def _reader(self) -> Reader:
-        return Reader(self.endpoint.url, lambda: self._trust)
+    def rest(self) -> Rest:
+        """Asks as the administrator, without a process for each request."""
+        return Rest(self.endpoint.url, lambda: self._trust)
 
     def objects(self, *arguments: str) -> list[dict[str, Any]]:
         """Return the items of ``kubectl get`` with these arguments, without a kubectl where that is possible."""
-        try:
-            found = self._reader.items(*arguments)
-        except (Refused, OSError) as error:
-            raise KubectlError(str(error)) from error
+        with _as_kubectl():
+            found = self.rest.items(*arguments)
         return super().objects(*arguments) if found is None else found
+
+    def kubectl(self, *arguments: str, **more: Any) -> str:
+        """Do what kubectl would do as the administrator; what is one request is sent without a kubectl.
+
+        Then what it returns is the object in JSON, also where kubectl would say a word only.
+        """
+        request = None if "config" in more else request_of(arguments, more.get("input", ""))
+        if request is None:
+            return super().kubectl(*arguments, **more)
+        with _as_kubectl():
+            return json.dumps(self.rest.send(*request))
+
+    def apply(self, *manifests: dict[str, Any]) -> None:
+        """Apply objects as ``kubectl apply --server-side`` does, without a kubectl where that is possible."""
+        places = [own_place(manifest) for manifest in manifests]
+        if None in places:
+            super().apply(*manifests)
+            return
+        how = urlencode({"fieldManager": "kubectl", "force": "true", "fieldValidation": "Strict"})
+        for place, manifest in zip(places, manifests, strict=True):
+            assert place is not None
+            about = manifest["metadata"]
+            with _as_kubectl():
+                path = place.path(about.get("namespace", "default"), about["name"])
+                self.rest.send("PATCH", f"{path}?{how}", manifest, APPLY)
+
+    def change(
+        self, word: str, name: str, change: dict[str, Any], namespace: str = "", subresource: str = ""
+    ) -> dict[str, Any]:
+        """Merge a change into an object, called what kubectl would call it; return the object."""
+        path = "/".join(filter(None, (BY_WORD[word].path(namespace, name), subresource)))
+        with _as_kubectl():
+            return self.rest.send("PATCH", path, change, MERGE)
+
+    def delete(self, word: str, name: str, namespace: str = "", *, missing_ok: bool = False) -> None:
+        """Delete an object at once, unless a finalizer keeps it for now."""
+        with _as_kubectl():
+            try:
+                self.rest.send("DELETE", BY_WORD[word].path(namespace, name), {"gracePeriodSeconds": 0})
+            except Refused as error:
+                if not (missing_ok and error.status == NOT_FOUND):
+                    raise
+
+    def token(self, namespace: str, name: str, *, seconds: int = 7200, audience: str = "", pod: str = "") -> str:
+        """Return a token of a service account that exists, bound to a pod if one is named."""
+        spec: dict[str, Any] = {"expirationSeconds": seconds, "audiences": [audience] if audience else []}
+        if pod:
+            spec["boundObjectRef"] = {"kind": "Pod", "apiVersion": "v1", "name": pod}
+        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        with _as_kubectl():
+            path = BY_WORD["serviceaccounts"].path(namespace, name)
+            return str(self.rest.send("POST", f"{path}/token", asked)["status"]["token"])
 
     def account(self, namespace: str, name: str) -> Path:
         """Return a kubeconfig of a service account that exists."""
-        token = self.kubectl("create", "token", name, f"--namespace={namespace}", "--duration=2h").strip()
+        token = self.token(namespace, name)
         return self.endpoint.write_token(self.directory / f"{namespace}-{name}.yaml", token)
+
+
+@contextlib.contextmanager
+def _as_kubectl() -> Iterator[None]:
+    """Raise what kubectl would have ended with."""
+    try:
+        yield
+    except (Refused, OSError) as error:
+        raise KubectlError(str(error)) from error

@@ -1,6 +1,6 @@
-"""Reads objects of an API server through connections that stay open: tests look often, and a kubectl costs each time.
+"""Reads and writes objects of an API server through connections that stay open: a kubectl costs a process each time.
 
-Source: Kubernetes API concepts, "Resource URIs"; kubernetes.io/docs/reference/using-api/api-concepts.
+Source: Kubernetes API concepts; kubernetes.io/docs/reference/using-api/api-concepts.
 """
 
 import argparse
@@ -8,35 +8,31 @@ import contextlib
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
+from support.kube.kinds import BY_WORD
+
 _SECONDS: Final = 60.0
-_CORE: Final = "/api/v1"
-_OURS: Final = "/apis/directpv.min.io/v1beta1"
-PLACES: Final = {
-    "pod": (_CORE, "pods", True),
-    "pods": (_CORE, "pods", True),
-    "pvc": (_CORE, "persistentvolumeclaims", True),
-    "pv": (_CORE, "persistentvolumes", False),
-    "nodes": (_CORE, "nodes", False),
-    "namespaces": (_CORE, "namespaces", False),
-    "events": (_CORE, "events", True),
-    "leases": ("/apis/coordination.k8s.io/v1", "leases", True),
-    "csistoragecapacities": ("/apis/storage.k8s.io/v1", "csistoragecapacities", True),
-    "directpvdrives": (_OURS, "directpvdrives", False),
-    "directpvvolumes": (_OURS, "directpvvolumes", False),
-}
-"""Group and version, plural, and whether it lies in namespaces, by what tests call it."""
+_TRIES: Final = 20
+_PAUSE_SECONDS: Final = 0.5
+APPLY: Final = "application/apply-patch+yaml"
+MERGE: Final = "application/merge-patch+json"
+JSON: Final = "application/json"
 
 
 class Refused(Exception):
-    """The API server answered with an error."""
+    """The API server answered with an error; ``status`` is HTTP's."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
 
 
-class Reader:
-    """Reads from any thread; what it has open is closed by :meth:`close`."""
+class Rest:
+    """Asks from any thread; what it has open is closed by :meth:`close`."""
 
     def __init__(self, url: str, trust: Callable[[], ssl.SSLContext]) -> None:
         self._host = urlsplit(url).netloc
@@ -45,26 +41,49 @@ class Reader:
 
     def get(self, path: str) -> bytes:
         """Return what the server answers; raises :class:`Refused`, or OSError if it does not answer."""
+        return self._send("GET", path, None, JSON)
+
+    def send(self, verb: str, path: str, body: Any = None, kind: str = JSON) -> dict[str, Any]:
+        """Do what may be done twice, for nobody knows what a server did that ends meanwhile; return its answer.
+
+        Raises:
+            Refused: Not because the server has just started, when it says so of custom resources for a while.
+            OSError: It does not answer.
+        """
+        data = json.dumps(body).encode() if body is not None else None
+        for left in reversed(range(_TRIES)):
+            try:
+                return dict(json.loads(self._send(verb, path, data, kind)))
+            except Refused as refused:
+                if refused.status != http.HTTPStatus.TOO_MANY_REQUESTS or not left:
+                    raise
+            time.sleep(_PAUSE_SECONDS)
+        raise AssertionError("unreachable")
+
+    def _send(self, verb: str, path: str, data: bytes | None, kind: str) -> bytes:
         while self._idle:
             with contextlib.suppress(IndexError, OSError, http.client.HTTPException):
-                return self._ask(self._idle.pop(), path)  # one that the server has closed meanwhile is no failure
+                # one that the server has closed meanwhile is no failure
+                return self._ask(self._idle.pop(), verb, path, data, kind)
         connection = http.client.HTTPSConnection(self._host, timeout=_SECONDS, context=self._trust())
         try:
-            return self._ask(connection, path)
+            return self._ask(connection, verb, path, data, kind)
         except http.client.HTTPException as error:
-            raise ConnectionError(f"GET {path}: {error!r}") from error
+            raise ConnectionError(f"{verb} {path}: {error!r}") from error
 
-    def _ask(self, connection: http.client.HTTPSConnection, path: str) -> bytes:
+    def _ask(
+        self, connection: http.client.HTTPSConnection, verb: str, path: str, data: bytes | None, kind: str
+    ) -> bytes:
         try:
-            connection.request("GET", path)
+            connection.request(verb, path, data, {"Content-Type": kind})
             reply = connection.getresponse()
             said = reply.read()
         except BaseException:
             connection.close()
             raise
         self._idle.append(connection)
-        if reply.status != http.HTTPStatus.OK:
-            raise Refused(f"GET {path}: {reply.status} {said[:500].decode(errors='replace')}")
+        if reply.status not in range(200, 300):
+            raise Refused(f"{verb} {path}: {reply.status} {said[:500].decode(errors='replace')}", reply.status)
         return said
 
     def close(self) -> None:
@@ -94,9 +113,8 @@ def _parser() -> argparse.ArgumentParser:
 def path_of(arguments: Sequence[str]) -> str | None:
     """Return the path that ``kubectl get`` with these arguments asks for; None if the resource is not known here."""
     asked = _parser().parse_args(arguments)
-    if asked.resource not in PLACES:
+    place = BY_WORD.get(asked.resource)
+    if place is None:
         return None
-    group, plural, namespaced = PLACES[asked.resource]
-    where = f"/namespaces/{asked.namespace}" if namespaced and not asked.all_namespaces else ""
     chosen = {name: getattr(asked, name) for name in ("labelSelector", "fieldSelector") if getattr(asked, name)}
-    return f"{group}{where}/{plural}" + (f"?{urlencode(chosen)}" if chosen else "")
+    return place.path("" if asked.all_namespaces else asked.namespace) + (f"?{urlencode(chosen)}" if chosen else "")
