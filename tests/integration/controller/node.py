@@ -191,7 +191,9 @@ class PlayedNode:
             if not self.silent:
                 await bus.publish(bus.subjects.state(self.name), self.state)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._called.wait(), self.beat_seconds)
+                # not wait_for, which on Python 3.11 goes on if it is cancelled in the moment of a call
+                async with asyncio.timeout(self.beat_seconds):
+                    await self._called.wait()
 
     def _obey(self, fence: m.Fence) -> None:
         if fence.epoch < self.epochs.get(fence.registry, 0):
