@@ -1,10 +1,6 @@
 """A real API server with our definitions, controllers as processes of their own, and objects laid out by hand."""
 
 import contextlib
-import json
-import ssl
-import time
-import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -20,10 +16,10 @@ from directpv_controller.core.placing.model import Snapshot
 from directpv_controller.core.reserving.ledger import Ledger
 from integration.controller.harness import LEASE_SECONDS, Controller, until
 from support.kube.apiserver import ApiServer
+from support.kube.rest import JSON, MERGE, Refused
 from support.nats import NatsServer
 
 GIB = 1024**3
-TRIES = 20
 GROUP = f"/apis/{names.GROUP}/{names.API_VERSION}"
 DRIVES, VOLUMES = f"{GROUP}/directpvdrives", f"{GROUP}/directpvvolumes"
 NODES, REQUESTS = f"{GROUP}/directpvnodes", f"{GROUP}/directpvinitrequests"
@@ -35,26 +31,10 @@ class Objects:
 
     def __init__(self, server: ApiServer) -> None:
         self.server = server
-        pair = server.pki.client("admin", "system:masters")
-        self._trust = ssl.create_default_context(cafile=str(server.pki.authority.certificate))
-        self._trust.load_cert_chain(pair.certificate, pair.key)
 
     def call(self, verb: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        data = json.dumps(body).encode() if body is not None else None
-        kind = "application/merge-patch+json" if verb == "PATCH" else "application/json"
-        request = urllib.request.Request(
-            f"{self.server.endpoint.url}{path}", data=data, method=verb, headers={"Content-Type": kind}
-        )
-        for left in reversed(range(TRIES)):
-            try:
-                with urllib.request.urlopen(request, timeout=10, context=self._trust) as reply:
-                    answer: dict[str, Any] = json.load(reply)
-                return answer
-            except urllib.error.HTTPError as error:
-                if error.code != 429 or not left:  # a server that has just started says so of custom resources
-                    raise
-            time.sleep(0.5)
-        raise AssertionError("unreachable")
+        """Raises :class:`~support.kube.rest.Refused`, or OSError if the server does not answer."""
+        return self.server.rest.send(verb, path, body, MERGE if verb == "PATCH" else JSON)
 
     def all(self, path: str) -> dict[str, dict[str, Any]]:
         return {item["metadata"]["name"]: item for item in self.call("GET", path)["items"]}
@@ -62,8 +42,8 @@ class Objects:
     def find(self, path: str, name: str) -> dict[str, Any] | None:
         try:
             return self.call("GET", f"{path}/{name}")
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
+        except Refused as error:
+            if error.status == 404:
                 return None
             raise
 
@@ -74,8 +54,8 @@ class Objects:
             change(obj)
             try:
                 return self.call("PUT", f"{path}/{name}", obj)
-            except urllib.error.HTTPError as error:
-                if error.code != 409:
+            except Refused as error:
+                if error.status != 409:
                     raise
 
     def erase(self, path: str, name: str) -> None:
@@ -83,8 +63,8 @@ class Objects:
         self.call("DELETE", f"{path}/{name}")
         try:
             self.call("PATCH", f"{path}/{name}", {"metadata": {"finalizers": None}})
-        except urllib.error.HTTPError as error:
-            if error.code != 404:  # it had none, or somebody else has just taken them away
+        except Refused as error:
+            if error.status != 404:  # it had none, or somebody else has just taken them away
                 raise
 
     def clear(self) -> None:

@@ -5,13 +5,13 @@ The objects here are laid out by hand from those facts, and not from our definit
 
 import copy
 import json
-import urllib.error
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from integration.kubernetes_registry.harness import DRIVES, NODES, REQUESTS, VOLUMES, Cluster
+from support.kube.rest import Refused
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -169,8 +169,8 @@ def test_fields_that_upstream_requires_are_required_and_have_its_types(cluster: 
 def is_taken(cluster: Cluster, resource: str, obj: Object) -> bool:
     try:
         cluster.objects.call("POST", resource, obj)
-    except urllib.error.HTTPError as error:
-        if error.code != 422:
+    except Refused as error:
+        if error.status != 422:
             raise
         return False
     cluster.objects.erase(resource, ONE)
