@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,30 @@ async def test_what_is_suspended_is_shown_though_nothing_is_unwell(running: Clus
     assert said.returncode == 0, said.stderr
     assert f"suspended drives: node-1/{device_of(running, other)};" in said.stderr
     assert "suspended volumes: pvc-1;" in said.stderr
+
+
+async def test_a_list_of_volumes_in_json_says_how_much_is_used_and_nothing_where_nobody_knows(running: Cluster) -> None:
+    """Upstream's says 0 for ever."""
+    async with running.csi() as client:
+        volume = (await client.controller.CreateVolume(creation("pvc-1", 16 * MIB))).volume
+        pod = Pod(client, volume, running.stack.directory / "pods")
+        await pod.stage()
+        (Path(pod.staging) / "file").write_bytes(b"x" * 4 * MIB)
+
+    async def status() -> dict[str, Any]:
+        listed = await plugin(running, "list", "volumes", "--all", "-o", "json")
+        assert listed.returncode == 0, listed.stderr
+        (item,) = json.loads(listed.stdout)["items"]
+        found: dict[str, Any] = item["status"]
+        return found
+
+    now = await status()
+    assert 4 * MIB <= now["usedCapacity"] < 5 * MIB, now
+    assert now["usedCapacity"] + now["availableCapacity"] == now["totalCapacity"] == 16 * MIB
+
+    running.kill(f"nodeagent-{running.stack.nodes[0].name}")
+    now = await status()
+    assert not {"usedCapacity", "availableCapacity"} & now.keys(), now
 
 
 async def test_a_volume_is_described_with_its_bytes_and_inodes_or_why_they_are_not_known(running: Cluster) -> None:

@@ -9,6 +9,7 @@ import pytest
 import typer
 
 import directpv_common.protocol.messages as m
+from directpv_cli.commands import listing
 from directpv_cli.commands.changing import change
 from directpv_cli.commands.looking import lists
 from directpv_cli.reading.selection import UNASKED_DRIVES
@@ -155,3 +156,17 @@ def test_what_is_as_it_should_be_is_said_in_kubectls_words_and_left_alone(played
         "Drive n2/sda not labeled: it is so already",
     ]
     assert [each.fsuuid for each in bus.changes] == [labeled.record.fsuuid, cordoned.record.fsuuid]
+
+
+async def test_nobody_is_asked_how_full_more_volumes_are_than_can_be_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Refusing:
+        async def call(self, *_: Any, **__: Any) -> None:
+            raise AssertionError("it is asked")
+
+    record = m.VolumeRecord(name="v1", fsuuid=str(uuid.UUID(int=1)), capacity=1)
+    many = [m.VolumeInfo(record=record, node="n1")] * (listing.ASKED_AT_MOST + 1)
+
+    assert await listing.usages(Refusing(), many) == {}  # type: ignore[arg-type]
+    assert "how full 101 volumes are is not asked for" in capsys.readouterr().err

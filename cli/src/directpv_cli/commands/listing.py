@@ -1,8 +1,9 @@
 """Everything that is listed, page by page."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -10,9 +11,12 @@ import directpv_common.protocol.messages as m
 from directpv_cli.commands.addresses import resolved
 from directpv_cli.showing.terminal.lines import plain, say
 from directpv_common.bus.bus import Bus
-from directpv_common.protocol.api import Controller, Endpoint
-from directpv_common.protocol.errors import NotFound, Unavailable
+from directpv_common.protocol.api import Controller, Endpoint, Node
+from directpv_common.protocol.errors import DirectPVError, NotFound, Unavailable
 
+ASKED_AT_MOST: Final = 100
+"""Volumes whose nodes are asked how full they are."""
+USAGE_SECONDS: Final = 10.0
 Q = TypeVar("Q", m.ListDrives, m.ListVolumes, m.ListNodes)
 P = TypeVar("P", m.DrivePage, m.VolumePage, m.NodePage)
 
@@ -87,3 +91,25 @@ async def moves_of(bus: Bus, names: tuple[str, ...] = ()) -> Sequence[m.MoveStat
     with contextlib.suppress(Unavailable):
         return (await bus.call(Controller.MOVE_LIST, m.ListMoves(names=names), patient=False)).moves
     return ()
+
+
+async def usages(bus: Bus, volumes: Sequence[m.VolumeInfo]) -> dict[str, m.VolumeStats]:
+    """Ask nodes how full volumes are; those of which that is not known are left out, and all if there are many."""
+    if len(volumes) > ASKED_AT_MOST:
+        say(f"how full {len(volumes)} volumes are is not asked for; name {ASKED_AT_MOST} at most, or see: top volumes")
+        return {}
+    asked = [volume for volume in volumes if not volume.record.deleting and volume.status != m.VolumeStatus.LOST]
+    told = await asyncio.gather(*(usage_of(bus, volume) for volume in asked))
+    return {volume.record.name: usage for volume, usage in zip(asked, told, strict=True) if not isinstance(usage, str)}
+
+
+async def usage_of(bus: Bus, info: m.VolumeInfo) -> m.VolumeStats | str:
+    """Ask the volume's node how full it is; return why that is not known otherwise."""
+    asked = m.GetVolumeUsage(name=info.record.name, fsuuid=info.record.fsuuid)
+    try:
+        usage = await bus.call(Node.VOLUME_USAGE, asked, node=info.node, within=USAGE_SECONDS, patient=False)
+    except Unavailable as error:
+        return f"{error.message}; or its agent is of a version that does not tell"
+    except DirectPVError as error:
+        return error.message
+    return usage.condition if usage.abnormal and not usage.inodes_total else usage

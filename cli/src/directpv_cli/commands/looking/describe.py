@@ -20,14 +20,12 @@ from directpv_cli.showing.titles import device_words
 from directpv_cli.showing.unwell import causes
 from directpv_common.bus.bus import Bus
 from directpv_common.bus.cloud_event import CloudEvent
-from directpv_common.protocol.api import Node
-from directpv_common.protocol.errors import DirectPVError, NotFound, Unavailable
+from directpv_common.protocol.errors import DirectPVError, NotFound
 from directpv_common.protocol.units import format_bytes
 
 SINCE: Final = timedelta(days=7)
 USAGE: Final = ("total", "used", "available", "inodes_total", "inodes_used", "inodes_free")
 """What ``-o json`` says of how full a volume is."""
-USAGE_SECONDS: Final = 10.0
 SHOWN: Final = 10
 """Events at the end of a page."""
 
@@ -93,7 +91,7 @@ def volume(name: str, output: str) -> None:
 
     async def work(bus: Bus) -> tuple[m.VolumeInfo, m.VolumeStats | str, Lately]:
         (info,) = await listing.all_volumes(bus, m.ListVolumes(names=(name,), deleting=True))
-        return info, await _usage(bus, info), await lately(bus, EventFilter.of(None, (), [name], None))
+        return info, await listing.usage_of(bus, info), await lately(bus, EventFilter.of(None, (), [name], None))
 
     info, usage, events = run(work)
     if printer:
@@ -122,18 +120,6 @@ def volume(name: str, output: str) -> None:
         ]
     )
     _events(events)
-
-
-async def _usage(bus: Bus, info: m.VolumeInfo) -> m.VolumeStats | str:
-    """Ask the volume's node how full it is; return why that is not known otherwise."""
-    asked = m.GetVolumeUsage(name=info.record.name, fsuuid=info.record.fsuuid)
-    try:
-        usage = await bus.call(Node.VOLUME_USAGE, asked, node=info.node, within=USAGE_SECONDS, patient=False)
-    except Unavailable as error:
-        return f"{error.message}; or its agent is of a version that does not tell"
-    except DirectPVError as error:
-        return error.message
-    return usage.condition if usage.abnormal and not usage.inodes_total else usage
 
 
 def _used(usage: m.VolumeStats | str) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 import directpv_common.protocol.messages as m
-from directpv_cli.commands.listing import all_drives, all_volumes, unwell_drives, warn
+from directpv_cli.commands.listing import all_drives, all_volumes, unwell_drives, usages, warn
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.selection import UNASKED_DRIVES, UNASKED_VOLUMES, Pods
 from directpv_cli.showing import rows
@@ -81,11 +81,12 @@ def volumes(selection: m.ListVolumes, pods: Pods, flags: Flags) -> None:
     wide = flags.output == "wide"
     columns = [column._replace(goes=0) if wide else column for column in rows.VOLUME_COLUMNS]
     columns += [Column("DRIVE ID")] * wide + [Column("PVC")] * flags.pvc + [rows.LABELS] * flags.show_labels
+    used: dict[str, m.VolumeStats] = {}
     kind = _List[m.VolumeInfo](
         "volume",
         columns,
         lambda volume: rows.volume_row(volume, wide=wide, pvc=flags.pvc, labels=flags.show_labels),
-        _volume_object,
+        lambda volume: _volume_object(volume, used.get(volume.record.name)),
         rows.volume_order,
         rows.VOLUME_KEYS,
         selection == UNASKED_VOLUMES,
@@ -93,7 +94,10 @@ def volumes(selection: m.ListVolumes, pods: Pods, flags: Flags) -> None:
     asked = msgspec.structs.replace(selection, deleting=True)
 
     async def find(bus: Bus) -> tuple[list[m.VolumeInfo], list[str]]:
-        return [volume for volume in await all_volumes(bus, asked) if pods.match(volume)], []
+        found = [volume for volume in await all_volumes(bus, asked) if pods.match(volume)]
+        if flags.output not in ("", "wide", "name") and not flags.watch:
+            used.update(await usages(bus, found))
+        return found, []
 
     _show(kind, find, flags)
 
@@ -104,10 +108,10 @@ def _drive_object(drive: m.DriveInfo) -> dict[str, Any]:
     return crd.drive_object(drive)
 
 
-def _volume_object(volume: m.VolumeInfo) -> dict[str, Any]:
+def _volume_object(volume: m.VolumeInfo, usage: m.VolumeStats | None) -> dict[str, Any]:
     from directpv_common import crd
 
-    return crd.volume_object(volume)
+    return crd.volume_object(volume, usage)
 
 
 def _show(kind: _List[T], find: Callable[[Bus], Awaitable[tuple[list[T], list[str]]]], flags: Flags) -> None:

@@ -37,9 +37,10 @@ def drive_object(info: m.DriveInfo) -> Object:
     }
 
 
-def volume_object(info: m.VolumeInfo) -> Object:
-    """Return ``info`` as a DirectPVVolume; capacities in bytes."""
+def volume_object(info: m.VolumeInfo, usage: m.VolumeStats | None = None) -> Object:
+    """Return ``info`` as a DirectPVVolume; capacities in bytes. What is used is left out if ``usage`` does not tell."""
     record = info.record
+    room = {} if usage is None else {"availableCapacity": usage.available, "usedCapacity": usage.used}
     labels = {
         names.DRIVE: record.fsuuid,
         names.NODE: info.node,
@@ -60,8 +61,7 @@ def volume_object(info: m.VolumeInfo) -> Object:
             "targetPath": info.use.published[0] if info.use.published else "",
             "fsuuid": record.fsuuid,
             "totalCapacity": record.capacity,
-            "availableCapacity": record.capacity,
-            "usedCapacity": 0,
+            **room,
             "status": info.status,
             "condition": info.condition,
             "abnormal": info.abnormal,
