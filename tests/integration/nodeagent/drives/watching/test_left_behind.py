@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,11 @@ async def test_a_container_that_keeps_what_failed_of_a_volume_is_told_of_until_i
 
     await eventually(known, "the container is told of")
     assert await ailments(client, "pvc-1") == []
-    (data,) = [event.data for event in events if event.type.endswith("volume.left-behind")]
+
+    async def heard() -> list[dict[str, Any]]:
+        return [event.data for event in events if event.type.endswith("volume.left-behind")]
+
+    (data,) = await eventually(heard, "the event comes")
     assert f"{process.pid} (sleep)" in data["cause"]
     assert "restart the pod" in data["advice"]
     await client.stage("pvc-0", pods / "s")

@@ -186,6 +186,10 @@ class TestLoss:
 
         held: HeldDrive = await eventually(noticed, "noticed")
         assert held.record.conditions[0].type == "MultipleMatches"
+        agent.kill()
+        agent.start(device, clone)
+        held = await client.drive_when(fsuuid, lambda held: bool(held.record.conditions), "told by the next agent")
+        assert (held.record.status, held.record.conditions[0].type) == ("Error", "MultipleMatches")
         assert mounts_below(agent.root / "mnt") == []
         loops.detach(clone)
 

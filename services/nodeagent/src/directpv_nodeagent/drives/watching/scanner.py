@@ -177,6 +177,7 @@ class Scanner:
             elif devices:
                 names = ", ".join(sorted(facts.name for facts in devices))
                 message = f"devices {names} carry the same file system; remove all but one, or use multipath"
+                drive = drive or await self._as_it_was(fsuuid, devices[0])
                 self._drives.observe(fsuuid, drive, Observation.DUPLICATE, message)
                 self._drives.tell_conflict(fsuuid, drive, names, message)
             else:
@@ -220,11 +221,19 @@ class Scanner:
 
     async def _recalled(self, fsuuid: str, facts: DeviceFacts) -> Drive | None:
         """Return a drive whose disk cannot say any more what it is, as it was when last seen here; None: never was."""
-        recall = functools.partial(remembered.recall, self._drives.host.root, fsuuid)
-        record = await self._drives.executors.run("devices", recall, LOOK_SECONDS, "reading what was known of it")
+        record = await self._remembered(fsuuid)
         if record is None or not (facts.unreadable or await self._has_backups(record, facts)):
             return None
         return self._drives.add_unusable(facts, record)
+
+    async def _as_it_was(self, fsuuid: str, facts: DeviceFacts) -> Drive | None:
+        """Return a drive of which nobody knows which device it is, as it was when last seen here; None: never was."""
+        record = await self._remembered(fsuuid)
+        return None if record is None else self._drives.add_unusable(facts, record)
+
+    async def _remembered(self, fsuuid: str) -> DriveRecord | None:
+        recall = functools.partial(remembered.recall, self._drives.host.root, fsuuid)
+        return await self._drives.executors.run("devices", recall, LOOK_SECONDS, "reading what was known of it")
 
     async def _has_backups(self, record: DriveRecord, facts: DeviceFacts) -> bool:
         """Tell whether a disk that shows nothing still has the drive's backup super blocks, or cannot be asked.
