@@ -121,13 +121,13 @@ async def test_what_is_late_is_waited_for_as_long_as_its_device_gets_something_d
 
     def progress() -> int:
         count = next(counted)
-        if count == 5:
+        if count == 3:
             done.set()
         return count
 
-    assert await executors.run("d", lambda: done.wait(30), 0.05, progress=progress)
+    assert await executors.run("d", lambda: done.wait(30), 1.0, progress=progress)
     assert executors.stuck == {}
-    assert time.monotonic() - begun >= 0.2
+    assert time.monotonic() - begun >= 2.0
 
     done.clear()
     with pytest.raises(DriveFault, match="did not end"):
