@@ -1,6 +1,7 @@
 """Metrics of a running agent: what Prometheus' own tool says of them, and that they say what the plugin shows."""
 
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from directpv_common.protocol.api import Node
@@ -75,6 +76,27 @@ def states(found: Series, drive: str) -> tuple[list[str], list[str]]:
     reasons = values(found, "directpv_drive_condition", "reason", drive=drive)
     assert set(status) == {(each.value,) for each in DriveStatus}
     return [key[0] for key, value in status.items() if value], [key[0] for key, value in reasons.items() if value]
+
+
+async def test_a_volume_whose_directory_is_gone_has_no_figures_and_costs_no_other_of_the_drive_its_own(
+    agent: AgentProcess, drive: str, client: Client, pods: Path
+) -> None:
+    for name in ("pvc-1", "pvc-2", "pvc-3"):
+        await client.make_volume(drive, name)
+        await client.stage(name, pods / f"s-{name}")
+        await client.publish(name, pods / f"s-{name}", pods / f"t-{name}")
+
+    async def sampled() -> set[tuple[str, ...]]:
+        return set(values(parsed(scrape(agent.metrics_port)), "directpv_stats_bytes_used", "volumeID"))
+
+    await eventually(lambda: _is(sampled, {("pvc-1",), ("pvc-2",), ("pvc-3",)}), "all volumes are measured")
+    place = agent.root / "mnt" / drive
+    (place / "pvc-2").rename(place / "elsewhere")
+    await eventually(lambda: _is(sampled, {("pvc-1",), ("pvc-3",)}), "the other volumes are measured")
+
+
+async def _is(asked: Callable[[], Awaitable[object]], wanted: object) -> bool:
+    return await asked() == wanted
 
 
 async def test_the_state_that_metrics_show_is_the_state_that_the_plugin_shows(

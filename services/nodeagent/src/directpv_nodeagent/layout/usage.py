@@ -2,11 +2,14 @@
 
 import contextlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+from directpv_common.protocol.errors import DirectPVError
 from directpv_nodeagent.layout.core.view import DriveView
+from directpv_nodeagent.layout.drive_dir import DriveDir
 from directpv_nodeagent.layout.volume_dirs import drive_of, vanished
 from directpv_nodeagent.linux import quota
 from directpv_nodeagent.linux.core.quota import Usage
@@ -41,22 +44,6 @@ class Room:
     inodes_free: int
 
 
-def room_of(view: DriveView) -> Room:
-    """Ask a drive's file system how full it is.
-
-    Raises:
-        DriveFault: The drive is not mounted.
-    """
-    with drive_of(view) as drive:
-        state = os.fstatvfs(drive.root)
-    return Room(
-        used=(state.f_blocks - state.f_bfree) * state.f_frsize,
-        available=state.f_bavail * state.f_frsize,
-        inodes=state.f_files,
-        inodes_free=state.f_favail,
-    )
-
-
 def measure(view: DriveView, name: str, capacity: int, seconds: float) -> Measured:
     """Count what a volume uses: from its quota, or file by file where quota is not in force.
 
@@ -70,12 +57,46 @@ def measure(view: DriveView, name: str, capacity: int, seconds: float) -> Measur
         DriveFault: The volume's directory is gone.
     """
     with drive_of(view) as drive:
-        try:
-            with drive.volume(name) as volume:
-                state = os.fstatvfs(drive.root)
-                use, exact = _use(view, volume, seconds)
-        except FileNotFoundError:
-            raise vanished(drive, name) from None
+        return _measured(view, drive, name, capacity, seconds)
+
+
+def measure_all(view: DriveView, sizes: Mapping[str, int], seconds: float) -> tuple[Room | None, dict[str, Measured]]:
+    """Ask a drive, and measure many of its volumes; whether it is the drive is looked at once for all of them.
+
+    Args:
+        view: The drive.
+        sizes: The volumes, each with its size in bytes.
+        seconds: How long counting the files of one may take.
+
+    Returns:
+        How full the drive is, None if it does not tell; what was measured, without volumes that could not be.
+    """
+    room, measured = None, {}
+    with contextlib.suppress(DirectPVError, OSError), drive_of(view) as drive:
+        room = _room(drive)
+        for name, capacity in sizes.items():
+            with contextlib.suppress(DirectPVError, OSError):
+                measured[name] = _measured(view, drive, name, capacity, seconds)
+    return room, measured
+
+
+def _room(drive: DriveDir) -> Room:
+    state = os.fstatvfs(drive.root)
+    return Room(
+        used=(state.f_blocks - state.f_bfree) * state.f_frsize,
+        available=state.f_bavail * state.f_frsize,
+        inodes=state.f_files,
+        inodes_free=state.f_favail,
+    )
+
+
+def _measured(view: DriveView, drive: DriveDir, name: str, capacity: int, seconds: float) -> Measured:
+    try:
+        with drive.volume(name) as volume:
+            state = os.fstatvfs(drive.root)
+            use, exact = _use(view, volume, seconds)
+    except FileNotFoundError:
+        raise vanished(drive, name) from None
     free = state.f_bavail * state.f_frsize
     total = use.limit or capacity
     return Measured(

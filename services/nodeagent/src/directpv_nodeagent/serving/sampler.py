@@ -215,13 +215,7 @@ def _read_counters(devices: Mapping[str, str]) -> dict[str, Counted]:
 
 def _measure(view: DriveView, sizes: Mapping[str, int]) -> Figures:
     """Measure the use of a drive and its volumes; blocking."""
-    measured: dict[str, Measured] = {}
-    room = None
-    with contextlib.suppress(DirectPVError, OSError):
-        room = usage.room_of(view)
-    for name, capacity in sizes.items():
-        with contextlib.suppress(DirectPVError, OSError):
-            measured[name] = usage.measure(view, name, capacity, COUNT_SECONDS)
+    room, measured = usage.measure_all(view, sizes, COUNT_SECONDS)
     return Figures(room, measured)
 
 

@@ -337,6 +337,8 @@ def _note_uses(drive: Drive, table: MountTable) -> bool:
     for name in drive.volumes.keys() & mounted.keys():
         drive.flags |= flags_of_kubelets(mounted[name])
         known = drive.use(name)
+        if {mount.path for mount in mounted[name]} <= {known.staged, *known.published}:
+            continue  # which mounts are others' twins is the dearest question of a scan
         paths = {mount.path for mount in table.firsts(mounted[name])}
         if not paths <= {known.staged, *known.published}:
             found = use_of(table, drive.view.place(name), drive.staging_paths.get(name, ""))
