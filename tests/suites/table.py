@@ -92,11 +92,11 @@ SUITES: Final = (
     Suite("unit", "decisions, without I/O", _pytest("tests/unit"), seconds=45, long_seconds=45, cores=0.8),
     Suite(
         "e2e",
-        "Kubernetes on three nodes in guests, with the official sidecars; or KUBECONFIG's cluster",
+        "Kubernetes on nodes in guests, with the official sidecars; or KUBECONFIG's cluster",
         _pytest("-s", "--timeout=1200", "tests/e2e"),
         seconds=620,
         long_seconds=3200,
-        cores=1.2,
+        cores=1.0,
         needs=("guests", "apiserver", "cluster"),
     ),
     Suite(
@@ -105,7 +105,7 @@ SUITES: Final = (
         _pytest("-n", "2", "--dist", "loadgroup", "--timeout=300", "tests/vm"),
         seconds=500,
         long_seconds=1000,
-        cores=1.1,
+        cores=0.8,
         needs=("guests",),
     ),
     Suite(
@@ -114,7 +114,7 @@ SUITES: Final = (
         _pytest("-n", "4", "--dist", "loadgroup", "tests/stack", "tests/crash"),
         seconds=240,
         long_seconds=240,
-        cores=1.3,
+        cores=1.1,
         needs=("devices",),
     ),
     Suite(
@@ -133,7 +133,7 @@ SUITES: Final = (
         ),
         seconds=400,
         long_seconds=400,
-        cores=1.1,
+        cores=0.8,
         needs=("devices", "apiserver", "tools"),
     ),
     Suite(
@@ -142,7 +142,7 @@ SUITES: Final = (
         _pytest("-n", "4", "--dist", "worksteal", "tests/integration", "--ignore-glob=*/kubernetes_*"),
         seconds=210,
         long_seconds=210,
-        cores=1.3,
+        cores=1.2,
         needs=("devices", "csi-sanity"),  # the same Go
     ),
     Suite(
@@ -151,7 +151,7 @@ SUITES: Final = (
         _pytest("-n", "3", "--dist", "loadfile", "tests/console"),
         seconds=90,
         long_seconds=90,
-        cores=0.8,
+        cores=0.7,
         needs=("devices", "browser"),
         has_long=False,
     ),
