@@ -84,17 +84,17 @@ class Loops:
 
     def detach(self, name: str) -> Path:
         """Pull the device, mounted or not: an agent may have put back what was unmounted before; return its file."""
-        path, number = self.attached.pop(name), Path(f"/sys/class/block/{name}/dev").read_text().strip()
+        number = Path(f"/sys/class/block/{name}/dev").read_text().strip()
         run("losetup", "--detach", f"/dev/{name}")
         wait_until(lambda: _pulled(name, number), f"{name} is removed")
-        return path
+        return self.attached.pop(name)
 
     def close(self) -> None:
         unmount_below(self.directory)
         for name in list(self.attached):
             subprocess.run(("losetup", "--detach", f"/dev/{name}"), check=False, capture_output=True, timeout=30)
             with contextlib.suppress(AssertionError):
-                wait_until(lambda name=name: _removed(name), f"{name} is removed", 5)  # type: ignore[misc]
+                wait_until(lambda name=name: _removed(name), f"{name} is removed", 30)  # type: ignore[misc]
 
 
 _LOOP_CTL_ADD = 0x4C80
