@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -46,11 +46,15 @@ async def stock(every_stock: Stock) -> AsyncIterator[Stock]:
     await every_stock.put_away()
 
 
-def named(recipe: Recipe) -> str:
-    return recipe.name
+def each(recipes: Iterable[Recipe]) -> pytest.MarkDecorator:
+    """Return what runs a test with each; those that loop devices show as well are ``long`` here."""
+    long = (pytest.mark.long,)
+    return pytest.mark.parametrize(
+        "recipe", [pytest.param(each, id=each.name, marks=long if each.on_loops else ()) for each in recipes]
+    )
 
 
-@pytest.mark.parametrize("recipe", IN_USE, ids=named)
+@each(IN_USE)
 async def test_a_device_in_use_is_refused_even_by_force(stock: Stock, recipe: Recipe) -> None:
     disk = await stock.disk(small=recipe.small)
     name = await recipe.prepare(disk)
@@ -78,7 +82,7 @@ async def test_a_device_that_a_program_holds_exclusively_is_refused_even_by_forc
     assert await content_of(disk) == before
 
 
-@pytest.mark.parametrize("recipe", SIGNED, ids=named)
+@each(SIGNED)
 async def test_what_a_device_carries_is_named_and_lost_by_force_only(stock: Stock, recipe: Recipe) -> None:
     disk = await stock.disk()
     await recipe.prepare(disk)
@@ -97,7 +101,7 @@ async def test_what_a_device_carries_is_named_and_lost_by_force_only(stock: Stoc
     assert await disk.hand.run("wipefs", "--noheadings", "--output", "TYPE", f"/dev/{disk.name}") == "xfs"
 
 
-@pytest.mark.parametrize("recipe", UNMADE, ids=named)
+@each(UNMADE)
 async def test_a_device_that_changed_after_it_was_discovered_is_refused_even_by_force(
     stock: Stock, recipe: Recipe
 ) -> None:

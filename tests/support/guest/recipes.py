@@ -70,6 +70,8 @@ class Recipe:
     """What is done to it before it is discovered."""
     small: bool = False
     """Takes a disk that is too small."""
+    on_loops: bool = False
+    """Refused just so on a loop device of this machine: see ``tests/integration/nodeagent/drives/changing``."""
 
     async def prepare(self, disk: Disk, script: str | None = None) -> str:
         """Run the script, or another one, on a disk that is plugged in; return the name of the device to look at."""
@@ -81,7 +83,7 @@ class Recipe:
 
 IN_USE: Final = (
     Recipe("partitioned", _PARTITION, "Partitioned"),
-    Recipe("mounted", f"{_EXT4}; {_MOUNT}", "Mounted"),
+    Recipe("mounted", f"{_EXT4}; {_MOUNT}", "Mounted", on_loops=True),
     Recipe("mounted btrfs", f"{_BTRFS}; {_MOUNT}", "Mounted"),
     Recipe("mounted out of sight", f"{_EXT4}; {_MOUNT_ELSEWHERE}", "Mounted"),
     Recipe("swap", "mkswap $dev; swapon $dev", "Swap"),
@@ -89,32 +91,32 @@ IN_USE: Final = (
     Recipe("LVM with an active volume", _LVM_ACTIVE, "Held by other device"),
     Recipe("LUKS that is open", _LUKS_OPEN, "Held by other device"),
     Recipe("MD that is assembled", f"{_MD} raid --metadata=1.2", "Held by other device"),
-    Recipe("read-only", "blockdev --setro $dev", "Read only"),
+    Recipe("read-only", "blockdev --setro $dev", "Read only", on_loops=True),
     Recipe("read-only device mapper", _READ_ONLY_MAP, "Read only"),
-    Recipe("too small", "true", "Too small", small=True),
+    Recipe("too small", "true", "Too small", small=True, on_loops=True),
 )  # fmt: skip
 """Refused whatever is asked."""
 
 SIGNED: Final = (
-    Recipe("ext4", _EXT4, "ext4"),
+    Recipe("ext4", _EXT4, "ext4", on_loops=True),
     Recipe("btrfs", _BTRFS, "btrfs"),
-    Recipe("empty partition table", _TABLE, "gpt"),
-    Recipe("swap area", "mkswap $dev", "swap"),
+    Recipe("empty partition table", _TABLE, "gpt", on_loops=True),
+    Recipe("swap area", "mkswap $dev", "swap", on_loops=True),
     Recipe("LVM", _LVM, "LVM2_member"),
     Recipe("LUKS", _LUKS, "crypto_LUKS"),
     Recipe("MD that is stopped", f"{_MD} raid --metadata=1.2; mdadm --stop /dev/md/$name", "linux_raid_member"),
     Recipe("MD with its metadata at the end", f"{_MD} raid --metadata=1.0; mdadm --stop /dev/md/$name",
            "linux_raid_member"),
-    Recipe("ZFS", _ZFS, "zfs_member"),
-    Recipe("Ceph", _CEPH, "ceph_bluestore"),
-    Recipe("XFS of somebody else", "mkfs.xfs -q -L data $dev", "xfs"),
+    Recipe("ZFS", _ZFS, "zfs_member", on_loops=True),
+    Recipe("Ceph", _CEPH, "ceph_bluestore", on_loops=True),
+    Recipe("XFS of somebody else", "mkfs.xfs -q -L data $dev", "xfs", on_loops=True),
 )  # fmt: skip
 """Formatted by force only."""
 
 UNMADE: Final = (
-    Recipe("a file system was made", _EXT4),
+    Recipe("a file system was made", _EXT4, on_loops=True),
     Recipe("another file system was made", "mkfs.ext4 -q -F $dev", first=_EXT4),
-    Recipe("its file system was mounted", _MOUNT, first=_EXT4),
+    Recipe("its file system was mounted", _MOUNT, first=_EXT4, on_loops=True),
     Recipe("it was partitioned", _PARTITION),
     Recipe("it is swap now", "swapon $dev", first="mkswap $dev"),
     Recipe("another device holds it", _HOLD),
