@@ -1,4 +1,4 @@
-"""A cluster of three nodes, for all tests of a run, with the images of our services on every node."""
+"""A cluster of three nodes, or of two, for all tests of a run, with the images of our services on every node."""
 
 import asyncio
 import os
@@ -21,6 +21,8 @@ from support.kube.driver import Driver
 from support.kube.workloads import Space
 
 NODES = 3
+FEW = 2
+"""Nodes of a run without the tests marked ``long``: the others need no third, which takes a quarter of the time."""
 DRIVES = 4
 """Of each node."""
 
@@ -42,7 +44,7 @@ def archives() -> list[Path]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def cluster(archives: list[Path], request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
-    """A cluster of three nodes in guests, or the one that ``KUBECONFIG`` names."""
+    """A cluster of nodes in guests, or the one that ``KUBECONFIG`` names."""
     with tempfile.TemporaryDirectory(prefix="directpv-e2e-") as path:
         if LENT:
             yield Cluster(Path(path), OwnApi(programs.kubernetes("kubectl"), Path(LENT)))
@@ -53,7 +55,8 @@ async def cluster(archives: list[Path], request: pytest.FixtureRequest) -> Async
         up = False
         try:
             began = time.monotonic()
-            await asyncio.wait_for(cluster.start(NODES, DRIVES), 900)
+            nodes = FEW if request.config.getoption("markexpr") == "not long" else NODES
+            await asyncio.wait_for(cluster.start(nodes, DRIVES), 900)
             print(f"\ncluster up in {time.monotonic() - began:.1f} s")
             up = True
             yield cluster

@@ -34,6 +34,8 @@ BLOCK = 4096
 SIZE, LARGER = 32 * MIB, 64 * MIB
 SLACK = 64 * 1024
 """Bytes that the directory itself may take of the limit."""
+SMALL = ("--nats-replicas=1", "--controller-replicas=1")
+"""An installation that need not outlive one of its pods."""
 ENDS = "trap exit TERM; sleep 86400 & wait"
 """Without a handler, the first process of a container is not ended by SIGTERM, and its pod waits for the kill."""
 
@@ -174,7 +176,7 @@ async def test_a_drive_that_upstream_left_is_adopted_below_a_pod_that_writes_and
     overhead = without_set_aside(total, drive["status"]["allocatedCapacity"] - SIZE)
     adopted = Adopted(machines, driver, old)
 
-    async with uninstalled(driver):
+    async with uninstalled(driver, *SMALL):
         await in_use_under_upstream(space, old, Geometry(total, total - overhead), user)
     before, overhead = overhead, await adopted.check()
     assert before <= overhead <= before + MIB, "XFS reserves blocks for what is being written; none are promised twice"

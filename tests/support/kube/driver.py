@@ -123,10 +123,10 @@ class Driver:
 
 
 @contextlib.asynccontextmanager
-async def uninstalled(driver: Driver) -> AsyncIterator[None]:
-    """Have nothing installed in the block, and everything again after it."""
+async def uninstalled(driver: Driver, *flags: str) -> AsyncIterator[None]:
+    """Have nothing installed in the block, and everything again after it, with these flags."""
     await driver.uninstall()
     try:
         yield
     finally:
-        await driver.install()
+        await driver.install(*flags)
