@@ -1,6 +1,7 @@
 """``events`` prints the whole history in order, however slowly it comes, and says so if it breaks off."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from nats.errors import Error
 
 from directpv_cli.commands.looking import events as command
 from directpv_cli.commands.looking import history
@@ -124,3 +126,34 @@ async def test_watching_goes_on_with_what_comes_after_the_history(
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
     assert "drive.lost" in seen[1]
+
+
+@pytest.mark.timeout(150)
+async def test_watching_goes_on_after_the_server_was_away_which_has_forgotten_who_watched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with nats_server(tmp_path / "nats") as server:
+        async with connect_bus(server.url, name="test", prefix="directpv.v1") as bus:
+            await ensure_stream(bus)
+            await bus.client.jetstream().publish("directpv.v1.evt.n1.drive.added", event(1))
+            watching = asyncio.create_task(command.show(bus, LONG_AGO, EventFilter(), watch=True, as_json=False))
+            seen: list[str] = []
+
+            async def shown(count: int) -> bool:
+                seen.extend(capsys.readouterr().out.splitlines())
+                return len(seen) == count
+
+            async def told() -> bool:
+                """A server that has just started does not answer for its stream yet."""
+                with contextlib.suppress(Error):
+                    await bus.client.jetstream().publish("directpv.v1.evt.n1.drive.lost", event(2))
+                    return True
+                return False
+
+            await eventually(lambda: shown(1), "the history is shown")
+            server.kill()
+            server.start()
+            await eventually(told, "it is told of another event")
+            await eventually(lambda: shown(2), "that is shown, too, and the first one not again", 90)
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)

@@ -65,6 +65,9 @@ async def _opened(bus: Bus, begin: datetime) -> tuple[Any, bool, int]:
         stream = await js.subscribe(
             bus.subjects.all_events, stream=bus.subjects.stream, ordered_consumer=True, config=config
         )
+        # Where a server has forgotten the consumer, nats-py makes it again, by this configuration, to begin at the
+        # number of the next event; a server refuses that if a time is named as well.
+        config.opt_start_time = None
         consumer = await stream.consumer_info()
     except Error as error:
         raise Unavailable(f"the event stream {bus.subjects.stream} cannot be read: {error}") from error
