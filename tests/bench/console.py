@@ -24,7 +24,7 @@ from directpv_common.protocol.api import Controller
 CHROMIUM = "/usr/bin/chromium"
 DRIVES, VOLUMES, ROUNDS, TABS = 10_000, 20_000, 7, 8
 WATCHED_SECONDS = 30.0
-FLOOR = "work"
+FLOOR = "jobs"
 PAGES = {
     "the frame alone": FLOOR,
     "fleet": "",

@@ -101,6 +101,9 @@ def test_a_plan_is_carried_out_once(visit: Visit, running: Cluster) -> None:
         other.locator("main form button").click()
     assert answered.value.status == 409
     expect(other.locator("[role=alert]").last).to_contain_text("carried out already")
+    other.reload()
+    other.locator("main").get_by_role("link", name="Work").click()
+    expect(other.locator("h1")).to_have_text("Work")
     other.close()
 
 
@@ -226,6 +229,10 @@ def test_all_work_is_listed(visit: Visit) -> None:
     page = visit.go("jobs")
     expect(page.locator("tbody tr").first).to_be_visible()
     accessible(page)
+    page.locator("tbody a").first.click()
+    page.wait_for_url("**/jobs/*")
+    page.get_by_role("link", name="All work of this console").click()
+    expect(page.locator("h1")).to_have_text("Work")
 
 
 @pytest.mark.parametrize(
