@@ -9,7 +9,7 @@ import os
 import secrets
 import ssl
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,6 @@ from support.kube.apiserver import ApiServer
 from support.kube.process import Program
 from support.ports import free_port
 
-DRIVES = 4
-"""On each node."""
 BEAT_SECONDS = 5.0
 NAMESPACE = "default"
 CALLS = 1000
@@ -40,6 +38,8 @@ NODES = Resource("/api/v1/nodes", "nodes")
 CSI_NODES = Resource("/apis/storage.k8s.io/v1/csinodes", "csinodes")
 MANAGERS = "persistentvolume-binder-controller,serviceaccount-controller,persistentvolume-protection-controller"
 READY_SECONDS = 60.0
+Profiles = Sequence[dict[str, Any]]
+"""Of a KubeSchedulerConfiguration; none: its own."""
 
 
 def name_of(number: int) -> str:
@@ -56,7 +56,7 @@ async def add_node(client: Client, number: int) -> None:
     status = {"capacity": room, "allocatable": room, "conditions": ready}
     await client.merge(Resource(f"/api/v1/nodes/{name}", "nodes"), "status", {"status": status})
     owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": node["metadata"]["uid"]}
-    driver = {"name": names.DRIVER_NAME, "nodeID": name, "topologyKeys": [names.NODE]}
+    driver = {"name": names.DRIVER_NAME, "nodeID": name, "topologyKeys": sorted(PlayedNode(name).info.topology)}
     await client.create(
         CSI_NODES,
         {
@@ -69,7 +69,8 @@ async def add_node(client: Client, number: int) -> None:
 
 
 def _node(name: str) -> dict[str, Any]:
-    return {"name": name, "labels": {names.NODE: name, "kubernetes.io/hostname": name}}
+    topology = PlayedNode(name).info.topology  # as kubelet labels nodes by what NodeGetInfo says
+    return {"name": name, "labels": {**topology, "kubernetes.io/hostname": name}}
 
 
 class Running:
@@ -97,7 +98,7 @@ def _sidecar_flags() -> list[str]:
 
 
 @contextlib.contextmanager
-def _kubernetes(server: ApiServer, work: Path) -> Iterator[dict[str, int]]:
+def _kubernetes(server: ApiServer, work: Path, profiles: Profiles) -> Iterator[dict[str, int]]:
     """Run controller manager and scheduler; yield their process ids."""
     folder = built.kubernetes("etcd", "kube-apiserver", "kubectl", "kube-controller-manager", "kube-scheduler")
     common = {"bind-address": "127.0.0.1", "authentication-skip-lookup": "true", "kubeconfig": server.admin}
@@ -107,6 +108,7 @@ def _kubernetes(server: ApiServer, work: Path) -> Iterator[dict[str, int]]:
         "kind": "KubeSchedulerConfiguration",
         "clientConnection": {"kubeconfig": str(server.admin), "qps": CALLS, "burst": 2 * CALLS},
         "leaderElection": {"leaderElect": False},
+        **({"profiles": [*profiles]} if profiles else {}),
     }
     config.write_text(yaml.safe_dump(settings))
     more: dict[str, dict[str, object]] = {
@@ -172,8 +174,18 @@ Connect = Callable[[ApiServer], AbstractAsyncContextManager[Client]]
 
 
 @asynccontextmanager
-async def cluster(work: Path, url: str, client_of: Connect, count: int) -> AsyncIterator[tuple[Running, Client]]:
-    """Run a cluster of ``count`` nodes; ``client_of`` connects to an API server."""
+async def cluster(
+    work: Path, url: str, client_of: Connect, drives: Sequence[Sequence[int]], profiles: Profiles = ()
+) -> AsyncIterator[tuple[Running, Client]]:
+    """Run a cluster.
+
+    Args:
+        work: For what programs write.
+        url: Of the bus.
+        client_of: Connects to an API server.
+        drives: For each node the sizes of its drives, bytes.
+        profiles: Of the scheduler.
+    """
     server = ApiServer(work / "kube", durable=True)
     try:
         await asyncio.to_thread(server.start)
@@ -181,15 +193,15 @@ async def cluster(work: Path, url: str, client_of: Connect, count: int) -> Async
         server.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
         prefix = f"bench-{secrets.token_hex(3)}"
         async with client_of(server) as client, connect_bus(url, name="agents", prefix=prefix) as bus:
-            for number in range(count):
+            for number in range(len(drives)):
                 await add_node(client, number)
             async with contextlib.AsyncExitStack() as agents:
-                nodes = [PlayedNode(name_of(number), BEAT_SECONDS) for number in range(count)]
-                for node in nodes:
-                    for drive in range(DRIVES):
-                        node.add_drive(device=f"sd{'abcdefghijkl'[drive]}")
+                nodes = [PlayedNode(name_of(number), BEAT_SECONDS) for number in range(len(drives))]
+                for node, sizes in zip(nodes, drives, strict=True):
+                    for letter, size in zip("abcdefghijkl", sizes, strict=False):
+                        node.add_drive(size, device=f"sd{letter}")
                     await agents.enter_async_context(node.running(bus))
-                with _kubernetes(server, work) as kubernetes, _ours(server, work, url, prefix) as own:
+                with _kubernetes(server, work, profiles) as kubernetes, _ours(server, work, url, prefix) as own:
                     running = Running(server, bus, nodes)
                     running.pids |= {**kubernetes, **own}
                     yield running, client

@@ -18,8 +18,8 @@ def program(
     *argv: str, env: Mapping[str, str] | None = None, log: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run ``argv`` while the block runs."""
-    sink = log.open("ab") if log else subprocess.DEVNULL
-    child = subprocess.Popen(argv, env={**os.environ, **(env or {})}, stdout=sink, stderr=sink)
+    with (log or Path(os.devnull)).open("ab") as sink:
+        child = subprocess.Popen(argv, env={**os.environ, **(env or {})}, stdout=sink, stderr=sink)
     try:
         yield child
     finally:

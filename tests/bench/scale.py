@@ -23,6 +23,7 @@ from bench.many_nodes import NAMESPACE, Running, add_node, cluster
 from bench.measure import Samples, ms, show
 from directpv_common.protocol import names
 from directpv_common.protocol.errors import Unavailable
+from directpv_common.protocol.units import GIB
 from directpv_controller.registry.kubernetes.apiserver.access import from_kubeconfig
 from directpv_controller.registry.kubernetes.apiserver.client import Client, Resource, connect
 from directpv_controller.registry.kubernetes.apiserver.errors import Expired
@@ -31,6 +32,8 @@ from support.kube.apiserver import ApiServer
 COUNT = int(os.environ.get("BENCH_NODES", "100"))
 CLAIMS = int(os.environ.get("BENCH_CLAIMS", "10000"))
 SEGMENTS = int(os.environ.get("BENCH_SEGMENTS", "2000"))
+DRIVES, SIZE = 4, 100 * GIB
+"""On each node."""
 PULLS = 3
 PUBLIC = 5.6
 """Volumes a second. Source: external-provisioner, docs/storage-capacity-tracking.md."""
@@ -136,7 +139,7 @@ async def settled(client: Client, node: str, before: str) -> float:
 
 async def bench(work: Path, url: str) -> Figures:
     """Print the tables."""
-    async with cluster(work, url, administrator, COUNT) as (running, client):
+    async with cluster(work, url, administrator, [[SIZE] * DRIVES] * COUNT) as (running, client):
         begun = time.perf_counter()
         await segments(client, COUNT)
         print(f"{COUNT} nodes have their capacity objects {time.perf_counter() - begun:.1f} s after all was started")

@@ -119,7 +119,7 @@ SUITES: Final = (
     ),
     Suite(
         "kubernetes",
-        "registry, election, who may come in, installer, Helm chart and krew against a real API server",
+        "registry, election, who may come in, installer, scheduling, Helm chart and krew against a real API server",
         _pytest(
             "-n",
             "2",
@@ -129,6 +129,7 @@ SUITES: Final = (
             "tests/integration/kubernetes_registry",
             "tests/integration/kubernetes_admission",
             "tests/integration/kubernetes_install",
+            "tests/integration/kubernetes_scheduling",
             "tests/helm",
         ),
         seconds=400,
