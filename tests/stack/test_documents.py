@@ -26,6 +26,7 @@ ELSEWHERE = {
     r".* events\b.* --watch\b": "tests/integration/cli_events/test_events.py",
     r".* explain pvc\b": "tests/integration/cli_reach/test_reach.py",
     r".* clean --all\b": "tests/integration/kubernetes_registry/test_clean.py",
+    r".* migrate\b": "tests/integration/kubernetes_registry/test_migrate.py",
     r"directpv volume\b": "tests/stack/test_tool.py",
 }
 """Lines, and the tests that run them."""

@@ -29,6 +29,7 @@ from directpv_cli.verbs.flags import Context, Kubeconfig, NatsNkey, NatsUrl, Pla
 from directpv_cli.verbs.installing import install, uninstall
 from directpv_cli.verbs.locating import locate
 from directpv_cli.verbs.looking import events, info, list_drives, list_volumes, nats_context
+from directpv_cli.verbs.migrating import migrate
 from directpv_cli.verbs.moving import evacuate, move
 from directpv_cli.verbs.recovering import recover
 from directpv_cli.verbs.removing import remove
@@ -55,6 +56,7 @@ VERBS: Mapping[str, Verb] = {
     "remove": remove,
     "clean": clean,
     "recover": recover,
+    "migrate": migrate,
     "move": move,
     "evacuate": evacuate,
     "events": events,

@@ -134,6 +134,7 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", "--follow", "-f", help="Go
 # ---- what is done ---------------------------------------------------------------------------------------------
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Retain = Annotated[bool, typer.Option("--retain", help="Keep objects of DirectCSI; nothing deletes them anyhow.")]
 LabelDrives = Annotated[
     list[str],
     typer.Argument(metavar="KEY=VALUE|KEY-... [DRIVE]...", help="Labels to set, or to remove; and drives."),
