@@ -80,6 +80,10 @@ class Hand:
         """Return a file's content from ``offset``."""
         return base64.b64decode((await self.ask(do="read", path=path, offset=offset))["data"])
 
+    async def reach(self, path: str, within: float) -> None:
+        """Wait until somebody listens at a unix socket; raises GuestError if nobody does within so many seconds."""
+        await self.ask(within, do="reach", path=path, within=within)
+
     async def forward(self, path: str) -> int:
         """Return the TCP port of the guest that leads to its unix socket ``path``."""
         return int((await self.ask(do="forward", path=path))["port"])

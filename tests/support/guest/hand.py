@@ -11,6 +11,7 @@ One JSON line per request, one per reply; a connection may ask as often as it li
 | wait      | name, within                             | code                |
 | write     | path, data                               |                     |
 | read      | path, offset                             | data                |
+| reach     | path (of a unix socket), within          |                     |
 | forward   | path (of a unix socket)                  | port (TCP)          |
 """
 
@@ -28,6 +29,7 @@ from typing import Any
 Reply = dict[str, Any]
 LOGS = Path("/run/logs")
 CHUNK = 1 << 16
+LOOK_SECONDS = 0.05
 
 
 class Hand:
@@ -81,6 +83,16 @@ class Hand:
                 return file.read()
 
         return {"data": base64.b64encode(await asyncio.to_thread(read)).decode()}
+
+    async def reach(self, path: str, within: float) -> Reply:
+        """Wait until somebody listens at a unix socket."""
+        async with asyncio.timeout(within):
+            while True:  # without a process for each look: one costs tens of milliseconds here
+                with contextlib.suppress(OSError):
+                    _, writer = await asyncio.open_unix_connection(path)
+                    writer.close()
+                    return {}
+                await asyncio.sleep(LOOK_SECONDS)
 
     async def forward(self, path: str) -> Reply:
         """Let a TCP port lead to a unix socket of the guest."""

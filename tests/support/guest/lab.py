@@ -1,6 +1,5 @@
 """What a test with guests stands on: machines, nodes on them, and what they tell on the bus."""
 
-import asyncio
 import contextlib
 import itertools
 import json
@@ -39,10 +38,10 @@ class Lab:
         return machine
 
     async def node(self, machine: Uml, **settings: Any) -> Node:
-        """Start agent and gateway on a guest."""
+        """Start an agent on a guest."""
         node = Node(machine, self.bus, self.nats.url, settings=settings)
         self.nodes.append(node)
-        await asyncio.gather(node.start_agent(), node.start_gateway())
+        await node.start_agent()
         return node
 
     async def node_with_drives(

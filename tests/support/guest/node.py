@@ -1,5 +1,6 @@
 """A node of a cluster: the real agent and the real gateway in a guest, which speak to a NATS server outside."""
 
+import asyncio
 import contextlib
 import signal
 import sys
@@ -48,6 +49,9 @@ class Node:
     """Not what is below the disks: device mapper shows the same content."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Further options of the agent."""
+    has_gateway: bool = field(default=False, init=False)
+    """Whether one was started; who needs one has it started, for that takes a guest as long as an agent."""
+    _starting: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     @property
     def name(self) -> str:
@@ -84,8 +88,8 @@ class Node:
         """Start the gateway, and wait until it answers."""
         options = {"csi-socket": SOCKET, "node-name": self.name, "nats-url": self.nats_url}
         await self._start(GATEWAY, "directpv_csi_gateway", options)
-        wait = f"for i in $(seq 1400); do [ -S {SOCKET} ] && exit 0; sleep 0.1; done; exit 1"
-        await self.hand.sh(wait, within=UP_SECONDS)
+        await self.hand.reach(SOCKET, UP_SECONDS)
+        self.has_gateway = True
 
     async def _start(self, name: str, module: str, options: dict[str, Any]) -> None:
         flags = [f"--{option}={value}" for option, value in options.items()]
@@ -107,7 +111,10 @@ class Node:
 
     @contextlib.asynccontextmanager
     async def csi(self) -> AsyncIterator[CsiClient]:
-        """Connect to the gateway's CSI socket, as kubelet on that node would."""
+        """Connect to the gateway's CSI socket, as kubelet on that node would; start the first gateway if need be."""
+        async with self._starting:
+            if not self.has_gateway:
+                await self.start_gateway()
         port = await self.hand.forward(SOCKET)
         async with Channel(self.hand.address, port) as channel:
             yield client_of(channel)

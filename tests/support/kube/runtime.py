@@ -28,5 +28,6 @@ async def start(hand: Hand, name: str, *argv: str) -> None:
 async def start_containerd(hand: Hand) -> None:
     """Start containerd, and wait until it answers."""
     await start(hand, "containerd", "--config=/run/containerd.toml")
-    ask = f"test -S /run/containerd/containerd.sock && {kubernetes()}/ctr version"
-    await hand.sh(f"for i in $(seq 600); do {ask} >/dev/null 2>&1 && exit 0; sleep 0.1; done; exit 1", within=90)
+    await hand.reach("/run/containerd/containerd.sock", within=90)
+    ask = f"{kubernetes()}/ctr version"
+    await hand.sh(f"for i in $(seq 200); do {ask} >/dev/null 2>&1 && exit 0; sleep 0.3; done; exit 1", within=90)
