@@ -13,6 +13,7 @@ from types import ModuleType
 
 from bench.base import checked_out, services_of
 from bench.figures import Figure, Figures, show_table
+from directpv_nodeagent.linux import syscalls
 from support.nats import nats_server
 
 ALL = ("ledger", "create", "shapes", "node", "agent", "events", "idle", "takeover", "footprint", "console")
@@ -28,6 +29,7 @@ def main() -> None:
     unknown = set(chosen) - {*ALL, *NAMED}
     if unknown:
         sys.exit(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join((*ALL, *NAMED))}")
+    _keep_mounts_to_ourselves()
     print(f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}\n", flush=True)
     commit = os.environ.get("BASE", "")
     today: dict[str, Figure] = {}
@@ -40,6 +42,12 @@ def main() -> None:
                 with services_of(tree):
                     base.update(_of_base(name, module, commit))
     show_table(today, base, commit[:12])
+
+
+def _keep_mounts_to_ourselves() -> None:
+    """Thousands of mounts would cost every program of the machine, and those of others would count here."""
+    syscalls.unshare_mounts()
+    subprocess.run(("mount", "--make-rprivate", "/"), check=True)
 
 
 def measured(name: str, module: ModuleType, *, short: bool) -> dict[str, Figure]:
