@@ -30,6 +30,7 @@ from directpv_nodeagent.devices.sysfs import (
     flag_of,
     is_partitioned,
     names_in,
+    read_appearance,
     read_text,
     read_udev,
     read_wwid,
@@ -189,6 +190,7 @@ class Prober:
             not_ready=unready,
             claimed=bool(part),
             identity=identity(name, size, udev, read_wwid(block), shown.file if shown else ""),
+            appearance=read_appearance(block),
         )
 
     def _add_content(

@@ -96,6 +96,14 @@ def stand_in(roots: Roots, block: Path) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
+def read_appearance(block: Path) -> str:
+    """Return which appearance of a disk this is since the node booted, and which partition; empty before Linux 5.15."""
+    part = read_text(block / "partition")
+    disk = block.resolve()
+    sequence = read_text((disk.parent if part else disk) / "diskseq")
+    return f"{sequence}.{part}" if sequence and part else sequence
+
+
 def read_serial(roots: Roots, name: str) -> str:
     """Return the serial number of the disk, as it is printed on it; empty if neither udev nor sysfs has one."""
     block = roots.block(name)

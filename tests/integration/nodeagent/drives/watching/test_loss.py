@@ -162,6 +162,38 @@ class TestLoss:
 
         await client.drive_when(fsuuid, lambda held: is_ready(held) and not held.record.conditions, "the warning ended")
 
+    async def test_a_copy_does_not_take_the_place_of_a_drive_that_is_pulled_until_it_is_plugged_in_anew(
+        self, agent: AgentProcess, loops: Loops, client: Client, pods: Path
+    ) -> None:
+        device, clone = loops.make(), loops.make()
+        agent.start(device, clone)
+        fsuuid = await client.make_drive(device)
+        await client.make_volume(fsuuid, "pvc-1")
+        os.sync()
+        loops.clone(device, clone)
+        await client.drive_when(fsuuid, lambda held: bool(held.record.conditions), "the copy is noticed")
+        since = agent.root / "mnt" / fsuuid / "pvc-1/since"
+        since.write_text("of the drive alone")
+        os.sync()
+
+        disk = loops.detach(device)
+        lost = await client.drive_when(fsuuid, lambda held: held.record.status == "Lost", "it is lost")
+        assert f"{clone}, which was a copy" in lost.record.conditions[0].message
+        agent.kill()
+        agent.start(device, clone)
+        lost = await client.drive_when(fsuuid, lambda held: held.record.status == "Lost", "it is for the next agent")
+        assert f"{clone}, which was a copy" in lost.record.conditions[0].message
+        loops.attach_at(int(device.removeprefix("loop")), disk)
+        await client.drive_when(fsuuid, is_ready, "it is back")
+        assert since.read_text() == "of the drive alone"
+
+        loops.detach(device)
+        await client.drive_when(fsuuid, lambda held: held.record.status == "Lost", "it is lost again")
+        loops.attach_at(int(clone.removeprefix("loop")), loops.detach(clone))
+        held = await client.drive_when(fsuuid, is_ready, "the copy is the drive, as people want it")
+        assert held.record.device == clone
+        assert not since.exists()
+
     async def test_two_devices_with_one_fsuuid_of_which_none_is_mounted_are_an_error_until_one_is_gone(
         self, agent: AgentProcess, loops: Loops, client: Client
     ) -> None:
@@ -174,13 +206,17 @@ class TestLoss:
         agent.go_on()
 
         async def noticed() -> HeldDrive | None:
-            """A look that was under way when the agent was frozen knows of one device, and mounts it once more."""
+            """A look that was under way when the agent was frozen knows of one device, and mounts it once more.
+
+            The other one may be known as its copy then, until it is plugged in anew.
+            """
             held = await client.held(fsuuid)
             if held.record.status == "Error":
                 return held
             if mounts_below(agent.root / "mnt"):
                 agent.freeze()
                 unmount_below(agent.root / "mnt")
+                loops.attach_at(int(clone.removeprefix("loop")), loops.detach(clone))
                 agent.go_on()
             return None
 

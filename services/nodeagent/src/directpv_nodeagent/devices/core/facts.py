@@ -58,6 +58,9 @@ class DeviceFacts:
     """Udev says that it is part of something else, such as a path of a multipath disk: not to be mounted from here."""
     identity: str = ""
     """What all devices that are this very disk have in common; empty if nothing tells."""
+    appearance: str = ""
+    """What the kernel counts up with each disk that appears, and the partition: another one after the disk was pulled,
+    and after a reboot. Empty before Linux 5.15."""
     path_of: str = ""
     """Name of the device that stands for this disk, if that is another one; known after a thorough look."""
     remnant: Superblock | None = None

@@ -27,8 +27,8 @@ def note(root: str, number: str, fsuuid: str) -> None:
         number: ``major:minor``.
         fsuuid: The drive.
     """
-    path, target = Path(root, NUMBERS_DIR, number), _target(fsuuid)
-    if _read(path) == target:
+    path, target = Path(root, NUMBERS_DIR, number), target_of(fsuuid)
+    if read(path) == target:
         return
     new = path.with_name(f"new-{secrets.token_hex(4)}")
     try:
@@ -41,17 +41,19 @@ def note(root: str, number: str, fsuuid: str) -> None:
 
 def numbers_of(root: str, fsuuid: str) -> frozenset[str]:
     """Return the numbers of the devices that carried a drive since the node booted, as far as they were kept."""
-    target = _target(fsuuid)
+    target = target_of(fsuuid)
     with contextlib.suppress(FileNotFoundError):
-        return frozenset(path.name for path in Path(root, NUMBERS_DIR).iterdir() if _read(path) == target)
+        return frozenset(path.name for path in Path(root, NUMBERS_DIR).iterdir() if read(path) == target)
     return frozenset()
 
 
-def _target(fsuuid: str) -> str:
+def target_of(fsuuid: str) -> str:
+    """Return what a link says that a drive was seen since the node booted."""
     return f"{_BOOT_ID.read_text().strip()}/{fsuuid}"
 
 
-def _read(path: Path) -> str:
+def read(path: Path) -> str:
+    """Return what a link says; empty if there is none."""
     with contextlib.suppress(OSError):
         return os.readlink(path)
     return ""

@@ -19,7 +19,7 @@ from directpv_nodeagent.drives.core.growth import check_fits
 from directpv_nodeagent.drives.core.standing import candidates, fullness, is_mounted
 from directpv_nodeagent.drives.core.states import Observation
 from directpv_nodeagent.drives.filesystem.checkup import Checkup
-from directpv_nodeagent.drives.taken import remembered
+from directpv_nodeagent.drives.taken import copies, remembered
 from directpv_nodeagent.drives.taken.drives import Drives
 from directpv_nodeagent.drives.taken.failures import TakeOverFailed
 from directpv_nodeagent.drives.taken.inspection import NotOurs
@@ -171,25 +171,39 @@ class Scanner:
         try:
             if drive is not None and drive.record.status in _HANDS_OFF:
                 return
-            if mounted := devices[0] if len(devices) == 1 else _mounted(fsuuid, devices):
-                await self._look_at(fsuuid, mounted, drive, seen)
-                self._warn_of_copies(fsuuid, mounted, devices)
-            elif devices:
-                names = ", ".join(sorted(facts.name for facts in devices))
+            mounted = _mounted(fsuuid, devices)
+            mine = [mounted] if mounted else await self._without_copies(fsuuid, devices)
+            if len(mine) == 1:
+                await self._look_at(fsuuid, mine[0], drive, seen)
+                await self._warn_of_copies(fsuuid, mine[0], devices)
+            elif mine:
+                names = ", ".join(sorted(facts.name for facts in mine))
                 message = f"devices {names} carry the same file system; remove all but one, or use multipath"
-                drive = drive or await self._as_it_was(fsuuid, devices[0])
+                drive = drive or await self._as_it_was(fsuuid, mine[0])
                 self._drives.observe(fsuuid, drive, Observation.DUPLICATE, message)
                 self._drives.tell_conflict(fsuuid, drive, names, message)
             else:
-                self._drives.observe(fsuuid, drive, Observation.ABSENT, "no device carries its file system")
+                if devices and drive is None:
+                    drive = await self._as_it_was(fsuuid, devices[0])
+                self._drives.observe(fsuuid, drive, Observation.ABSENT, _nowhere(devices))
         except Exception:
             log.exception("looking at a drive failed", extra={"drive": fsuuid})
 
-    def _warn_of_copies(self, fsuuid: str, mounted: DeviceFacts, devices: list[DeviceFacts]) -> None:
+    async def _without_copies(self, fsuuid: str, devices: list[DeviceFacts]) -> list[DeviceFacts]:
+        if not devices:
+            return []
+        look = functools.partial(copies.without, self._drives.host.root, fsuuid, devices)
+        return await self._drives.executors.run("devices", look, LOOK_SECONDS, "reading what carries copies")
+
+    async def _warn_of_copies(self, fsuuid: str, mounted: DeviceFacts, devices: list[DeviceFacts]) -> None:
         """Note what else carries the file system of a drive: that is wrong with the other device, not with it."""
-        copies = ", ".join(sorted(facts.name for facts in devices if facts is not mounted))
-        cause = f"{copies} carries a copy of the file system that is mounted from {mounted.name}" if copies else ""
-        if not copies and mounted.claimed:
+        others = [facts for facts in devices if facts is not mounted]
+        if others and is_mounted(mounted, fsuuid):
+            keep = functools.partial(copies.note, self._drives.host.root, fsuuid, others)
+            await self._drives.executors.run("devices", keep, LOOK_SECONDS, "noting what carries copies")
+        names = ", ".join(sorted(facts.name for facts in others))
+        cause = f"{names} carries a copy of the file system that is mounted from {mounted.name}" if names else ""
+        if not names and mounted.claimed:
             cause = f"it is mounted from {mounted.name}, which is part of another device: {mounted.not_ready}"
         if drive := self._drives.by_id.get(fsuuid):
             self._drives.warn(drive, ConditionType.DUPLICATE, cause)
@@ -321,6 +335,17 @@ class Scanner:
                 log.error("drive cannot be taken over now", extra={"drive": fsuuid, "error": str(error)})
             else:
                 self._drives.observe(fsuuid, known, Observation.MOUNT_FAILED, str(error))
+
+
+def _nowhere(copied: list[DeviceFacts]) -> str:
+    """Return in words that a drive is away, though devices may carry copies of it."""
+    if not copied:
+        return "no device carries its file system"
+    names = ", ".join(sorted(facts.name for facts in copied))
+    return (
+        f"no device carries its file system but {names}, which was a copy beside it and lacks what was written since; "
+        "if that is to be the drive from now on, unplug it and plug it in again"
+    )
 
 
 def _mounted(fsuuid: str, devices: list[DeviceFacts]) -> DeviceFacts | None:

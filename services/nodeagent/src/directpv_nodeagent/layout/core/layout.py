@@ -65,6 +65,7 @@ TMP_DIR: Final = "tmp"
 PROBE_DIR: Final = "probe"
 NUMBERS_DIR: Final = "numbers"
 KNOWN_DIR: Final = "known"
+COPIES_DIR: Final = "copies"
 WIPES_DIR: Final = "wipes"
 RETIRED_DIR: Final = "retired"
 
