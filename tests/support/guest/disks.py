@@ -123,12 +123,13 @@ class Disk:
         return await self.hand.exists(f"{self._slot}/tpgt_1/lun/lun_0/backstore")
 
     async def withdraw(self) -> None:
-        """After :meth:`pull`, when nothing uses it any more: nothing of the guest holds its file afterwards.
+        """When nothing uses it any more: nothing of the guest holds its file afterwards. May be repeated.
 
-        May be repeated.
+        It need not have been pulled: where plugging it in took too long, nobody knows its name.
         """
         await self.hand.sh(
             f"""
+            rm -f {self._slot}/tpgt_1/lun/lun_0/backstore
             [ ! -d {self._backstore} ] || rmdir {self._backstore}
             ! dmsetup info {self.mapped} >/dev/null 2>&1 || dmsetup remove --retry {self.mapped}
             """
