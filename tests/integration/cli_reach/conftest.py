@@ -56,8 +56,9 @@ class Kubectl:
 
     @property
     def pid(self) -> int:
-        """Of the last that was started."""
-        return int(self._notes("pid")[-1])
+        """Of the last that was started to forward."""
+        notes = map(json.loads, self.log.read_text().splitlines())
+        return int([note["pid"] for note in notes if "pid" in note and "--ignore-not-found" not in note["argv"]][-1])
 
     @property
     def is_gone(self) -> bool:

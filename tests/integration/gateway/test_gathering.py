@@ -43,15 +43,32 @@ class Identity(csi_grpc.IdentityBase):
         raise NotImplementedError
 
 
-@pytest.fixture
-def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+class Writes(list[bytes]):
     """What went to the real transports of the server."""
-    made: list[bytes] = []
-    monkeypatch.setattr(gathering, "Gathering", lambda transport: Gathering(Below(transport, made)))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._transports: list[Any] = []
+
+    def below(self, transport: Any) -> Below:
+        self._transports.append(transport)
+        return Below(transport, self)
+
+    async def ended(self) -> None:
+        """Wait until the server has let go of all connections: their other ends are closed."""
+        async with asyncio.timeout(20):
+            while any(transport.get_extra_info("socket").fileno() >= 0 for transport in self._transports):
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> Writes:
+    made = Writes()
+    monkeypatch.setattr(gathering, "Gathering", lambda transport: Gathering(made.below(transport)))
     return made
 
 
-async def test_a_reply_leaves_in_one_write(tmp_path: Path, writes: list[bytes]) -> None:
+async def test_a_reply_leaves_in_one_write(tmp_path: Path, writes: Writes) -> None:
     server = Server([Identity()])
     await server.start(path=str(tmp_path / "s"))
     try:
@@ -71,6 +88,8 @@ async def test_a_reply_leaves_in_one_write(tmp_path: Path, writes: list[bytes]) 
             assert {answer.name for answer in answers} == {"n" * 100_000}
     finally:
         server.close()
+        await server.wait_closed()
+        await writes.ended()
 
 
 class Sink:

@@ -32,7 +32,7 @@ class Request(NamedTuple):
 def request_of(arguments: Sequence[str], given: str = "") -> Request | None:
     """Return what kubectl would ask for with these arguments and this input; None if it is not known here."""
     try:
-        asked, unknown = _PARSER.parse_known_intermixed_args(arguments)
+        asked, unknown = _parser().parse_known_intermixed_args(arguments)  # one parser serves one thread at a time
     except argparse.ArgumentError:
         return None
     verb, *asked.words = asked.words or [""]
@@ -93,6 +93,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--subresource", default="")
     parser.add_argument("--field-manager", default="")
     return parser
-
-
-_PARSER: Final = _parser()

@@ -124,6 +124,8 @@ class NatsClient(ShortWays):
         try:
             with self._answering_pings():
                 await super()._process_connect_init()
+        except OSError:  # errors of certificates are ValueErrors, too
+            raise
         except (AttributeError, TypeError, ValueError, AssertionError) as error:
             raise nats.errors.Error(f"what listens there does not speak as a NATS server does: {error}") from error
         if not self.is_connected:
