@@ -13,6 +13,7 @@ from directpv_nodeagent.devices.core.device_id import device_id
 from directpv_nodeagent.devices.core.rules import describe
 from directpv_nodeagent.devices.probe import Prober
 from integration.nodeagent.drives.changing.formatting import FSUUID, MIB, NODE, discover, format_it, xfs_field
+from integration.nodeagent.harness import wait_until
 
 
 @pytest.fixture
@@ -145,8 +146,9 @@ async def test_with_udev_a_device_goes_from_discover_to_drive_and_is_known_as_on
     await asyncio.to_thread(subprocess.run, ["udevadm", "settle"], check=True)
     request = await discover(mine, device)
     await format_it(mine, request)
-    await asyncio.to_thread(subprocess.run, ["udevadm", "settle"], check=True)
+    # udevadm settle would not do: udev hears of who wrote some time after that, and until then has nothing to work on
+    known = lambda: mine.probe_one(device.name).udev.get("E:ID_FS_UUID") == FSUUID  # noqa: E731
+    await asyncio.to_thread(wait_until, known, "udev knows the file system")
     facts = mine.probe_one(device.name)
-    assert facts.udev["E:ID_FS_UUID"] == FSUUID
     assert device_id(facts, NODE) != request.id
     assert describe(facts, NODE, registered={FSUUID}, own=()).denied == ("Used by DirectPV",)
