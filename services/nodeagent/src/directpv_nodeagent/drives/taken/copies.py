@@ -20,11 +20,16 @@ from directpv_nodeagent.layout.core.layout import COPIES_DIR
 log = logging.getLogger(__name__)
 
 
-def note(root: str, fsuuid: str, devices: Iterable[DeviceFacts]) -> None:
-    """Keep that these devices carry a copy of a drive; a failure is logged: the next scan tries again."""
+def note(root: str, fsuuid: str, mounted: DeviceFacts, others: Iterable[DeviceFacts]) -> None:
+    """Keep that other devices carry a copy of a drive that is mounted; a failure is logged: the next scan tries again.
+
+    What is built on the mounted device, or what that is built on, shows the same bytes, and is no copy.
+    """
     folder, target = Path(root, COPIES_DIR), numbers.target_of(fsuuid)
     try:
-        for facts in devices:
+        for facts in others:
+            if facts.name in mounted.holders or mounted.name in facts.holders:
+                continue
             path = folder / facts.appearance
             if not facts.appearance or numbers.read(path) == target:
                 continue

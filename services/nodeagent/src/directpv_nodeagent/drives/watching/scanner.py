@@ -199,7 +199,7 @@ class Scanner:
         """Note what else carries the file system of a drive: that is wrong with the other device, not with it."""
         others = [facts for facts in devices if facts is not mounted]
         if others and is_mounted(mounted, fsuuid):
-            keep = functools.partial(copies.note, self._drives.host.root, fsuuid, others)
+            keep = functools.partial(copies.note, self._drives.host.root, fsuuid, mounted, others)
             await self._drives.executors.run("devices", keep, LOOK_SECONDS, "noting what carries copies")
         names = ", ".join(sorted(facts.name for facts in others))
         cause = f"{names} carries a copy of the file system that is mounted from {mounted.name}" if names else ""
