@@ -139,7 +139,8 @@ def test_repair_waits_for_the_outcome_and_its_exit_status_tells_the_truth(initia
     unknown = "00000000-0000-4000-8000-00000000dead"
     bad = run("kubectl-directpv", "repair", first, unknown, url=initialised)
 
-    assert [dry.returncode, wet.returncode, begun.returncode, joined.returncode] == [0, 0, 0, 0], wet.stderr
+    said = [each.stderr for each in (dry, wet, begun, joined)]
+    assert [dry.returncode, wet.returncode, begun.returncode, joined.returncode] == [0, 0, 0, 0], said
     assert (dry.stderr.count("Clean"), wet.stderr.count("Clean")) == (1, 2)
     assert (bad.returncode, bad.stderr.count("Clean")) == (1, 1)
     assert unknown in bad.stderr

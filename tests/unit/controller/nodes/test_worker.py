@@ -232,3 +232,30 @@ async def test_an_order_to_remove_names_the_incarnation() -> None:
     going = volume_record("v1", drive, incarnation="aa", deleting=True)
 
     assert [order.incarnation for order in await removed(going, going, drive)] == ["aa"]
+
+
+async def test_drives_that_wait_for_each_other_are_settled_when_they_are_compared_again_together() -> None:
+    """The registry was lost when a volume was all copied: each drive says something that only the other explains."""
+    old, new = drive_record(), drive_record()
+    ledger, events = Ledger.load(Snapshot([], []), random.random), Events()
+    spawned: list[Coroutine[None, None, None]] = []
+    worker = NodeWorker("n1", term_of(ledger, events), spawned.append, asyncio.Semaphore(1))
+    info, move = m.NodeInfo(name="n1", topology={}), "0123456789abcdef"
+    sealed = m.HeldVolume(record=volume_record("v1", old), sealed=move, stray_of=new.fsuuid)
+    both = (
+        replace(held(old), volumes=(sealed,)),
+        replace(held(new), copies=(m.HeldCopy(name="v1", move=move),)),
+    )
+
+    for sequence in (1, 2):
+        worker.heard(
+            m.NodeState(info=info, boot="b", sequence=sequence, drives=dict.fromkeys((old.fsuuid, new.fsuuid), 1)), ""
+        )
+        assert worker._differing() == [old.fsuuid, new.fsuuid]
+        await worker._take_in(m.Inventory(info=info, boot="b", drives=both))
+        worker._retries = dict.fromkeys(worker._retries, 0.0)  # the time to wait is over
+    for work in spawned:
+        work.close()
+
+    assert "unseal" in [work.__name__ for work in spawned]
+    assert [ledger.volumes["v1"].record.fsuuid, ledger.volumes["v1"].seen] == [old.fsuuid, GIB]

@@ -14,7 +14,7 @@ from directpv_common.bus.service import Unanswered
 from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.errors import DeadlineExceeded, DirectPVError, Unavailable
-from directpv_controller.core.placing.model import UNKNOWN, Drive
+from directpv_controller.core.placing.model import Drive
 from directpv_controller.core.reserving.retiring import is_not_taken_in
 from directpv_controller.core.taking_in.doubt import believed, doubt, doubtful_volumes
 from directpv_controller.core.taking_in.outcome import Outcome
@@ -121,7 +121,7 @@ class NodeWorker(NodeOrders):
     def forget(self) -> None:
         """Messages may have been lost: compare every drive again."""
         for drive in self._drives():
-            drive.generation = UNKNOWN
+            drive.stale = True
 
     def _drives(self) -> Iterable[Drive]:
         node = self._ledger.nodes.get(self.name)
@@ -134,7 +134,7 @@ class NodeWorker(NodeOrders):
             del self._retries[fsuuid]
             drive = self._ledger.drives.get(fsuuid)
             if drive is not None:
-                drive.generation = UNKNOWN
+                drive.stale = True
 
     def _notice_missing(self, state: m.NodeState) -> None:
         for drive in self._drives():
@@ -152,7 +152,7 @@ class NodeWorker(NodeOrders):
             return True
         if drive.record.node != self.name:
             return self._conflicts.get(fsuuid) != generation
-        return self.state is None or drive.boot != self.state.boot or generation > drive.generation
+        return self.state is None or drive.stale or _is_newer(self.state, generation, drive)
 
     def _notice_unwell(self, state: m.NodeState) -> None:
         """Take in which drives are unwell, or well again, before what is on them."""
@@ -161,7 +161,7 @@ class NodeWorker(NodeOrders):
         for drive in self._drives():
             if drive.fsuuid not in state.drives or not drive.known or drive.pending:
                 continue
-            news = drive.boot != state.boot or state.drives[drive.fsuuid] > drive.generation
+            news = drive.stale or _is_newer(state, state.drives[drive.fsuuid], drive)
             told, status = state.unwell.get(drive.fsuuid), drive.record.status
             health = told or m.DriveHealth(status=m.DriveStatus.READY)
             changed = status != health.status or (told is not None and told.conditions != drive.record.conditions)
@@ -340,6 +340,11 @@ class NodeWorker(NodeOrders):
             self._spawn(self.unseal(sealed.record, sealed.move, sealed.target))
         pods_come = {record.name for record in outcome.pods}
         self._term.show(record for record in outcome.used if record.name not in pods_come)
+
+
+def _is_newer(state: m.NodeState, generation: int, drive: Drive) -> bool:
+    """Tell whether a heartbeat speaks of a generation of the drive that was not taken in."""
+    return drive.boot != state.boot or generation > drive.generation
 
 
 class _Commit(NamedTuple):

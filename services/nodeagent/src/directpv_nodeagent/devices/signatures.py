@@ -13,6 +13,7 @@ import os
 import stat
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -26,7 +27,14 @@ _AT_ONCE: Final = threading.BoundedSemaphore(16)
 since its super block is read before."""
 _BLOCK: Final = 4096
 """Length and alignment that suit direct I/O on every sector size in use."""
+HELD_SECONDS: Final = 3.0
+"""How long a device may be held by somebody until it counts as in use."""
+_HELD_PAUSE: Final = 0.05
 ENVIRONMENT: Final = {"LC_ALL": "C", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+class DeviceHeld(DriveFault):
+    """The kernel uses the device: a file system, RAID, LVM, swap or mapper, or another program holds it alone."""
 
 
 @contextlib.contextmanager
@@ -55,6 +63,37 @@ def open_device(path: str, number: str, flags: int = 0) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def open_alone(path: str, number: str = "", flags: int = 0) -> Iterator[int]:
+    """Open a device so that no file system, RAID, LVM, swap or mapper can take it meanwhile; blocking.
+
+    One that is held is tried again for a while: programs that are being started have copies of all our descriptors
+    until they are executed, and containers have all that is mounted until they let go of it.
+
+    Args:
+        path: The device's file.
+        number: ``<major>:<minor>`` that it must have; empty if any will do.
+        flags: More of ``os.O_*``. Without: for reading, and closing it does not make udev look again.
+
+    Raises:
+        DeviceHeld: The kernel uses it, for longer than that.
+        DriveFault: It cannot be opened, or is another device.
+    """
+    end = time.monotonic() + HELD_SECONDS
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                device = stack.enter_context(open_device(path, number, os.O_EXCL | flags))
+                break
+            except DriveFault as error:
+                if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EBUSY:
+                    raise
+                if time.monotonic() > end:
+                    raise DeviceHeld(f"{path} is in use by the kernel") from error
+            time.sleep(_HELD_PAUSE)
+        yield device
 
 
 def probed(command: Sequence[str], descriptor: int, path: str, within: float) -> "subprocess.CompletedProcess[bytes]":

@@ -9,7 +9,8 @@ import pytest
 
 from directpv_common.protocol.errors import DriveFault, FailedPrecondition
 from directpv_nodeagent.devices.probe import Prober
-from directpv_nodeagent.drives.filesystem.mkfs import HELD_SECONDS, exclusive_open, make_xfs
+from directpv_nodeagent.devices.signatures import HELD_SECONDS
+from directpv_nodeagent.drives.filesystem.mkfs import exclusive_open, make_xfs
 from integration.nodeagent.drives.changing.formatting import FSUUID, MIB, discover, format_it
 from support.node_client import eventually
 

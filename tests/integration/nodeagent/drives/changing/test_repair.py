@@ -1,8 +1,10 @@
 """Repair: real xfs_repair on real damage, and what happens to the drive whatever becomes of it."""
 
+import contextlib
 import os
 import subprocess
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from integration.nodeagent.repairing import (
     begin,
     break_drive,
     damage_unseen,
+    ended,
     equal,
     geometry,
     has_status,
@@ -34,6 +37,20 @@ from integration.nodeagent.repairing import (
     write,
 )
 from support.node_client import FENCE, Client, eventually
+
+
+@contextlib.contextmanager
+def out_of_sight(drive: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Have a process with all mounts of its own, that of the drive among them."""
+    hidden = subprocess.Popen(("unshare", "--mount", "--propagation", "private", "sleep", "60"))
+    try:
+        path = f"/proc/{hidden.pid}/mountinfo"
+        wait_until(lambda: drive in Path(path).read_text() and os.readlink(f"/proc/{hidden.pid}/ns/mnt")
+                   != os.readlink("/proc/self/ns/mnt"), "mounted in the other namespace")  # fmt: skip
+        yield hidden
+    finally:
+        hidden.kill()
+        hidden.wait()
 
 
 class TestRepair:
@@ -203,20 +220,25 @@ class TestRefusals:
     async def test_a_drive_that_is_mounted_out_of_sight_is_not_touched(
         self, agent: AgentProcess, drive: str, client: Client
     ) -> None:
-        hidden = subprocess.Popen(("unshare", "--mount", "--propagation", "private", "sleep", "60"))
-        try:
-            path = f"/proc/{hidden.pid}/mountinfo"
-            wait_until(lambda: drive in Path(path).read_text() and os.readlink(f"/proc/{hidden.pid}/ns/mnt")
-                       != os.readlink("/proc/self/ns/mnt"), "mounted in the other namespace")  # fmt: skip
+        with out_of_sight(drive) as hidden:
             outcome = await repaired(client, drive)
-        finally:
-            hidden.kill()
-            hidden.wait()
 
         assert (outcome.outcome, outcome.status, outcome.exit_status) == ("Failed", "Ready", None)
         assert "out of sight" in outcome.message
         assert f"{hidden.pid} (sleep)" in outcome.message
         assert (await repaired(client, drive)).outcome == "Clean"
+
+    async def test_who_holds_the_device_for_a_moment_only_is_waited_for(
+        self, agent: AgentProcess, drive: str, client: Client
+    ) -> None:
+        """As a container does that is being started: it has all that is mounted, until it has a root of its own."""
+        with out_of_sight(drive):
+            begun = await begin(client, drive, dry_run=True)
+            assert begun.outcome == "Running"
+            wait_until(lambda: mounts_below(agent.root / "mnt") == [], "unmounted")
+
+        status = await ended(client, drive)
+        assert (status.outcome, status.status) == ("Clean", "Ready"), status.message
 
     async def test_a_lost_drive_an_unknown_one_and_copies_are_refused_with_advice(
         self, agent: AgentProcess, loops: Loops, drive: str, client: Client

@@ -66,6 +66,9 @@ class Drive(Struct, gc=False, eq=False):
     of that name. Not recorded."""
     boot: str = ""
     generation: int = UNKNOWN
+    """Up to which what its node tells was taken in, all of it; unknown: never, or not as it is now."""
+    stale: bool = False
+    """It is to be compared again, whatever its generation; what was taken in of it holds until then."""
     missed: int = 0
     """Heartbeats in a row of the drive's node that did not mention it."""
     pending: bool = False

@@ -81,7 +81,7 @@ def take_in(
     take_in_pods(ledger, outcome, read_pods)
     ledger.set_partial(drive, bool(held.more) and (new or drive.partial))
     if not held.more:  # before the last part it is as if nothing had been told: who is cut short asks again
-        drive.boot, drive.generation = boot, pages.generation
+        drive.boot, drive.generation, drive.stale = boot, pages.generation, False
     if drive.overcommitted and not over:
         outcome.tell("drive", "overcommitted", drive.fsuuid, allocated=drive.allocated, total=drive.record.total)
     return outcome

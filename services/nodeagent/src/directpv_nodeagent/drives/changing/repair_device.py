@@ -1,7 +1,6 @@
 """Finds the device of a drive that shall be repaired, frees it, and runs xfs_repair on it."""
 
 import contextlib
-import errno
 import functools
 import logging
 import os
@@ -9,12 +8,12 @@ from dataclasses import dataclass
 from io import FileIO
 from typing import Final
 
-from directpv_common.protocol.errors import DirectPVError, DriveFault, FailedPrecondition
+from directpv_common.protocol.errors import DirectPVError, FailedPrecondition
 from directpv_common.protocol.messages import RepairDrive
 from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.superblock import Superblock
 from directpv_nodeagent.devices.probe import Prober
-from directpv_nodeagent.devices.signatures import open_device, read_backups
+from directpv_nodeagent.devices.signatures import DeviceHeld, open_alone, open_device, read_backups
 from directpv_nodeagent.drives.core import repair
 from directpv_nodeagent.drives.core.standing import candidates
 from directpv_nodeagent.drives.filesystem import xfs
@@ -143,15 +142,13 @@ def _hold(path: str, number: str, dry_run: bool) -> FileIO:
     """
     with contextlib.ExitStack() as stack:
         try:
-            alone = stack.enter_context(open_device(path, number, os.O_EXCL))
-        except DriveFault as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EBUSY:
-                holders = describe_paths(renewal.foreign_holders(number)) or "not to be seen from here"
-                raise FailedPrecondition(
-                    f"{path} is in use: its file system is still mounted out of sight, in another mount namespace (a "
-                    "container that was started while it was mounted), or another program holds the device. Processes "
-                    f"there: {holders}. End them, then repeat"
-                ) from error
-            raise
+            alone = stack.enter_context(open_alone(path, number))
+        except DeviceHeld as error:
+            holders = describe_paths(renewal.foreign_holders(number)) or "not to be seen from here"
+            raise FailedPrecondition(
+                f"{path} is in use: its file system is still mounted out of sight, in another mount namespace (a "
+                "container that was started while it was mounted), or another program holds the device. Processes "
+                f"there: {holders}. End them, then repeat"
+            ) from error
         device = alone if dry_run else stack.enter_context(open_device(path, number))
         return FileIO(os.dup(device))

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import errno
 import os
-import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from io import FileIO
 from typing import Final, TypeVar
@@ -28,7 +27,7 @@ from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.core.rules import carries, denials, needs_force
 from directpv_nodeagent.devices.core.superblock import Superblock
 from directpv_nodeagent.devices.probe import READ_SECONDS, Prober
-from directpv_nodeagent.devices.signatures import open_device, read_superblock
+from directpv_nodeagent.devices.signatures import HELD_SECONDS, DeviceHeld, open_alone, open_device, read_superblock
 from directpv_nodeagent.drives.core.xfs_options import mkfs_arguments, parse_version
 from directpv_nodeagent.drives.filesystem.occupied import why_kept
 
@@ -36,8 +35,6 @@ T = TypeVar("T")
 
 MKFS_SECONDS: Final = 15 * 60.0
 """Discarding a large drive takes minutes on some."""
-HELD_SECONDS: Final = 3.0
-"""How long a device may be held by somebody until it counts as in use."""
 _HELD_PAUSE: Final = 0.05
 _WIPE_SECONDS: Final = 60.0
 _VERSION_SECONDS: Final = 10.0
@@ -120,8 +117,6 @@ async def _when_let_go(first: Callable[[], Awaitable[None]], again: Callable[[],
 def exclusive_open(path: str, number: str = "") -> Iterator[int]:
     """Hold a device open so that no file system, RAID, LVM, swap or mapper can take it; blocking.
 
-    Opened for reading: closing it does not make udev look again.
-
     Args:
         path: The device's file.
         number: ``<major>:<minor>`` that it must have; empty if any will do.
@@ -131,20 +126,13 @@ def exclusive_open(path: str, number: str = "") -> Iterator[int]:
         DriveFault: It cannot be opened, or is another device.
     """
     with contextlib.ExitStack() as stack:
-        end = time.monotonic() + HELD_SECONDS
-        while True:
-            try:
-                device = stack.enter_context(open_device(path, number, os.O_EXCL))
-                break
-            except DriveFault as error:
-                if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EBUSY:
-                    raise
-                if time.monotonic() > end:
-                    raise FailedPrecondition(
-                        f"device init not permitted; {path} is in use by the kernel although nothing shows by what: "
-                        "a file system mounted out of sight, ZFS, RAID, LVM or another program that holds it"
-                    ) from error
-            time.sleep(_HELD_PAUSE)
+        try:
+            device = stack.enter_context(open_alone(path, number))
+        except DeviceHeld as error:
+            raise FailedPrecondition(
+                f"device init not permitted; {path} is in use by the kernel although nothing shows by what: "
+                "a file system mounted out of sight, ZFS, RAID, LVM or another program that holds it"
+            ) from error
         yield device
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from directpv_common.protocol.errors import DriveFault, FailedPrecondition
 from directpv_common.protocol.messages import Wipe
 from directpv_common.protocol.units import MIB
-from directpv_nodeagent.devices.signatures import open_device, read_superblock
+from directpv_nodeagent.devices.signatures import open_alone, read_superblock
 
 _ZERO_OUT: Final = 0x127F
 _DISCARD: Final = 0x1277
@@ -56,7 +56,7 @@ def hold(path: str, number: str, fsuuid: str) -> FileIO:
         FailedPrecondition: It carries something else by now.
         DriveFault: It cannot be opened, or the kernel uses it.
     """
-    with open_device(path, number, os.O_EXCL | os.O_RDWR) as device:
+    with open_alone(path, number, os.O_RDWR) as device:
         block = read_superblock(device, path)
         if block is None or block.fsuuid != fsuuid:
             raise FailedPrecondition(f"{path} does not carry drive {fsuuid} any more; it was not wiped")
