@@ -212,6 +212,8 @@ class Run:
         self._show.console.print(f"{'failed' if bad else 'all passed'} in {clock(self.seconds)} min", highlight=False)
         for job in bad:
             self._show.console.print(f"{job.name}: see above, or {os.path.relpath(job.log)}", highlight=False)
+            for test in job.failures:  # again, as the last lines: they are what is left of a log that was cut short
+                self._show.console.print(f"  FAILED {test}", markup=False, soft_wrap=True, highlight=False)
 
 
 def _verdict(job: Job) -> str:

@@ -29,6 +29,15 @@ async def is_gone(bus: Bus, fsuuid: str) -> bool:
     return fsuuid not in await listed(bus)
 
 
+async def is_registered(bus: Bus, fsuuid: str, tmp_path: Path) -> bool:
+    return await has_status(bus, fsuuid, READY) and fsuuid in recorded(tmp_path)
+
+
+async def is_forgotten(bus: Bus, fsuuid: str, tmp_path: Path) -> bool:
+    """Whether it is durable, too, that the drive is gone: what is told may be a commit ahead of the file."""
+    return await is_gone(bus, fsuuid) and fsuuid not in recorded(tmp_path)
+
+
 def recorded(tmp_path: Path) -> dict[str, m.DriveRecord]:
     return {record.fsuuid: record for record in read_registry(tmp_path / "registry.db").drives}
 
@@ -40,7 +49,7 @@ async def test_a_drive_is_let_go_of_by_its_node_and_forgotten_and_stays_so(
     node = PlayedNode("n1")
     fsuuid, other = node.add_drive(), node.add_drive()
     async with node.running(bus):
-        await until(lambda: has_status(bus, fsuuid, READY), "registered")
+        await until(lambda: is_registered(bus, fsuuid, tmp_path), "registered")
         dry = await remove(bus, fsuuid, dry_run=True, wipe=m.Wipe.ZERO)
         assert (dry.outcome, "wiped (zero)" in dry.message) == (m.RemovalOutcome.WOULD_REMOVE, True)
         assert recorded(tmp_path)[fsuuid].status is READY
@@ -63,7 +72,7 @@ async def test_a_drive_with_a_volume_is_refused_and_an_unknown_one_and_an_unknow
     node = PlayedNode("n1")
     fsuuid = node.add_drive()
     async with node.running(bus):
-        await until(lambda: has_status(bus, fsuuid, READY), "registered")
+        await until(lambda: is_registered(bus, fsuuid, tmp_path), "registered")
         names = {"csi.storage.k8s.io/pvc/name": "data-0", "csi.storage.k8s.io/pvc/namespace": "shop"}
         create = m.CreateVolume(name="v1", required=GIB, parameters=names)
         await bus.call(Api.VOLUME_CREATE, create, within=20)
@@ -84,14 +93,14 @@ async def test_what_the_node_refuses_is_kept_and_said(bus: Bus, controllers: Sta
     node = PlayedNode("n1")
     fsuuid = node.add_drive()
     async with node.running(bus):
-        await until(lambda: has_status(bus, fsuuid, READY), "registered")
+        await until(lambda: is_registered(bus, fsuuid, tmp_path), "registered")
         node.used = "sda is mounted at /mnt"
 
         with pytest.raises(FailedPrecondition, match="mounted at /mnt"):
             await remove(bus, fsuuid)
 
         await until(lambda: has_status(bus, fsuuid, READY), "it serves on")
-        assert recorded(tmp_path)[fsuuid].removal == ""
+        await until(lambda: recorded(tmp_path)[fsuuid].removal == "", "that it is kept is durable")
 
 
 async def test_a_wipe_is_asked_for_until_it_has_ended(bus: Bus, controllers: Start) -> None:
@@ -117,7 +126,7 @@ async def test_the_order_waits_for_a_node_that_is_away_also_through_a_change_of_
     node = PlayedNode("n1")
     fsuuid = node.add_drive()
     async with node.running(bus):
-        await until(lambda: has_status(bus, fsuuid, READY), "registered")
+        await until(lambda: is_registered(bus, fsuuid, tmp_path), "registered")
 
     async def away() -> bool:
         return not (await listed(bus))[fsuuid].online
@@ -142,7 +151,7 @@ async def test_a_leader_that_is_killed_before_the_record_goes_is_followed_by_one
     node = PlayedNode("n1")
     fsuuid = node.add_drive()
     async with node.running(bus):
-        await until(lambda: has_status(bus, fsuuid, READY), "registered")
+        await until(lambda: is_registered(bus, fsuuid, tmp_path), "registered")
         node.at_work = 1000
         await remove(bus, fsuuid)
         first.kill()
@@ -151,8 +160,7 @@ async def test_a_leader_that_is_killed_before_the_record_goes_is_followed_by_one
         del node.drives[fsuuid]
         controllers("c2")
 
-        await until(lambda: is_gone(bus, fsuuid), "it is forgotten")
-        assert recorded(tmp_path) == {}
+        await until(lambda: is_forgotten(bus, fsuuid, tmp_path), "it is forgotten")
 
 
 async def test_a_disk_that_could_not_be_told_is_told_when_it_is_seen_again_and_not_taken_in(
@@ -190,7 +198,7 @@ async def test_an_agent_of_an_earlier_version_lets_the_order_wait_and_the_drive_
     node = PlayedNode("n1")
     fsuuid = node.add_drive()
     async with node.running(bus, without=(Node.DRIVE_RELEASE,)):
-        await until(lambda: has_status(bus, fsuuid, READY), "registered")
+        await until(lambda: is_registered(bus, fsuuid, tmp_path), "registered")
 
         removal = await remove(bus, fsuuid)
 
