@@ -28,7 +28,7 @@ from support.mounts import own_mounts  # noqa: F401 - a fixture
 HOSTILE = "<img src=x onerror=alert(1)>"
 """What a name may be that somebody else chose."""
 CHROMIUM = "/usr/bin/chromium"
-WITHIN = 20.0
+WITHIN = 40.0
 MS = WITHIN * 1000
 expect.set_options(timeout=MS)
 

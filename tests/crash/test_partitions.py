@@ -126,14 +126,25 @@ async def administrator(running: Cluster) -> AsyncIterator[Bus]:
 
 async def events(bus: Bus) -> list[tuple[str, str, str]]:
     """Return id, kind and subject of all events that are kept."""
-    js = bus.client.jetstream(timeout=10)
-    stream = await js.subscribe(bus.subjects.all_events, stream=bus.subjects.stream, ordered_consumer=True)
-    found = []
-    with contextlib.suppress(nats.errors.TimeoutError):
-        while True:
-            event = orjson.loads((await stream.next_msg(timeout=2)).data)
-            found.append((event["id"], event["type"], event["subject"]))
-    await stream.unsubscribe()
+    found: list[tuple[str, str, str]] = []
+
+    async def read() -> None:
+        found.clear()
+        try:
+            js = bus.client.jetstream(timeout=10)
+            stream = await js.subscribe(bus.subjects.all_events, stream=bus.subjects.stream, ordered_consumer=True)
+            try:
+                pending = (await js.stream_info(bus.subjects.stream)).state.messages
+                while pending:
+                    message = await stream.next_msg(timeout=20)
+                    event, pending = orjson.loads(message.data), message.metadata.num_pending
+                    found.append((event["id"], event["type"], event["subject"]))
+            finally:
+                await stream.unsubscribe()
+        except nats.errors.Error as error:
+            raise AssertionError(repr(error)) from error
+
+    await eventually(read, "all events are read")
     return found
 
 

@@ -24,7 +24,7 @@ def test_that_waits():
         time.sleep(120)
 """
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda how: how.name)
@@ -45,7 +45,7 @@ async def test_a_stack_goes_with_the_test_run_that_is_ended(
             assert process.poll() is None, "it ended before its stack was up"
             return told.exists() and len(told.read_text().split()) == 2
 
-        await eventually(up, "the stack is up")
+        await eventually(up, "the stack is up", 120)
         directory, device = told.read_text().split()
         assert device in disks.attached(Path(directory))
 

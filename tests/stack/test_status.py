@@ -18,23 +18,22 @@ from support.cluster import Cluster, Pod, eventually
 from support.pulling import device_of, pull
 
 pytestmark = pytest.mark.timeout(240)
-SECONDS = 8.0
-"""Less than a call waits for somebody who answers, and more than the program takes on a busy machine."""
 
 
 async def test_without_a_controller_nothing_is_said_to_be_none_and_nobody_waits(running: Cluster) -> None:
     running.kill("controller-1")
-    begun = time.monotonic()
+    patient = asyncio.create_task(plugin(running, "list", "drives"))
 
     said = await plugin(running, "status")
 
-    assert time.monotonic() - begun < SECONDS
+    assert not patient.done(), "it took as long as who waits for a leader"
     assert said.returncode == 1
     shown = {line.partition(":")[0]: line.partition(":")[2].strip() for line in said.stdout.splitlines()}
     assert [shown[name] for name in ("Leader", "Nodes", "Drives", "Volumes")] == ["nobody leads", *["unknown"] * 3]
     assert "whether they run (kubectl -n directpv get pods,leases" in said.stderr
     facts = json.loads((await plugin(running, "status", "-o", "json")).stdout)
     assert (facts["healthy"], facts["drives"]) == (False, "unknown")
+    assert (await patient).returncode == 1
 
 
 async def test_a_verb_that_waits_for_a_leader_says_so_at_once_and_once(running: Cluster) -> None:
@@ -46,7 +45,7 @@ async def test_a_verb_that_waits_for_a_leader_says_so_at_once_and_once(running: 
         env={**os.environ, "DIRECTPV_NATS_URL": stack.nats_url, "DIRECTPV_STATE_DIR": str(stack.directory)},
     )  # fmt: skip
     assert asks.stderr is not None
-    first = await asyncio.wait_for(asks.stderr.readline(), SECONDS)
+    first = await asyncio.wait_for(asks.stderr.readline(), 60)
     assert asks.returncode is None, f"it is at work after {time.monotonic() - begun:.1f} s"
     assert first == b"no controller leads at the moment; waiting for some seconds\n"
     rest = await asyncio.wait_for(asks.stderr.read(), 60)

@@ -31,7 +31,7 @@ from directpv_csi_gateway.pb import csi_pb2 as csi
 from support import devices
 
 T = TypeVar("T")
-SETTLE_SECONDS = 60.0
+SETTLE_SECONDS = 100.0
 LOOK_SECONDS = 0.1
 LONGEST_LOOK_SECONDS = 1.0
 CALL_FAILED = (GRPCError, StreamTerminatedError, OSError, TimeoutError, AttributeError)

@@ -29,7 +29,7 @@ from support.pausing import pause
 
 MIB = 1024 * 1024
 FENCE = Fence(registry="test", epoch=1)
-WAIT = 60.0
+WAIT = 100.0
 ATTEMPT = 3.0
 """Longer than the agent itself waits before it answers (two seconds at most), or a repeat may miss every answer."""
 

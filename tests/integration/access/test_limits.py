@@ -14,7 +14,7 @@ from directpv_common.protocol.api import Controller
 from integration.access.conftest import SUBJECTS, World, settings
 from support.nats import NatsServer, nats_server
 
-SECONDS = 20
+SECONDS = 60
 AGENT = "agent of n1"
 
 

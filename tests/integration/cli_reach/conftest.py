@@ -16,7 +16,7 @@ from integration.cli_reach import stand_in
 from support.nats import NatsServer, nats_server
 
 PLUGIN = [sys.executable, "-m", "directpv_cli"]
-WITHIN = 20.0
+WITHIN = 60.0
 
 
 class Kubectl:

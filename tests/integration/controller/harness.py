@@ -21,7 +21,7 @@ from support.nats import NatsServer
 from support.pausing import pause
 from support.ports import free_port
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 LEASE_SECONDS = 1.0
 
 

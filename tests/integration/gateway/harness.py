@@ -18,7 +18,7 @@ from directpv_common.bus.service import Handlers, serve
 from directpv_common.protocol.api import Endpoint
 from directpv_csi_gateway.pb import csi_pb2 as pb
 
-START_SECONDS = 20
+START_SECONDS = 60
 END_SECONDS = 20
 NODE = "worker-1.example"
 FSUUID = "0f3c2a1e-5b6d-4c7e-8f90-a1b2c3d4e5f6"

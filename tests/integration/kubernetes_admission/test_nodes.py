@@ -11,7 +11,7 @@ from directpv_common.protocol.names import ADMINISTRATOR_ACCOUNT, NODE_ACCOUNT
 from integration.access.test_roles import Ear
 from integration.kubernetes_admission.world import SUBJECTS, World
 
-SECONDS = 20
+SECONDS = 60
 
 
 async def heard_by(bus: Bus, say: Bus, subject: str, within: int = SECONDS) -> bool:

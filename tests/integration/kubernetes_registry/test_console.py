@@ -23,7 +23,7 @@ from integration.kubernetes_registry.test_clean import PVS, is_gone, persistent_
 from support.ports import free_port
 
 PLUGIN = Path(sys.executable).parent / "kubectl-directpv"
-WITHIN = 30.0
+WITHIN = 60.0
 
 
 class Inside:
