@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from integration.kubernetes_install.hub_servers import Servers
 from support.kube import programs
 from support.kube.apiserver import ApiServer
 from support.kube.fixtures import apiserver  # noqa: F401 - a server of their own: they take definitions away
@@ -76,3 +77,13 @@ def plugin(apiserver: ApiServer, manager: None, tmp_path: Path) -> Iterator[Plug
     finally:
         done = run("uninstall", "--dangerous")
         assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(params=[1, 3])
+def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Servers]:
+    found = Servers(tmp_path, request.param)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.close()

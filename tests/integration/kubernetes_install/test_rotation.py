@@ -25,7 +25,7 @@ from directpv_common.protocol.api import Controller, Node
 from directpv_common.protocol.errors import FailedPrecondition, Refused, Unavailable
 from directpv_controller.admission.callout import Callout
 from directpv_controller.admission.core.keys import NodeKeys
-from integration.kubernetes_install.test_nats import NODE, SECRET, SUBJECTS, Servers
+from integration.kubernetes_install.hub_servers import NODE, SECRET, SUBJECTS, Servers
 
 OTHER = "of the same test, another " * 4
 CALL_SECONDS = 30.0

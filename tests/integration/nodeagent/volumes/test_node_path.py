@@ -9,18 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from directpv_common.protocol.api import Node
-from directpv_common.protocol.errors import Busy, Conflict, FailedPrecondition, InvalidRequest, NotFound, OutOfRange
-from directpv_common.protocol.messages import ExpandNodeVolume, GetVolumeUsage, StatVolume, VolumeRecord, VolumeStats
+from directpv_common.protocol.errors import Busy, Conflict, FailedPrecondition, NotFound
+from directpv_common.protocol.messages import ExpandNodeVolume, StatVolume
 from directpv_common.protocol.names import SUSPEND
-from integration.nodeagent.harness import AgentProcess, mounts_below, run, wait_until
-from integration.nodeagent.orders import UNKNOWN
-from support.node_client import MIB, Client
-
-
-@pytest.fixture
-async def volume(drive: str, client: Client) -> str:
-    await client.make_volume(drive, "pvc-1")
-    return "pvc-1"
+from integration.nodeagent.harness import mounts_below
+from support.node_client import Client
 
 
 async def test_a_volume_is_staged_published_written_and_taken_away(
@@ -152,114 +145,6 @@ async def test_unknown_volumes_are_not_found_but_gone_ones_are_fine(drive: str, 
     await client.unstage("nobody", pods / "s")
 
 
-class TestPaths:
-    @pytest.mark.parametrize("path", ["/", "/a/../b", "/..", "//", "/."])
-    async def test_paths_that_lead_elsewhere_are_refused(self, volume: str, client: Client, path: str) -> None:
-        with pytest.raises(InvalidRequest, match="staging_target_path"):
-            await client.stage(volume, path)
-
-    async def test_drives_themselves_are_no_place_to_mount(
-        self, drive: str, volume: str, client: Client, base: Path
-    ) -> None:
-        for path in (base / "root-n1", base / "root-n1/mnt" / drive, base / "root-n1/mnt" / drive / "pvc-1"):
-            with pytest.raises(InvalidRequest):
-                await client.stage(volume, path)
-            with pytest.raises(InvalidRequest):
-                await client.unpublish(volume, path)
-        assert (base / "root-n1/mnt" / drive / "pvc-1").is_dir()
-
-    async def test_a_link_as_target_is_not_followed(self, volume: str, client: Client, pods: Path) -> None:
-        (pods / "elsewhere").mkdir()
-        (pods / "t").symlink_to(pods / "elsewhere")
-        await client.stage(volume, pods / "s")
-
-        with pytest.raises(FailedPrecondition, match="not a directory"):
-            await client.publish(volume, pods / "s", pods / "t")
-        assert mounts_below(pods / "elsewhere") == []
-
-    async def test_a_link_on_the_way_is_followed_and_the_repeat_finds_the_mount(
-        self, volume: str, client: Client, pods: Path
-    ) -> None:
-        (pods / "real").mkdir()
-        (pods / "link").symlink_to(pods / "real")
-
-        for _ in range(2):
-            await client.stage(volume, pods / "link/s")
-            await client.publish(volume, pods / "link/s", pods / "link/t")
-
-        assert sorted(mounts_below(pods)) == [str(pods / "real/s"), str(pods / "real/t")]
-        await client.unpublish(volume, pods / "link/t")
-        await client.unstage(volume, pods / "link/s")
-        assert mounts_below(pods) == []
-
-    async def test_a_blank_in_a_path_is_no_obstacle(self, volume: str, client: Client, pods: Path) -> None:
-        for _ in range(2):
-            await client.stage(volume, pods / "a b\\c")
-        await client.unstage(volume, pods / "a b\\c")
-        assert mounts_below(pods) == []
-
-    async def test_a_missing_parent_is_not_made(self, volume: str, client: Client, pods: Path) -> None:
-        await client.stage(volume, pods / "s")
-
-        with pytest.raises(FailedPrecondition, match="kubelet"):
-            await client.publish(volume, pods / "s", pods / "no/t")
-        assert not (pods / "no").exists()
-
-    async def test_a_file_as_target_is_refused_and_kept(self, volume: str, client: Client, pods: Path) -> None:
-        (pods / "t").write_text("mine")
-        await client.stage(volume, pods / "s")
-
-        with pytest.raises(FailedPrecondition):
-            await client.publish(volume, pods / "s", pods / "t")
-        with pytest.raises(FailedPrecondition):
-            await client.unpublish(volume, pods / "t")
-        assert (pods / "t").read_text() == "mine"
-
-    async def test_a_foreign_mount_is_neither_covered_nor_taken_away(
-        self, volume: str, client: Client, pods: Path
-    ) -> None:
-        (pods / "s").mkdir()
-        run("mount", "-t", "tmpfs", "-o", "size=1m", "foreign", str(pods / "s"))
-        (pods / "s/file").touch()
-
-        for call in (client.stage(volume, pods / "s"), client.unstage(volume, pods / "s")):
-            with pytest.raises(FailedPrecondition, match="foreign"):
-                await call
-        assert (pods / "s/file").exists()
-
-    async def test_content_below_an_unmounted_target_is_never_deleted_and_keeps_no_pod_from_leaving(
-        self, agent: AgentProcess, volume: str, client: Client, pods: Path
-    ) -> None:
-        (pods / "t").mkdir()
-        (pods / "t/leaked").write_text("not the volume's")
-
-        await client.unpublish(volume, pods / "t")
-
-        assert (pods / "t/leaked").exists()
-        wait_until(lambda: "leaked" in agent.log_text(), "it is told by name")
-
-    async def test_mounts_on_top_of_each_other_are_all_taken_away(
-        self, volume: str, client: Client, pods: Path
-    ) -> None:
-        await client.stage(volume, pods / "s")
-        run("mount", "--bind", str(pods / "s"), str(pods / "s"))
-
-        await client.unstage(volume, pods / "s")
-
-        assert mounts_below(pods) == []
-
-    async def test_a_volume_in_use_is_taken_away_all_the_same(self, volume: str, client: Client, pods: Path) -> None:
-        await client.stage(volume, pods / "s")
-        await client.publish(volume, pods / "s", pods / "t")
-
-        with (pods / "t/open").open("w") as file:
-            await client.unpublish(volume, pods / "t")
-            file.write("still written")
-
-        assert not (pods / "t").exists()
-        assert (pods / "s/open").read_text() == "still written"
-
-
 class TestSuspended:
     async def test_a_suspended_volume_shows_an_empty_read_only_directory(
         self, drive: str, client: Client, pods: Path
@@ -293,78 +178,6 @@ class TestSuspended:
 
         assert list((pods / "old").iterdir()) == []
         assert record.capacity == (await client.held(drive)).volumes[0].record.capacity
-
-
-class TestExpandAndStats:
-    async def expand(self, client: Client, path: Path, required: int, limit: int = 0) -> int:
-        request = ExpandNodeVolume(name="pvc-1", volume_path=str(path), required=required, limit=limit)
-        return (await client.ask(Node.VOLUME_EXPAND, request)).capacity  # type: ignore[no-any-return]
-
-    async def test_a_mounted_volume_grows_and_never_shrinks(
-        self, drive: str, volume: str, client: Client, pods: Path
-    ) -> None:
-        await client.stage(volume, pods / "s")
-
-        assert await self.expand(client, pods / "s", 30 * MIB) == 30 * MIB
-        assert await self.expand(client, pods / "s", 10 * MIB) == 30 * MIB
-        assert await self.expand(client, pods / "s", 0) == 30 * MIB
-        assert (await client.held(drive)).volumes[0].record.capacity == 30 * MIB
-
-    async def test_a_drive_is_never_promised_twice(self, drive: str, volume: str, client: Client, pods: Path) -> None:
-        await client.stage(volume, pods / "s")
-        record = (await client.held(drive)).record
-        everything = record.total - record.overhead
-
-        with pytest.raises(OutOfRange):
-            await self.expand(client, pods / "s", everything + 1)
-        assert await self.expand(client, pods / "s", everything) == everything
-        assert await client.prepare(record_of(drive, "pvc-2", 1)) != {}
-
-    async def test_a_path_where_the_volume_is_not_mounted_is_not_found(
-        self, volume: str, client: Client, pods: Path
-    ) -> None:
-        await client.stage(volume, pods / "s")
-
-        for path in (pods, pods / "missing"):
-            with pytest.raises(NotFound):
-                await self.expand(client, path, 30 * MIB)
-            with pytest.raises(NotFound):
-                await client.ask(Node.VOLUME_STATS, StatVolume(name=volume, volume_path=str(path)))
-
-    async def test_stats_count_bytes_and_files(self, volume: str, client: Client, pods: Path) -> None:
-        await client.stage(volume, pods / "s")
-        (pods / "s/dir").mkdir()
-        (pods / "s/dir/file").write_bytes(b"x" * MIB)
-
-        stats: VolumeStats = await client.ask(Node.VOLUME_STATS, StatVolume(name=volume, volume_path=str(pods / "s")))
-
-        assert stats.total == 20 * MIB
-        assert MIB <= stats.used < 2 * MIB
-        assert stats.available == stats.total - stats.used
-        assert stats.inodes_used == 3
-        assert stats.inodes_total == stats.inodes_used + stats.inodes_free
-        assert not stats.abnormal
-
-    async def test_how_full_a_volume_is_is_told_also_while_it_is_mounted_nowhere(
-        self, volume: str, drive: str, client: Client, pods: Path
-    ) -> None:
-        await client.stage(volume, pods / "s")
-        (pods / "s/file").write_bytes(b"x" * MIB)
-        asked = StatVolume(name=volume, volume_path=str(pods / "s"))
-        staged: VolumeStats = await client.ask(Node.VOLUME_STATS, asked)
-        await client.unstage(volume, pods / "s")
-
-        usage: VolumeStats = await client.ask(Node.VOLUME_USAGE, GetVolumeUsage(name=volume, fsuuid=drive))
-
-        assert (usage.total, usage.used, usage.inodes_used) == (staged.total, staged.used, staged.inodes_used)
-        assert (usage.total, usage.inodes_used) == (20 * MIB, 2)
-        for name, where in (("pvc-none", drive), (volume, UNKNOWN)):
-            with pytest.raises(NotFound):
-                await client.ask(Node.VOLUME_USAGE, GetVolumeUsage(name=name, fsuuid=where))
-
-
-def record_of(drive: str, name: str, capacity: int) -> VolumeRecord:
-    return VolumeRecord(name=name, fsuuid=drive, capacity=capacity)
 
 
 async def test_a_conflicting_operation_is_told_to_come_back(volume: str, client: Client, pods: Path) -> None:
