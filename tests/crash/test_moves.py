@@ -149,7 +149,7 @@ async def test_a_volume_that_is_deleted_while_it_moves_is_gone_from_both_drives(
     assert volumes == []
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in (2, 3))])
 async def test_whatever_is_killed_whenever_the_data_is_on_one_drive_and_complete(
     running: Cluster, bus: Bus, pod: Pod, seed: int
 ) -> None:

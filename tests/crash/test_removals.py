@@ -17,8 +17,15 @@ LATEST = 1.5
 """Seconds after which the last kill comes; what is asked takes about as long."""
 
 
-@pytest.mark.parametrize("wipe", ["none", "zero"])
-@pytest.mark.parametrize("killed", KILLED)
+@pytest.mark.parametrize(
+    ("killed", "wipe"),
+    [
+        (KILLED[0], "none"),
+        (KILLED[1], "zero"),
+        pytest.param(KILLED[0], "zero", marks=pytest.mark.long),
+        pytest.param(KILLED[1], "none", marks=pytest.mark.long),
+    ],
+)
 async def test_a_removal_that_is_killed_at_any_moment_is_ended_by_a_repeat(
     killed: str, wipe: str, tmp_path: Path
 ) -> None:

@@ -102,7 +102,7 @@ async def repeat_until_done(running: Cluster, outcome: Outcome) -> None:
     outcome.unknown_deletes.clear()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 async def test_kill_9_at_random_points_of_a_storm_loses_nothing_that_was_acknowledged(seed):
     chance = random.Random(seed)
     with cluster(nodes=2, drives=2) as running:

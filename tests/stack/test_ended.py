@@ -26,9 +26,18 @@ def test_that_waits():
 
 pytestmark = pytest.mark.timeout(240)
 
+ALONE, WORKER = (), ("-n", "1")
+WAYS = [
+    pytest.param(
+        workers, how, id=f"{'worker' if workers else 'alone'}-{how.name}",
+        marks=() if (workers, how) in ((ALONE, signal.SIGINT), (WORKER, signal.SIGTERM)) else pytest.mark.long,
+    )
+    for workers in (ALONE, WORKER) for how in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+]  # fmt: skip
+"""Alone or by a worker, and how it is ended; the others go the same way: all three are made one in tests/conftest."""
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda how: how.name)
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "worker"])
+
+@pytest.mark.parametrize(("workers", "how"), WAYS)
 async def test_a_stack_goes_with_the_test_run_that_is_ended(
     tmp_path: Path, how: signal.Signals, workers: tuple[str, ...]
 ) -> None:

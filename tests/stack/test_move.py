@@ -177,7 +177,7 @@ async def test_of_two_drives_that_are_evacuated_at_once_none_is_said_to_be_empty
     assert not said & full, [each.stderr for each in ended]
 
 
-@pytest.mark.parametrize("left", ["nothing", "a cancelled move"])
+@pytest.mark.parametrize("left", [pytest.param("nothing", marks=pytest.mark.long), "a cancelled move"])
 async def test_a_registry_that_was_restored_from_before_a_move_finds_the_volume_where_it_is(running, client, left):
     """As etcd is from a backup: what a pod wrote since must be served, and never an older copy."""
     registry, backup = running.stack.directory / "registry", running.stack.directory / "backup"

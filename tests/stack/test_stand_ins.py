@@ -58,7 +58,7 @@ async def show_stand_in(running: Cluster, name: str, place: Path) -> None:
     assert places.shows_stand_in(node.root, str(place))
 
 
-@pytest.mark.parametrize("what", ["volume", "drive"])
+@pytest.mark.parametrize("what", ["volume", pytest.param("drive", marks=pytest.mark.long)])
 async def test_what_is_suspended_is_not_mounted_but_refused_with_what_helps(
     running: Cluster, tmp_path: Path, what: str
 ) -> None:

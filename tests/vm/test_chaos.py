@@ -33,10 +33,12 @@ def test_the_minute_has_faults_of_drives_nodes_and_what_there_is_once_and_what_p
     assert all(len(kinds & faults.keys()) >= 3 for faults in (DRIVE_FAULTS, NODE_FAULTS, CENTRAL_FAULTS))
 
 
+@pytest.mark.long
 async def test_drives_that_never_had_a_volume_are_in_order(directory: Path) -> None:
     assert await run(SEED, NOTHING, directory, print) == []
 
 
+@pytest.mark.long
 async def test_a_drive_that_has_not_come_back_since_it_was_pulled_cannot_be_filled(directory: Path) -> None:
     """Its dead mount is there until the agent takes it away, and takes nothing."""
     async with world(directory, nodes=1, drives=1) as made:

@@ -65,6 +65,7 @@ async def scene(lab: Lab, tap: Tap) -> Scene:
     return Scene(node, disks[0], drives[0], pods[0], pods[1], tap)
 
 
+@pytest.mark.long
 async def test_a_disk_that_answers_no_more_reads_and_writes_is_in_error_until_it_does(scene: Scene) -> None:
     await scene.disk.fail()
     assert (await scene.pod.write("lost", "x")).code != 0
@@ -144,6 +145,7 @@ async def test_a_drive_filled_by_others_is_told_of_until_there_is_room(scene: Sc
     assert (await scene.pod.write("after", "again")).code == 0
 
 
+@pytest.mark.long
 async def test_a_damaged_super_block_is_told_of_and_the_drive_stays_known(scene: Scene) -> None:
     device = f"/dev/{scene.disk.name}"
     first = await scene.node.hand.run("sh", "-c", f"dd if={device} bs=4096 count=1 iflag=direct status=none | base64")
@@ -176,6 +178,7 @@ async def test_reads_that_fail_put_a_drive_in_error_until_they_go_well(scene: Sc
     assert (await scene.pod.write("after", "again")).code == 0
 
 
+@pytest.mark.long
 async def test_a_failed_file_system_that_a_container_holds_is_mounted_anew_when_that_ends(scene: Scene) -> None:
     hold = f"mount --make-rprivate /; mount --bind {scene.pod.target} /mnt; exec sleep 600"
     await scene.node.hand.start("container", "unshare", "--mount", "sh", "-ec", hold)
@@ -215,6 +218,7 @@ async def test_an_agent_that_was_killed_while_volumes_were_covered_uncovers_them
     assert "pvc-0" not in await hand.run("cat", "/proc/self/mountinfo")
 
 
+@pytest.mark.long
 async def test_a_drive_that_comes_and_goes_ends_well(scene: Scene) -> None:
     for _ in range(4):
         await scene.disk.pull()
@@ -226,6 +230,7 @@ async def test_a_drive_that_comes_and_goes_ends_well(scene: Scene) -> None:
     await scene.check_neighbour()
 
 
+@pytest.mark.long
 async def test_a_clone_beside_its_drive_is_told_of_and_not_mounted(lab: Lab, tap: Tap) -> None:
     machine = await lab.boot(disks=2)
     disk, clone = Disk(machine, 0), Disk(machine, 1)

@@ -1,5 +1,7 @@
 """A disk that grows gives its drive more room, under quota and with volumes in use; repair leaves nothing behind."""
 
+import pytest
+
 from directpv_common.protocol.messages import DriveStatus, RepairOutcome
 from support.guest.disks import Disk
 from support.guest.lab import Lab, Tap
@@ -12,6 +14,7 @@ SECTORS = 2048
 """In a MiB."""
 
 
+@pytest.mark.long
 async def test_a_disk_that_grows_under_a_pod_gives_its_drive_more_room(lab: Lab, tap: Tap) -> None:
     machine = await lab.boot(files=[make_disk(lab.directory / "disk.img", 1200 * MIB)])
     disk = Disk(machine, 0, length=600 * SECTORS)

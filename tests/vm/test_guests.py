@@ -32,6 +32,7 @@ def guest(directory: Path) -> Iterator[Uml]:
     guest.close()
 
 
+@pytest.mark.long
 async def test_a_guest_whose_programs_take_all_that_its_processor_has_is_well(guest: Uml) -> None:
     await guest.start()
     for number in range(20):
@@ -79,6 +80,7 @@ class Spins(Uml):
         return [f"init={self.spinner}" if self.left >= 0 and each.startswith("init=") else each for each in command]
 
 
+@pytest.mark.long
 async def test_a_guest_that_loses_its_timer_while_it_boots_is_booted_again(
     directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

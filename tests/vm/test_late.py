@@ -20,6 +20,7 @@ with xfs.inspected(device, fsuuid, root, recover=True) as path:
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("delay", [60])
 async def test_a_disk_that_needs_longer_to_be_read_than_a_scan_waits_comes_back_all_the_same(
     lab: Lab, delay: int

@@ -11,7 +11,7 @@ from support.guest.lab import Lab, Tap
 from support.guest.node import Node, Pod
 from support.node_client import eventually
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 SOON = 10.0
 """Seconds; the guest's processors are emulated, and shared with other tests."""

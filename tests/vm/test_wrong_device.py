@@ -47,10 +47,11 @@ async def stock(every_stock: Stock) -> AsyncIterator[Stock]:
 
 
 def each(recipes: Iterable[Recipe]) -> pytest.MarkDecorator:
-    """Return what runs a test with each; those that loop devices show as well are ``long`` here."""
+    """Return what runs a test with each; ``long`` are those that loop devices show as well, and variants."""
     long = (pytest.mark.long,)
     return pytest.mark.parametrize(
-        "recipe", [pytest.param(each, id=each.name, marks=long if each.on_loops else ()) for each in recipes]
+        "recipe",
+        [pytest.param(each, id=each.name, marks=long if each.on_loops or each.variant else ()) for each in recipes],
     )
 
 

@@ -70,6 +70,8 @@ class Recipe:
     """What is done to it before it is discovered."""
     small: bool = False
     """Takes a disk that is too small."""
+    variant: bool = False
+    """Told in the words of another one that is not ``long``."""
     on_loops: bool = False
     """Refused just so on a loop device of this machine: see ``tests/integration/nodeagent/drives/changing``."""
 
@@ -88,9 +90,9 @@ IN_USE: Final = (
     Recipe("mounted out of sight", f"{_EXT4}; {_MOUNT_ELSEWHERE}", "Mounted"),
     Recipe("swap", "mkswap $dev; swapon $dev", "Swap"),
     Recipe("held by device mapper", _HOLD, "Held by other device"),
-    Recipe("LVM with an active volume", _LVM_ACTIVE, "Held by other device"),
-    Recipe("LUKS that is open", _LUKS_OPEN, "Held by other device"),
-    Recipe("MD that is assembled", f"{_MD} raid --metadata=1.2", "Held by other device"),
+    Recipe("LVM with an active volume", _LVM_ACTIVE, "Held by other device", variant=True),
+    Recipe("LUKS that is open", _LUKS_OPEN, "Held by other device", variant=True),
+    Recipe("MD that is assembled", f"{_MD} raid --metadata=1.2", "Held by other device", variant=True),
     Recipe("read-only", "blockdev --setro $dev", "Read only", on_loops=True),
     Recipe("read-only device mapper", _READ_ONLY_MAP, "Read only"),
     Recipe("too small", "true", "Too small", small=True, on_loops=True),
@@ -99,12 +101,13 @@ IN_USE: Final = (
 
 SIGNED: Final = (
     Recipe("ext4", _EXT4, "ext4", on_loops=True),
-    Recipe("btrfs", _BTRFS, "btrfs"),
+    Recipe("btrfs", _BTRFS, "btrfs", variant=True),
     Recipe("empty partition table", _TABLE, "gpt", on_loops=True),
     Recipe("swap area", "mkswap $dev", "swap", on_loops=True),
     Recipe("LVM", _LVM, "LVM2_member"),
-    Recipe("LUKS", _LUKS, "crypto_LUKS"),
-    Recipe("MD that is stopped", f"{_MD} raid --metadata=1.2; mdadm --stop /dev/md/$name", "linux_raid_member"),
+    Recipe("LUKS", _LUKS, "crypto_LUKS", variant=True),
+    Recipe("MD that is stopped", f"{_MD} raid --metadata=1.2; mdadm --stop /dev/md/$name", "linux_raid_member",
+           variant=True),
     Recipe("MD with its metadata at the end", f"{_MD} raid --metadata=1.0; mdadm --stop /dev/md/$name",
            "linux_raid_member"),
     Recipe("ZFS", _ZFS, "zfs_member", on_loops=True),
@@ -115,12 +118,12 @@ SIGNED: Final = (
 
 UNMADE: Final = (
     Recipe("a file system was made", _EXT4, on_loops=True),
-    Recipe("another file system was made", "mkfs.ext4 -q -F $dev", first=_EXT4),
+    Recipe("another file system was made", "mkfs.ext4 -q -F $dev", first=_EXT4, variant=True),
     Recipe("its file system was mounted", _MOUNT, first=_EXT4, on_loops=True),
     Recipe("it was partitioned", _PARTITION),
-    Recipe("it is swap now", "swapon $dev", first="mkswap $dev"),
-    Recipe("another device holds it", _HOLD),
-    Recipe("it became read-only", "blockdev --setro $dev"),
+    Recipe("it is swap now", "swapon $dev", first="mkswap $dev", variant=True),
+    Recipe("another device holds it", _HOLD, variant=True),
+    Recipe("it became read-only", "blockdev --setro $dev", variant=True),
     Recipe("it was wiped", "wipefs -aq $dev", first=_EXT4),
 )  # fmt: skip
 """Done after it was discovered."""
