@@ -1,10 +1,12 @@
 """``python serving_all.py SCENE FOLDER``: stacks of which only the processes are real, programs that sleep."""
 
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
-from directpv_cli.local.lifecycle import stop
+from directpv_cli.local.lifecycle import start, stop
 from directpv_cli.local.machine import processes
 from directpv_cli.local.machine.processes import MARK
 from directpv_cli.local.stack import Options, Stack
@@ -44,6 +46,26 @@ def is_kept_by_a_stack_that_is_down_but_not_removed(base: Path) -> None:
     stop.down(second.directory)
 
     assert first.running[0].alive
+
+
+def is_let_be_by_the_next_stack_while_it_has_no_time(base: Path) -> None:
+    """One beside another would spoil both."""
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+    first, second = stack(base, "first"), stack(base, "second")
+    for each in (first, second):
+        (each.directory / "logs").mkdir()
+    start.start_udevd(first)
+    (udevd,) = first.running
+    processes.send(udevd, signal.SIGSTOP)
+
+    start.start_udevd(second)
+
+    assert second.running == []
+    stop.down(second.directory)
+    assert udevd.alive
+    processes.send(udevd, signal.SIGCONT)
+    stop.down(first.directory)
+    assert not udevd.alive
 
 
 if __name__ == "__main__":

@@ -58,11 +58,18 @@ def test_a_process_is_found_by_its_stack_from_the_moment_that_it_was_started(tmp
         assert process.pid in [each.pid for each in found]
 
 
-@pytest.mark.parametrize("what", ["ends_with_the_last_stack", "is_kept_by_a_stack_that_is_down_but_not_removed"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "ends_with_the_last_stack",
+        "is_kept_by_a_stack_that_is_down_but_not_removed",
+        "is_let_be_by_the_next_stack_while_it_has_no_time",
+    ],
+)
 def test_a_udevd_that_serves_all_stacks(what: str, tmp_path: Path) -> None:
     """Among processes of its own: of all that run on this machine, stacks of other tests are found, too."""
     alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
     command = (*alone, sys.executable, Path(__file__).with_name("serving_all.py"), what, str(tmp_path))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=140, check=False)
 
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ from typing import Any, Final
 import directpv_common.protocol.messages as m
 from directpv_cli.local import keys
 from directpv_cli.local.lifecycle.stop import down
-from directpv_cli.local.machine import disks, processes
+from directpv_cli.local.machine import disks, processes, udevd
 from directpv_cli.local.machine.ports import free_port, is_free
 from directpv_cli.local.machine.processes import MARK, wait_until
 from directpv_cli.local.stack import NodeStack, Options, Stack, StackError, address_of
@@ -91,24 +91,22 @@ def _check(options: Options) -> None:
 
 
 def start_udevd(stack: Stack) -> None:
-    """Start udevd if none answers; it belongs to the stack then, and ends with it."""
-    with contextlib.suppress(disks.DiskError):
-        disks.command("udevadm", "control", "--ping", "--timeout=2")
-        return
-    program = next(filter(os.path.exists, ("/lib/systemd/systemd-udevd", "/usr/lib/systemd/systemd-udevd")))
-    log, env = stack.directory / "logs" / "udevd.log", {MARK: str(stack.directory)}
-    udevd = processes.start("udevd", [program], env=env, log=log)
-    stack.running = [*(process for process in stack.running if process.name != "udevd"), udevd]
-    stack.save()
-    waited(stack, "udevd", _udevd_answers)
+    """Start udevd if none runs; it belongs to the stack then, and ends with it.
 
-
-def _udevd_answers() -> bool:
+    Raises:
+        StackError: There is none, or it did not start.
+    """
     try:
-        disks.command("udevadm", "control", "--ping", "--timeout=1")
-    except disks.DiskError:
-        return False
-    return True
+        with udevd.gate():
+            if udevd.runs():
+                return
+            log, env = stack.directory / "logs" / "udevd.log", {MARK: str(stack.directory)}
+            started = processes.start("udevd", [udevd.to_start()], env=env, log=log)
+            stack.running = [*(process for process in stack.running if process.name != "udevd"), started]
+            stack.save()
+            waited(stack, "udevd", udevd.runs, udevd.START_SECONDS)
+    except (FileNotFoundError, TimeoutError) as error:
+        raise StackError(str(error)) from error
 
 
 def _make_nodes(stack: Stack) -> None:
@@ -124,14 +122,14 @@ def _make_nodes(stack: Stack) -> None:
         stack.save()
 
 
-def waited(stack: Stack, name: str, condition: Callable[[], bool]) -> None:
-    """Wait until a service of the stack has started.
+def waited(stack: Stack, name: str, condition: Callable[[], bool], within: float = START_SECONDS) -> None:
+    """Wait ``within`` seconds until a service of the stack has started.
 
     Raises:
         StackError: It ended, or took too long; shows the end of its log.
     """
     process = stack.process(name)
-    wait_until(lambda: condition() or not process.alive, START_SECONDS)
+    wait_until(lambda: condition() or not process.alive, within)
     if not process.alive or not condition():
         log = stack.directory / "logs" / f"{name}.log"
         raise StackError(f"{name} did not start: {_tail(log)}")
