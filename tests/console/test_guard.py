@@ -204,6 +204,13 @@ def test_a_bus_that_is_not_there_is_said_and_nothing_is_served(running: Cluster)
         assert "no NATS server answers" in found.url
 
 
+def test_who_may_not_ask_what_pages_show_is_told_so_and_nothing_is_served(running: Cluster) -> None:
+    key = running.stack.directory / "keys" / "observer.nkey"
+    with console(running, f"--nats-nkey={key}") as found:
+        assert found.process.wait(WITHIN) == 1
+        assert "may not ask this; the console needs the rights of an administrator" in found.url
+
+
 class Neighbour(http.server.BaseHTTPRequestHandler):
     """Another server of this machine; notes what browsers show it."""
 

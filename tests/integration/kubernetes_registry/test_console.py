@@ -1,7 +1,6 @@
 """The console before a real API server: what it cleans is what Kubernetes says that nobody has any more."""
 
 import asyncio
-import http.client
 import os
 import re
 import subprocess
@@ -10,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlencode
 
 from msgspec.structs import replace
 
@@ -20,46 +18,11 @@ from integration.controller.harness import until
 from integration.controller.node import PlayedNode
 from integration.kubernetes_registry.harness import VOLUMES, Cluster, create, registered, volumes
 from integration.kubernetes_registry.test_clean import PVS, is_gone, persistent_volume
+from support.console import Inside
 from support.ports import free_port
 
 PLUGIN = Path(sys.executable).parent / "kubectl-directpv"
 WITHIN = 60.0
-
-
-class Inside:
-    """A console whose token was used."""
-
-    def __init__(self, url: str) -> None:
-        self._port = int(url.split(":")[2].split("/")[0])
-        self._cookie = ""
-        headers, _ = self._ask("GET", url.partition(str(self._port))[2])
-        self._cookie, path, *_ = headers["set-cookie"].split("; ")
-        self._root = path.removeprefix("Path=")
-
-    def _ask(self, method: str, path: str, body: str = "") -> tuple[dict[str, str], str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=WITHIN)
-        headers = {"Cookie": self._cookie, "Origin": f"http://127.0.0.1:{self._port}"}
-        try:
-            connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            text = answer.read().decode()
-            assert answer.status == 200, text
-            return {key.lower(): value for key, value in answer.getheaders()}, text
-        finally:
-            connection.close()
-
-    def page(self, path: str) -> str:
-        """Return the text of a page."""
-        return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", self._ask("GET", path)[1]))
-
-    def sent(self, path: str, *fields: tuple[str, str]) -> str:
-        """Send a form as the page's script does; return the page that it leads to."""
-        answer = self._ask("POST", path, urlencode(fields))[1]
-        return str(re.search(r'"location":\s*"([^"]+)"', answer)[1])  # type: ignore[index]
-
-    def planned(self, *names: str) -> str:
-        """Ask for a plan to clean these volumes; return its page."""
-        return self.sent(f"{self._root}plans", ("action", "clean"), *(("target", name) for name in names))
 
 
 @contextmanager
@@ -104,10 +67,10 @@ async def test_the_console_cleans_what_kubernetes_says_is_released_and_keeps_wha
 
 def _cleans_one(cluster: Cluster) -> None:
     with console(cluster) as inside:
-        refused = inside.page(inside.planned("pvc-in-use"))
+        refused = inside.page(inside.planned("clean", "pvc-in-use"))
         assert "It cannot be done" in refused
         assert "Volume pvc-in-use kept: PersistentVolume pvc-in-use is Bound" in refused
-        plan = inside.planned("pvc-gone", "pvc-in-use")
+        plan = inside.planned("clean", "pvc-gone", "pvc-in-use")
         said = inside.page(plan)
         assert "What would be done" in said
         assert re.search("Volume pvc-gone on n1/sda would be deleted Volume pvc-in-use kept", said), said
@@ -141,9 +104,9 @@ async def _all_had(bus: Bus) -> bool:
 
 def _refuses_all(cluster: Cluster, names: tuple[str, ...]) -> None:
     with console(cluster) as inside:
-        refused = inside.page(inside.planned(*names))
+        refused = inside.page(inside.planned("clean", *names))
         assert "It cannot be done" in refused
         assert "all 2 volumes that had a PersistentVolume have none in this cluster" in refused
-        one = inside.page(inside.planned(names[0]))
+        one = inside.page(inside.planned("clean", names[0]))
         assert "have none in this cluster" not in one, "one that is named is meant, and looked at"
         assert f"Volume {names[0]} kept: it was made at" in one

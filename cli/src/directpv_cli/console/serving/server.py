@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from directpv_cli.console.serving import acting, events, objects, pages, streams
+from directpv_cli.console.serving import acting, events, objects, pages, rights, streams
 from directpv_cli.console.serving.desk import Desk
 from directpv_cli.console.serving.gauges import Gauges
 from directpv_cli.console.serving.guard import Guard
@@ -66,7 +66,7 @@ async def serve(options: Options, ready: Callable[[str], None], entered: Callabl
         entered: Is told when the token was used.
 
     Raises:
-        DirectPVError: The installation cannot be reached.
+        DirectPVError: The installation cannot be reached, or tells this user nothing.
         OSError: The port cannot be had.
     """
     sockets = _sockets(options)
@@ -89,6 +89,7 @@ async def serve(options: Options, ready: Callable[[str], None], entered: Callabl
     try:
         async with background(_signals(end), _idle(site.keeper, options.idle, end), site.link.run()):
             await site.link.first()
+            await rights.require(site.link.bus())
             async with background(site.keeper.run(), site.desk.run()):
                 await site.keeper.first()
                 ready(f"http://{authorities(sockets)[0]}/?token={guard.token}")
