@@ -130,6 +130,13 @@ def test_events_come_by_themselves_and_are_filtered(visit: Visit, running: Clust
     assert set(page.locator("tbody td.state").all_inner_texts()) == {"drive.changed"}
 
 
+def test_events_that_are_older_are_replayed_from_the_stream_by_the_same_filters(visit: Visit, running: Cluster) -> None:
+    fsuuid = first_drive(visit.go("drives"))
+    page = visit.go(f"events?since=7d&type=drive.added&q={fsuuid}")
+    expect(page.locator("tbody td.state")).to_have_text(["drive.added"])
+    expect(page.locator("tbody a")).to_have_text([fsuuid])
+
+
 def test_a_name_with_markup_is_shown_as_text_wherever_it_stands(visit: Visit, volumes: list[str]) -> None:
     for path in ("volumes", "volumes/pvc-hostile", "events?type=volume.created", "volumes?q=onerror"):
         page = visit.go(path)

@@ -105,6 +105,33 @@ async def test_events_of_all_nodes_are_shown_in_the_order_of_their_times_wheneve
             assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["n2", "n3"]
 
 
+async def test_who_read_events_holds_nothing_of_that_on_a_bus_that_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The console reads them again and again, on one bus."""
+    with nats_server(tmp_path / "nats") as server:
+        async with connect_bus(server.url, name="test", prefix="directpv.v1") as bus:
+            await ensure_stream(bus)
+            await bus.client.jetstream().publish("directpv.v1.evt.n1.drive.added", event(1))
+            before = set(bus.client._subs), asyncio.all_tasks()
+            await command.show(bus, LONG_AGO, EventFilter(), watch=False, as_json=False)
+            watching = asyncio.create_task(command.show(bus, LONG_AGO, EventFilter(), watch=True, as_json=False))
+            lines: list[str] = []
+
+            async def both() -> bool:
+                lines.extend(capsys.readouterr().out.splitlines())
+                return len(lines) == 2
+
+            await eventually(both, "both have read it")
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            await eventually(lambda: _are(bus, before), "nothing listens any more, and no task is left")
+
+
+async def _are(bus: Bus, before: tuple[set[int], set["asyncio.Task[object]"]]) -> bool:
+    return set(bus.client._subs) == before[0] and asyncio.all_tasks() <= before[1]
+
+
 async def test_watching_goes_on_with_what_comes_after_the_history(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,10 +44,12 @@ def look_on(kubectl: Kubectl, harm: Callable[[int], None]) -> None:
     assert process.stdout is not None
     inside = Inside(process.stdout.readline().strip())
     seen(inside, lambda page: LOST not in page and "n1" in page, "the node is shown")
-    before = kubectl.pid
+    before, away = kubectl.pid, kubectl.program.with_suffix(".away")
+    kubectl.program.rename(away)
     harm(before)
     lost = seen(inside, lambda page: LOST in page, "it says that nothing is heard")
     assert "n1" in lost, "what was heard last is shown"
+    away.rename(kubectl.program)
     seen(inside, lambda page: LOST not in page, "it is back")
     assert kubectl.pid != before
     process.send_signal(signal.SIGINT)

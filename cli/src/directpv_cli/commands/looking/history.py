@@ -1,6 +1,7 @@
 """The events that the stream holds, and those that come: all that JetStream is asked."""
 
 import asyncio
+import contextlib
 import heapq
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -33,6 +34,19 @@ async def events_since(bus: Bus, begin: datetime, keep: EventFilter, *, follow: 
         Unavailable: The stream cannot be read, or its history broke off.
     """
     stream, left, last = await _opened(bus, begin)
+    try:
+        async for told in _stored(stream, keep, left, last):
+            yield told
+        while follow:
+            told_now = _read((await _next(stream, None)).data, keep)
+            if told_now is not None:
+                yield told_now
+    finally:
+        await _closed(stream)
+
+
+async def _stored(stream: Any, keep: EventFilter, left: bool, last: int) -> AsyncIterator[Told]:
+    """Yield what the stream held when it was asked; ``last``: number of the last of it."""
     waiting: list[tuple[str, int, Told]] = []
     number = 0
     while left:
@@ -47,10 +61,14 @@ async def events_since(bus: Bus, begin: datetime, keep: EventFilter, *, follow: 
         await asyncio.sleep(0)
     while waiting:
         yield heapq.heappop(waiting)[2]
-    while follow:
-        told = _read((await _next(stream, None)).data, keep)
-        if told is not None:
-            yield told
+
+
+async def _closed(stream: Any) -> None:
+    """Hear nothing more: what comes would be kept for as long as the bus is held, and be made anew after an outage."""
+    from nats.errors import Error
+
+    with contextlib.suppress(Error, OSError):
+        await stream.unsubscribe()
 
 
 async def _opened(bus: Bus, begin: datetime) -> tuple[Any, bool, int]:
@@ -68,7 +86,11 @@ async def _opened(bus: Bus, begin: datetime) -> tuple[Any, bool, int]:
         # Where a server has forgotten the consumer, nats-py makes it again, by this configuration, to begin at the
         # number of the next event; a server refuses that if a time is named as well.
         config.opt_start_time = None
-        consumer = await stream.consumer_info()
+        try:
+            consumer = await stream.consumer_info()
+        except BaseException:
+            await _closed(stream)
+            raise
     except Error as error:
         raise Unavailable(f"the event stream {bus.subjects.stream} cannot be read: {error}") from error
     begun = consumer.delivered.consumer_seq if consumer.delivered else 0

@@ -12,7 +12,7 @@ from directpv_cli.console.serving.hub import Hub
 from directpv_cli.reading.event_filter import EventFilter
 from directpv_common.bus.bus import Bus
 from directpv_common.bus.cloud_event import CloudEvent
-from directpv_common.protocol.errors import DirectPVError
+from directpv_common.protocol.errors import DirectPVError, Unavailable
 
 TOPIC: Final = "events"
 REMEMBERED: Final = timedelta(days=1)
@@ -59,8 +59,13 @@ class Tape:
         Raises:
             Unavailable: It cannot be read.
         """
+        from nats.errors import Error
+
         found: deque[CloudEvent] = deque(maxlen=SHOWN)
-        async for event, _ in events_since(bus, wanted.begin(datetime.now(UTC)), EventFilter(), follow=False):
-            if wanted.match(event):
-                found.append(event)
+        try:
+            async for event, _ in events_since(bus, wanted.begin(datetime.now(UTC)), EventFilter(), follow=False):
+                if wanted.match(event):
+                    found.append(event)
+        except (Error, OSError) as error:
+            raise Unavailable(f"the events cannot be read: {error or type(error).__name__}") from error
         return list(found)
