@@ -43,24 +43,25 @@ def _require_apart(volumes: dict[str, Object], pods: int) -> None:
         assert len(set(drives.values())) == len(drives) == len(CLAIMS), drives
 
 
+@pytest.mark.parametrize("replicas", [2, pytest.param(4, marks=pytest.mark.long)])
 async def test_a_pods_claims_lie_on_different_drives_and_keep_their_files_when_all_of_a_set_are_killed(
-    driver: Driver, space: Space
+    driver: Driver, space: Space, replicas: int
 ) -> None:
-    await space.apply(stateful_set("minio", 4, CLAIMS, **_spread("minio")))
-    pods = await space.ready("app=minio", 4)
-    volumes = await space.bound(_claims("minio", 4, CLAIMS))
-    assert len(volumes) == 16
+    await space.apply(stateful_set("minio", replicas, CLAIMS, **_spread("minio")))
+    pods = await space.ready("app=minio", replicas)
+    volumes = await space.bound(_claims("minio", replicas, CLAIMS))
+    assert len(volumes) == replicas * len(CLAIMS)
     on_nodes = Counter(pod["spec"]["nodeName"] for pod in pods)
-    assert len(on_nodes) == min(4, len(set(map(node_of, driver.drives("Ready"))))), on_nodes
+    assert len(on_nodes) == min(replicas, len(set(map(node_of, driver.drives("Ready"))))), on_nodes
     assert max(on_nodes.values()) - min(on_nodes.values()) <= 1, on_nodes
-    _require_apart(volumes, 4)
+    _require_apart(volumes, replicas)
 
     names = [str(pod["metadata"]["name"]) for pod in pods]
     await space.sh_in_all(names, WRITE)
     sums = await space.sh_in_all(names, SUMS)
-    assert len({line.split()[0] for each in sums.values() for line in each.splitlines()}) == 16
+    assert len({line.split()[0] for each in sums.values() for line in each.splitlines()}) == len(volumes)
     await space.kubectl("delete", "pod", *names, "--grace-period=0", "--force")
-    again = await space.ready("app=minio", 4)
+    again = await space.ready("app=minio", replicas)
     assert not {pod["metadata"]["uid"] for pod in pods} & {pod["metadata"]["uid"] for pod in again}
     assert await space.sh_in_all(names, SUMS) == sums
     assert {name: drive_of(each) for name, each in (await space.volumes()).items()} == {

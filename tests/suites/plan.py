@@ -20,19 +20,25 @@ class Load:
     """It keeps busy."""
     needs: tuple[str, ...] = ()
     """Steps that come first."""
+    behind: str = ""
+    """A suite that is to find room before it."""
 
 
 def startable(waiting: Iterable[Load], running: Iterable[Load], ready: Iterable[str], cores: float) -> list[Load]:
     """Return what may start beside what runs.
 
-    In the order given; one that is too large for what is left lets smaller ones pass. Alone, everything may run.
+    In the order given; one that is too large for what is left lets smaller ones pass, but for those that stay behind
+    it. Alone, everything may run.
     """
     there, most = set(ready), FULL * cores + _ROUNDING
-    busy, started = [load.cores for load in running], []
+    waiting = list(waiting)
+    busy, started, ahead = [load.cores for load in running], [], {load.name for load in waiting}
     for load in waiting:
-        if there.issuperset(load.needs) and (not busy or sum(busy) + load.cores <= most):
+        has_room = sum(busy) + load.cores <= most and load.behind not in ahead
+        if there.issuperset(load.needs) and (not busy or has_room):
             busy.append(load.cores)
             started.append(load)
+            ahead.discard(load.name)
     return started
 
 

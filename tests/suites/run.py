@@ -151,7 +151,7 @@ class Run:
         return max(1.0, trust * by_tests + (1 - trust) * (expected - job.seconds))
 
     def _load(self, suite: Suite) -> Load:
-        return Load(suite.name, self._left(suite), suite.cores, suite.needs)
+        return Load(suite.name, self._left(suite), suite.cores, suite.needs, suite.behind)
 
     def _waiting(self) -> list[Load]:
         return [

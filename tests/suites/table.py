@@ -1,8 +1,8 @@
 """All suites, and the steps that set up what they need. Figures: two cores of a virtual machine, everything built.
 
-The order is that in which suites start as far as they find room. First what tells soonest that something is wrong. Then
-the two that take longest: one in guests has room beside the other, and as soon as the steps that e2e needs have ended,
-it begins. Last those of many small tests that fill what is left, so that no processor has nothing to do at the end.
+The order is that in which suites start as far as they find room. First what tells soonest that something is wrong, then
+e2e, which takes longest: it begins as soon as its steps have ended, and until then there is room for guests, crash and
+kubernetes beside each other. Last those of many small tests, which fill what is left beside e2e until that ends.
 """
 
 import sys
@@ -37,6 +37,8 @@ class Suite:
     cores: float
     """User and system time over wall clock: suites run side by side as long as the sum is within the machine's."""
     needs: tuple[str, ...] = ()
+    behind: str = ""
+    """The suite that takes longest, if this one has time until that has begun, and would be in its way before."""
     has_long: bool = True
     """Takes ``-m``."""
 
@@ -50,14 +52,14 @@ def _python(*arguments: str) -> Command:
 
 
 STEPS: Final = (
-    Step("csi-sanity", "build csi-sanity", (("scripts/build-csi-sanity",),), 60),
-    Step("browser", "install chromium", (("scripts/setup-system", "browser"),), 40),
     Step(
         "guests",
         "install what guests need, fetch their kernel",
         (("scripts/setup-system", "guests"), ("scripts/fetch-guest-kernel",)),
         90,
     ),
+    Step("csi-sanity", "build csi-sanity", (("scripts/build-csi-sanity",),), 60),
+    Step("browser", "install chromium", (("scripts/setup-system", "browser"),), 40),
     Step(
         "apiserver",
         "build etcd, kube-apiserver, kubectl, kube-controller-manager",
@@ -94,7 +96,7 @@ SUITES: Final = (
         "e2e",
         "Kubernetes on nodes in guests, with the official sidecars; or KUBECONFIG's cluster",
         _pytest("-s", "--timeout=1200", "tests/e2e"),
-        seconds=620,
+        seconds=600,
         long_seconds=3200,
         cores=1.0,
         needs=("guests", "apiserver", "cluster"),
@@ -103,17 +105,17 @@ SUITES: Final = (
         "test-vm",
         "the node in guests with kernels of their own: quota, hot-plug, faults, reboot, SMART, chaos",
         _pytest("-n", "2", "--dist", "loadgroup", "--timeout=300", "tests/vm"),
-        seconds=500,
+        seconds=360,
         long_seconds=1000,
-        cores=0.8,
+        cores=0.7,
         needs=("guests",),
     ),
     Suite(
         "crash",
         "the whole stack: the plugin, kill -9, frozen leaders, lost registry and JetStream",
         _pytest("-n", "4", "--dist", "loadgroup", "tests/stack", "tests/crash"),
-        seconds=240,
-        long_seconds=240,
+        seconds=200,
+        long_seconds=280,
         cores=1.1,
         needs=("devices",),
     ),
@@ -140,11 +142,21 @@ SUITES: Final = (
     Suite(
         "integration",
         "each service with real NATS, SQLite, loop devices, processes",
-        _pytest("-n", "4", "--dist", "worksteal", "tests/integration", "--ignore-glob=*/kubernetes_*"),
-        seconds=210,
-        long_seconds=210,
-        cores=1.2,
+        _pytest("-n", "3", "--dist", "worksteal", "tests/integration", "--ignore-glob=*/kubernetes_*"),
+        seconds=330,
+        long_seconds=330,
+        cores=0.8,
         needs=("devices", "csi-sanity"),  # the same Go
+        behind="e2e",
+    ),
+    Suite(
+        "sanity",
+        "csi-sanity against a running stack",
+        _pytest("-s", "tests/sanity"),
+        seconds=10,
+        long_seconds=10,
+        cores=0.5,
+        needs=("devices", "csi-sanity"),
     ),
     Suite(
         "console",
@@ -154,15 +166,7 @@ SUITES: Final = (
         long_seconds=90,
         cores=0.7,
         needs=("devices", "browser"),
+        behind="e2e",
         has_long=False,
-    ),
-    Suite(
-        "sanity",
-        "csi-sanity against a running stack",
-        _pytest("-s", "tests/sanity"),
-        seconds=10,
-        long_seconds=10,
-        cores=0.9,
-        needs=("devices", "csi-sanity"),
     ),
 )

@@ -26,6 +26,19 @@ def test_a_small_suite_passes_one_that_is_too_large_for_what_is_left():
     assert names(startable(waiting, running, [], cores=2)) == ["c"]
 
 
+def test_a_small_suite_stays_behind_a_long_one_until_that_has_begun_while_there_is_something_else_to_do():
+    long, small, running = (
+        Load("long", 90, cores=1.0, needs=("step",)),
+        Load("s", 9, cores=0.5, behind="long"),
+        [Load("r", 9)],
+    )
+
+    assert names(startable([long, small], running, [], cores=2)) == []
+    assert names(startable([long, small], running, ["step"], cores=2)) == ["long", "s"]
+    assert names(startable([small], [*running, long], [], cores=2)) == ["s"]
+    assert names(startable([long, small], [], [], cores=2)) == ["s"]
+
+
 def test_alone_a_suite_runs_on_any_machine():
     assert names(startable([Load("a", 10, cores=3.0), Load("b", 10, cores=0.1)], [], [], cores=1)) == ["a"]
 
