@@ -109,6 +109,8 @@ class PlayedNode:
         """So often a move is asked about until all is copied."""
         self.copies: dict[str, int] = {}
         """How often each move was asked about."""
+        self.fails = ""
+        """Why it cannot copy."""
         self.stuck: asyncio.Event | None = None
         """Removals are carried out at once, and answered only after this."""
 
@@ -312,6 +314,8 @@ class PlayedNode:
                 return m.CopyStatus(state=m.MoveState.NONE)
             if name not in drive.volumes:
                 raise FailedPrecondition(f"{name} is not on drive {order.record.fsuuid}")
+            if self.fails:
+                return m.CopyStatus(state=m.MoveState.FAILED, message=self.fails)
             self.copies[order.id] = self.copies.get(order.id, 0) + 1
             if self.copies[order.id] <= self.looks:
                 return m.CopyStatus(state=m.MoveState.COPYING, passes=1, done=1, total=2, rate=1)

@@ -46,6 +46,7 @@ SITUATIONS: dict[str, Inputs] = {
         "directpv_controller_free_bytes": (5, 50),
         "directpv_controller_allocated_bytes": (95, 50),
     },
+    "DirectPVMovesStuck": {"directpv_controller_moves_stuck": (1, 0)},
     "DirectPVNodeOffline": {'directpv_controller_nodes{state="offline"}': (1, 0)},
     "DirectPVNoLeader": {"directpv_controller_is_leader": (0, 1)},
     "DirectPVBusDisconnected": {'directpv_bus_connected{component="nodeagent", instance="i1"}': (0, 1)},

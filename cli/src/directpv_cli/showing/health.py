@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import directpv_common.protocol.messages as m
-from directpv_cli.showing.ages import age_of
+from directpv_cli.showing.ages import age_of, age_text
 from directpv_cli.showing.moving import WAITS_FOR
 from directpv_cli.showing.titles import title
 from directpv_cli.showing.unwell import causes
@@ -16,6 +16,8 @@ from directpv_common.protocol.units import format_bytes
 EMPTY = "pods that start find empty directories in their place until: kubectl directpv"
 UNKNOWN = "unknown"
 """What nobody said."""
+HELD_UP_SECONDS = 300
+"""A move whose end is refused for so long does not go on without people."""
 NAMED = 10
 """Nodes or volumes that one line names."""
 BEGIN = "no drive is initialised yet: kubectl directpv discover, then kubectl directpv init drives.yaml --dangerous"
@@ -79,7 +81,7 @@ def _deleting(volumes: Sequence[m.VolumeInfo]) -> str:
 
 def troubles(heard: Heard) -> list[str]:
     """Return what is not well, each with what to do; an installation without any is healthy."""
-    return [*of_services(heard), *of_nodes(heard), *_of_drives(heard), *_of_contested(heard), *of_failed_moves(heard)]
+    return [*of_services(heard), *of_nodes(heard), *_of_drives(heard), *_of_contested(heard), *of_stuck_moves(heard)]
 
 
 def _hidden(noun: str, suspended: Sequence[str], word: str) -> Iterator[str]:
@@ -119,7 +121,8 @@ def _of_moves(heard: Heard) -> Iterator[str]:
     """Yield what moves wait for that wait for people; the others go on by themselves."""
     for move in [move for move in heard.moves if move.state is m.MoveState.WAITING][:NAMED]:
         yield f"the move of volume {move.name} waits for {WAITS_FOR}"
-    for move in [move for move in heard.moves if move.state is m.MoveState.FLIPPED and move.message][:NAMED]:
+    ending = [move for move in heard.moves if move.state is m.MoveState.FLIPPED and move.message]
+    for move in [move for move in ending if move.held_up < HELD_UP_SECONDS][:NAMED]:
         left = f"what it was is not removed yet from drive {move.source}"
         yield f"volume {move.name} was moved, and {left}: {move.message}"
     if others := [move.name for move in heard.moves if move.state not in (m.MoveState.WAITING, m.MoveState.FAILED)]:
@@ -151,13 +154,25 @@ def of_nodes(heard: Heard) -> Iterator[str]:
         yield f"node {node.info.name} is offline{since}: start its agent, or the machine{more}"
 
 
-def of_failed_moves(heard: Heard) -> Iterator[str]:
-    """Yield which moves do not go on, the first of them by name."""
+def of_stuck_moves(heard: Heard) -> Iterator[str]:
+    """Yield which moves do not go on without people, the first of them by name."""
     for move in [move for move in heard.moves if move.state is m.MoveState.FAILED][:NAMED]:
         yield (
             f"the move of volume {move.name} has failed, and nothing was lost: {move.message}; mend that, repeat it, "
             f"or: kubectl directpv move --cancel {move.name}"
         )
+    for move in [move for move in heard.moves if move.held_up >= HELD_UP_SECONDS][:NAMED]:
+        yield f"volume {move.name}: {held_up(move)}"
+
+
+def held_up(move: m.MoveStatus) -> str:
+    """Return what of a move does not end, since when, why, and what helps."""
+    back, left = f"its move to drive {move.target} cannot be taken back", f"what it was on drive {move.source}"
+    what = back if move.state is m.MoveState.CANCELLING else f"{left} cannot be removed, though it was moved"
+    return (
+        f"{what}, for {age_text(move.held_up)} now: {move.message}; end that on node {move.node}, and it goes on by "
+        "itself: until then its space is taken on both drives"
+    )
 
 
 def _of_drives(heard: Heard) -> Iterator[str]:

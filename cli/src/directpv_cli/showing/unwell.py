@@ -6,7 +6,9 @@ from typing import Final
 
 import directpv_common.protocol.messages as m
 from directpv_cli.showing.titles import title
+from directpv_common.protocol.counts import counted
 from directpv_common.protocol.reasons import advice_for, reason_for
+from directpv_common.protocol.units import format_bytes
 
 NAMED: Final = 10
 """Drives that are named one by one; of more there is a count."""
@@ -41,6 +43,18 @@ def causes(drives: Sequence[m.DriveInfo], *, advice: bool = False) -> list[str]:
     ]
     rest = len(lines) - NAMED
     return [*lines[:NAMED], *([f"and {rest} more; -o json shows all conditions"] if rest > 0 else [])]
+
+
+def taken(drives: Sequence[m.DriveInfo]) -> list[str]:
+    """Return a line per drive with space that is taken by what the registry does not have there, as with causes."""
+    found = [drive for drive in drives if drive.strays]
+    lines = [
+        f"{title(drive.record)}: {format_bytes(drive.strays)} are taken by what the registry does not have there; "
+        f"what, and what to do: kubectl directpv explain drive {drive.record.fsuuid}"
+        for drive in found[:NAMED]
+    ]
+    rest = len(found) - NAMED
+    return [*lines, *([f"and {counted(rest, 'more drive')} like that"] if rest > 0 else [])]
 
 
 def _advice(drive: m.DriveInfo, condition: m.Condition) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 import directpv_common.protocol.messages as m
+from directpv_cli.showing.health import HELD_UP_SECONDS, held_up
 from directpv_cli.showing.moving import WAITS_FOR
 from directpv_cli.showing.titles import device_words
 from directpv_common.bus.cloud_event import CloudEvent
@@ -50,6 +51,8 @@ def _of_drive(info: m.DriveInfo, events: Sequence[CloudEvent]) -> Iterator[str]:
     for name in info.contested:
         yield f"- it shows volume {name}, which the registry does not have there"
         yield f"{HELP}kubectl directpv explain volume {name}"
+    if info.strays:
+        yield f"- {format_bytes(info.strays)} of it are taken by what the registry does not have there: not for others"
     if names.is_suspended(record.labels):
         yield "- it is suspended: its volumes show an empty read-only directory"
         yield f"{HELP}kubectl directpv resume drives {record.fsuuid}"
@@ -90,7 +93,10 @@ def of_moves(moves: Sequence[m.MoveStatus]) -> list[str]:
     for move in moves:
         why = move.message or (WAITS_FOR if move.state is m.MoveState.WAITING else "")
         lines.append(f"it is being moved from drive {move.source} to {move.target}: {move.state}")
-        lines += [f"- {why}"] if why else []
+        if move.held_up >= HELD_UP_SECONDS:
+            lines.append(f"- {held_up(move)}")
+        elif why:
+            lines.append(f"- {why}")
     return lines
 
 

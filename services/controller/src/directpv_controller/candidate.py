@@ -139,7 +139,7 @@ class Candidate:
             self._figures.problem = str(error)
             raise Resigned(str(error)) from error
         finally:
-            self._figures.term = self._figures.nodes = None
+            self._figures.term = self._figures.nodes = self._figures.moves = None
             gc.unfreeze()
 
     async def _load(self, store: Store) -> Ledger:
@@ -202,7 +202,7 @@ class Candidate:
             await resources.enter_async_context(api.moves.running())
             await resources.enter_async_context(background(self._resume(api)))
             await resources.enter_async_context(service)
-            self._figures.term, self._figures.nodes = term, nodes
+            self._figures.term, self._figures.nodes, self._figures.moves = term, nodes, api.moves
             self._figures.terms += 1
             self._tell_elected(term, loading)
             await self._bus.publish(self._bus.subjects.leader, term.fence)

@@ -19,9 +19,14 @@ NEVER = 10**9
 
 
 @pytest.fixture
-async def node(bus: Bus, controllers: Start) -> AsyncIterator[PlayedNode]:
+def controller(controllers: Start) -> Controller:
+    return controllers()
+
+
+@pytest.fixture
+async def node(bus: Bus, controller: Controller) -> AsyncIterator[PlayedNode]:
     """A node with two drives and the volume ``pvc-1``, whose move ends when the test says so."""
-    controllers()
+    assert controller
     node = PlayedNode("n1")
     node.looks = NEVER
     for fsuuid in (node.add_drive(), node.add_drive()):
@@ -80,6 +85,20 @@ async def test_a_volume_that_is_deleted_while_it_moves_is_deleted_when_the_move_
     await until(deleted, "it is deleted")
 
 
+async def test_a_move_that_has_failed_is_counted_until_it_is_taken_back(
+    bus: Bus, node: PlayedNode, controller: Controller
+) -> None:
+    async def counted(count: int) -> bool:
+        return await controller.metric("directpv_controller_moves_stuck") == count
+
+    assert await counted(0), "it goes on"
+    node.fails = "pvc-1/file: Input/output error"
+    await until(lambda: counted(1), "it has failed")
+    node.fails = ""
+    await bus.call(Api.VOLUME_MOVE, m.MoveVolume(name="pvc-1", cancel=True), within=20)
+    await until(lambda: counted(0), "it is no move any more")
+
+
 async def test_a_move_whose_source_is_not_let_go_says_why_to_whoever_asks_until_it_is(
     bus: Bus, node: PlayedNode
 ) -> None:
@@ -103,5 +122,10 @@ async def test_a_move_whose_source_is_not_let_go_says_why_to_whoever_asks_until_
             await bus.call(endpoint, request, within=2)
         assert why in told.value.message
 
+    async def since() -> bool:
+        (status,) = (await bus.call(Api.MOVE_LIST, m.ListMoves(names=("pvc-1",)), within=20)).moves
+        return status.held_up >= 2
+
+    await until(since, "it is shown for how long it is refused")
     del node.drives[old].uses["pvc-1"]
     await until(lambda: settled(bus), "the move has ended")

@@ -43,6 +43,19 @@ async def test_a_complete_copy_is_not_the_volume_for_a_leader_that_knows_of_no_m
     assert not leader.path(leader.new).exists()
 
 
+async def test_what_a_complete_copy_takes_is_told_by_this_agent_and_by_the_next_one(leader: Leader) -> None:
+    top = await leader.make()
+    (top / "large").write_bytes(os.urandom(32 * MIB))
+    await leader.copied()
+    (copy,) = (await leader.client.held(leader.new)).copies
+    assert copy.size == leader.record.capacity, "all that the volume may take"
+    leader.agent.kill()
+    leader.agent.start(*leader.agent.devices)
+    await leader.agent.answers(leader.client)
+    (copy,) = (await leader.client.held(leader.new)).copies
+    assert 32 * MIB <= copy.size <= leader.record.capacity
+
+
 async def test_a_source_is_not_unsealed_once_the_other_drive_has_the_volume(leader: Leader) -> None:
     await leader.make()
     await leader.copied()

@@ -129,3 +129,17 @@ def test_a_move_that_cannot_remove_what_the_volume_was_is_noted_with_the_reason(
     assert notes(heard(moves=[stuck]))[0] == (
         "volume v1 was moved, and what it was is not removed yet from drive a: v1 is still mounted at /left"
     )
+
+
+def test_a_move_that_cannot_end_for_minutes_is_trouble_with_cause_and_advice() -> None:
+    left = m.MoveStatus(name="v1", source="a", target="b", node="n1", state=m.MoveState.FLIPPED, message="v1 is staged")
+    short, long = (msgspec.structs.replace(left, held_up=seconds) for seconds in (299, 300))
+    back = msgspec.structs.replace(long, state=m.MoveState.CANCELLING, message="drive b is full")
+
+    assert troubles(heard(moves=[short])) == []
+    assert troubles(heard(moves=[long])) == [
+        "volume v1: what it was on drive a cannot be removed, though it was moved, for 5m now: v1 is staged; end that "
+        "on node n1, and it goes on by itself: until then its space is taken on both drives"
+    ]
+    assert "its move to drive b cannot be taken back, for 5m now: drive b is full" in troubles(heard(moves=[back]))[0]
+    assert [said for said in notes(heard(moves=[long])) if "v1 is staged" in said] == [], "it is said once"

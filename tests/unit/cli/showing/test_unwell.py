@@ -2,8 +2,10 @@
 
 import uuid
 
+import msgspec
+
 import directpv_common.protocol.messages as m
-from directpv_cli.showing.unwell import NAMED, causes, hidden
+from directpv_cli.showing.unwell import NAMED, causes, hidden, taken
 
 
 def drive(number: int, node: str, status: m.DriveStatus, *causes: str, device: str = "") -> m.DriveInfo:
@@ -45,3 +47,14 @@ def test_many_are_counted_instead_of_named() -> None:
     assert len(causes(many)) == NAMED + 1
     assert "and 290 more" in causes(many)[-1]
     assert "290 more groups" in hidden(many, [])[0]
+
+
+def test_space_that_copies_take_which_the_registry_does_not_know_is_said_of_each_drive() -> None:
+    full = msgspec.structs.replace(drive(1, "n1", m.DriveStatus.READY, device="sda"), strays=3 << 30)
+
+    assert taken([drive(2, "n1", m.DriveStatus.READY)]) == []
+    assert taken([full]) == [
+        "n1/sda: 3 GiB are taken by what the registry does not have there; what, and what to do: "
+        f"kubectl directpv explain drive {full.record.fsuuid}"
+    ]
+    assert taken([full] * (NAMED + 2))[-1] == "and 2 more drives like that"

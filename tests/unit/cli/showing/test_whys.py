@@ -42,10 +42,11 @@ def test_a_drive_says_what_keeps_it_from_taking_volumes_and_what_helps(
 
 
 def test_a_drive_that_shows_a_volume_which_is_elsewhere_says_where_to_look() -> None:
-    text = "\n".join(whys.of_drive(msgspec.structs.replace(drive(), contested={"v1": ""}), []))
+    text = "\n".join(whys.of_drive(msgspec.structs.replace(drive(), contested={"v1": ""}, strays=3 << 30), []))
 
     assert "shows volume v1, which the registry does not have there" in text
     assert "explain volume v1" in text
+    assert "3 GiB of it are taken by what the registry does not have there" in text
 
 
 def test_a_volume_that_is_being_deleted_says_what_it_waits_for() -> None:
@@ -121,4 +122,6 @@ def test_a_volume_that_is_being_moved_says_how_far_that_is_and_what_it_waits_for
 
     assert whys.of_moves([flipped]) == ["it is being moved from drive a to b: Flipped", "- v1 is still mounted"]
     assert "its pod to be restarted" in whys.of_moves([waiting])[1]
+    held = whys.of_moves([msgspec.structs.replace(flipped, node="n1", held_up=660)])[1]
+    assert "cannot be removed, though it was moved, for 11m now: v1 is still mounted; end that on node n1" in held
     assert whys.of_moves([]) == []

@@ -234,6 +234,25 @@ async def test_an_order_to_remove_names_the_incarnation() -> None:
     assert [order.incarnation for order in await removed(going, going, drive)] == ["aa"]
 
 
+async def test_why_a_node_refuses_a_volume_is_remembered_as_long_as_it_does_and_there_is_the_volume() -> None:
+    drive = drive_record()
+    record = volume_record("v1", drive)
+    ledger = Ledger.load(Snapshot([drive], [record]), random.random)
+    worker = NodeWorker("n1", term_of(ledger, Events()), lambda work: work.close(), asyncio.Semaphore(1))
+
+    worker._note_prepared((record,), m.Prepared(failed={"v1": "no room"}))
+    assert ledger.volumes["v1"].refused == "no room"
+    worker._note_prepared((record,), m.Prepared())
+    assert ledger.volumes["v1"].refused == ""
+
+    worker._note_prepared((record,), m.Prepared(failed={"v1": "no room"}))
+    ledger.remove(ledger.volumes["v1"]).done()
+    worker._note_prepared((record,), m.Prepared(failed={"v1": "no room"}))
+    again, change = ledger.place(wanted_from(request("v1")), now="")
+    assert change is not None
+    assert again.refused == "", "of another one nothing was said"
+
+
 async def test_drives_that_wait_for_each_other_are_settled_when_they_are_compared_again_together() -> None:
     """The registry was lost when a volume was all copied: each drive says something that only the other explains."""
     old, new = drive_record(), drive_record()

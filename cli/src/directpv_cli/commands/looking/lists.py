@@ -18,7 +18,7 @@ from directpv_cli.showing.terminal import tables
 from directpv_cli.showing.terminal.cells import Column
 from directpv_cli.showing.terminal.documents import Document, object_list, output_format
 from directpv_cli.showing.terminal.lines import checked, plain, say
-from directpv_cli.showing.unwell import causes, hidden
+from directpv_cli.showing.unwell import causes, hidden, taken
 from directpv_common.bus.bus import Bus
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ def drives(selection: m.ListDrives, flags: Flags) -> None:
         found = await all_drives(bus, selection)
         unwell = await unwell_drives(bus) if unasked and flags.output in ("", "wide") else []
         none = [BEGIN] if unasked and flags.output in ("", "wide") and not (found or unwell) else []
-        return found, [*none, *causes(found), *hidden(unwell, found)]
+        return found, [*none, *causes(found), *taken(found), *hidden(unwell, found)]
 
     _show(kind, find, flags)
 

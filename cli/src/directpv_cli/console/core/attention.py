@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import directpv_common.protocol.messages as m
 from directpv_cli.console.core.picture import Picture
 from directpv_cli.showing.ages import age_text
-from directpv_cli.showing.health import name_of, notes, of_failed_moves, of_nodes, of_services, troubles
+from directpv_cli.showing.health import name_of, notes, of_nodes, of_services, of_stuck_moves, troubles
 from directpv_common.protocol.messages import Effect
 from directpv_common.protocol.reasons import BY_CONDITION, TABLE, advice_for, ailments_of, reason_for
 
@@ -90,7 +90,7 @@ def items(picture: Picture) -> Iterator[Item]:
     yield from sorted(drives, key=lambda item: item.degraded)
     yield from _of_volumes(picture)
     for move in picture.moves:
-        for text in of_failed_moves(picture.heard._replace(moves=(move,))):
+        for text in of_stuck_moves(picture.heard._replace(moves=(move,))):
             cause, _, advice = text.rpartition("; ")
             yield Item(move.name, "volume", move.name, cause, advice)
 

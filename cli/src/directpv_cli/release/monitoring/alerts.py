@@ -133,6 +133,17 @@ OTHERS: Final = (
         "run: kubectl describe pvc CLAIM; the event names the reasons, drive by drive",
     ),
     Alert(
+        "DirectPVMovesStuck",
+        "directpv_controller_moves_stuck > 0",
+        "1m",
+        WARNING,
+        "{{ $value }} moves of volumes do not go on",
+        "What was to be copied cannot be read or written, or what the volume was on the drive that it left is still in "
+        "use.",
+        "Each volume is served, with all its data; its space is taken on both drives.",
+        "run: kubectl directpv status; it names the volumes, and says what each waits for",
+    ),
+    Alert(
         "DirectPVNodeOffline",
         'directpv_controller_nodes{state="offline"} > 0',
         "5m",

@@ -51,8 +51,6 @@ class NodeOrders:
         self._spawn = spawn
         self._retries: dict[str, float] = {}
         """Drives to compare again, with the monotonic time from which on."""
-        self.refused: dict[str, str] = {}
-        """Volumes whose node has not put them in their places, with what it said; until it has."""
         self._ordering = False
         self._prepare: dict[str, None] = {}
         self._traces: dict[str, str] = {}
@@ -115,8 +113,10 @@ class NodeOrders:
         batch = list(islice(self._prepare, BATCH))
         for name in batch:
             del self._prepare[name]
-            self.refused.pop(name, None)
-        held = [self._ledger.volumes[name].record for name in batch if name in self._ledger.volumes]
+        volumes = [self._ledger.volumes[name] for name in batch if name in self._ledger.volumes]
+        for volume in volumes:
+            volume.refused = ""
+        held = [volume.record for volume in volumes]
         self.later(*{record.fsuuid for record in held if record.name in self._ledger.busy})
         records = tuple(r for r in held if not r.deleting and r.name not in self._ledger.busy)
         if self.silent:
@@ -147,13 +147,13 @@ class NodeOrders:
             volume = self._ledger.volumes.get(record.name)
             if reason is not None:
                 log.warning("volume not prepared", extra={"node": self.name, "volume": record.name, "error": reason})
-                self.refused[record.name] = reason
+                if volume is not None:
+                    volume.refused = reason
                 self.later(record.fsuuid)
                 continue
-            self.refused.pop(record.name, None)
             self._traces.pop(record.name, None)
             if volume is not None and volume.record.fsuuid == record.fsuuid:
-                volume.seen = record.capacity
+                volume.seen, volume.refused = record.capacity, ""
 
     async def _give_updates(self) -> None:
         for fsuuid in list(self._updates):

@@ -16,6 +16,7 @@ from directpv_controller.core.placing.explain import REASONS
 from directpv_controller.leading.port import Election
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.nodes import Nodes
+from directpv_controller.serving.moves import Moves
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class Figures:
         )
         self.term: Term | None = None
         self.nodes: Nodes | None = None
+        self.moves: Moves | None = None
         self.election: Election | None = None
         self.problem = "starting"
         self.terms = 0
@@ -146,7 +148,9 @@ class _Collector(Collector):
         terms.add_metric([], figures.terms)
         leads = _gauge("is_leader", "1 while this process leads", int(term is not None))
         shown = _of_term(term) + _of_nodes(figures.nodes) if term and figures.nodes else []
-        return [leads, terms, resyncs, dropped, *shown]
+        stuck = "Moves that do not go on without people: they have failed, or their end is refused for five minutes"
+        moves = [_gauge("moves_stuck", stuck, figures.moves.stuck)] if term and figures.moves else []
+        return [leads, terms, resyncs, dropped, *shown, *moves]
 
 
 def _of_term(term: Term) -> list[Metric]:

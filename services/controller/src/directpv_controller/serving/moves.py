@@ -8,6 +8,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Any, Final
 
 import directpv_common.protocol.messages as m
@@ -31,6 +32,8 @@ LOOK_SECONDS: Final = 1.0
 ASK_SECONDS: Final = 5.0
 PREPARE_SECONDS: Final = 5.0
 """How often a node is told that a volume is on its new drive, until it says so itself."""
+HELD_UP_SECONDS: Final = 300.0
+"""After so long a move whose end is refused is said not to go on without people."""
 _NEWS: Final = m.CopyStatus(state=m.MoveState.QUEUED)
 
 
@@ -43,6 +46,8 @@ class Moves:
         self._retry: set[str] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._prepared: dict[str, float] = {}
+        self._held: dict[str, float] = {}
+        """Moves that are decided and whose end is refused, with the monotonic time since which."""
 
     # ---- asked by people
 
@@ -81,7 +86,19 @@ class Moves:
         return m.MoveList(moves=tuple(map(self._status, volumes)))
 
     def _status(self, volume: Volume) -> m.MoveStatus:
-        return move_status(self._ledger, volume, self._told.get(volume.record.name, _NEWS))
+        name = volume.record.name
+        return move_status(self._ledger, volume, self._told.get(name, _NEWS), int(self._held_up(name)))
+
+    def _held_up(self, name: str) -> float:
+        since = self._held.get(name)
+        return 0.0 if since is None else monotonic() - since
+
+    @property
+    def stuck(self) -> int:
+        """How many moves do not go on without people: they have failed, or their end is refused for long."""
+        failed = [name for name, told in tuple(self._told.items()) if told.state is m.MoveState.FAILED]
+        held = [name for name in tuple(self._held) if self._held_up(name) >= HELD_UP_SECONDS]
+        return len({*failed, *held} & {*tuple(self._ledger.moves)})
 
     def _waits_for(self, name: str) -> str:
         """Return what keeps a move from ending, as was heard last; empty if nothing is known to."""
@@ -120,8 +137,9 @@ class Moves:
         while True:
             for name in tuple(self._ledger.moves):
                 self._look_after(name)
-            for name in self._told.keys() - self._ledger.moves:
-                del self._told[name]
+            for table in (self._told, self._held):
+                for name in table.keys() - self._ledger.moves:
+                    table.pop(name)
             await asyncio.sleep(LOOK_SECONDS)
 
     def _look_after(self, name: str) -> None:
@@ -136,25 +154,33 @@ class Moves:
             return
         try:
             self._term.require_lead()
-            await self._step(volume, volume.record.moving)
+            self._note_held(volume, await self._step(volume, volume.record.moving))
         except Unanswered as error:
             if volume.record.moving is not None and volume.record.moving.phase is m.MovePhase.FLIPPED:
                 self._flipped(name, str(error))
         except DirectPVError as error:
             before = self._told.get(name, _NEWS)
             self._told[name] = m.CopyStatus(state=before.state, message=error.message)
+            self._note_held(volume, True)
             log.info("move not gone on with yet", extra={"volume": name, "error": error.message})
         except Exception:
             log.exception("move not looked after", extra={"volume": name})
 
-    async def _step(self, volume: Volume, moves: m.Moving) -> None:
-        """Do the next thing about a move."""
+    def _note_held(self, volume: Volume, refused: bool) -> None:
+        """Note since when the end of a move is refused; a node that is away refuses nothing, and is told of anyway."""
+        name, moves = volume.record.name, volume.record.moving
+        node = self._ledger.drives[volume.record.fsuuid].record.node
+        if refused and moves is not None and moves.phase is not m.MovePhase.COPYING and self._nodes.online(node):
+            self._held.setdefault(name, monotonic())
+        else:
+            self._held.pop(name, None)
+
+    async def _step(self, volume: Volume, moves: m.Moving) -> bool:
+        """Do the next thing about a move; tell whether it was refused."""
         if moves.phase is m.MovePhase.COPYING:
             await self._go_on(volume, moves)
-        elif moves.phase is m.MovePhase.FLIPPED:
-            await self._retire(volume, moves)
-        else:
-            await self._undo(volume, moves)
+            return False
+        return await (self._retire if moves.phase is m.MovePhase.FLIPPED else self._undo)(volume, moves)
 
     async def _go_on(self, volume: Volume, moves: m.Moving) -> None:
         if volume.record.deleting:
@@ -198,15 +224,15 @@ class Moves:
             self._prepared[name] = now
             self._nodes.worker(self._ledger.drives[volume.record.fsuuid].record.node).order(prepare=(volume.record,))
 
-    async def _retire(self, volume: Volume, moves: m.Moving) -> None:
-        """Have the former data removed, once the node has the volume on its new drive."""
+    async def _retire(self, volume: Volume, moves: m.Moving) -> bool:
+        """Have the former data removed, once the node has the volume on its new drive; tell whether that is refused."""
         record = volume.record
         if not volume.seen:
             node = self._ledger.drives[record.fsuuid].record.node
             require_online(self._nodes, node)
             self._prepare(volume)
-            self._flipped(record.name, self._nodes.worker(node).refused.get(record.name, ""))
-            return
+            self._flipped(record.name, volume.refused)
+            return bool(volume.refused)
         other = self._ledger.drives.get(moves.drive)
         if other is not None and other.record.status is m.DriveStatus.READY:  # else what is left goes when it is back
             order = m.RemoveVolume(
@@ -215,18 +241,21 @@ class Moves:
             )  # fmt: skip
             if not (await self._ask(volume, Node.VOLUME_REMOVE, order)).purged:
                 self._flipped(record.name, f"what it was on drive {moves.drive} is being deleted")
-                return
+                return False
         await self._settle(volume, moves, "move-ended")
+        return False
 
     def _flipped(self, name: str, message: str) -> None:
         self._told[name] = m.CopyStatus(state=m.MoveState.FLIPPED, message=message)
 
-    async def _undo(self, volume: Volume, moves: m.Moving) -> None:
+    async def _undo(self, volume: Volume, moves: m.Moving) -> bool:
         status = await self._copy(volume, moves, cancel=True)
         other = self._ledger.drives.get(moves.drive)
         gone = status.message and (other is None or other.record.status is not m.DriveStatus.READY)
         if status.state is m.MoveState.NONE or gone:
             await self._settle(volume, moves, "move-undone")
+            return False
+        return bool(status.message)
 
     async def _settle(self, volume: Volume, moves: m.Moving, kind: str) -> None:
         name = volume.record.name

@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from msgspec.structs import replace
+
 from directpv_common.process.clock import now_rfc3339
 from directpv_common.protocol.errors import DriveFault
 from directpv_common.protocol.messages import (
@@ -77,7 +79,7 @@ def read_contents(
         projects=projects,
         uses=uses_in(table, view, volumes, staging),
         flags=flags_of_kubelets(mount for mount in table.of(view.device) if mount.root.lstrip("/") in volumes),
-        copies=_copies(drive),
+        copies=_copies(view, drive),
         strays=marks.read(drive, Mark.STRAY),
         sealed=marks.read(drive, Mark.SEALED),
         purging={name: _limit(view, drive, projects.get(f"{name}{DELETED_SUFFIX}", 0)) for name in remains},
@@ -107,14 +109,15 @@ def _take_back_copies(drive: DriveDir, directories: set[str], bare: set[str], sh
                 log.info("copy without record is a copy again", extra={"drive": drive.fsuuid, "volume": name})
 
 
-def _copies(drive: DriveDir) -> dict[str, HeldCopy]:
+def _copies(view: DriveView, drive: DriveDir) -> dict[str, HeldCopy]:
     """Return what moves have copied here, whether one goes on or not."""
     found: dict[str, HeldCopy] = {}
     with alone(drive, f"{META_DIR}/{INCOMING_DIR}"):
         for name in copies.names(drive):
             with alone(drive, f"{META_DIR}/{INCOMING_DIR}/{name}"):
                 copy = copies.read(drive, name)
-                found |= {name: copy} if copy is not None else {}
+                if copy is not None:
+                    found[name] = replace(copy, size=copies.size(view, drive, name)) if copy.move else copy
     return found
 
 

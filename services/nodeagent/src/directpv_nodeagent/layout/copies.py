@@ -1,16 +1,21 @@
 """Copies of volumes that are moved to a drive: one directory each, in ``.directpv/incoming/``. Blocks."""
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from typing import Final
 
 from directpv_common.protocol.messages import HeldCopy, is_volume_name
-from directpv_nodeagent.layout import ballast
+from directpv_nodeagent.layout import ballast, usage
 from directpv_nodeagent.layout.core.layout import COPIED, INCOMING_DIR, META_DIR
+from directpv_nodeagent.layout.core.view import DriveView
 from directpv_nodeagent.layout.drive_dir import DriveDir
 from directpv_nodeagent.linux import files
 
 _MODE: Final = 0o700
+_COUNT_SECONDS: Final = 2.0
+"""How long the files of a copy without limit are counted."""
 
 
 def names(drive: DriveDir) -> list[str]:
@@ -25,14 +30,27 @@ def names(drive: DriveDir) -> list[str]:
 def read(drive: DriveDir, name: str) -> HeldCopy | None:
     """Return what is there of a volume; None: no copy."""
     try:
-        with (
-            files.opened(META_DIR, drive.root) as meta,
-            files.opened(INCOMING_DIR, meta) as copies,
-            files.opened(name, copies) as copy,
-        ):
+        with _opened(drive, name) as copy:
             return _described(name, copy)
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def size(view: DriveView, drive: DriveDir, name: str) -> int:
+    """Return how many bytes are set aside for a copy that is there: its limit, or what it takes if it has none."""
+    with _opened(drive, name) as copy:
+        use, _ = usage.use_of(view, copy, _COUNT_SECONDS)
+    return use.limit or use.used
+
+
+@contextlib.contextmanager
+def _opened(drive: DriveDir, name: str) -> Iterator[int]:
+    with (
+        files.opened(META_DIR, drive.root) as meta,
+        files.opened(INCOMING_DIR, meta) as copies,
+        files.opened(name, copies) as copy,
+    ):
+        yield copy
 
 
 def placed(drive: DriveDir, name: str) -> HeldCopy | None:

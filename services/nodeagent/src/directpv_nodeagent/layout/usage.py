@@ -94,7 +94,7 @@ def _measured(view: DriveView, drive: DriveDir, name: str, capacity: int, second
     try:
         with drive.volume(name) as volume:
             state = os.fstatvfs(drive.root)
-            use, exact = _use(view, volume, seconds)
+            use, exact = use_of(view, volume, seconds)
     except FileNotFoundError:
         raise vanished(drive, name) from None
     free = state.f_bavail * state.f_frsize
@@ -109,7 +109,8 @@ def _measured(view: DriveView, drive: DriveDir, name: str, capacity: int, second
     )
 
 
-def _use(view: DriveView, volume: int, seconds: float) -> tuple[Usage, bool]:
+def use_of(view: DriveView, volume: int, seconds: float) -> tuple[Usage, bool]:
+    """Return use and limit of an open directory of a volume, and whether all was counted within ``seconds``."""
     if not view.enforced:
         used, inodes, exact = count(volume, seconds)
         return Usage(0, used, inodes), exact

@@ -5,11 +5,14 @@ from typing import Any
 import pytest
 
 import directpv_common.protocol.messages as m
+from directpv_common.protocol.errors import FailedPrecondition, NoCapacity
 from directpv_common.protocol.messages import HeldCopy, HeldVolume
 from directpv_controller.core.placing.model import Snapshot
+from directpv_controller.core.placing.wanted import Need
 from directpv_controller.core.reserving import moving, retiring
 from directpv_controller.core.reserving.ledger import Ledger
-from unit.controller.builders import GIB, committed, drive_record, held, ledger_of, volume_record
+from directpv_controller.core.showing.listing import drive_info
+from unit.controller.builders import GIB, committed, drive_record, held, ledger_of, place, volume_record
 from unit.controller.reports import replace, report, told
 
 MOVE = "0123456789abcdef"
@@ -146,6 +149,35 @@ def test_of_a_volume_that_nobody_knows_only_what_is_not_complete_goes() -> None:
     whole = report(ledger, with_copy(drive, MOVE, 3))
     assert (whole.unseal, whole.unsettled) == ([], True)
     assert (told(whole), ledger.contested) == (["volume.conflict"], {"v1": {drive.fsuuid}}), "people are told"
+
+
+def test_what_copies_take_that_no_move_knows_is_promised_to_nobody_until_they_are_gone() -> None:
+    drive = drive_record(8 * GIB)
+    ledger = ledger_of(drive)
+    copies = (HeldCopy(name="v1", move=MOVE, size=5 * GIB), HeldCopy(name="v2", move="b" * 16, size=GIB))
+    report(ledger, replace(held(drive), copies=copies))
+    assert drive_info(ledger.drives[drive.fsuuid]).strays == 6 * GIB
+    assert ledger.index.capacity(Need()) == (2 * GIB, 2 * GIB)
+    with pytest.raises(NoCapacity):
+        place(ledger, "v3", 3 * GIB)
+    with pytest.raises(FailedPrecondition, match=r"carries 6 GiB of volumes and copies"):
+        retiring.check_removable(ledger.drives[drive.fsuuid])
+
+    report(ledger, held(drive, generation=2))
+    assert place(ledger, "v3", 8 * GIB).record.fsuuid == drive.fsuuid
+    assert ledger.check() == []
+
+
+def test_the_copy_of_a_move_is_counted_once_while_it_is_made_and_when_the_volume_is_there() -> None:
+    world = World()
+    volume, change = moving.begin(_online(world), m.MoveVolume(name="v1", target=world.new.fsuuid), MOVE)
+    committed(change)
+    copied = replace(with_copy(world.new, MOVE), copies=(HeldCopy(name="v1", move=MOVE, size=2 * GIB),))
+    report(world.ledger, copied)
+    assert world.ledger.check() == []
+    committed(moving.flip(world.ledger, volume))
+    report(world.ledger, replace(copied, generation=3))
+    assert world.ledger.check() == []
 
 
 def test_of_a_whole_copy_nobody_is_told_while_a_drive_was_not_read_that_may_have_the_volume() -> None:

@@ -119,6 +119,8 @@ class DriveInfo(Message, frozen=True, kw_only=True):
     the drive where it has them; empty: nowhere, or it has another one of that name."""
     contesting: Count = 0
     """How many there are of them."""
+    strays: Bytes = 0
+    """Bytes that are taken there by what the registry does not have there: such volumes, and copies of moves."""
 
 
 class ListDrives(Filters, frozen=True, kw_only=True):

@@ -64,6 +64,8 @@ class MoveStatus(Message, frozen=True, kw_only=True):
     rate: Bytes = 0
     """Bytes per second, of late."""
     message: str = ""
+    held_up: Count = 0
+    """Seconds for which its end was refused, again and again; ``message`` says why. 0: it was not, or just now."""
 
 
 class ListMoves(Message, frozen=True, kw_only=True):

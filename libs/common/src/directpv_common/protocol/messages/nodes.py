@@ -181,6 +181,8 @@ class HeldCopy(Message, frozen=True, kw_only=True):
     """Id of the move that has completed it; empty: it is not complete."""
     incarnation: str = ""
     """Of the volume; empty: not complete, or the volume has none."""
+    size: Bytes = 0
+    """Bytes that are set aside for it, if it is complete: its limit, or what it takes if it has none."""
 
 
 class HeldDrive(Message, frozen=True, kw_only=True):

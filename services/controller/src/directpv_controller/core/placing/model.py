@@ -38,6 +38,8 @@ class Volume(Struct, gc=False, eq=False):
     """Bytes that the drive's own record of the volume says; 0: not seen on the drive by this leader."""
     destroyed: bool = False
     """Its node said that its data is gone: it can only be forgotten any more."""
+    refused: str = ""
+    """Why its node has not put it in its place, as it said last; empty: it has, or was not asked by this leader."""
 
 
 class Drive(Struct, gc=False, eq=False):
@@ -58,7 +60,7 @@ class Drive(Struct, gc=False, eq=False):
     groups: dict[str, int] | None = None
     """Number of volumes by what they belong to, see :mod:`.spread`; None until a placement asks."""
     strays: int = 0
-    """Bytes of volumes found here that the registry says live on another drive."""
+    """Bytes of volumes found here that the registry says live on another drive, and of copies that no move knows."""
     guests: dict[str, int] = NONE
     """Volumes that live on another drive and take space here while they are moved: name to bytes."""
     contested: dict[str, str] = NOT_CONTESTED

@@ -193,7 +193,7 @@ class Books:
             self.index.changed(drive)
 
     def set_strays(self, drive: Drive, size: int) -> None:
-        """Count ``size`` bytes as taken by volumes that the registry says live on another drive. Not recorded."""
+        """Count ``size`` bytes as taken by what the registry does not have there: volumes, copies. Not recorded."""
         if size != drive.strays:
             difference, drive.strays = size - drive.strays, size
             self.reserve(drive, difference)

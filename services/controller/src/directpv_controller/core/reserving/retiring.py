@@ -58,8 +58,9 @@ def check_removable(drive: Drive) -> None:
         )
     if drive.strays:
         raise FailedPrecondition(
-            f"{title(record)} carries {format_bytes(drive.strays)} of volumes of which the registry knows another "
-            "copy, or cannot read the record; `kubectl directpv events --drive` names them: remove the copies first"
+            f"{title(record)} carries {format_bytes(drive.strays)} of volumes and copies of which the registry knows "
+            "another one, or nothing, or cannot read the record; `kubectl directpv explain drive` names them: remove "
+            "the copies first"
         )
     if record.unread:
         raise FailedPrecondition(

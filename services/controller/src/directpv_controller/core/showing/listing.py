@@ -44,6 +44,7 @@ def drive_info(drive: Drive) -> DriveInfo:
         online=not drive.offline,
         contested=dict(islice(sorted(drive.contested.items()), CONTESTED_AT_MOST)),
         contesting=len(drive.contested),
+        strays=drive.strays,
     )
 
 

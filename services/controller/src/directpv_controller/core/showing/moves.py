@@ -9,13 +9,14 @@ from directpv_controller.core.reserving.ledger import Ledger
 _OF_PHASE: Final = {MovePhase.FLIPPED: MoveState.FLIPPED, MovePhase.CANCELLED: MoveState.CANCELLING}
 
 
-def move_status(ledger: Ledger, volume: Volume, told: CopyStatus) -> MoveStatus:
+def move_status(ledger: Ledger, volume: Volume, told: CopyStatus, held_up: int = 0) -> MoveStatus:
     """Return how far the move of ``volume`` is; ``NONE`` if there is none.
 
     Args:
         ledger: The ledger.
         volume: A volume of it.
         told: What its node said last.
+        held_up: Seconds for which its end was refused.
     """
     record, moving = volume.record, volume.record.moving
     node = ledger.drives[record.fsuuid].record.node
@@ -33,4 +34,5 @@ def move_status(ledger: Ledger, volume: Volume, told: CopyStatus) -> MoveStatus:
         total=told.total,
         rate=told.rate,
         message=told.message,
+        held_up=held_up,
     )

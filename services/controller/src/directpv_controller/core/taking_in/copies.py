@@ -11,8 +11,8 @@ NO_MOVE: Final = "0" * 16
 """An id that no move has: what is not complete is nobody's."""
 
 
-def take_in_copies(ledger: Ledger, drive: Drive, held: HeldDrive, outcome: Outcome) -> None:
-    """Have copies removed that can never become a volume: they take space that nobody counts."""
+def take_in_copies(ledger: Ledger, drive: Drive, held: HeldDrive, outcome: Outcome) -> int:
+    """Have copies removed that can never become a volume; return the bytes that copies take and no sum counts."""
     for copy in held.copies:
         if copy.move and copy.name not in ledger.volumes and ("volume", copy.name) not in ledger.unreadable:
             _nobodys(ledger, drive, copy, outcome)
@@ -20,6 +20,8 @@ def take_in_copies(ledger: Ledger, drive: Drive, held: HeldDrive, outcome: Outco
         record = _waste(ledger, drive, copy, outcome)
         if record is not None:
             outcome.unseal.append(Sealed(record, copy.move or NO_MOVE, drive.fsuuid))
+    counted = drive.guests.keys() | drive.volumes.keys()
+    return sum(copy.size for copy in held.copies if copy.name not in counted)
 
 
 def _nobodys(ledger: Ledger, drive: Drive, copy: HeldCopy, outcome: Outcome) -> None:

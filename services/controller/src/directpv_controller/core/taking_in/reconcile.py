@@ -185,8 +185,7 @@ def _take_in_volumes(ledger: Ledger, drive: Drive, held: HeldDrive, pages: Pages
     outcome.unsettled |= bool(held.purging)
     if not pages.is_whole(held):
         return
-    take_in_copies(ledger, drive, held, outcome)
-    ledger.set_strays(drive, pages.strays)
+    ledger.set_strays(drive, pages.strays + take_in_copies(ledger, drive, held, outcome))
     ledger.set_contested(drive, pages.contested | outcome.contested())
     if len(present) < len(drive.volumes) or not drive.volumes.keys() <= present:
         for name in drive.volumes.keys() - present:

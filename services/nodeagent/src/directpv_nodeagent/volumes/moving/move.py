@@ -256,7 +256,8 @@ class Move:
         old, new, order, name = source.view, target.view, self._order, self.name
         record = _wanted(source.volumes[name], order.record)
         await self._on(target, lambda: incoming.complete(new, record, order.id), "syncing the copy", SYNC_SECONDS)
-        target.set_copy(name, HeldCopy(name=name, move=order.id, incarnation=record.incarnation))
+        whole = HeldCopy(name=name, move=order.id, incarnation=record.incarnation, size=record.capacity)
+        target.set_copy(name, whole)
         await self._work.on(turn, source, lambda: incoming.seal(old, name, order.id, order.target), f"sealing {name}")
         source.seal(name, order.id, order.target)
         log.info("volume copied", extra={"volume": name, "drive": old.fsuuid, "target": new.fsuuid})
