@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from directpv_cli.local.csi_client import creation
+from directpv_common.protocol.names import DRIVE_NAME, NODE
 from directpv_common.protocol.units import MIB
 from directpv_csi_gateway.pb import csi_pb2 as csi
 from stack.running import drives, plugin, run
@@ -40,6 +41,9 @@ async def test_drives_without_volumes_go_and_others_are_refused_and_all_of_it_ma
 ) -> None:
     home = await home_of(running, "pvc-1")
     empty = sorted(set(await drives(running)) - {home})
+    listed = json.loads((await plugin(running, "list", "drives", "-o", "json")).stdout)["items"]
+    labels = {each["metadata"]["name"]: each["metadata"]["labels"] for each in listed}
+    called = {fsuuid: f"{each[NODE]}/{each[DRIVE_NAME]}" for fsuuid, each in labels.items()}
 
     dry = await plugin(running, "remove", "--all", "--dry-run")
     assert (dry.returncode, dry.stderr.count("would be removed (dry run)")) == (1, 2)
@@ -55,6 +59,11 @@ async def test_drives_without_volumes_go_and_others_are_refused_and_all_of_it_ma
     again = await plugin(running, "remove", *empty, "-o", "json")
     assert again.returncode == 0, again.stderr
     assert {each["outcome"] for each in json.loads(again.stdout)["drives"]} == {"Removed"}
+    for word in (called[empty[0]], called[empty[0]].replace("/", "/dev/"), empty[0][:8]):
+        for way in ((), ("--lost", "--dangerous")):
+            named = await plugin(running, "remove", word, *way)
+            assert (named.returncode, "it was removed already, at 20" in named.stderr) == (0, True), named.stderr
+            assert f"Drive {called[empty[0]]} removed" in named.stderr
 
     found = await plugin(running, "discover", "--output-file", str(tmp_path / "drives.yaml"))
     assert found.stdout.count("was removed from DirectPV at") == 2, found.stdout + found.stderr

@@ -137,18 +137,20 @@ async def test_volumes_are_selected_by_their_pods(running, client):
     await done(running, "resume", "volumes", "--pod-namespaces", "shop")
 
 
-async def test_a_dry_run_changes_nothing_and_a_repeat_has_nothing_to_say(running, client):
+async def test_a_dry_run_changes_nothing_and_a_repeat_says_that_it_is_so(running, client):
     before = await labels(running)
 
     assert "(dry run)" in await done(running, "suspend", "drives", "-n", "node-1", "--dangerous", "--dry-run")
     assert await labels(running) == before
 
     assert (await done(running, "suspend", "drives", "-n", "node-1", "--dangerous")).count("suspended") == 2
-    assert await done(running, "suspend", "drives", "-n", "node-1", "--dangerous") == ""
+    again = await done(running, "suspend", "drives", "-n", "node-1", "--dangerous")
+    assert [line.partition(" already ")[2] for line in again.splitlines()] == ["suspended"] * 2
     assert "(dry run)" in await done(running, "resume", "drives", "-n", "node-1", "--dry-run")
     assert set(map(names.is_suspended, (await labels(running)).values())) == {True}
     await done(running, "resume", "drives", "-n", "node-1")
     assert await labels(running) == before
+    assert (await done(running, "resume", "drives", "-n", "node-1")).count(" not suspended\n") == 2
 
 
 async def labels(running: Cluster) -> dict[str, dict[str, str]]:

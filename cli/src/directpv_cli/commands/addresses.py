@@ -1,9 +1,12 @@
 """Drives as people call them: an id, the first letters of one that no other drive has, or NODE/DEVICE.
 
-A drive that no device carries is called by the name that its device had last, if no other drive has that name now.
+A drive that no device carries is called by the name that its device had last, if no other drive has that name now;
+one that was removed, too, where that is asked for.
 """
 
 from collections.abc import Iterable, Sequence
+
+import msgspec
 
 import directpv_common.protocol.messages as m
 from directpv_cli.reading.words import is_uuid
@@ -15,13 +18,16 @@ NAMED = 5
 """Drives that are named where several are meant."""
 
 
-async def resolved(bus: Bus, words: Iterable[str], missing: list[str] | None = None) -> tuple[str, ...]:
+async def resolved(
+    bus: Bus, words: Iterable[str], missing: list[str] | None = None, *, removed: bool = False
+) -> tuple[str, ...]:
     """Return the ids that ``words`` mean, each once; nothing is asked if all of them are ids.
 
     Args:
         bus: Where the controller is asked.
         words: What people wrote.
         missing: Gets why words mean no drive, which is no error then.
+        removed: Whether words may mean drives that were removed, as far as the controller remembers.
 
     Raises:
         NotFound: No drive is called so.
@@ -36,10 +42,31 @@ async def resolved(bus: Bus, words: Iterable[str], missing: list[str] | None = N
         try:
             found[word if is_uuid(word) else meant(word, drives)] = None
         except NotFound as error:
-            if missing is None:
+            if removed and (gone := await _removed(bus, word)):
+                found[gone] = None
+            elif missing is None:
                 raise
-            missing.append(error.message)
+            else:
+                missing.append(error.message)
     return tuple(found)
+
+
+async def _removed(bus: Bus, word: str) -> str:
+    """Return the id of the drive that was called ``word`` and was removed, the last one of them; empty: none."""
+    node, slash, device = word.partition("/")
+    asked = m.ListDrives(given_up=True)
+    if slash:
+        asked = m.ListDrives(given_up=True, nodes=(node,), devices=(device.removeprefix("dev/"),))
+    found: list[m.GivenUpDrive] = []
+    while True:
+        page = await bus.call(Controller.DRIVE_LIST, asked)
+        found += [each for each in page.given_up if slash or each.fsuuid.startswith(word)]
+        if not page.next or not page.given_up:
+            break
+        asked = msgspec.structs.replace(asked, token=page.next)
+    last = max(found, key=lambda each: each.since, default=None)
+    several = not slash and len(found) > 1
+    return last.fsuuid if last is not None and not several else ""
 
 
 def meant(word: str, drives: Sequence[m.DriveRecord]) -> str:

@@ -1,13 +1,14 @@
 """``cordon``, ``uncordon`` and ``label``: decisions about drives and volumes, one change each."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_drives, all_volumes
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.selection import Pods
 from directpv_cli.reading.words import label_key, label_pair
+from directpv_cli.showing.already import ALREADY
 from directpv_cli.showing.terminal.lines import checked, fail, plain, say, trouble
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol import names
@@ -26,8 +27,6 @@ class _Item(NamedTuple):
     """What is said then, for instance ``already cordoned``."""
 
 
-NOT_LABELED: Final = "not labeled: it is so already"
-
 _Find = Callable[[Bus], Awaitable[list[_Item]]]
 
 
@@ -40,7 +39,7 @@ def set_schedulable(selection: m.ListDrives, *, unschedulable: bool, dry_run: bo
         return m.ChangeDrive(fsuuid=record.fsuuid, unschedulable=unschedulable)
 
     done = "cordoned" if unschedulable else "uncordoned"
-    _apply("drive", _drives(selection, change, f"already {done}"), done, dry_run=dry_run)
+    _apply("drive", _drives(selection, change, ALREADY[done]), done, dry_run=dry_run)
 
 
 def label_drives(selection: m.ListDrives, words: Sequence[str], *, dry_run: bool) -> None:
@@ -52,7 +51,7 @@ def label_drives(selection: m.ListDrives, words: Sequence[str], *, dry_run: bool
             return None
         return m.ChangeDrive(fsuuid=record.fsuuid, set_labels=sets, remove_labels=removals)
 
-    _apply("drive", _drives(selection, change, NOT_LABELED), "labeled", dry_run=dry_run)
+    _apply("drive", _drives(selection, change, ALREADY["labeled"]), "labeled", dry_run=dry_run)
 
 
 def label_volumes(selection: m.ListVolumes, pods: Pods, words: Sequence[str], *, dry_run: bool) -> None:
@@ -67,7 +66,7 @@ def label_volumes(selection: m.ListVolumes, pods: Pods, words: Sequence[str], *,
                 None
                 if _has(record.labels, sets, removals)
                 else m.ChangeVolume(name=record.name, set_labels=sets, remove_labels=removals),
-                NOT_LABELED,
+                ALREADY["labeled"],
             )
             for record in found
         ]

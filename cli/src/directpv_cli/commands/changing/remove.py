@@ -84,7 +84,7 @@ async def _selected(bus: Bus, selection: m.ListDrives, flags: Flags) -> list[str
     """
     missing: list[str] = []
     try:
-        ids = await resolved(bus, selection.ids, missing if flags.ignore_not_found else None)
+        ids = await resolved(bus, selection.ids, missing if flags.ignore_not_found else None, removed=True)
     except NotFound as error:
         raise NotFound(
             f"{error.message}. If it was removed before, that is done: --ignore-not-found says so"

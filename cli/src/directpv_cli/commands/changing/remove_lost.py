@@ -70,7 +70,7 @@ def lost(ids: Sequence[str], flags: Flags) -> None:
 
 
 async def _give_up(bus: Bus, ids: Sequence[str], flags: Flags, outcome: _Outcome) -> None:
-    for fsuuid in await resolved(bus, ids, outcome.absent if flags.ignore_not_found else None):
+    for fsuuid in await resolved(bus, ids, outcome.absent if flags.ignore_not_found else None, removed=True):
         request = m.RemoveDrive(fsuuid=fsuuid, lost=True, dry_run=flags.only_plan)
         try:
             outcome.removals.append(await bus.call(Controller.DRIVE_REMOVE, request, within=ASK_SECONDS))

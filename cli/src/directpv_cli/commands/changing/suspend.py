@@ -14,6 +14,7 @@ import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_drives, all_nodes, all_volumes
 from directpv_cli.reaching.session import run
 from directpv_cli.reading.selection import Pods
+from directpv_cli.showing.already import ALREADY
 from directpv_cli.showing.terminal.lines import fail, plain, say, trouble
 from directpv_common.bus.bus import Bus
 from directpv_common.calls.scopes import timeout
@@ -108,6 +109,8 @@ def _is(record: m.DriveRecord | m.VolumeRecord) -> bool:
 def _apply(noun: str, find: Find, *, suspended: bool, dry_run: bool) -> None:
     done = "suspended" if suspended else "resumed"
     outcome = run(lambda bus: _change_all(bus, find, suspended, dry_run=dry_run))
+    for item in outcome.unchanged:
+        say(f"{noun.capitalize()} {plain(item.title)} {ALREADY[done]}")
     for item in outcome.changed:
         say(f"{noun.capitalize()} {plain(item.title)} {done}{' (dry run)' * dry_run}")
     for item, why in outcome.failures.items():
@@ -126,6 +129,7 @@ class _Outcome:
     def __init__(self, selected: int) -> None:
         self.selected = selected
         self.changed: list[Item] = []
+        self.unchanged: list[Item] = []
         self.failures: dict[Item, str] = {}
 
 
@@ -135,6 +139,7 @@ async def _change_all(bus: Bus, find: Find, suspended: bool, *, dry_run: bool) -
     outcome = _Outcome(len(items))
     for item in items:
         if item.suspended is suspended:
+            outcome.unchanged.append(item)
             continue
         try:
             if not dry_run:
@@ -154,6 +159,7 @@ async def _wait_for_nodes(bus: Bus, items: Sequence[Item], suspended: bool, outc
     for failures in await asyncio.gather(*(_unknown(bus, group, suspended) for group in by_drive.values())):
         outcome.failures |= failures
     outcome.changed = [item for item in outcome.changed if item not in outcome.failures]
+    outcome.unchanged = [item for item in outcome.unchanged if item not in outcome.failures]
 
 
 async def _unknown(bus: Bus, items: Sequence[Item], suspended: bool) -> dict[Item, str]:

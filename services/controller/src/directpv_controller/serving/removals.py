@@ -97,7 +97,8 @@ class Removals:
         past = self._ledger.past.get(fsuuid) or self._ledger.retired.get(fsuuid)
         if past is None or fsuuid in self._ledger.drives:
             return None
-        return _removal(fsuuid, past.node, m.RemovalOutcome.REMOVED, f"it was removed already, at {past.since}")
+        message = f"it was removed already, at {past.since}"
+        return _removal(fsuuid, past.node, m.RemovalOutcome.REMOVED, message, past.device)
 
     # ---- with all that is on them
 

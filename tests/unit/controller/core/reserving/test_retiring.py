@@ -1,5 +1,7 @@
 """Giving drives up: which may go, what is written, and what cannot bring one back."""
 
+from typing import Any
+
 import pytest
 
 import directpv_common.protocol.messages as m
@@ -7,6 +9,7 @@ from directpv_common.protocol.errors import Busy, FailedPrecondition, NoCapacity
 from directpv_controller.core.placing.model import Drive, Snapshot, merged
 from directpv_controller.core.reserving import moving, retiring
 from directpv_controller.core.reserving.ledger import Ledger
+from directpv_controller.core.showing.listing import list_drives
 from directpv_controller.core.taking_in.reconcile import take_in
 from unit.controller.builders import GIB, NOW, committed, drive_record, held, ledger_of, place, volume_record
 from unit.controller.reports import BOOT, replace, report, told
@@ -278,3 +281,21 @@ def test_a_move_from_or_to_a_drive_that_is_dead_ends_with_it(which: str, commit:
         assert (target.guests, ledger.moves) == ({"v1": GIB}, {"v1"})
     assert ledger.busy == set()
     assert ledger.check() == []
+
+
+def test_a_drive_that_was_given_up_is_found_by_what_it_was_called_until_it_is_back() -> None:
+    one, other = (drive_record(device=device, last_device="") for device in ("sda", "sdb"))
+    ledger = ledger_of(one, other)
+    committed(retiring.give_up(ledger, ledger.drives[one.fsuuid], m.Wipe.NONE, "2026-12-01T00:00:00Z"))
+    committed(retiring.close(ledger, ledger.drives[one.fsuuid], noted=True, now="2026-12-01T00:00:05Z"))
+
+    def gone(**filters: Any) -> list[tuple[str, str, str]]:
+        page = list_drives(ledger, m.ListDrives(given_up=True, **filters))
+        assert page.drives == ()
+        return [(each.fsuuid, each.device, each.since) for each in page.given_up]
+
+    told = (one.fsuuid, "sda", "2026-12-01T00:00:00Z")
+    assert gone() == gone(nodes=("n1",), devices=("sda",)) == [told]
+    assert gone(devices=("sdb",)) == gone(nodes=("n2",)) == []
+    ledger.register(one).done()
+    assert gone() == []

@@ -131,14 +131,28 @@ class ListDrives(Filters, frozen=True, kw_only=True):
     unwell: bool = False
     """Only those that are not Ready, in whatever state; a controller of an earlier version returns all."""
     labels: dict[str, str] = {}
+    given_up: bool = False
+    """Those that were given up instead, as far as they are remembered; a controller of an earlier version has none."""
     token: str = ""
     limit: PageLimit = 0
+
+
+class GivenUpDrive(Message, frozen=True, kw_only=True):
+    """A drive that was removed, as far as that is remembered."""
+
+    fsuuid: FsUuid
+    node: NodeName
+    device: str = ""
+    """Kernel name that its device had last; empty: not known."""
+    since: Timestamp = ""
 
 
 class DrivePage(Message, frozen=True, kw_only=True):
     """Some drives, ordered by id; ``next`` is empty on the last page."""
 
     drives: tuple[DriveInfo, ...]
+    given_up: tuple[GivenUpDrive, ...] = ()
+    """Drives that are there no more, if these were asked for."""
     next: str = ""
 
 

@@ -126,6 +126,8 @@ class RetiredDrive(Message, frozen=True, kw_only=True):
 
     fsuuid: FsUuid
     node: NodeName
+    device: str = ""
+    """Kernel name that its device had last; empty: not known."""
     since: Timestamp = ""
     deleting: tuple[VolumeRecord, ...] = ()
     """Volumes of it whose deletion was acknowledged, and not carried out: it is, should people want the drive back."""

@@ -188,6 +188,7 @@ def close_lost(ledger: Ledger, drive: Drive, now: str) -> Change:
     retired = RetiredDrive(
         fsuuid=drive.fsuuid,
         node=drive.record.node,
+        device=drive.record.device or drive.record.last_device,
         since=drive.record.removed or now,
         deleting=_still_to_be_deleted(drive),
     )
@@ -275,7 +276,8 @@ def close(ledger: Ledger, drive: Drive, *, noted: bool, now: str) -> Change:
         now: RFC 3339.
     """
     record = drive.record
-    retired = RetiredDrive(fsuuid=record.fsuuid, node=record.node, since=record.removed or now)
+    device = record.device or record.last_device
+    retired = RetiredDrive(fsuuid=record.fsuuid, node=record.node, device=device, since=record.removed or now)
     ledger.leave(drive)
     ledger.note_past(retired)
     if noted:

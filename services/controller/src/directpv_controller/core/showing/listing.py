@@ -15,6 +15,7 @@ from directpv_common.protocol.messages import (
     ExplainPlacement,
     Filters,
     GetCapacity,
+    GivenUpDrive,
     ListDrives,
     ListVolumes,
     Placement,
@@ -100,6 +101,8 @@ def list_drives(ledger: Ledger, request: ListDrives) -> DrivePage:
     Raises:
         InvalidToken: ``token`` was not handed out by :func:`list_drives`.
     """
+    if request.given_up:
+        return _given_up(ledger, request)
     start, passes = after(request.token, "d"), _DriveFilter(request)
     ids = _ordered(ledger.drive_ids, _few_drives(ledger, request), start)
 
@@ -109,6 +112,22 @@ def list_drives(ledger: Ledger, request: ListDrives) -> DrivePage:
 
     drives, following = page(ids, show, request.limit)
     return DrivePage(drives=drives, next=token("d", following))
+
+
+def _given_up(ledger: Ledger, request: ListDrives) -> DrivePage:
+    """Return one page of the drives that were given up, with node, device and time."""
+    past = {**ledger.past, **ledger.retired}
+    start = after(request.token, "p")
+
+    def show(fsuuid: str) -> GivenUpDrive | None:
+        each = past[fsuuid]
+        told = not request.nodes or each.node in request.nodes
+        if not told or fsuuid in ledger.drives or (request.devices and each.device not in request.devices):
+            return None
+        return GivenUpDrive(fsuuid=fsuuid, node=each.node, device=each.device, since=each.since)
+
+    drives, following = page(sorted(fsuuid for fsuuid in past if fsuuid > start), show, request.limit)
+    return DrivePage(drives=(), given_up=drives, next=token("p", following))
 
 
 def list_volumes(ledger: Ledger, request: ListVolumes) -> VolumePage:
