@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Callable
 
@@ -89,10 +90,12 @@ def test_a_controller_that_is_silent_is_never_shown_green(visit: Visit, running:
 
 
 def test_a_bus_that_was_away_is_reached_again_and_said_meanwhile(visit: Visit, running: Cluster) -> None:
-    page = visit.go("events")
+    page = visit.go()
     running.kill("nats")
     try:
         expect(page.locator("#verdict.stale")).to_be_visible(timeout=3 * MS)
+        why = re.compile("the bus does not answer|the bus has not answered|no NATS server answers")
+        expect(page.locator("#attention")).to_contain_text(why, timeout=3 * MS)
     finally:
         running.start("nats")
     expect(page.locator("#verdict.well")).to_be_visible(timeout=3 * MS)

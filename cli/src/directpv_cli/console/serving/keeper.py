@@ -34,6 +34,7 @@ MISSED_WITHIN: Final = 2.5
 """The same, when what somebody looks for is not in the last picture."""
 OF_LATE: Final = 3
 """Looks of which the quickest says how long one takes: a slow one may have been an accident."""
+AWAY: Final = "the bus does not answer: its server has ended, or there is no way to it; it is tried again"
 SOON_SECONDS: Final = 0.2
 """Events come in bursts: what they tell of is looked at together."""
 
@@ -64,6 +65,13 @@ class Keeper:
     def nudge(self) -> None:
         """Something changed: look soon."""
         self._soon.set()
+
+    def lost(self) -> None:
+        """Nobody can be asked any more: say so now, not when the next look is due."""
+        if (error := self._link.error) is not None:
+            self.silent = error.message
+            self._hub.tell(TOPIC)
+            self.nudge()
 
     async def shown(self) -> Picture:
         """Return the picture to somebody who looks; waits a moment if nobody looked before."""
@@ -122,11 +130,14 @@ class Keeper:
         """Take a picture; if nobody can be asked, the last one stays, and it is said why."""
         began = self._clock()
         try:
-            seen = await _seen(self._link.bus())
+            bus = self._link.bus()
+            seen = await _seen(bus)
         except DirectPVError as error:
             self.silent = error.message
         else:
-            self.silent = " ".join(of_services(seen.heard)) if seen.heard.unheard or not seen.heard.leader else ""
+            self.silent = ""
+            if seen.heard.unheard or not seen.heard.leader:
+                self.silent = " ".join(of_services(seen.heard)) if bus.connected else AWAY
             if not self.silent or not self.picture.number:
                 self._took.append(self._clock() - began)
                 took = min(self._took)

@@ -25,6 +25,8 @@ class Link:
     def __init__(self) -> None:
         self.beside: list[Callable[[Bus], Coroutine[None, None, None]]] = []
         """What runs as long as a bus is there, with each anew."""
+        self.on_loss: Callable[[], None] = lambda: None
+        """Told that a bus that was there is not any more."""
         self._bus: Bus | None = None
         self._settled = asyncio.Event()
         self.error: DirectPVError | None = None
@@ -62,8 +64,10 @@ class Link:
             except* DirectPVError as group:
                 self.error = next(error for error in leaves(group) if isinstance(error, DirectPVError))
             finally:
-                self._bus = None
+                lost, self._bus = self._bus is not None, None
                 self._settled.set()
+            if lost:
+                self.on_loss()
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 

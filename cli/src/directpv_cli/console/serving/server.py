@@ -107,6 +107,7 @@ def _site(root: str) -> Site:
     keeper = Keeper(link, hub)
     tape, gauges = Tape(hub, keeper.nudge), Gauges(hub, keeper)
     link.beside += [tape.run, gauges.run]
+    link.on_loss = keeper.lost
     return Site(root, hub, link, keeper, tape, gauges, Desk(hub, link, keeper.nudge))
 
 
