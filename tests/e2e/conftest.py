@@ -1,8 +1,10 @@
 """A cluster of three nodes, or of two, for all tests of a run, with the images of our services on every node."""
 
 import asyncio
+import contextlib
 import os
 import re
+import subprocess
 import tempfile
 import time
 import zlib
@@ -32,11 +34,14 @@ LENT = os.environ.get("KUBECONFIG", "")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def archives() -> list[Path]:
+def archives(request: pytest.FixtureRequest) -> list[Path]:
     """The images; afterwards all that these tests start lives in a network namespace of theirs, without registries."""
     if LENT:
         return []
     programs.kubernetes()
+    if request.config.getoption("markexpr") != "not long":
+        with contextlib.suppress(subprocess.CalledProcessError):  # the test that needs it says what is missing
+            programs.kubernetes("runc")
     archives = images.build()
     network.enter()
     return archives

@@ -24,6 +24,10 @@ mkdir -p /var/log/pods /var/log/containers
 { cat /proc/cpuinfo; echo "cpu MHz		: 2000.000"; } > /run/cpuinfo
 mount --bind /run/cpuinfo /proc/cpuinfo
 
+# Who has a user namespace of his own may mount only what is wholly to be seen in some place already.
+mkdir -p /run/proc
+mount -t proc proc /run/proc
+
 # udev has a program set parameters of each network card: of every pod's, where it is not asked for any.
 mkdir -p /run/udev/rules.d
 echo 'SUBSYSTEM=="net", RUN=""' > /run/udev/rules.d/99-zz-no-programs.rules
@@ -80,6 +84,11 @@ state = "/run/containerd"
   runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
   BinaryName = "/run/bin/oci"
+# For pods with hostUsers: false; is what scripts/build-kubernetes built, if it did.
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.own-ids]
+  runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.own-ids.options]
+  BinaryName = "runc"
 [plugins."io.containerd.cri.v1.images".pinned_images]
   sandbox = "registry.k8s.io/pause:3.10"
 [plugins."io.containerd.internal.v1.opt"]
