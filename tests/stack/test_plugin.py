@@ -144,7 +144,7 @@ def test_repair_waits_for_the_outcome_and_its_exit_status_tells_the_truth(initia
     assert (dry.stderr.count("Clean"), wet.stderr.count("Clean")) == (1, 2)
     assert (bad.returncode, bad.stderr.count("Clean")) == (1, 1)
     assert unknown in bad.stderr
-    assert "1 of 2 drives were not repaired" in bad.stderr
+    assert "1 of 2 drives was not repaired" in bad.stderr
     listed = run("kubectl-directpv", "list", "drives", "--all", "--no-headers", url=initialised)
     assert listed.stdout.count("Ready") == 4
 

@@ -14,12 +14,14 @@ CAUSES: Final = ("cause", "why", "advice")
 """Facts that are said in whole, in this order."""
 HIDDEN: Final = frozenset({"node", "device", "output", "parameters", "preferred", "requisite", *CAUSES})
 """Facts that stand elsewhere in the line, or are a log of many lines: ``-o json`` has them."""
+UNDONE: Final = {"unschedulable": "schedulable", "labels": "no labels"}
+"""What is said of facts that are not so any more, if that is all that an event has to say."""
 
 
 def event_line(event: CloudEvent, now: float) -> str:
     """Return the line; columns are as wide as most words in them."""
     age, node, kind = age_of(event.time, now) or "-", node_of(event), type_of(event)
-    return clean(f"{age:<7} {node:<12} {kind:<20} {event.subject:<36}  {cause_of(event)}".rstrip())
+    return clean(f"{age:<7} {node:<12} {kind:<22} {event.subject:<36}  {cause_of(event)}".rstrip())
 
 
 def type_of(event: CloudEvent) -> str:
@@ -37,7 +39,7 @@ def cause_of(event: CloudEvent) -> str:
     data = event.data
     said = "; ".join(clean(str(data[key])).strip().rstrip(";") for key in CAUSES if data.get(key))
     device = _word("", data["device"]) if data.get("device") else ""
-    facts = " ".join(_facts(data))
+    facts = " ".join(_facts(data)) or ("" if said else _undone(data))
     return "  ".join(filter(None, [": ".join(filter(None, [device, said])), facts]))
 
 
@@ -47,6 +49,10 @@ def _facts(data: Mapping[str, Any]) -> Iterator[str]:
         if key in HIDDEN or value is None or value is False or value in ("", [], {}):
             continue
         yield name if value is True else f"{name}={_word(key, value)}"
+
+
+def _undone(data: Mapping[str, Any]) -> str:
+    return " ".join(word for key, word in UNDONE.items() if key in data and not data[key])
 
 
 def _word(key: str, value: Any) -> str:

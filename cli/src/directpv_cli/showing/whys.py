@@ -91,7 +91,7 @@ def of_moves(moves: Sequence[m.MoveStatus]) -> list[str]:
     """Return how far the moves of a volume are, and what they wait for."""
     lines = []
     for move in moves:
-        why = move.message or (WAITS_FOR if move.state is m.MoveState.WAITING else "")
+        why = move.message or (f"waits for {WAITS_FOR}" if move.state is m.MoveState.WAITING else "")
         lines.append(f"it is being moved from drive {move.source} to {move.target}: {move.state}")
         if move.held_up >= HELD_UP_SECONDS:
             lines.append(f"- {held_up(move)}")

@@ -5,6 +5,7 @@ import pytest
 from directpv_cli.reading.event_filter import EventFilter
 from directpv_cli.showing.event_lines import event_line
 from directpv_common.bus.cloud_event import CloudEvent
+from directpv_common.protocol.kinds import KINDS
 
 NOW = 1_796_000_000.0
 ID = "6d4b2a3c-0b1f-4a52-9d3e-1c1b3f3a9f10"
@@ -39,6 +40,9 @@ def test_a_line_has_age_node_type_object_device_cause_and_advice() -> None:
         ({"labels": {"rack": "r1", "zone": "z"}}, "labels=rack=r1,zone=z"),
         ({"capacity": 1 << 30, "volumes": 0}, "capacity=1GiB volumes=0"),
         ({"unschedulable": True, "labels": {}}, "unschedulable"),
+        ({"unschedulable": False, "labels": {}}, "schedulable no labels"),
+        ({"unschedulable": False, "labels": {"a": "b"}}, "labels=a=b"),
+        ({"labels": {}}, "no labels"),
         ({"nested": [None, True, {"a": False}]}, "nested=-,yes,a=no"),
     ],
 )
@@ -47,6 +51,11 @@ def test_facts_are_said_without_a_word_of_python(facts: dict[str, object], shown
 
     assert line.partition(ID)[2].strip() == shown
     assert not any(word in line for word in ("None", "True", "False", "[", "{", "'"))
+
+
+@pytest.mark.parametrize("kind", ["drive.lost", max(KINDS, key=len)])
+def test_columns_stand_in_line_whatever_kind_an_event_is_of(kind: str) -> None:
+    assert event_line(event(kind), NOW).index(ID) == event_line(event("node.online"), NOW).index(ID)
 
 
 def test_the_log_of_a_repair_and_the_line_ends_of_a_cause_are_not_in_the_line() -> None:

@@ -121,7 +121,7 @@ def test_a_volume_that_is_being_moved_says_how_far_that_is_and_what_it_waits_for
     waiting = m.MoveStatus(name="v1", source="a", target="b", state=m.MoveState.WAITING)
 
     assert whys.of_moves([flipped]) == ["it is being moved from drive a to b: Flipped", "- v1 is still mounted"]
-    assert "its pod to be restarted" in whys.of_moves([waiting])[1]
+    assert whys.of_moves([waiting])[1].startswith("- waits for its pod to be restarted")
     held = whys.of_moves([msgspec.structs.replace(flipped, node="n1", held_up=660)])[1]
     assert "cannot be removed, though it was moved, for 11m now: v1 is still mounted; end that on node n1" in held
     assert whys.of_moves([]) == []

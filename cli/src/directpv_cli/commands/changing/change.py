@@ -13,6 +13,7 @@ from directpv_cli.showing.terminal.lines import checked, fail, plain, say, troub
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller
+from directpv_common.protocol.counts import counted
 from directpv_common.protocol.errors import DirectPVError, FailedPrecondition
 
 
@@ -102,7 +103,8 @@ def _apply(noun: str, find: _Find, done: str, *, dry_run: bool) -> None:
     if not selected:
         fail(f"no {noun}s match")
     if failures:
-        fail(f"{failures} of {selected} {noun}s were not {done}")
+        were = "was" if failures == 1 else "were"
+        fail(f"{failures} of {counted(selected, noun)} {were} not {done}")
 
 
 async def _change_all(bus: Bus, noun: str, find: _Find, done: str, *, dry_run: bool) -> tuple[int, int]:

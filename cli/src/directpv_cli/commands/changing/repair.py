@@ -15,6 +15,7 @@ from directpv_cli.showing.terminal.progress import Steps, steps
 from directpv_common.bus.bus import Bus
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol.api import Controller
+from directpv_common.protocol.counts import counted
 from directpv_common.protocol.errors import DeadlineExceeded, DirectPVError, NotFound, Unavailable
 
 BEGIN_SECONDS: Final = 120.0
@@ -42,7 +43,8 @@ def repair(fsuuids: Sequence[str], flags: Flags, *, within: float) -> None:
     bad = [result for result in results if not result]
     if bad:
         what = "begun" if not within else ("checked and found well" if flags.dry_run else "repaired")
-        fail(f"{len(bad)} of {len(results)} drives were not {what}")
+        were = "was" if len(bad) == 1 else "were"
+        fail(f"{len(bad)} of {counted(len(results), 'drive')} {were} not {what}")
 
 
 async def _repair_all(bus: Bus, fsuuids: Sequence[str], flags: Flags, within: float) -> list[bool]:

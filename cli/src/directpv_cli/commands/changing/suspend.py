@@ -20,6 +20,7 @@ from directpv_common.bus.bus import Bus
 from directpv_common.calls.scopes import timeout
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller, Node
+from directpv_common.protocol.counts import counted
 from directpv_common.protocol.errors import DirectPVError
 
 TELL_SECONDS: Final = 10.0
@@ -118,7 +119,9 @@ def _apply(noun: str, find: Find, *, suspended: bool, dry_run: bool) -> None:
     if not outcome.selected:
         fail(f"no {noun}s match")
     if outcome.failures:
-        fail(f"{len(outcome.failures)} of {outcome.selected} {noun}s were not {done} for certain; repeat to see")
+        were = "was" if len(outcome.failures) == 1 else "were"
+        of = counted(outcome.selected, noun)
+        fail(f"{len(outcome.failures)} of {of} {were} not {done} for certain; repeat to see")
     if outcome.changed and not dry_run:
         say("What has a volume mounted keeps what it has, pods too; restart what shall see the change")
 
