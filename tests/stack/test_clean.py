@@ -76,6 +76,10 @@ async def what_a_node_that_is_away_has_goes_later_and_that_is_said(running: Clus
     assert "Volume pvc-2 on " in done.stderr
     assert "will be deleted when node node-1 is back" in done.stderr
     assert [each["outcome"] for each in json.loads(done.stdout)["volumes"]] == ["Deleting"]
+    again = await plugin(running, "clean", "pvc-2", "-o", "json")
+    outcomes = [(each["name"], each["outcome"]) for each in json.loads(again.stdout)["volumes"]]
+    assert (again.returncode, outcomes) == (0, [("pvc-2", "Deleting")]), again.stderr
+    assert "Volume pvc-2 was deleted already, and will be deleted when node node-1 is back" in again.stderr
     running.start("nodeagent-node-1")
 
     async def gone() -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.deletions import still_there
 from directpv_cli.commands.listing import all_volumes
@@ -37,6 +39,8 @@ class _Outcome:
     deleted: list[m.VolumeInfo] = field(default_factory=list)
     later: dict[str, str] = field(default_factory=dict)
     """Of what is deleted, that whose data is not gone yet, with what will become of it."""
+    going: dict[str, str] = field(default_factory=dict)
+    """Those that were deleted before, and whose data is not gone yet, with what will become of them."""
     kept: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -77,7 +81,9 @@ def clean(
     if outcome.kept and not selection.names:
         kept, used = counted(len(outcome.kept), "volume"), "it is" if len(outcome.kept) == 1 else "they are"
         say(f"{kept} kept: {used} used, or may be")
-    if not (outcome.deleted or outcome.kept or outcome.failed):
+    for name, why in outcome.going.items():
+        say(f"Volume {plain(name)} was deleted already, and {plain(why)}")
+    if not (outcome.deleted or outcome.going or outcome.kept or outcome.failed):
         say("no volumes match")
     if show is not None:
         show({"volumes": _documents(outcome, "WouldDelete" if dry_run else "Deleted")})
@@ -93,6 +99,7 @@ def _documents(outcome: _Outcome, done: str) -> list[dict[str, Any]]:
     later = outcome.later
     chosen = [volume.record.name for volume in outcome.deleted]
     rows = [(name, LATER if name in later else done, later.get(name, "")) for name in chosen]
+    rows += [(name, LATER, why) for name, why in outcome.going.items()]
     rows += [(name, "Kept", why) for name, why in outcome.kept.items()]
     rows += [(name, "Error", why) for name, why in outcome.failed.items()]
     return [{"name": name, "outcome": word, "message": why} for name, word, why in rows]
@@ -102,8 +109,12 @@ async def _clean(
     bus: Bus, selection: m.ListVolumes, pods: Pods, named: bool, *, dry_run: bool, required: bool
 ) -> _Outcome:
     """Look for volumes first, and for what stands for them then: what is made meanwhile is seen."""
-    found = await all_volumes(bus, selection, required=required)
-    outcome, volumes = _Outcome(), [each for each in found if pods.match(each)]
+    outcome = _Outcome(going=await still_there(bus, selection.names))
+    names_left = tuple(name for name in selection.names if name not in outcome.going)
+    found: list[m.VolumeInfo] = []
+    if names_left or not selection.names:
+        found = await all_volumes(bus, replace(selection, names=names_left), required=required)
+    volumes = [each for each in found if pods.match(each)]
     standing = await _standing(selection)
     if standing is not None and not named and (why := why_refused(volumes, standing)):
         raise FailedPrecondition(why)

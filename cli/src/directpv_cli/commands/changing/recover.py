@@ -77,7 +77,9 @@ def recover(words: Sequence[str], how: How) -> None:
         fail(f"{bad} could not be recovered; the reasons are above, and what was done stays. Repeat when they are gone")
     changed = sum(row.action in CHANGES for row in result.rows)
     if not changed:
-        say("nothing to recover: all that the drives have is there already")
+        left = sum(row.action is Action.LEFT for row in result.rows)
+        rest = f"all but what is left ({left}, and the table says why)" if left else "all that the drives have"
+        say(f"nothing to recover: {rest} is there already")
     elif how.dry_run:
         say(f"{changed} would be changed; nothing was (dry run)")
     else:

@@ -158,5 +158,6 @@ def _document(removal: m.DriveRemoval) -> dict[str, Any]:
 def _end(removals: Sequence[m.DriveRemoval], flags: Flags, *, planned: bool) -> None:
     if planned and not flags.dangerous and not flags.dry_run:
         fail(NEEDED)
-    if not flags.only_plan and any(removal.count for removal in removals):
+    claimed = any(volume.pvc_name for removal in removals for volume in removal.volumes)
+    if not flags.only_plan and (claimed or any(removal.count > len(removal.volumes) for removal in removals)):
         say(NEXT)
