@@ -11,6 +11,7 @@ from typing import Any
 
 from directpv_cli.local.lifecycle.stop import is_udevd
 from directpv_cli.local.machine import disks, processes
+from support import forked
 from support.cluster import Cluster
 
 BIN = Path(sys.executable).parent
@@ -22,16 +23,23 @@ UDEVD_SECONDS = 10.0
 
 def run(program: str, *argv: str, url: str = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "DIRECTPV_NATS_URL": url} if url else dict(os.environ)
-    return subprocess.run([BIN / program, *argv], env=env, cwd=cwd, capture_output=True, text=True, timeout=SECONDS)
+    return _run(program, argv, env, cwd)
+
+
+def _run(
+    program: str, argv: tuple[str, ...], env: dict[str, str], cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    if program in forked.PROGRAMS:
+        return forked.run(program, *argv, env=env, cwd=cwd, within=SECONDS)
+    command = [BIN / program, *argv]
+    return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=SECONDS, check=False)
 
 
 async def run_at(running: Cluster, program: str, *argv: str) -> subprocess.CompletedProcess[str]:
     """Run a program against this stack."""
     stack = running.stack
     env = {**os.environ, "DIRECTPV_NATS_URL": stack.nats_url, "DIRECTPV_STATE_DIR": str(stack.directory)}
-    return await asyncio.to_thread(
-        subprocess.run, [BIN / program, *argv], env=env, capture_output=True, text=True, timeout=SECONDS, check=False
-    )
+    return await asyncio.to_thread(_run, program, argv, env)
 
 
 async def plugin(running: Cluster, *argv: str) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import ssl
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from integration.kubernetes_install.hub_servers import Servers
+from support import forked
 from support.kube import programs
 from support.kube.apiserver import ApiServer
 from support.kube.fixtures import apiserver  # noqa: F401 - a server of their own: they take definitions away
@@ -67,10 +67,7 @@ def plugin(apiserver: ApiServer, manager: None, tmp_path: Path) -> Iterator[Plug
     environment.pop("KUBELET_DIR_PATH", None)
 
     def run(*arguments: str, within: float = 110.0, **more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "directpv_cli", *arguments]
-        return subprocess.run(
-            command, env={**environment, **more}, capture_output=True, text=True, timeout=within, check=False
-        )
+        return forked.run("kubectl-directpv", *arguments, env={**environment, **more}, within=within)
 
     try:
         yield run

@@ -3,25 +3,22 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 from directpv_common.bus.bus import Bus
 from integration.controller.harness import until
 from integration.controller.node import PlayedNode
 from integration.kubernetes_registry.harness import VOLUMES, Cluster, create, registered, volumes
+from support import forked
 
 PVS = "/api/v1/persistentvolumes"
-PLUGIN = Path(sys.executable).parent / "kubectl-directpv"
 
 
 async def clean(cluster: Cluster, *words: str) -> dict[str, str]:
     """Run the plugin with the cluster's kubeconfig; return what came of each volume."""
-    argv = [PLUGIN, "--kubeconfig", str(cluster.server.admin), "clean", *words, "-o", "json"]
+    argv = ("kubectl-directpv", "--kubeconfig", str(cluster.server.admin), "clean", *words, "-o", "json")
     env = {**os.environ, "DIRECTPV_NATS_URL": cluster.nats.url}
-    done = await asyncio.to_thread(subprocess.run, argv, env=env, capture_output=True, text=True, timeout=60)
+    done = await asyncio.to_thread(forked.run, *argv, env=env, within=60)
     assert done.returncode == 0, done.stderr
     return {each["name"]: each["outcome"] for each in json.loads(done.stdout)["volumes"]}
 

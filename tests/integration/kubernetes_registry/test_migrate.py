@@ -2,19 +2,17 @@
 
 import asyncio
 import json
-import subprocess
-import sys
+import os
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from integration.kubernetes_registry.harness import DRIVES, VOLUMES, Cluster, Objects, upstream_drive, upstream_volume
+from support import forked
 from support.kube.apiserver import ApiServer
 
-PLUGIN = Path(sys.executable).parent / "kubectl-directpv"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 PVS, GROUP = "/api/v1/persistentvolumes", "direct.csi.min.io"
 ONE, TWO = str(uuid.uuid4()), str(uuid.uuid4())
@@ -71,8 +69,8 @@ def legacy(cluster: Cluster) -> Iterator[Made]:
 
 async def migrate(server: ApiServer, *words: str) -> tuple[int, dict[str, str], str]:
     """Run the verb; return its status, the state of each object by kind and name, and what it says."""
-    command = [PLUGIN, "--kubeconfig", str(server.admin), "migrate", "-o", "json", *words]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
+    command = ("kubectl-directpv", "--kubeconfig", str(server.admin), "migrate", "-o", "json", *words)
+    done = await asyncio.to_thread(forked.run, *command, env=os.environ, within=60)
     rows = json.loads(done.stdout or "[]")
     return done.returncode, {f"{row['kind']} {row['name']}": row["state"] for row in rows}, done.stdout + done.stderr
 

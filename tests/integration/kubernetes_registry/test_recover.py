@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,6 +21,7 @@ from directpv_common.protocol.names import DRIVER_NAME
 from integration.controller.harness import until
 from integration.controller.node import PlayedDrive, PlayedNode
 from integration.kubernetes_registry.harness import GIB, VOLUMES, Cluster, drives, leads, volumes
+from support import forked
 from support.kube.apiserver import ApiServer
 from support.kube.binder import binder
 
@@ -88,7 +90,7 @@ class World:
         """Run the verb; return the actions by kind and name, and what it says."""
         command = self.command(*argv, kubeconfig=kubeconfig)
         ended = await asyncio.to_thread(
-            subprocess.run, command, capture_output=True, text=True, timeout=180, check=False
+            forked.run, "kubectl-directpv", *map(str, command[1:]), env=os.environ, within=180
         )
         assert ended.returncode == status, ended.stdout + ended.stderr
         rows = json.loads(ended.stdout or "[]")
