@@ -1,8 +1,8 @@
 """All suites, and the steps that set up what they need. Figures: two cores of a virtual machine, everything built.
 
 The order is that in which suites start as far as they find room. First what tells soonest that something is wrong, then
-e2e, which takes longest: it begins as soon as its steps have ended, and until then there is room for guests, crash and
-kubernetes beside each other. Last those of many small tests, which fill what is left beside e2e until that ends.
+e2e, which takes longest: it begins as soon as its steps have ended, beside guests and crash, which begin before. Last
+those of many small tests, which fill what is left until e2e ends.
 """
 
 import sys
@@ -113,10 +113,10 @@ SUITES: Final = (
     Suite(
         "crash",
         "the whole stack: the plugin, kill -9, frozen leaders, lost registry and JetStream",
-        _pytest("-n", "4", "--dist", "loadgroup", "tests/stack", "tests/crash"),
-        seconds=200,
+        _pytest("-n", "3", "--dist", "loadgroup", "tests/stack", "tests/crash"),
+        seconds=230,
         long_seconds=280,
-        cores=1.1,
+        cores=0.9,
         needs=("devices",),
     ),
     Suite(
@@ -138,6 +138,7 @@ SUITES: Final = (
         long_seconds=400,
         cores=0.8,
         needs=("devices", "apiserver", "tools"),
+        behind="e2e",
     ),
     Suite(
         "integration",
