@@ -36,7 +36,7 @@ class CentralFaults:
     async def _freeze_leader(self, action: Action) -> str:
         async with self._middle:
             name = await self._world.leader() or "controller-1"
-            self._world.signal(name, signal.SIGSTOP)
+            await asyncio.to_thread(self._world.freeze, name)
             try:
                 await asyncio.sleep(action.seconds)
             finally:

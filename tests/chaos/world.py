@@ -16,6 +16,7 @@ from directpv_cli.local.machine import processes
 from directpv_cli.reading import drives_yaml
 from directpv_common.bus.bus import Bus
 from directpv_common.bus.connecting import connect_bus
+from support import freezing
 from support.cluster import eventually
 from support.guest import disks as guest_disks
 from support.guest import network
@@ -91,6 +92,10 @@ class World:
     def signal(self, name: str, which: signal.Signals) -> None:
         """Send a signal to it."""
         processes.send(self._running[name], which)
+
+    def freeze(self, name: str) -> None:
+        """Stop a controller in its tracks, at a moment in which another one can follow."""
+        freezing.freeze(self._running[name].pid, self.directory / REGISTRY)
 
     def log(self, name: str) -> str:
         """Return all that it logged."""

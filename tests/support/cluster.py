@@ -28,7 +28,7 @@ from directpv_common.bus.bus import Bus
 from directpv_common.bus.connecting import connect_bus
 from directpv_common.protocol.errors import DirectPVError
 from directpv_csi_gateway.pb import csi_pb2 as csi
-from support import devices
+from support import devices, freezing
 
 T = TypeVar("T")
 SETTLE_SECONDS = 100.0
@@ -61,7 +61,7 @@ class Cluster:
         self.stack.start(name)
 
     def freeze(self, name: str) -> None:
-        processes.send(self.stack.process(name), signal.SIGSTOP)
+        freezing.freeze(self.stack.process(name).pid, self.stack.directory / "registry/registry.db")
 
     def thaw(self, name: str) -> None:
         processes.send(self.stack.process(name), signal.SIGCONT)

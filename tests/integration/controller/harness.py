@@ -17,6 +17,7 @@ import directpv_common.protocol.messages as m
 from directpv_common.protocol.wire import decode
 from directpv_controller.core.placing.model import Snapshot
 from directpv_controller.core.reserving.ledger import Ledger
+from support import freezing
 from support.nats import NatsServer
 from support.pausing import pause
 from support.ports import free_port
@@ -52,6 +53,9 @@ class Process:
 
     def send(self, which: signal.Signals) -> None:
         self.popen.send_signal(which)
+
+    def freeze(self, registry: Path) -> None:
+        freezing.freeze(self.popen.pid, registry)
 
     def kill(self) -> None:
         self.popen.kill()

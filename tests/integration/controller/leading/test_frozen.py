@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +20,7 @@ from directpv_common.protocol.wire import encode
 from integration.controller.harness import LEASE_SECONDS, read_registry, until, violations
 from integration.controller.leading.asking import Start, create, listed
 from integration.controller.node import GIB, PlayedNode
+from support import freezing
 
 
 async def test_a_frozen_leader_that_resumes_answers_nothing_and_allocates_nothing_twice(
@@ -28,7 +31,7 @@ async def test_a_frozen_leader_that_resumes_answers_nothing_and_allocates_nothin
     node.add_drive(total=11 * GIB)
     async with node.running(bus):
         await create(bus, "before")
-        first.send(signal.SIGSTOP)
+        first.freeze(tmp_path / "registry.db")
         second = controllers("c2")
         await create(bus, "after", size=8 * GIB)
         await until(lambda: bool(node.epochs), "the new leader has given an order")
@@ -53,7 +56,7 @@ async def test_a_frozen_leader_that_resumes_does_not_even_answer_questions(
     node.add_drive()
     async with node.running(bus):
         await create(bus, "before")
-        first.send(signal.SIGSTOP)
+        first.freeze(tmp_path / "registry.db")
         asked = [
             asyncio.create_task(bus.call(Api.VOLUME_LIST, m.ListVolumes(), within=LEASE_SECONDS + 4, attempt=60))
             for _ in range(20)
@@ -129,3 +132,31 @@ async def _burst(bus: Bus, number: int) -> AsyncIterator[asyncio.Event]:
         yield answered
     finally:
         await replies.unsubscribe()
+
+
+async def test_who_hangs_within_a_commit_is_named_and_followed_once_it_is_ended(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    """The kernel keeps its lock of the file: no lease that expires gives that to another one."""
+    file = tmp_path / "registry.db"
+    first = controllers("c1")
+    await until(lambda: first.said('"leading"'), "it leads")
+    first.end()
+    script = (
+        f"import sqlite3, time; file = sqlite3.connect({str(file)!r}, isolation_level=None)\n"
+        "file.execute('BEGIN IMMEDIATE'); print(flush=True); time.sleep(600)"
+    )
+    hangs = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    try:
+        assert hangs.stdout is not None
+        hangs.stdout.readline()
+        freezing.freeze(hangs.pid, tmp_path / "another.db")
+        second = controllers("c2")
+        named = f"database is locked by process {hangs.pid} (python"
+        await until(lambda: second.said(named) and second.said("which is stopped; let it go on, or end it"), "named")
+        assert not second.said('"leading"')
+    finally:
+        hangs.kill()
+        hangs.communicate()
+
+    await until(lambda: second.said('"leading"'), "it leads")

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from directpv_common.protocol.errors import DirectPVError, Unavailable
 from directpv_controller.leading.port import OutcomeUnknown, RegistryDamaged, RegistryLost
+from directpv_controller.registry.sqlite.writer import described, writer_of
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -195,7 +196,7 @@ class SqliteFile:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
             failure = error if isinstance(error, DirectPVError) else self.translated(error)
-            log.warning("commit failed", extra={"error": str(error), "jobs": len(batch)})
+            log.warning("commit failed", extra={"error": failure.message, "jobs": len(batch)})
             outcomes = [(future, failure) for _, future in batch]
         self._observe(len(batch), time.perf_counter() - begun)
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -207,6 +208,8 @@ class SqliteFile:
         name = str(getattr(error, "sqlite_errorname", ""))
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
             return RegistryDamaged(f"{text}; {REPAIR}")
+        if name.startswith("SQLITE_BUSY") and (pid := writer_of(self.path)):
+            return Unavailable(f"{text} by {described(pid)}; let it go on, or end it")
         if name.startswith(_FULL):
             return Unavailable(text)
         return OutcomeUnknown(text)
