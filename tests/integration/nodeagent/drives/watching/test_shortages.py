@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from directpv_common.protocol.errors import DriveFault
 from directpv_common.protocol.messages import VolumeRecord, VolumeUse
 from directpv_common.protocol.names import FS_LABEL
+from directpv_nodeagent.devices.core.facts import DeviceFacts
 from directpv_nodeagent.devices.probe import Prober
 from directpv_nodeagent.drives.filesystem import xfs
 from directpv_nodeagent.drives.taken import takeover
@@ -68,6 +70,33 @@ async def node(base: Path, loops: Loops) -> Node:
     await node.scanner.scan()
     assert node.drive.record.status == "Ready"
     return node
+
+
+async def test_a_drive_that_is_made_while_devices_are_read_is_not_looked_for_on_what_they_showed_before(
+    base: Path, loops: Loops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, loop = loops.make(), asyncio.get_running_loop()
+    xfs.prepare_root(str(base / "root"))
+    node = Node(base / "root", device)
+    read = node.prober.probe
+
+    async def make() -> None:
+        run("mkfs.xfs", "-q", "-L", FS_LABEL, f"/dev/{device}")
+        facts = node.prober.probe_one(device)
+        assert facts is not None
+        assert facts.superblock is not None
+        takeover.lay_out(node.host, facts.superblock.fsuuid, facts)
+        await node.drives.adopt(facts.superblock.fsuuid, facts)
+
+    def slow(*arguments: Any, **options: Any) -> list[DeviceFacts]:
+        found = read(*arguments, **options)
+        asyncio.run_coroutine_threadsafe(make(), loop).result(60)
+        return found
+
+    monkeypatch.setattr(node.prober, "probe", slow)
+    await node.scanner.scan()
+
+    assert (node.drive.record.status, "error" in node.told) == ("Ready", False)
 
 
 async def test_a_drive_whose_threads_all_work_for_long_is_looked_at_all_the_same(node: Node) -> None:

@@ -122,13 +122,14 @@ class Scanner:
             self._drives.rescans += 1
             try:
                 run = self._drives.executors.run
+                # Before devices are read: a drive that is made meanwhile is not looked for on what they showed then.
+                disks = await run("devices", lambda: remembered.disks(self._drives.host.root), LOOK_SECONDS, "reading")
                 patience = PATIENCE_SECONDS if self._drives.scanned else None
                 probe = functools.partial(self._drives.prober.probe, patience)
                 found = await run("devices", probe, PROBE_SECONDS, "probing devices")
                 known_at = {fsuuid: drive.changes for fsuuid, drive in self._drives.by_id.items()}
                 table = await run("devices", own_mounts, LOOK_SECONDS, "reading the mount table")
                 self._tell_devices(present(found))
-                disks = await run("devices", lambda: remembered.disks(self._drives.host.root), LOOK_SECONDS, "reading")
                 by_fsuuid = candidates(found, known, disks)
                 await self._look_at_all(
                     {fsuuid: by_fsuuid.get(fsuuid, []) for fsuuid in known.keys() | by_fsuuid.keys()},
