@@ -29,6 +29,7 @@ _ROOMS: Final = ("directpv_cli.app", "directpv_cli.commands", "directpv_cli.inst
 _LATER: Final = ("kubernetes_asyncio.client", "kubernetes_asyncio.config", "yaml")
 """What functions import when they are called."""
 _READY_SECONDS: Final = 60.0
+_END_SECONDS: Final = 20.0
 
 
 def run(
@@ -87,7 +88,11 @@ def _server() -> str:
 
 def _end(mine: socket.socket, process: "subprocess.Popen[bytes]") -> None:
     mine.close()
-    process.wait()
+    try:
+        process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 # ---- in the process that forks ---------------------------------------------------------------------------------------
