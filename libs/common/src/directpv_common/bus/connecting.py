@@ -29,7 +29,8 @@ from directpv_common.protocol.subjects import Subjects, node_token
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS: Final = 2
-PING_SECONDS: Final = 5
+PING_SECONDS: Final = 3
+"""Three of them without an answer end a connection: a server that was cut off is left before the node is offline."""
 COMPLAIN_SECONDS: Final = 5.0
 DISTRUST_SECONDS: Final = 2.0
 """Before a server is tried again that did not show by TLS who it is."""
