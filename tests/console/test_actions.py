@@ -205,7 +205,7 @@ def test_a_lost_drive_goes_with_its_volumes_by_its_name_and_the_keyboard_alone(r
     page.keyboard.press("Enter")
     page.wait_for_url("**/jobs/*")
     expect(page.locator("#work [role=status]")).to_contain_text("done", timeout=2 * MS)
-    expect(page.locator("#work")).to_contain_text("Claims and pods are left to you")
+    expect(page.locator("#work")).to_contain_text("removed with 1 volume")
     assert fsuuid not in listed(running, "drives", "--all")
     assert "pvc-doomed" not in listed(running, "volumes", "--all")
     disks.command("losetup", f"/dev/{device}", file)
