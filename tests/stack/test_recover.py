@@ -188,9 +188,14 @@ async def test_a_volume_that_was_deleted_while_its_node_was_away_is_not_brought_
 ) -> None:
     await drives_are(running, 2)
     node, name = running.stack.nodes[0].name, pod.volume.volume_id
-    volume = await volume_of(running, name)
-    assert volume is not None
-    home = volume.record.fsuuid
+
+    async def unused() -> m.VolumeInfo:
+        volume = await volume_of(running, name)
+        assert volume is not None
+        assert not volume.use.staged
+        return volume
+
+    home = (await eventually(unused, "that it was unstaged is known")).record.fsuuid
     running.kill("nodeagent-node-1")
     async with running.csi(node=1) as client:
         await client.controller.DeleteVolume(csi.DeleteVolumeRequest(volume_id=name))
