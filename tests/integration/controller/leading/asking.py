@@ -1,12 +1,15 @@
 """What the tests of leadership ask a controller."""
 
+import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Callable
 
 import directpv_common.protocol.messages as m
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol.api import Controller as Api
+from directpv_common.protocol.errors import NoCapacity
 from integration.controller.harness import Controller
 from integration.controller.node import GIB
 
@@ -14,7 +17,15 @@ Start = Callable[..., Controller]
 
 
 async def create(bus: Bus, name: str, size: int = GIB, within: float = 30.0) -> m.VolumeInfo:
-    return await bus.call(Api.VOLUME_CREATE, m.CreateVolume(name=name, required=size), within=within, attempt=1.0)
+    """Create a volume; asked again as long as no drive is known at all, as it is in a registry that was just made."""
+    asked, end = m.CreateVolume(name=name, required=size), time.monotonic() + within
+    while True:
+        try:
+            return await bus.call(Api.VOLUME_CREATE, asked, within=within, attempt=1.0)
+        except NoCapacity as error:
+            if not error.message.endswith(": no drives") or time.monotonic() > end:
+                raise
+        await asyncio.sleep(0.1)
 
 
 async def listed(bus: Bus) -> dict[str, m.VolumeRecord]:
