@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from directpv_controller.registry.sqlite.writer import writer_of
+from directpv_controller.registry.sqlite.lock_holder import writer_of
 
 WITHIN = 30.0
 

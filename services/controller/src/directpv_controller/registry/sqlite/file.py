@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from directpv_common.protocol.errors import DirectPVError, Unavailable
 from directpv_controller.leading.port import OutcomeUnknown, RegistryDamaged, RegistryLost
-from directpv_controller.registry.sqlite.writer import described, writer_of
+from directpv_controller.registry.sqlite.lock_holder import described, writer_of
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -36,9 +36,9 @@ def _holder(line: str, place: str) -> int:
 def described(pid: int) -> str:
     """Return name and id of a process, and that it was stopped, if it was."""
     try:
-        _, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")
-        name, _, facts = rest.rpartition(")")
+        _, _, rest = Path(f"/proc/{pid}/stat").read_text(errors="replace").partition("(")  # a name is any bytes
     except OSError:
         return f"process {pid}"
-    stopped = ", which is stopped" if facts.split()[0] in ("T", "t") else ""
+    name, _, facts = rest.rpartition(")")
+    stopped = ", which is stopped" if facts.split()[:1] in (["T"], ["t"]) else ""
     return f"process {pid} ({name}){stopped}"
