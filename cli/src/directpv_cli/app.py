@@ -1,12 +1,13 @@
 """``kubectl directpv``, put together: the flags of every verb, the verbs in the order of ``--help``, and the groups."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import typer
 
 from directpv_cli.reading import lean_typer  # noqa: F401
 from directpv_cli.reading.settings import settings
+from directpv_cli.reading.statuses import STATUSES, Group
 from directpv_cli.showing.terminal.lines import checked
 from directpv_cli.verbs.asking import (
     describe_drive,
@@ -84,16 +85,8 @@ GROUPS: Mapping[str, tuple[str, Mapping[str, Verb]]] = {
 SHORT: Mapping[str, tuple[str, ...]] = {"drives": ("drive", "dr"), "volumes": ("volume", "vol")}
 """Upstream's other words, in the groups that it has them in."""
 
-STATUSES = """\b
-Exit status:
-  0    done; nothing is left to be done
-  1    something failed, is not well, or nothing matched; what was done stays, and a repeat goes on
-  2    a flag or verb is unknown, or an argument is missing
-  255  an argument cannot be understood; nothing was done
-  130  interrupted (Ctrl-C)
-  141  nobody reads what is printed, as in: events | head
-"""
-"""The epilogue of the help. 1 and 255 are upstream's."""
+ENDS: Final = "\b\nExit status:\n" + "\n".join(f"  {number:<3}  {text}" for number, text in STATUSES.items())
+"""The epilogue of the help."""
 HELP: Mapping[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 
@@ -120,10 +113,10 @@ def app_for(words: Sequence[str] | None = None) -> typer.Typer:
     What a verb's flags are is found out by looking at its parameters, which takes half a millisecond for each verb.
     """
     app = typer.Typer(
+        cls=Group,
         context_settings=dict(HELP),
         help="Manage the drives and volumes of DirectPV.",
-        epilog=STATUSES,
-        no_args_is_help=True,
+        epilog=ENDS,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -150,7 +143,7 @@ def _said(help_text: str | None) -> Verb:
 
 
 def _group(name: str, help_text: str, verbs: Mapping[str, Verb]) -> typer.Typer:
-    group = typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None, context_settings=dict(HELP))
+    group = typer.Typer(cls=Group, help=help_text, rich_markup_mode=None, context_settings=dict(HELP))
     for noun, verb in verbs.items():
         group.command(noun)(verb)
         for short in SHORT.get(noun, ()) if name in {"list", "label", "top"} else ():

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from directpv_cli.app import app
 from directpv_cli.local.__main__ import app as local_app
+from directpv_cli.reading.statuses import STATUSES
 from directpv_cli.reading.words import Seconds, duration
-from directpv_cli.showing.terminal.lines import RUNTIME_ERROR, USAGE_ERROR
 from directpv_cli.verbs.completing import SCRIPTS
 from directpv_common import __version__
 
@@ -23,15 +23,30 @@ def test_both_programs_tell_their_version(program: typer.Typer, name: str) -> No
     assert (result.exit_code, result.output) == (0, f"{name} version {__version__}\n")
 
 
-def test_the_help_has_the_statuses_and_programs_end_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+AWAY = "--nats-url=nats://127.0.0.1:1"
+ENDS: dict[int, list[str]] = {
+    0: ["--version", "", "list", "label", "explain"],
+    1: ["--no-such-flag", "lists", "list drive5", "list drives --no-such-flag", "list drives --status", "info there"],
+    255: ["list drives --status=sleepy", "init", "describe drive", "move --limit 3", "remove abcd --timeout=soon"],
+}
+"""What is typed, by the status that kubectl or upstream's plugin has for the like."""
+
+
+def test_the_help_has_the_statuses_and_programs_end_with_them() -> None:
     said = CliRunner().invoke(app, ["--help"]).output
-    told = dict(re.findall(r"^ +(\d+) +(\S.*)$", said, re.MULTILINE))
-    assert told.keys() >= {"0", "1", "2", "255", "130", "141"}
-    away = "--nats-url=nats://127.0.0.1:1"
-    cases = {"0": ["--version"], "2": ["--no-such-flag"], "255": [away, "list", "drives", "--status=sleepy"]}
-    for status, arguments in cases.items():
-        assert CliRunner().invoke(app, arguments).exit_code == int(status)
-    assert (RUNTIME_ERROR, USAGE_ERROR) == (1, 255)
+    told = {int(status) for status in re.findall(r"^ +(\d+) +\S.*$", said, re.MULTILINE)}
+    assert told == {0, 1, 255, 130, 141} == STATUSES.keys()
+    ended = {
+        status: [CliRunner().invoke(app, [AWAY, *words.split()] if words else []).exit_code for words in typed]
+        for status, typed in ENDS.items()
+    }
+    assert ended == {status: [status] * len(typed) for status, typed in ENDS.items()}
+
+
+@pytest.mark.parametrize("words", [[], ["list"], ["suspend"]])
+def test_who_names_no_verb_is_shown_the_verbs_which_is_no_error(words: list[str]) -> None:
+    shown = CliRunner().invoke(app, words)
+    assert (shown.exit_code, "Commands:" in shown.stdout, shown.stderr) == (0, True, "")
 
 
 def helps(command: Any, name: str, parent: typer.Context | None = None) -> Iterator[tuple[str, str]]:

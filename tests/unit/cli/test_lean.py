@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from directpv_cli.reading import lean_typer  # noqa: F401
+from directpv_cli.reading.statuses import USAGE_ERROR
 
 HEAVY = (
     "pydantic",
@@ -54,6 +55,7 @@ def test_flags_are_read_as_what_they_are_declared_to_be() -> None:
         yes: Annotated[bool, typer.Option("--yes")] = False,
         ratio: Annotated[float, typer.Option()] = 1.0,
         small: Annotated[int, typer.Option(max=3)] = 1,
+        least: Annotated[int, typer.Option(min=0)] = 1,
     ) -> None:
         seen.update(locals())
 
@@ -63,6 +65,6 @@ def test_flags_are_read_as_what_they_are_declared_to_be() -> None:
     assert {name: seen[name] for name in wanted} == wanted
     assert CliRunner().invoke(app, []).exit_code == 0
     assert seen["words"] is None
-    for bad in (["--number", "x"], ["--ratio", "x"], ["--small", "9"]):
+    for bad in (["--number", "x"], ["--ratio", "x"], ["--small", "9"], ["--least", "-1"]):
         refused = CliRunner().invoke(app, bad)
-        assert (refused.exit_code, bad[0] in refused.output) == (2, True)
+        assert (refused.exit_code, bad[0] in refused.output) == (USAGE_ERROR, True)

@@ -1,6 +1,7 @@
 """What ``move`` says without asking anybody."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -29,12 +30,11 @@ def test_without_data_nothing_moves_and_the_advice_says_what_to_do() -> None:
     assert "empty volumes" in result.stderr
 
 
-@pytest.mark.parametrize("limit", ["3", "fast", "-1"])
+@pytest.mark.parametrize("limit", ["3", "fast", "-1", "10E", "9" * 30 + "P", "9" * 400 + ".5"])
 def test_a_limit_that_is_none_is_refused(limit: str) -> None:
     result = CliRunner().invoke(app, [BUS, "move", "abcd", "ef01", "--with-data", f"--limit={limit}"])
 
-    assert result.exit_code != 0
-    assert "--limit" in result.stderr
+    assert (result.exit_code, "--limit" in result.stderr) == (255, True)
 
 
 @pytest.mark.parametrize("flag", ["--with-data", "--limit=50M", "--limit=0", "--volume=pvc-1", "--dry-run"])
@@ -131,3 +131,44 @@ def test_a_drive_that_somebody_else_moves_a_volume_to_meanwhile_is_not_said_to_b
     assert (f"v2: came to drive {LEFT} meanwhile" in said) == came
     assert ("kubectl directpv move --cancel v2" in said) != came
     assert "1 of 2 moves has not ended as asked" in said
+
+
+class Still:
+    """A volume that is not being moved, and was moved from some drives before."""
+
+    def __init__(self, *origins: str) -> None:
+        self.origins = origins
+
+    async def call(self, endpoint: object, request: Any, **_: object) -> object:
+        if endpoint is Controller.VOLUME_MOVE:
+            return m.MoveStatus(name=request.name, source=OTHER)
+        assert endpoint is Controller.VOLUME_GET
+        record = m.VolumeRecord(name=request.name, fsuuid=OTHER, capacity=1, origins=self.origins)
+        return m.VolumeInfo(record=record, node="n1")
+
+
+@pytest.mark.parametrize(
+    ("origins", "status", "outcome", "said"),
+    [
+        ((), 0, "Cancelled", f"Volume v1 is not being moved: it stays on drive {OTHER}"),
+        ((LEFT,), 1, "NotFound", f"v1: is not being moved: it is on drive {OTHER}, to which it was moved"),
+    ],
+)
+def test_a_move_that_is_cancelled_again_is_no_failure_unless_it_has_ended(
+    origins: tuple[str, ...], status: int, outcome: str, said: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def run(work: Callable[[Any], Awaitable[Any]]) -> Any:
+        return asyncio.run(work(Still(*origins)))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(move, "run", run)
+    ended = 0
+    try:
+        move.cancel(["v1"], move.Flags(within=60, output="json"))
+    except typer.Exit as end:
+        ended = end.exit_code
+
+    told = capsys.readouterr()
+    (shown,) = json.loads(told.out)["volumes"]
+    assert (ended, shown["outcome"], shown["from"]) == (status, outcome, OTHER)
+    assert said in " ".join(told.err.split())

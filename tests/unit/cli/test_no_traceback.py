@@ -56,7 +56,7 @@ def files(tmp_path: Path) -> Path:
         ("$PLUGIN describe node $'\\e[31m'", 1),
         ("$PLUGIN events --since 99999999999d", 255),
         ("$PLUGIN explain device sda", 255),
-        ("$PLUGIN list drives --no-such-flag", 2),
+        ("$PLUGIN list drives --no-such-flag", 1),
         ("DIRECTPV_NATS_URL= KUBECONFIG=missing $PLUGIN list drives", 1),
         ("DIRECTPV_NATS_URL= KUBECONFIG=binary PATH=/nonexistent $PLUGIN list drives", 1),
         ("$PLUGIN --help > /dev/full", 1),

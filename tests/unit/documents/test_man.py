@@ -35,7 +35,7 @@ def test_a_page_is_rendered_with_its_sections_and_without_a_warning(name: str) -
         "SEE ALSO",
     ]
     assert "--help" in text
-    assert "an argument cannot be understood" in text
+    assert "a value cannot be understood" in text
 
 
 def test_flags_texts_and_the_page_above_are_there() -> None:

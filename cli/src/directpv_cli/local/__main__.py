@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from directpv_cli.reaching.local_stack import DEFAULT_DIR, STATE_DIR
+from directpv_cli.reading.statuses import Group
 from directpv_cli.showing.terminal.ending import ended
 from directpv_cli.showing.terminal.lines import checked, fail, plain, say
 from directpv_cli.verbs.consoling import IDLE, Idle, IPv6, NoBrowser, Port
@@ -22,7 +23,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     context_settings=HELP,
     help="Run DirectPV on this machine, on loop-backed drives that it creates itself.",
-    no_args_is_help=True,
+    cls=Group,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -198,7 +199,7 @@ def demo(
 volume = typer.Typer(
     context_settings=HELP,
     help="Volumes of the stack on this machine: make, mount, unmount and delete them.",
-    no_args_is_help=True,
+    cls=Group,
     rich_markup_mode=None,
 )
 app.add_typer(volume, name="volume")

@@ -41,7 +41,7 @@ COLUMNS: Final = (
     Column("CAPACITY"),
     Column("NODE"),
     Column("DEVICE"),
-    Column("STATUS", state=True, folds=18),
+    Column("STATUS", state=True),
     Column("MOUNTED AT", folds=24),
 )
 

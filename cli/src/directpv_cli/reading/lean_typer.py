@@ -11,6 +11,11 @@ from typing import Any, Final
 import typer
 
 
+def _is_set(limit: Any) -> bool:
+    """Tell whether a flag asks for something besides; a least value of 0 does."""
+    return limit is not None and limit is not False
+
+
 def _list(value: Any) -> list[str]:
     return [str(each) for each in value]
 
@@ -47,7 +52,7 @@ def install() -> None:
     def build(descriptor: Any) -> Any:
         info, kind = descriptor.parameter_info, descriptor.annotation
         quick = info.parser is not None or kind in _READ or (kind is bool and not getattr(info, "envvar", None))
-        if not quick or any(getattr(info, name, None) not in (None, False) for name in _LIMITS):
+        if not quick or any(_is_set(getattr(info, name, None)) for name in _LIMITS):
             return usual(descriptor)
         return Quick(annotation=kind, parameter_info=info)
 

@@ -13,8 +13,9 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
-from directpv_cli.app import STATUSES, app_for
+from directpv_cli.app import app_for
 from directpv_cli.local.__main__ import app as local_app
+from directpv_cli.reading.statuses import STATUSES
 
 TOOLS: Final = ("kubectl directpv", "directpv")
 SECTION: Final = 1
@@ -77,9 +78,8 @@ def _section(title: str, text: str) -> Iterator[str]:
 
 def _statuses() -> Iterator[str]:
     yield ".SH EXIT STATUS"
-    for line in STATUSES.splitlines()[2:]:
-        status, _, means = line.strip().partition(" ")
-        yield from (".TP", f"\\fB{status}\\fR", escaped(means.strip()))
+    for status, means in STATUSES.items():
+        yield from (".TP", f"\\fB{status}\\fR", escaped(means))
 
 
 def _near(name: str, path: str) -> bool:

@@ -9,5 +9,6 @@ ALREADY: Final[Mapping[str, str]] = {
     "labeled": "not labeled: it is so already",
     "suspended": "already suspended",
     "resumed": "not suspended",
+    "cancelled": "is not being moved",
 }
 """By what is said where something was changed; ``docs/day-2/drives.md`` says what repeats of all verbs mean."""

@@ -19,7 +19,7 @@ DRIVE_COLUMNS: Final = (
     Column("SIZE", goes=2),
     Column("FREE", goes=1),
     Column("VOLUMES", goes=3),
-    Column("STATUS", state=True, folds=18),
+    Column("STATUS", state=True),
     Column("AGE", goes=5),
 )
 """In the order of upstream's, and AGE."""
@@ -30,7 +30,7 @@ VOLUME_COLUMNS: Final = (
     Column("DRIVE"),
     Column("PODNAME", goes=1),
     Column("PODNAMESPACE", goes=3),
-    Column("STATUS", state=True, folds=18),
+    Column("STATUS", state=True),
     Column("AGE", goes=4),
 )
 LABELS: Final = Column("LABELS", folds=24)

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from directpv_cli.showing.terminal.lines import USAGE_ERROR, fail
+from directpv_cli.reading.statuses import USAGE_ERROR
+from directpv_cli.showing.terminal.lines import fail
 
 NO_FILES: Final = ":4"
 FILES: Final = ":0"

@@ -1,14 +1,17 @@
 """Every flag of the plugin, once, but for those of ``install``; names are upstream's."""
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 import typer
 from typer.models import OptionInfo
 
 from directpv_cli.reading.words import duration
 from directpv_common import __version__
-from directpv_common.protocol.units import KIB, parse_bytes
+from directpv_common.protocol.units import KIB, format_bytes, parse_bytes
+
+MOST: Final = 2**63 - 1
+"""Bytes that a message can speak of."""
 
 
 def show_version(wanted: bool) -> None:
@@ -43,6 +46,8 @@ def sized(flag: str, help_text: str) -> OptionInfo:
             raise typer.BadParameter(str(error)) from error
         if 0 < size < KIB or (size == 0 and text not in (0, "0")):
             raise typer.BadParameter(f"{text} is less than 1 KiB")
+        if size > MOST:
+            raise typer.BadParameter(f"{text} is more than {format_bytes(MOST)}, which no drive has")
         return size
 
     return cast(OptionInfo, typer.Option(flag, help=help_text, parser=read, metavar="SIZE", show_default=False))

@@ -94,8 +94,8 @@ def list_drives(monkeypatch: pytest.MonkeyPatch, found: list[m.DriveInfo], **how
     lists.drives(m.ListDrives(), lists.Flags(**how))  # type: ignore[arg-type]
 
 
-def list_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lists, "run", lambda work: ([volume(1), volume(2)], []))
+def list_volumes(monkeypatch: pytest.MonkeyPatch, *found: m.VolumeInfo) -> None:
+    monkeypatch.setattr(lists, "run", lambda work: (found or [volume(1), volume(2)], []))
     lists.volumes(m.ListVolumes(), Pods.of(None, None), lists.Flags(output="wide", show_labels=True, pvc=True))
 
 
@@ -109,8 +109,7 @@ def test_drives_show_whole_ids_nodes_names_and_states_on_lines_that_fit(
     assert max(map(width, text.splitlines())) <= columns
     for each in found:
         assert {each.record.fsuuid, each.record.node, "nvme0n1"} <= set(text.split())
-    states = "".join(re.findall(r"(?:Error|Ready|SchedulingDisabled|Suspended),?", text))
-    assert states == "ReadyError,SchedulingDisabled,Suspended"
+    assert {"Ready", "Error,SchedulingDisabled,Suspended"} <= set(text.split())
     assert ("MAKE" in text) is (columns == 200)
 
 
@@ -121,8 +120,21 @@ def test_wide_volumes_with_claims_and_labels_lose_nothing(columns: int, monkeypa
     assert max(map(width, text.splitlines())) <= columns
     for word in (volume(1).record.name, volume(1).record.fsuuid, "worker-01", "minio-tenant-pool-0", "Bounded"):
         assert word in joined(text)
+    assert "STATUS" in text.splitlines()[1], text
     for word in (f"tenants/{CLAIM}", "application=object-store,tenant=blue"):
         assert word in joined(text).replace(", ", ","), text
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 120, 200])
+@pytest.mark.parametrize("status", [m.DriveStatus.READY, m.DriveStatus.REPAIRING])
+def test_a_state_with_all_its_suffixes_stands_on_one_line_at_every_width(
+    columns: int, status: m.DriveStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [drive(1, status, unschedulable=True, labels={"directpv.min.io/suspend": "true"})]
+    text = shown(lambda: list_drives(monkeypatch, found, show_labels=True), columns, monkeypatch)
+
+    assert f"{status},SchedulingDisabled,Suspended" in text.split(), text
+    assert max(map(width, text.splitlines())) <= columns
 
 
 @pytest.mark.parametrize("columns", [80, 120, 200])

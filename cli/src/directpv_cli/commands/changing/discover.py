@@ -12,12 +12,13 @@ import directpv_common.protocol.messages as m
 from directpv_cli.commands.listing import all_drives, all_nodes
 from directpv_cli.reaching.session import run
 from directpv_cli.reading import drives_yaml
+from directpv_cli.reading.statuses import USAGE_ERROR
 from directpv_cli.reading.words import Words, device_names, expanded
 from directpv_cli.showing.ages import age_of
 from directpv_cli.showing.terminal import tables
 from directpv_cli.showing.terminal.cells import Column, tint
 from directpv_cli.showing.terminal.documents import output_format
-from directpv_cli.showing.terminal.lines import USAGE_ERROR, checked, fail, plain, say, trouble
+from directpv_cli.showing.terminal.lines import checked, fail, plain, say, trouble
 from directpv_cli.showing.terminal.progress import steps
 from directpv_common.bus.bus import Bus
 from directpv_common.calls.scopes import task_group

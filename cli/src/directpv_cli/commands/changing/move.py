@@ -9,6 +9,7 @@ from directpv_cli.commands.addresses import resolved
 from directpv_cli.commands.changing.following import ASK_SECONDS, Result, follow, moves, record_of
 from directpv_cli.commands.listing import all_volumes
 from directpv_cli.reaching.session import run
+from directpv_cli.showing.already import ALREADY
 from directpv_cli.showing.moving import row
 from directpv_cli.showing.terminal.documents import output_format
 from directpv_cli.showing.terminal.lines import fail, plain, say
@@ -191,7 +192,7 @@ async def _cancel_all(bus: Bus, names: Sequence[str], flags: Flags) -> list[Resu
     results = [Result(name, "") for name in dict.fromkeys(names)]
     for result in results:
         await _begin(bus, result, m.MoveVolume(name=result.name, cancel=True))
-        result.source = result.status.source if result.status is not None else ""
+        result.source = result.status.source if result.status is not None else result.source
     await follow(bus, results, flags.within, done="Cancelled")
     return results
 
@@ -200,7 +201,7 @@ async def _begin(bus: Bus, result: Result, request: m.MoveVolume) -> None:
     try:
         status = result.status = await bus.call(Controller.VOLUME_MOVE, request, within=ASK_SECONDS)
         if status.state is m.MoveState.NONE:
-            result.wrong("NotFound", await _where(bus, result.name))
+            await _not_moving(bus, result, cancel=request.cancel)
             return
         result.outcome = "Begun"
     except DirectPVError as error:
@@ -213,11 +214,16 @@ async def _begin(bus: Bus, result: Result, request: m.MoveVolume) -> None:
         say(f"Volume {plain(result.name)} is being moved to drive {plain(status.target)}{rate}")
 
 
-async def _where(bus: Bus, name: str) -> str:
-    """Return where a volume is that is not being moved, in words: its move may just have ended."""
-    record = await record_of(bus, name)
-    moved = f", to which it was moved from drive {record.origins[-1]}" if record.origins else ""
-    return f"is not being moved: it is on drive {record.fsuuid}{moved}"
+async def _not_moving(bus: Bus, result: Result, *, cancel: bool) -> None:
+    """Say where a volume is that is not being moved: that it stays there is so already, unless a move has ended."""
+    record = await record_of(bus, result.name)
+    result.status, result.source = None, record.fsuuid
+    if record.origins or not cancel:
+        moved = f", to which it was moved from drive {record.origins[-1]}" if record.origins else ""
+        result.wrong("NotFound", f"is not being moved: it is on drive {record.fsuuid}{moved}")
+        return
+    result.outcome, result.message = "Cancelled", f"{ALREADY['cancelled']}: it stays on drive {record.fsuuid}"
+    say(f"Volume {plain(result.name)} {result.message}")
 
 
 # ---- documents

@@ -8,14 +8,12 @@ import sys
 from collections.abc import Callable
 from typing import Final, NoReturn, TextIO
 
+from directpv_cli.reading.statuses import INTERRUPTED, READER_GONE, RUNTIME_ERROR
+
 _OF_OUTPUT: Final = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
 """What writing to standard output says; errors of files name the file."""
 DEBUG: Final = "DIRECTPV_DEBUG"
 """Environment variable: show tracebacks."""
-_INTERRUPTED: Final = 130
-"""What a shell shows of a program that SIGINT ended."""
-_READER_GONE: Final = 141
-"""What a shell shows of a program that SIGPIPE ended."""
 
 
 def ended(program: Callable[[], None]) -> NoReturn:
@@ -43,7 +41,7 @@ def _run(program: Callable[[], None]) -> NoReturn:
             status = end.code
             if sys.stdout is not stdout:  # Typer has met EPIPE, put a stream there that swallows it, and says 1
                 _drop(stdout)
-                sys.exit(_READER_GONE)
+                sys.exit(READER_GONE)
         except (KeyboardInterrupt, BrokenPipeError):
             raise
         except Exception as error:
@@ -52,16 +50,16 @@ def _run(program: Callable[[], None]) -> NoReturn:
             status = _unforeseen(error)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     except OSError as error:
         if not _is_of_output(error):
             raise
         _drop(sys.stdout)
         if error.errno == errno.EPIPE:
-            sys.exit(_READER_GONE)
+            sys.exit(READER_GONE)
         with contextlib.suppress(OSError):
             sys.stderr.write(f"ERROR standard output: {error.strerror}\n")
-        sys.exit(1)
+        sys.exit(RUNTIME_ERROR)
     sys.exit(status)
 
 
@@ -83,7 +81,7 @@ def _unforeseen(error: Exception) -> int:
     """Tell of an error that nobody foresaw in one line, and return the exit status."""
     said = " ".join(str(error).split()) or "no more is known"
     sys.stderr.write(f"ERROR {type(error).__name__}: {said}; set {DEBUG}=1 to see where, and report it\n")
-    return 1
+    return RUNTIME_ERROR
 
 
 def _drop(stream: TextIO) -> None:

@@ -1,6 +1,7 @@
 """How a table lies on lines that may be short: nothing is ever cut. Pure.
 
-Too wide for the lines, columns go that say they may; then texts fold; then what is left over stands below its row.
+Too wide for the lines, columns go that say they may; then texts fold; then what is left over stands below its row:
+texts first, states last.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -47,8 +48,7 @@ def plan(columns: Sequence[Column], widths: Sequence[int], room: int) -> Plan:
     fitted = _folded(columns, left, list(widths), room)
     below: list[int] = []
     while _needs(left, fitted) > room and len(left) > 1:
-        texts = [index for index in left[1:] if columns[index].folds]
-        below.append(texts[-1] if texts else left[-1])
+        below.append(max(left[1:], key=lambda each: (columns[each].folds > 0, not columns[each].state, each)))
         left.remove(below[-1])
         fitted = _folded(columns, left, list(widths), room)
     return Plan([(index, fitted[index]) for index in left], sorted(below))
@@ -105,7 +105,7 @@ def _stretched(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], chosen: Plan, room: int
 ) -> list[tuple[int, int]]:
     """Return the columns, the last one as wide as what stands below wants and the lines allow."""
-    wanted = [width(INDENT + _text(columns, row, chosen.below)) for row in rows if chosen.below]
+    wanted = [width(INDENT + INDENT.join(_texts(columns, row, chosen.below))) for row in rows if chosen.below]
     inner = sum(size for _, size in chosen.beside) + 3 * (len(chosen.beside) - 1)
     more = min(max(wanted, default=0), room - 4) - inner
     *rest, (last, size) = chosen.beside
@@ -129,13 +129,23 @@ def _colour(column: Column, text: str) -> str:
 
 
 def _below(columns: Sequence[Column], row: Sequence[str], below: Sequence[int], inner: int, bar: str) -> Iterator[str]:
-    text = _text(columns, row, below)
-    for line in wrapped(text, inner - len(INDENT)) if text else ():
-        yield f"{bar} {padded(INDENT + line, inner)} {bar}"
+    room, line = inner - len(INDENT), ""
+    for text in _texts(columns, row, below):
+        if line and width(line + INDENT + text) > room:
+            yield from _indented(line, room, bar)
+            line = ""
+        line += INDENT * bool(line) + text
+    yield from _indented(line, room, bar) if line else ()
 
 
-def _text(columns: Sequence[Column], row: Sequence[str], below: Sequence[int]) -> str:
-    return "  ".join(f"{columns[index].title}: {row[index]}" for index in below if row[index] != "-")
+def _indented(text: str, room: int, bar: str) -> Iterator[str]:
+    """Yield the lines of a text that stands below its row; it is wrapped only if no line is long enough for it."""
+    for line in wrapped(text, room):
+        yield f"{bar} {INDENT}{padded(line, room)} {bar}"
+
+
+def _texts(columns: Sequence[Column], row: Sequence[str], below: Sequence[int]) -> list[str]:
+    return [f"{columns[index].title}: {row[index]}" for index in below if row[index] != "-"]
 
 
 def _line(cells: Sequence[tuple[str, str]], sizes: Sequence[int], bar: str, paint: Paint) -> str:

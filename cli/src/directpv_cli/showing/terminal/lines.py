@@ -4,21 +4,17 @@ import functools
 import shutil
 import sys
 from collections.abc import Callable
-from typing import Final, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import typer
 
 from directpv_cli.reading.settings import settings
+from directpv_cli.reading.statuses import RUNTIME_ERROR, USAGE_ERROR
 from directpv_cli.showing.terminal.listening import listener
 from directpv_cli.showing.terminal.screen import coloured, escaped, rendered
 from directpv_cli.showing.terminal.text import clean
 
 T = TypeVar("T")
-
-RUNTIME_ERROR: Final = 1
-"""Something failed, or nothing matched."""
-USAGE_ERROR: Final = 255
-"""The arguments cannot be understood; upstream's status for it."""
 
 
 def fail(message: str, status: int = RUNTIME_ERROR) -> NoReturn:

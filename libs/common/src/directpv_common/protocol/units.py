@@ -41,5 +41,6 @@ def parse_bytes(text: str) -> int:
     factor = _BINARY.get(unit.removesuffix("b")) or _DECIMAL.get(unit.removesuffix("b"))
     if match is None or factor is None:
         raise ValueError(f"{text!r} is not a size; write for instance 512MiB, 10Gi, 1.5TB or 4096")
-    number = match[1]
-    return int(number) * factor if number.isdigit() else int(float(number) * factor)
+    whole, _, part = match[1].partition(".")
+    scale: int = 10 ** len(part)
+    return int(whole + part) * factor // scale
