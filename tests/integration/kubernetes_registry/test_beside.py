@@ -67,7 +67,7 @@ async def nobody_may_write_it(cluster: Cluster) -> AsyncIterator[None]:
     finally:
         cluster.objects.call("DELETE", f"{BINDINGS}/{NAME}")
         cluster.objects.call("DELETE", f"{POLICIES}/{NAME}")
-    await until(lambda: not refused(cluster), "the policy holds no more")
+        await until(lambda: not refused(cluster), "the policy holds no more")
 
 
 async def test_a_volume_whose_drive_cannot_be_written_is_taken_back_and_its_leader_leads_on(
