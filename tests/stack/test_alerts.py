@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -10,10 +11,14 @@ from pathlib import Path
 import pytest
 
 from directpv_cli.local.csi_client import creation
+from directpv_cli.local.machine import disks
 from directpv_cli.release.monitoring.alerts import ALERTS
+from directpv_common.protocol.names import DRIVE
 from directpv_common.protocol.units import MIB
 from directpv_csi_gateway.pb import csi_pb2 as csi
 from integration.monitoring import test_firing, test_rules
+from stack.running import drives, plugin
+from stack.test_contested import copy_beside
 from stack.test_health import a_pod
 from support.cluster import Cluster, Pod, eventually
 from support.prometheus import scrape
@@ -83,6 +88,46 @@ async def promised(running: Cluster) -> AsyncIterator[None]:
             await client.controller.DeleteVolume(csi.DeleteVolumeRequest(volume_id=name))
 
 
+async def new_volume(running: Cluster, name: str) -> tuple[Path, str]:
+    """Return the directory of a new volume, once it is there, and the drive on which it is not."""
+    async with running.csi() as client:
+        made = (await client.controller.CreateVolume(creation(name, 16 * MIB))).volume
+    home = made.volume_context[DRIVE]
+    (other,) = set(await drives(running)) - {home}
+    directory = Path(running.stack.nodes[0].root, "mnt", home, name)
+    await eventually(lambda: asyncio.sleep(0, directory.stat()), "its drive has it")
+    return directory, other
+
+
+@asynccontextmanager
+async def stuck(running: Cluster) -> AsyncIterator[None]:
+    """Have a volume moved that has a file which is not copied with all its flags."""
+    directory, other = await new_volume(running, "pvc-stuck")
+    file = directory / "file"
+    file.write_bytes(b"kept")
+    await asyncio.to_thread(disks.command, "chattr", "+i", str(file))
+    try:
+        moved = ("move", directory.parent.name, other, "--with-data", "--volume", "pvc-stuck", "--no-wait")
+        begun = await plugin(running, *moved)
+        assert begun.returncode == 0, begun.stderr
+        yield
+    finally:
+        await asyncio.to_thread(disks.command, "chattr", "-i", str(file))
+
+
+@asynccontextmanager
+async def contested(running: Cluster) -> AsyncIterator[None]:
+    """Have a copy of a volume on another drive."""
+    directory, other = await new_volume(running, "pvc-twice")
+    copy = directory.parents[1] / other / directory.name
+    async with away(running, agent(running)):
+        copy_beside(running, directory.parent.name, other, directory.name)
+    yield
+    async with away(running, agent(running)):
+        shutil.rmtree(copy)
+        (copy.parent / f".directpv/volumes/{copy.name}.json").unlink()
+
+
 async def test_alerts_of_an_installation_fire_while_their_cause_lasts_and_are_over_after_it(
     exposing: Cluster, ports: dict[str, int], tmp_path: Path
 ) -> None:
@@ -96,6 +141,8 @@ async def test_alerts_of_an_installation_fire_while_their_cause_lasts_and_are_ov
         "DirectPVNodeOffline": lambda: away(running, node),
         "DirectPVNoLeader": lambda: away(running, "controller-1"),
         "DirectPVBusDisconnected": lambda: away(running, "nats"),
+        "DirectPVMovesStuck": lambda: stuck(running),
+        "DirectPVVolumesContested": lambda: contested(running),
     }
     with prometheus(tmp_path, [*ports.values()]) as watching:
         await eventually(lambda: _scraped(watching), "all programs are scraped")
@@ -112,7 +159,6 @@ _OF_THE_LEADER = {
     "DirectPVDrivesNotReconciled",
     "DirectPVUnreadableRecords",
     "DirectPVEventsWait",
-    "DirectPVMovesStuck",
 }
 """Fired with promtool alone."""
 

@@ -15,14 +15,14 @@ from support.cluster import Cluster, eventually
 pytestmark = pytest.mark.timeout(240)
 
 
-def copy_beside(running: Cluster, home: str, other: str) -> None:
-    """Put a copy of volume pvc-1 onto another drive, both of a version that knew no incarnations."""
+def copy_beside(running: Cluster, home: str, other: str, name: str = "pvc-1") -> None:
+    """Put a copy of a volume onto another drive, both of a version that knew no incarnations."""
     mnt = Path(running.stack.nodes[0].root) / "mnt"
-    shutil.copytree(mnt / home / "pvc-1", mnt / other / "pvc-1")
-    record = json.loads((mnt / home / ".directpv/volumes/pvc-1.json").read_text()) | {"incarnation": ""}
+    shutil.copytree(mnt / home / name, mnt / other / name)
+    record = json.loads((mnt / home / f".directpv/volumes/{name}.json").read_text()) | {"incarnation": ""}
     for drive in (home, other):
         (mnt / drive / ".directpv/volumes").mkdir(exist_ok=True)
-        (mnt / drive / ".directpv/volumes/pvc-1.json").write_text(json.dumps(record | {"fsuuid": drive}))
+        (mnt / drive / f".directpv/volumes/{name}.json").write_text(json.dumps(record | {"fsuuid": drive}))
 
 
 @pytest.mark.parametrize("registry", ["kept", "lost"])

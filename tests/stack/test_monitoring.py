@@ -7,6 +7,7 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import start_http_server
@@ -19,7 +20,7 @@ from stack.test_health import a_pod, device_of, pull
 from support.cluster import Cluster, eventually
 from support.ports import free_port
 from support.prometheus import TOP, lint, scrape
-from support.watching import Prometheus, prometheus
+from support.watching import Prometheus, filled, prometheus
 from unit.nodeagent.serving.test_metrics import registry
 
 pytestmark = pytest.mark.timeout(300)
@@ -27,13 +28,13 @@ OF_DISKS = re.compile("temperature|wear|spare|media_errors|power_on")
 """Loop devices have no disk that could tell these; a collector with a disk's answers is scraped, too."""
 
 
-def panels() -> list[tuple[str, str, str]]:
-    """Return board, title and query of each panel."""
-    found = []
-    for path in sorted((TOP / "manifests/monitoring/dashboards").glob("*.json")):
-        for panel in json.loads(path.read_text())["panels"]:
-            found += [(path.stem, panel["title"], target["expr"]) for target in panel["targets"]]
-    return found
+DISK = f"00000000-0000-4000-8000-{0:012x}"
+"""The drive of that collector."""
+
+
+def boards() -> dict[str, Any]:
+    folder = TOP / "manifests/monitoring/dashboards"
+    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
 
 
 async def test_every_panel_shows_data_and_alerts_of_a_pulled_drive_fire_and_resolve(
@@ -48,6 +49,7 @@ async def test_every_panel_shows_data_and_alerts_of_a_pulled_drive_fire_and_reso
         with prometheus(tmp_path, [*ports.values(), disk_port]) as prom:
             begun = time.time()
             await eventually(lambda: _all_show(prom, drive, pod.target, begun), "every panel shows data")
+            await asyncio.to_thread(_one_node_alone, prom)
             wrong = [
                 line
                 for name, port in ports.items()
@@ -67,19 +69,25 @@ async def _all_show(prom: Prometheus, drive: str, target: str, since: float) -> 
     """Write and read a little, look at every panel, and fail with those that show nothing."""
     await asyncio.to_thread(_use_disk, Path(target, "file"))
     dark = []
-    for board, title, query in panels():
-        disk = f"00000000-0000-4000-8000-{0:012x}"
-        chosen = {
-            "$__rate_interval": "10s",
-            "$node": ".*",
-            "$drive": disk if OF_DISKS.search(query) else drive,
-            "$volume": "pvc-1",
-        }
-        for name, value in chosen.items():
-            query = query.replace(name, value)
-        if not await asyncio.to_thread(prom.shown, query, since):
-            dark.append(f"{board}, {title}: {query}")
+    for name, board in boards().items():
+        ours = await asyncio.to_thread(prom.chosen, board, node="node-1", drive=drive, volume="pvc-1")
+        disks = await asyncio.to_thread(prom.chosen, board, node="n1", drive=DISK, volume="pvc-0-0")
+        for panel in board["panels"]:
+            for target in panel["targets"]:
+                chosen = disks if OF_DISKS.search(target["expr"]) else ours
+                query = filled(target["expr"], {**chosen, "__rate_interval": "10s"})
+                if not await asyncio.to_thread(prom.shown, query, since):
+                    dark.append(f"{name}, {panel['title']}: {query}")
     assert not dark, "\n".join(dark)
+
+
+def _one_node_alone(prom: Prometheus) -> None:
+    """What a node's dashboard shows is of that node."""
+    board = boards()["directpv-node"]
+    chosen = prom.chosen(board, node="node-1")
+    (states,) = board["panels"][0]["targets"]
+    shown = prom.ask("query", query=filled(states["expr"], chosen))["result"]
+    assert [each["metric"]["node"] for each in shown] == ["node-1", "node-1"]
 
 
 def _use_disk(file: Path) -> None:

@@ -115,12 +115,12 @@ async def test_a_drive_that_was_pulled_is_shown_with_advice_and_is_called_by_its
     await asyncio.to_thread(pull, running, device)
 
     async def lost() -> None:
-        assert (await drives(running))[fsuuid]["status"] == "Lost"
+        """Its state comes with a heartbeat, that it has no device with the inventory after it."""
+        said = await plugin(running, "status")
+        assert f"node-1/{fsuuid} (was {device}): DriveLost: " in said.stderr
+        assert "put the disk back" in said.stderr
 
     await eventually(lost, "the drive is lost")
-    said = await plugin(running, "status")
-    assert f"node-1/{fsuuid} (was {device}): Lost: " in said.stderr
-    assert "put the disk back" in said.stderr
     assert f"({device})" in (await plugin(running, "list", "drives", "--status", "lost")).stdout
     why = await plugin(running, "explain", "drive", f"node-1/{device}")
     assert (why.returncode, fsuuid in why.stdout, f"last {device}" in why.stdout) == (0, True, True), why.stderr

@@ -2,12 +2,13 @@
 
 import contextlib
 import json
+import re
 import subprocess
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,11 @@ from support.ports import free_port
 from support.prometheus import TOP, program
 
 
+def filled(query: str, chosen: Mapping[str, str]) -> str:
+    """Return a query of a dashboard with its variables put in."""
+    return re.sub(r"\$(\w+)", lambda name: chosen[name[1]], query)
+
+
 class Prometheus:
     """A running Prometheus over a directory of the test."""
 
@@ -24,7 +30,7 @@ class Prometheus:
         self.port = free_port()
         rules = yaml.safe_load((TOP / "manifests/monitoring/rules.yaml").read_text())["spec"]
         for group in rules["groups"]:
-            for rule in group["rules"]:
+            for rule in (rule for rule in group["rules"] if "alert" in rule):
                 rule["for"] = "0s"  # how long it must last is tested with promtool
         (directory / "rules.yaml").write_text(yaml.safe_dump(rules))
         config = {
@@ -64,6 +70,25 @@ class Prometheus:
         """Tell whether a panel with that query shows a figure of the time since then."""
         data = self.ask("query_range", query=query, start=since, end=time.time(), step=1)
         return any(value != "NaN" for series in data["result"] for _, value in series["values"])
+
+    def chosen(self, board: Any, **by_hand: str) -> dict[str, str]:
+        """Return what the variables of a dashboard stand for when people choose so, as Grafana puts it into queries.
+
+        Raises:
+            AssertionError: A choice is none of those that the dashboard offers.
+        """
+        found: dict[str, str] = {}
+        for variable in board["templating"]["list"]:
+            if variable["type"] != "query":
+                continue
+            selector, label = variable["definition"].removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
+            offered = self.ask(f"label/{label}/values", **{"match[]": filled(selector, found)})
+            if variable.get("hide"):
+                found[variable["name"]] = "|".join(re.escape(each).replace("\\", "\\\\") for each in offered)
+            else:
+                assert by_hand[variable["name"]] in offered, f"{variable['name']}: {offered}"
+                found[variable["name"]] = by_hand[variable["name"]]
+        return found
 
     def firing(self) -> set[str]:
         return {a["labels"]["alertname"] for a in self.ask("alerts")["alerts"] if a["state"] == "firing"}

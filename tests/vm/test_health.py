@@ -98,7 +98,7 @@ async def test_a_disk_that_expects_to_fail_is_told_of_until_it_is_well_again_and
     assert held.record.status is DriveStatus.READY
     assert [each.type for each in held.record.conditions] == [ConditionType.FAILURE_PREDICTED]
     stats = await pod.stats()
-    assert (stats.abnormal, "FailurePredicted" in stats.condition, stats.total > 0) == (True, True, True)
+    assert (stats.abnormal, "DriveExpectsToFail" in stats.condition, stats.total > 0) == (True, True, True)
     assert (await pod.write("still", "served")).code == 0
     assert (await figures(node))["failure_predicted", well] == 0
 

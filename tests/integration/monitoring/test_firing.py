@@ -33,7 +33,7 @@ WELL = Health(
     serial="S1", temperature=40, media_errors=0, wear=3, spare=100, power_on_hours=10, predicted=False, reasons=()
 )
 STATS = IoStats(1, 2, 3, 4, 5, 6, in_flight=7, busy_ms=8, waited_ms=9)
-OFTEN = {"rescans": 1, "udev_overflows": 0, "events_dropped": 0, "hung_threads": 0}
+OFTEN = {"rescans": 1, "udev_overflows": 0, "events_dropped": 0, "hung_threads": 0, "scan_failed": 0}
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Facts:
     """Of a volume of 1 GiB."""
     inodes_free: int = 1000
     hung: int = 0
+    scan_failed: int = 0
+    left_behind: tuple[str, ...] = ()
 
 
 CAUSES: dict[str, Facts] = {
@@ -55,6 +57,8 @@ CAUSES: dict[str, Facts] = {
     "DirectPVVolumeNearlyFull": Facts(used=GIB - 1),
     "DirectPVVolumeFewInodes": Facts(inodes_free=1),
     "DirectPVThreadsHang": Facts(hung=3),
+    "DirectPVScanFailed": Facts(scan_failed=1),
+    "DirectPVVolumeLeftBehind": Facts(left_behind=("pvc-1",)),
 }
 """Alerts, and what makes each fire."""
 
@@ -64,7 +68,7 @@ class Node:
 
     def __init__(self, port: int) -> None:
         self.facts = Facts()
-        collector = NodeCollector("n1", self._now, self._sample, lambda: {**OFTEN, "hung_threads": self.facts.hung})
+        collector = NodeCollector("n1", self._now, self._sample, self._counters)
         self._server, self._thread = start_http_server(port, "127.0.0.1", registry_with(collector, lambda: True))
 
     def close(self) -> None:
@@ -72,10 +76,13 @@ class Node:
         self._thread.join(10)
         self._server.server_close()
 
+    def _counters(self) -> dict[str, int]:
+        return {**OFTEN, "hung_threads": self.facts.hung, "scan_failed": self.facts.scan_failed}
+
     def _now(self) -> list[DriveNow]:
         conditions = tuple(Condition(type=kind, message="x", since="t") for kind in self.facts.conditions)
         record = DriveRecord(fsuuid=FSUUID, node="n1", total=9 * GIB, overhead=1, device="sda", conditions=conditions)
-        return [DriveNow(record, 8 * GIB, 1)]
+        return [DriveNow(record, 8 * GIB, 1, self.facts.left_behind)]
 
     def _sample(self) -> Sample:
         room = Room(1, 2, 3, 4)

@@ -7,7 +7,7 @@ from typing import Final
 import directpv_common.protocol.messages as m
 from directpv_cli.showing.titles import title
 from directpv_common.protocol.counts import counted
-from directpv_common.protocol.reasons import advice_for, reason_for
+from directpv_common.protocol.reasons import advice_for, reason_for, told
 from directpv_common.protocol.units import format_bytes
 
 NAMED: Final = 10
@@ -37,7 +37,7 @@ def causes(drives: Sequence[m.DriveInfo], *, advice: bool = False) -> list[str]:
         advice: Also what to do about each.
     """
     lines = [
-        f"{title(drive.record)}: {condition.type}: {condition.message}{_advice(drive, condition) if advice else ''}"
+        f"{title(drive.record)}: {told(condition)}{_advice(drive, condition) if advice else ''}"
         for drive in drives
         for condition in drive.record.conditions
     ]

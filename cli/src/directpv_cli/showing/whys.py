@@ -11,7 +11,7 @@ from directpv_cli.showing.moving import WAITS_FOR
 from directpv_cli.showing.titles import device_words
 from directpv_common.bus.cloud_event import CloudEvent
 from directpv_common.protocol import names
-from directpv_common.protocol.reasons import advice_for, reason_for
+from directpv_common.protocol.reasons import advice_for, reason_for, told
 from directpv_common.protocol.units import format_bytes, parse_bytes
 
 SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
@@ -39,7 +39,7 @@ def _of_drive(info: m.DriveInfo, events: Sequence[CloudEvent]) -> Iterator[str]:
     if record.status is not m.DriveStatus.READY:
         yield f"- it is {record.status}"
     for condition in record.conditions:
-        yield f"- {condition.type}: {condition.message}"
+        yield f"- {told(condition)}"
     advice = next((str(event.data["advice"]) for event in reversed(events) if event.data.get("advice")), "")
     if record.conditions and not advice:  # it is not well for longer than events are looked at
         advice = advice_for(reason_for(record.conditions[0].type), record.fsuuid)

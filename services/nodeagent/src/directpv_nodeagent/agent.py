@@ -39,7 +39,7 @@ from directpv_nodeagent.drives.watching.scanner import Scanner
 from directpv_nodeagent.linux.executor import DriveExecutors
 from directpv_nodeagent.linux.quota import NO_KERNEL_QUOTA, kernel_lacks_quota
 from directpv_nodeagent.serving.drive_metrics import DriveNow
-from directpv_nodeagent.serving.health import Healths
+from directpv_nodeagent.serving.health import Healths, left_behind
 from directpv_nodeagent.serving.heartbeat import Heartbeat
 from directpv_nodeagent.serving.joining import Joining
 from directpv_nodeagent.serving.metrics import NodeCollector, registry_with
@@ -195,7 +195,10 @@ class Agent:
 
     def _drives_now(self) -> list[DriveNow]:
         """Return the drives as they are; called from another thread, so it reads what is replaced and never changed."""
-        return [DriveNow(drive.record, drive.free, len(drive.volumes)) for drive in tuple(self.drives.by_id.values())]
+        return [
+            DriveNow(drive.record, drive.free, len(drive.volumes), left_behind(drive))
+            for drive in tuple(self.drives.by_id.values())
+        ]
 
     def _counters(self) -> dict[str, int]:
         return {
@@ -203,6 +206,7 @@ class Agent:
             "udev_overflows": self._udev.lost,
             "events_dropped": self._teller.dropped,
             "hung_threads": sum(self.drives.executors.stuck.values()),
+            "scan_failed": int(bool(self.drives.trouble)),
         }
 
     @contextlib.asynccontextmanager

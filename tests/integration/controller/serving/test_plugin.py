@@ -40,7 +40,7 @@ async def test_a_lost_drive_is_not_overlooked_though_only_ready_ones_are_listed(
         ]
 
         assert (listed.stdout.count("Ready"), "1 drive not shown: 1 Lost on n1" in listed.stderr) == (1, True), listed
-        said = f"n1/{lost}: Lost: {cause.message}"
+        said = f"n1/{lost}: DriveLost: {cause.message}"
         assert (said in every.stderr, "not shown" in every.stderr, said in info.stderr) == (True, False, True)
         quiet = await plugin(nats, "--quiet", "list", "drives")
         assert (quiet.returncode, quiet.stderr) == (0, "")

@@ -26,11 +26,11 @@ def test_an_installation_that_is_well_is_green() -> None:
         ({"stream": ""}, "Installation", "there is no event stream", "JetStream"),
         ({"nodes": ()}, "Installation", "no node agent was heard", "do its pods run"),
         ({"nodes": (node(online=False),)}, "n1", "node n1 is offline", "start its agent"),
-        ({"drives": (drive(conditions=(SLOW,)),)}, "n1/sda", "Slow: requests take 4 s", "smartctl"),
+        ({"drives": (drive(conditions=(SLOW,)),)}, "n1/sda", "DriveIsSlow: requests take 4 s", "smartctl"),
         (
             {"drives": (drive(status=m.DriveStatus.LOST, conditions=(GONE,), device=""),)},
             f"n1/{fsuuid(1)}",
-            "Lost: no device carries it",
+            "DriveLost: no device carries it",
             "put the disk back",
         ),
         ({"drives": (drive(status=m.DriveStatus.ERROR),)}, "n1/sda", "it is Error", "log of the node's agent"),

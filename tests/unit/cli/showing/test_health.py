@@ -65,11 +65,11 @@ LEFT = m.VolumeInfo(record=m.VolumeRecord(name="pvc-1", fsuuid=ID, capacity=1, d
         ({"unheard": "volume.list: no reply within 10 s"}, "not everything could be listed"),
         ({"nodes": [], "unheard": "node.list: no reply"}, "node.list: no reply; repeat"),
         ({"drives": [drive(m.DriveStatus.LOST)]}, f"n1/sda is Lost; why: kubectl directpv explain drive {ID}"),
-        ({"drives": [AWAY]}, f"n1/{ID} (was sdb): Lost: it was pulled; put the disk back, or look at its cable"),
+        ({"drives": [AWAY]}, f"n1/{ID} (was sdb): DriveLost: it was pulled; put the disk back, or look at its cable"),
         ({"drives": [AWAY]}, f"kubectl directpv remove --lost {ID}"),
         ({"moves": [move(m.MoveState.FAILED, "drive x is full")]}, "the move of volume v1 has failed"),
         ({"moves": [move(m.MoveState.FAILED, "drive x is full")]}, "drive x is full; mend that,"),
-        ({"drives": [drive(conditions=(SLOW,))]}, "n1/sda: Slow: requests take 4 s"),
+        ({"drives": [drive(conditions=(SLOW,))]}, "n1/sda: DriveIsSlow: requests take 4 s"),
     ],
 )
 def test_whatever_is_not_well_is_a_trouble_that_is_named(facts: dict[str, object], said: str) -> None:

@@ -37,7 +37,7 @@ def test_drives_that_are_not_shown_are_counted_by_state_and_node() -> None:
 def test_each_cause_is_a_line_with_the_device_or_else_the_id() -> None:
     lost, ill = drive(1, "n1", m.DriveStatus.LOST, "gone"), drive(2, "n2", m.DriveStatus.ERROR, "bad", device="sdb")
 
-    assert causes([lost, ill]) == [f"n1/{lost.record.fsuuid}: Lost: gone", "n2/sdb: Lost: bad"]
+    assert causes([lost, ill]) == [f"n1/{lost.record.fsuuid}: DriveLost: gone", "n2/sdb: DriveLost: bad"]
     assert causes([drive(3, "n1", m.DriveStatus.READY)]) == []
 
 

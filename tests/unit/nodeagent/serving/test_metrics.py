@@ -15,7 +15,7 @@ from directpv_nodeagent.serving.sampler import DriveSample, Sample, VolumeSample
 from support.prometheus import parsed, values
 
 DOCUMENT = Path(__file__).parents[4] / "docs/monitoring.md"
-COUNTERS = {"rescans": 1, "udev_overflows": 0, "events_dropped": 0, "hung_threads": 0}
+COUNTERS = {"rescans": 1, "udev_overflows": 0, "events_dropped": 0, "hung_threads": 0, "scan_failed": 0}
 STATS = IoStats(1, 2, 3, 4, 5, 6, in_flight=7, busy_ms=8, waited_ms=9)
 DISK = Health(
     serial="S1", temperature=40, media_errors=0, wear=3, spare=100, power_on_hours=10, predicted=False, reasons=()
@@ -87,6 +87,20 @@ def test_volumes_of_an_unwell_drive_are_abnormal() -> None:
         return set(values(parsed(text(1, 2, status)), "directpv_volume_abnormal", "volume").values())
 
     assert (abnormal(DriveStatus.READY), abnormal(DriveStatus.LOST)) == ({0}, {1})
+
+
+def test_a_volume_that_a_container_keeps_as_it_failed_is_abnormal_and_says_why() -> None:
+    record = DriveRecord(fsuuid=uuid(0), node="n1", total=100, overhead=1)
+    volumes = tuple(
+        VolumeSample(VolumeRecord(name=name, fsuuid=uuid(0), capacity=1), True, None) for name in ("a", "b")
+    )
+    now = [DriveNow(record, 10, 2, left_behind=("a",))]
+    collector = NodeCollector("n1", lambda: now, lambda: Sample((), volumes), lambda: COUNTERS)
+
+    found = parsed(generate_latest(registry_with(collector, lambda: True)).decode())
+
+    assert values(found, "directpv_volume_abnormal", "volume") == {("a",): 1, ("b",): 0}
+    assert values(found, "directpv_volume_condition", "volume", "reason") == {("a", "VolumeLeftBehind"): 1}
 
 
 def test_a_disk_that_tells_nothing_has_no_figures_rather_than_wrong_ones() -> None:

@@ -21,6 +21,7 @@ from directpv_cli.showing.unwell import causes
 from directpv_common.bus.bus import Bus
 from directpv_common.bus.cloud_event import CloudEvent
 from directpv_common.protocol.errors import DirectPVError, NotFound
+from directpv_common.protocol.reasons import reason_for
 from directpv_common.protocol.units import format_bytes
 
 SINCE: Final = timedelta(days=7)
@@ -76,7 +77,7 @@ def drive(word: str, output: str) -> None:
             ("Topology", ",".join(f"{key}={value}" for key, value in sorted(record.topology.items()))),
             ("Age", age_of(record.created)),
             *(
-                ("Condition", f"{each.type} for {age_of(each.since) or '?'}: {each.message}")
+                ("Condition", f"{reason_for(each.type)} for {age_of(each.since) or '?'}: {each.message}")
                 for each in record.conditions
             ),
         ]

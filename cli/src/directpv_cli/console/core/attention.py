@@ -12,7 +12,7 @@ from directpv_cli.console.core.picture import Picture
 from directpv_cli.showing.ages import age_text
 from directpv_cli.showing.health import name_of, notes, of_nodes, of_services, of_stuck_moves, troubles
 from directpv_common.protocol.messages import Effect
-from directpv_common.protocol.reasons import BY_CONDITION, TABLE, advice_for, ailments_of, reason_for
+from directpv_common.protocol.reasons import BY_CONDITION, TABLE, advice_for, ailments_of, reason_for, told
 
 NAMED: Final = 100
 """Things that are named one by one; of more there is a count, and the tables have them."""
@@ -129,7 +129,7 @@ def of_drive(drive: m.DriveInfo) -> Iterator[Item]:
         degraded = ready or (
             condition.type in BY_CONDITION and TABLE[BY_CONDITION[condition.type]].effect is Effect.DEGRADED
         )
-        cause, advice = f"{condition.type}: {condition.message}", advice_for(reason, record.fsuuid)
+        cause, advice = told(condition), advice_for(reason, record.fsuuid)
         yield Item(name_of(record), "drive", record.fsuuid, cause, advice, degraded)
     if not ready and not record.conditions:
         (first, *_) = ailments_of(record.status, (), name_of(record), record.fsuuid) or (None,)

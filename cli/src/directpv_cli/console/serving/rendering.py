@@ -11,6 +11,7 @@ from directpv_cli.showing.health import name_of
 from directpv_cli.showing.rows import label_text
 from directpv_cli.showing.terminal.cells import state_colour
 from directpv_cli.showing.terminal.text import clean
+from directpv_common.protocol.reasons import reason_for
 from directpv_common.protocol.units import format_bytes
 
 TONES: Final = {"green": "good", "yellow": "fair", "red": "bad", "": "none"}
@@ -39,6 +40,7 @@ def environment() -> Environment:
         tone=lambda text: TONES.get(state_colour(str(text)), "fair"),
         tone_of=lambda colour: TONES.get(colour, "fair"),
         state=state_of,
+        reason=reason_for,
         drive_tone=lambda drive: TONES.get(colour_of(drive), "fair"),
         drive_name=lambda drive: name_of(drive.record),
         labels=label_text,

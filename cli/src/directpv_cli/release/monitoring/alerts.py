@@ -10,7 +10,11 @@ CRITICAL: Final = "critical"
 WARNING: Final = "warning"
 _WHAT: Final = "* on (drive, instance) group_left (node, device, make, serial) directpv_drive_info"
 """Says which drive it is. Both sides come from one scrape, so that a drive that moves between nodes matches once."""
+_LEADERS: Final = "2m"
+"""For how long what a leader said counts after it: another one leads, and is scraped, before that. Without it an alert
+that lasts would end, and begin anew, each time that the leader changes."""
 _DRIVE: Final = "drive {{ $labels.drive }} ({{ $labels.device }}) of {{ $labels.node }}"
+_WHOSE: Final = "run: kubectl directpv describe volume VOLUME, which names claim and pod"
 _EFFECTS: Final = {
     Effect.INACCESSIBLE: "Volumes on the drive cannot be used; those on other drives are not affected.",
     Effect.DEGRADED: "Volumes on the drive are served; they may become slow, full or lost.",
@@ -33,6 +37,11 @@ class Alert:
     advice: str
 
 
+def _said(name: str, where: str = "", by: str = "") -> str:
+    """Return what the leader says, whichever controller that is: ``max`` drops what names its pod."""
+    return f"max{f' by ({by}) ' if by else ''}(last_over_time(directpv_controller_{name}{where}[{_LEADERS}]))"
+
+
 def _of(reason: Reason) -> Alert:
     """Return the alert for a reason why a drive is not well."""
     meaning = TABLE[reason]
@@ -53,7 +62,7 @@ OF_DRIVES: Final = tuple(_of(reason) for reason in TABLE if reason in BY_CONDITI
 OTHERS: Final = (
     Alert(
         "DirectPVDrivesNotServed",
-        'sum by (status) (directpv_controller_drives{status=~"Lost|Error"}) > 0',
+        _said("drives", '{status=~"Lost|Error"}', by="status") + " > 0",
         "5m",
         CRITICAL,
         "{{ $value }} drives are {{ $labels.status }}",
@@ -79,7 +88,7 @@ OTHERS: Final = (
         WARNING,
         f"{_DRIVE}: {{{{ $value | humanizePercentage }}}} of the disk's endurance is used",
         "More was written to the disk than most of what its maker rates it for.",
-        "None yet; it may become read-only.",
+        "Volumes are served as before; the disk may become read-only.",
         "plan its replacement: kubectl directpv evacuate DRIVE, which moves its volumes to other drives of the node",
     ),
     Alert(
@@ -100,7 +109,7 @@ OTHERS: Final = (
         "volume {{ $labels.volumeID }}: {{ $value | humanizePercentage }} used",
         "The application has written nearly as much as its claim asked for.",
         "At 100 % its writes fail with ENOSPC or EDQUOT.",
-        "enlarge the claim (kubectl patch pvc), or delete data",
+        f"{_WHOSE}; enlarge the claim (kubectl patch pvc), or delete data",
     ),
     Alert(
         "DirectPVVolumeFewInodes",
@@ -110,11 +119,31 @@ OTHERS: Final = (
         "volume {{ $labels.volume }}: {{ $value | humanizePercentage }} of its files and directories left",
         "The application makes many small files.",
         "It can make no more of them although there are bytes left.",
-        "enlarge the claim, delete files, or use a class with fewer bytes per inode",
+        f"{_WHOSE}; enlarge the claim, delete files, or use a class with fewer bytes per inode",
+    ),
+    Alert(
+        f"DirectPV{Reason.VOLUME_LEFT_BEHIND}",
+        f'directpv_volume_condition{{reason="{Reason.VOLUME_LEFT_BEHIND}"}} == 1',
+        "5m",
+        WARNING,
+        "volume {{ $labels.volume }} of {{ $labels.node }}: a container keeps what failed of it",
+        f"The volume's node says so: {TABLE[Reason.VOLUME_LEFT_BEHIND].says}.",
+        "That container gets I/O errors, though drive and volume are well.",
+        TABLE[Reason.VOLUME_LEFT_BEHIND].advice,
+    ),
+    Alert(
+        "DirectPVVolumesContested",
+        f"{_said('volumes_contested')} > 0",
+        "5m",
+        WARNING,
+        "{{ $value }} volumes are shown by drives on which the registry does not have them",
+        "A copy of a disk, a restored backup, or a disk that was away while its volume was made anew elsewhere.",
+        "Where nothing says which one is meant, pods with that volume do not start; nothing is overwritten.",
+        "run: kubectl directpv status; it names the volumes, and what explains each",
     ),
     Alert(
         "DirectPVCapacityLow",
-        "directpv_controller_free_bytes / (directpv_controller_free_bytes + directpv_controller_allocated_bytes) < 0.1",
+        f"{_said('free_bytes')} / ({_said('free_bytes')} + {_said('allocated_bytes')}) < 0.1",
         "30m",
         WARNING,
         "{{ $value | humanizePercentage }} of all drives is left for new volumes",
@@ -130,11 +159,11 @@ OTHERS: Final = (
         "volumes find no drive, mostly because drives are {{ $labels.reason }}",
         "No drive fits what a claim asks for.",
         "Claims stay Pending.",
-        "run: kubectl describe pvc CLAIM; the event names the reasons, drive by drive",
+        "run: kubectl directpv explain pvc CLAIM; it says of each drive why not, and what would help",
     ),
     Alert(
         "DirectPVMovesStuck",
-        "directpv_controller_moves_stuck > 0",
+        f"{_said('moves_stuck')} > 0",
         "1m",
         WARNING,
         "{{ $value }} moves of volumes do not go on",
@@ -145,13 +174,23 @@ OTHERS: Final = (
     ),
     Alert(
         "DirectPVNodeOffline",
-        'directpv_controller_nodes{state="offline"} > 0',
+        _said("nodes", '{state="offline"}') + " > 0",
         "5m",
         CRITICAL,
         "{{ $value }} nodes with drives are offline",
         "Their agents are not heard: a node that is down, a pod that does not run, a network that is cut.",
         "Volumes there are not made, enlarged or deleted; if only the agent is away, pods go on with their volumes.",
-        TABLE[Reason.NODE_OFFLINE].advice,
+        f"run: kubectl directpv status, which names them; {TABLE[Reason.NODE_OFFLINE].advice}",
+    ),
+    Alert(
+        f"DirectPV{Reason.SCAN_FAILED}",
+        "directpv_node_scan_failed == 1",
+        "5m",
+        WARNING,
+        "the agent at {{ $labels.instance }} cannot look at the devices of its node",
+        f"The agent says so: {TABLE[Reason.SCAN_FAILED].says}.",
+        "Drives that come, go or fail are not noticed; mounted volumes are served.",
+        TABLE[Reason.SCAN_FAILED].advice,
     ),
     Alert(
         "DirectPVNoLeader",
@@ -266,7 +305,7 @@ OTHERS: Final = (
     ),
     Alert(
         "DirectPVDrivesNotReconciled",
-        "directpv_controller_drives_not_reconciled > 0",
+        f"{_said('drives_not_reconciled')} > 0",
         "10m",
         WARNING,
         "what nodes tell of {{ $value }} drives cannot be taken in",
@@ -276,7 +315,7 @@ OTHERS: Final = (
     ),
     Alert(
         "DirectPVUnreadableRecords",
-        "directpv_controller_unreadable_records > 0",
+        f"{_said('unreadable_records')} > 0",
         "5m",
         WARNING,
         "{{ $value }} records of the registry cannot be read",

@@ -6,12 +6,16 @@ import yaml
 
 from directpv_cli.install.objects.base import NAMESPACE, metadata
 from directpv_cli.release.monitoring.alerts import ALERTS, Alert
+from directpv_cli.release.monitoring.records import RECORDS
 from directpv_common.protocol.names import CONTROLLER_POD, NODE_POD, SELECTOR
 
 PAGES: Final = "docs/alerts"
 _API: Final = "monitoring.coreos.com/v1"
 _NODE_PORTS: Final = ("metrics", "gateway")
 _CONTROLLER_PORTS: Final = ("metrics", "gateway")
+
+ROUTING: Final = {"app": "directpv"}
+"""Labels of all alerts, by which people send them to where they belong: some have none of a series."""
 
 Object = dict[str, Any]
 
@@ -22,7 +26,7 @@ def rule(alert: Alert) -> Object:
         "alert": alert.name,
         "expr": alert.expr,
         "for": alert.lasts,
-        "labels": {"severity": alert.severity},
+        "labels": {"severity": alert.severity, **ROUTING},
         "annotations": {
             "summary": alert.summary,
             "description": f"{alert.cause} {alert.effect}",
@@ -38,7 +42,12 @@ def prometheus_rule() -> Object:
         "apiVersion": _API,
         "kind": "PrometheusRule",
         "metadata": metadata("directpv"),
-        "spec": {"groups": [{"name": "directpv", "rules": [rule(alert) for alert in ALERTS]}]},
+        "spec": {
+            "groups": [
+                {"name": "directpv", "rules": [rule(alert) for alert in ALERTS]},
+                {"name": "directpv-fleet", "rules": [{"record": name, "expr": expr} for name, expr in RECORDS.items()]},
+            ]
+        },
     }
 
 

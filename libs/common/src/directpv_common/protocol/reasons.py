@@ -181,6 +181,11 @@ def reason_for(condition: ConditionType) -> str:
     return BY_CONDITION[condition].value if condition in BY_CONDITION else f"DriveHas{condition.value}"
 
 
+def told(condition: Condition) -> str:
+    """Return a condition in a line, as all that people read has it: the reason, and what was seen."""
+    return f"{reason_for(condition.type)}: {condition.message}"
+
+
 def advice_for(reason: str, drive: str) -> str:
     """Return what to do about a reason; empty for a word that this version does not know."""
     return TABLE[Reason(reason)].advice.replace("{drive}", drive) if reason in _RANK else ""

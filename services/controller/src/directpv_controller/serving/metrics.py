@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 PREFIX: Final = "directpv_controller"
 BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+CUT_OFF: Final = ("node", "administrator", "observer", "stranger", "former-node", "former-controller")
+"""Who may be cut off from NATS. Each is 0 from the beginning: the first that is cut off is counted, too, for Prometheus
+sees no growth in a series that comes with a 1."""
 
 
 class Figures:
@@ -77,6 +80,8 @@ class Figures:
             ("role",),
             registry=self.registry,
         )
+        for role in CUT_OFF:
+            self._cuts.labels(role)
         self.term: Term | None = None
         self.nodes: Nodes | None = None
         self.moves: Moves | None = None
@@ -164,6 +169,7 @@ def _of_term(term: Term) -> list[Metric]:
         _gauge("term_seconds", "Seconds since this process leads", time.monotonic() - term.since),
         _gauge("unreadable_records", "Records of the registry that cannot be read", len(term.ledger.unreadable)),
         _gauge("volumes", "Volumes, those being deleted included", totals.volumes),
+        _gauge("volumes_contested", "Volumes that drives show on which they are not known", len(term.ledger.contested)),
         _gauge("allocated_bytes", "Bytes promised on all drives, overhead included", totals.allocated),
         _gauge("free_bytes", "Bytes not promised, on all drives of whatever state", totals.total - totals.allocated),
     ]

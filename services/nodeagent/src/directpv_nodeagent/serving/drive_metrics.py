@@ -27,6 +27,8 @@ class DriveNow:
     record: DriveRecord
     free: int
     volumes: int
+    left_behind: tuple[str, ...] = ()
+    """Volumes that containers keep as they were when the drive failed or was away."""
 
 
 def of_drives(now: Sequence[DriveNow], samples: Mapping[str, DriveSample]) -> Iterator[Metric]:

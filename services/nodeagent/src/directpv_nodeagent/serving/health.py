@@ -61,9 +61,13 @@ class Healths:
             raise Unavailable(f"node {self._drives.host.node} is still looking for its drives; repeat soon")
 
 
+def left_behind(drive: Drive) -> tuple[str, ...]:
+    """Return the volumes of which a pod keeps what failed; of a drive that is not served, more is wrong."""
+    return () if drive.trouble() else tuple(drive.left_behind)
+
+
 def _left_behind(drive: Drive, name: str) -> tuple[Ailment, ...]:
-    """Return that a pod keeps what failed of a volume, if one does; of a drive that is not served, more is wrong."""
-    if name not in drive.left_behind or drive.trouble():
+    if name not in left_behind(drive):
         return ()
     return (ailment(Reason.VOLUME_LEFT_BEHIND, f"volume {name}", drive.fsuuid),)
 

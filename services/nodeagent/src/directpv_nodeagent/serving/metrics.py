@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from directpv_common.process.own_metrics import register_own
 from directpv_common.protocol.names import TENANT
-from directpv_common.protocol.reasons import ailments_of
+from directpv_common.protocol.reasons import Reason, ailments_of
 from directpv_nodeagent.serving.drive_metrics import UPSTREAM, DriveNow, of_drives
 from directpv_nodeagent.serving.sampler import Sample, VolumeSample
 
@@ -32,7 +32,7 @@ class NodeCollector(Collector):
             node: This node's name.
             drives: Returns the drives as they are now.
             sample: Returns the last sample.
-            counters: Returns ``rescans``, ``udev_overflows``, ``events_dropped`` and ``hung_threads``.
+            counters: Returns ``rescans``, ``udev_overflows``, ``events_dropped``, ``hung_threads`` and ``scan_failed``.
         """
         self._node = node
         self._drives = drives
@@ -45,7 +45,8 @@ class NodeCollector(Collector):
         unwell = {
             each.record.fsuuid for each in now if ailments_of(each.record.status, each.record.conditions, "a drive")
         }
-        yield from _volumes(self._node, sample.volumes, unwell)
+        behind = {name for each in now for name in each.left_behind}
+        yield from _volumes(self._node, sample.volumes, unwell, behind)
         known = {each.record.fsuuid for each in now}
         yield from of_drives(now, {each.fsuuid: each for each in sample.drives if each.fsuuid in known})
         yield from self._own()
@@ -62,9 +63,13 @@ class NodeCollector(Collector):
         yield GaugeMetricFamily(
             "directpv_node_hung_threads", "Threads that hang in the kernel", value=counters["hung_threads"]
         )
+        yield GaugeMetricFamily(
+            "directpv_node_scan_failed", "1 while the devices cannot be looked at", value=counters["scan_failed"]
+        )
 
 
-def _volumes(node: str, volumes: tuple[VolumeSample, ...], unwell: set[str]) -> Iterator[Metric]:
+def _volumes(node: str, volumes: tuple[VolumeSample, ...], unwell: set[str], behind: set[str]) -> Iterator[Metric]:
+    """``unwell`` are drives, ``behind`` volumes that a container keeps as they failed: no series for all others."""
     former = ("tenant", "volumeID", "node")
     labels = ("tenant", "volume", "node")
     used = GaugeMetricFamily(f"{UPSTREAM}_bytes_used", "Bytes that the volume uses", labels=former)
@@ -72,7 +77,14 @@ def _volumes(node: str, volumes: tuple[VolumeSample, ...], unwell: set[str]) -> 
     inodes = GaugeMetricFamily("directpv_volume_inodes_used", "Files and directories of the volume", labels=labels)
     free = GaugeMetricFamily("directpv_volume_inodes_free", "Files and directories that can be made", labels=labels)
     available = GaugeMetricFamily("directpv_volume_available_bytes", "Bytes that can be written", labels=labels)
-    abnormal = GaugeMetricFamily("directpv_volume_abnormal", "1 while the volume's drive is not well", labels=labels)
+    abnormal = GaugeMetricFamily(
+        "directpv_volume_abnormal", "1 while the volume or its drive is not well", labels=labels
+    )
+    condition = GaugeMetricFamily(
+        "directpv_volume_condition",
+        "1 for each reason of its own why it is not well",
+        labels=("volume", "node", "reason"),
+    )
     info = GaugeMetricFamily(
         "directpv_volume_info",
         "1, with where a volume is and whose it is, to join with",
@@ -81,7 +93,9 @@ def _volumes(node: str, volumes: tuple[VolumeSample, ...], unwell: set[str]) -> 
     for volume in volumes:  # "pod" is what Prometheus calls the pod that it scrapes
         record = volume.record
         values = (record.labels.get(TENANT, ""), record.name, node)
-        abnormal.add_metric(values, float(record.fsuuid in unwell))
+        abnormal.add_metric(values, float(record.fsuuid in unwell or record.name in behind))
+        if record.name in behind:
+            condition.add_metric((record.name, node, Reason.VOLUME_LEFT_BEHIND.value), 1)
         whose = (record.pvc_namespace, record.pvc_name, record.pod_name if volume.published else "")
         info.add_metric((record.name, node, record.fsuuid, *whose), 1)
         if volume.published:
@@ -91,7 +105,7 @@ def _volumes(node: str, volumes: tuple[VolumeSample, ...], unwell: set[str]) -> 
             available.add_metric(values, volume.measured.available)
             inodes.add_metric(values, volume.measured.inodes_used)
             free.add_metric(values, volume.measured.inodes_free)
-    yield from (used, total, available, inodes, free, abnormal, info)
+    yield from (used, total, available, inodes, free, abnormal, condition, info)
 
 
 def registry_with(collector: NodeCollector, connected: Callable[[], bool]) -> CollectorRegistry:

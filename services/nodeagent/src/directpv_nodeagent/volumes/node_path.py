@@ -28,7 +28,7 @@ from directpv_common.protocol.messages import (
     VolumeRecord,
     VolumeStats,
 )
-from directpv_common.protocol.reasons import TABLE, Reason
+from directpv_common.protocol.reasons import TABLE, Reason, told
 from directpv_nodeagent.drives.core.identity import mounted_at
 from directpv_nodeagent.drives.taken.turns import Turn
 from directpv_nodeagent.drives.taken.work import WORK_SECONDS
@@ -266,7 +266,7 @@ def _pod_of(request: PublishVolume) -> dict[str, str]:
 
 def _warnings(drive: Drive, name: str) -> str:
     """Return what is to be feared of a drive that serves its volume; empty if nothing is."""
-    said = "; ".join(f"{condition.type}: {condition.message}" for condition in drive.record.conditions)
+    said = "; ".join(map(told, drive.record.conditions))
     if name in drive.left_behind:
         meaning = TABLE[Reason.VOLUME_LEFT_BEHIND]
         said = "; ".join(filter(None, (said, f"{meaning.says}: {meaning.advice}")))

@@ -185,7 +185,7 @@ def test_a_volume_of_a_drive_that_serves_with_a_warning_is_abnormal_and_says_why
     ledger = ledger_of(drive_record(conditions=(warning,)))
     info = listing.volume_info(ledger, place(ledger))
     assert info.abnormal
-    assert "FailurePredicted: its spare blocks are used up" in info.condition
+    assert "DriveExpectsToFail: its spare blocks are used up" in info.condition
 
 
 def _fields(record: m.DriveRecord) -> dict[str, Any]:

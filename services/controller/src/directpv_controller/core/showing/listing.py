@@ -24,6 +24,7 @@ from directpv_common.protocol.messages import (
     VolumeStatus,
     VolumeUse,
 )
+from directpv_common.protocol.reasons import told
 from directpv_controller.core.placing.candidates import SHOWN, placement_of
 from directpv_controller.core.placing.model import Drive, Node, Volume
 from directpv_controller.core.placing.wanted import Need, need_from, wanted_from
@@ -90,7 +91,7 @@ def condition_of(drive: Drive, volume: Volume) -> str:
     if drive.overcommitted:
         return f"drive {record.fsuuid} on node {record.node} has less space than its volumes were promised"
     if record.conditions:
-        why = "; ".join(f"{condition.type}: {condition.message}" for condition in record.conditions)
+        why = "; ".join(map(told, record.conditions))
         return f"drive {record.fsuuid} on node {record.node} serves it, but {why}"
     return ""
 

@@ -19,6 +19,7 @@ from directpv_common.protocol.messages import (
     VolumeUse,
 )
 from directpv_common.protocol.names import SUSPEND
+from directpv_common.protocol.reasons import told
 from directpv_common.protocol.units import format_bytes
 from directpv_common.protocol.wire import encode
 from directpv_nodeagent.layout.core.view import Contents
@@ -152,7 +153,7 @@ class Drive:
         """Return what is wrong with the drive in words; empty if it is well."""
         if self.record.status is DriveStatus.READY and self.readable:
             return ""
-        said = "; ".join(f"{condition.type}: {condition.message}" for condition in self.record.conditions)
+        said = "; ".join(map(told, self.record.conditions))
         return f"is {self.record.status}{f' ({said})' if said else ''}"
 
     def held(self, after: str = "", room: float = math.inf, contested: Container[str] = ()) -> HeldDrive:
