@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import signal
+import sys
 from typing import Final
 
 from chaos.runner import Runner
@@ -12,6 +13,8 @@ from support.cluster import eventually
 from support.guest.node import AGENT, GATEWAY, ROOT
 
 METRICS_PORT: Final = 10443
+FETCH: Final = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=10).read().decode())"
+"""A guest has the programs of the machine, which need not be many."""
 _MOUNT: Final = re.compile(r"^\S+ \S+ \S+ \S+ (\S+) .* - (\S+) (\S+)", re.MULTILINE)
 
 
@@ -35,7 +38,7 @@ class Machines:
     async def no_hung_threads(self) -> None:
         for host in self._world.hosts:
             url = f"http://127.0.0.1:{METRICS_PORT}/metrics"
-            text = await host.node.hand.run("curl", "-sS", "--max-time", "10", url)
+            text = await host.node.hand.run(sys.executable, "-c", FETCH, url)
             hung = re.search(r"^directpv_node_hung_threads\S* (\S+)", text, re.MULTILINE)
             assert hung is not None, text[:500]
             assert float(hung[1]) == 0, f"{host.name}: {hung[1]} threads hang"

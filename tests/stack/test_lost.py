@@ -7,6 +7,7 @@ import pytest
 
 import directpv_common.protocol.messages as m
 from directpv_cli.local.csi_client import creation
+from directpv_cli.showing.terminal.typed import typeable
 from directpv_common.protocol import names
 from directpv_common.protocol.api import Controller
 from directpv_common.protocol.units import MIB
@@ -91,7 +92,8 @@ async def test_a_node_that_is_gone_is_given_up_after_a_plan_and_its_drives_serve
     assert (again.returncode, "it was removed already, at " in again.stderr) == (0, True), again.stderr
     explained = await explained_device(running, found, home)
     assert "cannot be initialised" in explained
-    assert f"holds volumes (pvc-1); to have it back with them: kubectl directpv recover {home}; if" in explained
+    advice = typeable(f"kubectl directpv recover {home}")
+    assert f"holds volumes (pvc-1); to have it back with them: {advice}; if" in explained
     plan = await plugin(running, "remove", home, "--lost")
     assert (plan.returncode, "would be" in plan.stderr) == (0, False), plan.stderr
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from directpv_cli.local.csi_client import CsiClient, creation
+from directpv_cli.showing.terminal.typed import typeable
 from directpv_common.protocol import names
 from directpv_common.protocol.units import MIB
 from stack.running import SECONDS, plugin
@@ -156,7 +157,7 @@ async def test_a_drive_that_volumes_are_being_moved_to_is_not_evacuated_and_they
 
     assert refused.returncode == 1
     assert f"1 volume is being moved to drive {new}: pvc-1" in refused.stderr
-    assert "kubectl directpv move --cancel pvc-1" in refused.stderr
+    assert typeable("kubectl directpv move --cancel pvc-1") in refused.stderr
     assert not (await listed(running, "drives"))[new]["spec"].get("unschedulable")
     assert [each["name"] for each in await moves(running)] == ["pvc-1"]
     assert (await plugin(running, "move", "--cancel", "pvc-1")).returncode == 0
@@ -259,7 +260,8 @@ async def test_what_cannot_be_moved_is_said_per_volume(running, client):
     refused = await plugin(running, "move", old, new, "--with-data")
 
     assert refused.returncode == 1
-    assert f"pvc-1: drive {new} takes no volumes: it is cordoned; kubectl directpv uncordon {new}" in refused.stderr
+    advice = typeable(f"kubectl directpv uncordon {new}")
+    assert f"pvc-1: drive {new} takes no volumes: it is cordoned; {advice}" in refused.stderr
     evacuated = await plugin(running, "evacuate", old)
     assert evacuated.returncode == 1
     assert "no other drive of node" in evacuated.stderr

@@ -115,6 +115,10 @@ async def test_disks_of_a_cluster_that_is_gone_are_taken_in_with_their_volumes_a
     node, device = running.stack.nodes[0].name, running.stack.nodes[0].devices[0]
     drive = ("Drive", f"{node}/{device} {fsuuid}")
 
+    async def reported() -> None:
+        assert drive in (await recovered(running, "--dry-run"))[0], "not yet"
+
+    await eventually(reported, "its node has said what its disks carry")
     for _ in range(2):
         rows, said = await recovered(running, "--dry-run")
         assert rows[drive]["action"] == "adopt"
@@ -140,8 +144,11 @@ async def test_a_drive_that_was_removed_comes_back_if_it_is_named(running: Clust
     assert gone.returncode == 0, gone.stdout + gone.stderr
     await drives_are(running, 1)
     title = ("Drive", f"{empty.record.node}/{empty.record.device} {empty.record.fsuuid}")
-    rows, _ = await recovered(running)
-    assert rows[title]["action"] == "left"
+
+    async def left() -> None:
+        assert (await recovered(running))[0].get(title, {}).get("action") == "left"
+
+    await eventually(left, "its disk is there, and left alone")
     await drives_are(running, 1)
     rows, _ = await recovered(running, empty.record.fsuuid)
     assert rows[title]["action"] == "adopt"

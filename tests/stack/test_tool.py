@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from directpv_cli.showing.terminal.typed import typeable
 from stack.running import plugin, run_at
 from support.cluster import Cluster, cluster, eventually, in_thread
 
@@ -107,7 +108,7 @@ async def test_a_refused_volume_is_explained_with_what_would_help(running: Clust
     await plugin(running, "uncordon", "--nodes=node-1")
     assert "volume large was not placed" in said
     assert "it is cordoned; 892.14 MiB free of 2 GiB asked" in said
-    assert "kubectl directpv uncordon" in said
+    assert typeable("kubectl directpv uncordon") in said
     assert "ask for 892.14 MiB at most" in said
 
 

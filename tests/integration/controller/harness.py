@@ -5,7 +5,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable
@@ -18,6 +17,7 @@ from directpv_common.protocol.wire import decode
 from directpv_controller.core.placing.model import Snapshot
 from directpv_controller.core.reserving.ledger import Ledger
 from support import freezing
+from support.forked import Forked
 from support.nats import NatsServer
 from support.pausing import pause
 from support.ports import free_port
@@ -44,12 +44,10 @@ async def until(condition: Callable[[], Any], what: str, within: float = START_S
 class Process:
     """A program of the test's own, ended for sure by :meth:`end`."""
 
-    def __init__(self, argv: list[str], log: Path, env: dict[str, str] | None = None) -> None:
+    def __init__(self, program: str, log: Path, env: dict[str, str] | None = None) -> None:
         self.log = log
         with log.open("ab") as output:
-            self.popen = subprocess.Popen(
-                argv, stdout=output, stderr=output, env={**os.environ, **(env or {})}, start_new_session=True
-            )
+            self.popen = Forked(program, env={**os.environ, **(env or {})}, stdout=output, stderr=output)
 
     def send(self, which: signal.Signals) -> None:
         self.popen.send_signal(which)
@@ -76,7 +74,7 @@ class Process:
 
 
 class Controller(Process):
-    """``python -m directpv_controller``."""
+    """``directpv-controller``."""
 
     def __init__(self, nats: NatsServer, directory: Path, name: str = "c1", **settings: object) -> None:
         self.port = free_port()
@@ -90,7 +88,7 @@ class Controller(Process):
             **settings,
         }
         env = {f"DIRECTPV_{key.upper()}": str(value) for key, value in values.items()}
-        super().__init__([sys.executable, "-m", "directpv_controller"], directory / f"{name}.log", env)
+        super().__init__("directpv-controller", directory / f"{name}.log", env)
 
     async def metric(self, name: str) -> float | None:
         """Return the value of a metric without labels; None: it is not shown."""

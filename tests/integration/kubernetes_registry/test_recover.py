@@ -15,6 +15,7 @@ import pytest
 
 import directpv_common.protocol.messages as m
 from directpv_cli.recovering.core.objects import POLICY
+from directpv_cli.showing.terminal.typed import typeable
 from directpv_common.bus.bus import Bus
 from directpv_common.protocol import names
 from directpv_common.protocol.names import DRIVER_NAME
@@ -142,7 +143,7 @@ async def test_after_the_loss_of_etcd_claims_are_bound_to_the_volumes_that_the_d
     cleaned = await asyncio.to_thread(
         subprocess.run, world.command("--all", verb="clean"), capture_output=True, text=True, timeout=120, check=False
     )
-    assert (cleaned.returncode, "kubectl directpv recover" in cleaned.stderr) == (1, True), cleaned.stderr
+    assert (cleaned.returncode, typeable("kubectl directpv recover") in cleaned.stderr) == (1, True), cleaned.stderr
     assert len(await volumes(bus)) == 3, "what is to be recovered is not cleaned away"
 
     made, _ = await world.recover(status=1)

@@ -8,7 +8,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.messages import Empty
+from support.forked import Forked
 from support.node_client import MIB, WAIT, Client, eventually
 from support.pausing import pause
 from support.ports import free_port
@@ -154,7 +154,7 @@ def unmount(path: Path) -> None:
 
 
 class AgentProcess:
-    """The agent, as it is run in production, over devices of the test alone."""
+    """The agent, as it is run in production, over devices of the test alone; see :mod:`support.forked`."""
 
     def __init__(self, base: Path, port: int, node: str = "n1", quota: str = "best-effort") -> None:
         self.node = node
@@ -164,32 +164,29 @@ class AgentProcess:
         self.quota = quota
         self.metrics_port = free_port()
         self.readiness_port = free_port()
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Forked | None = None
         self.extra: tuple[str, ...] = ()
         self.devices: tuple[str, ...] = ()
         """Of tests that start it again."""
 
     def start(self, *devices: str) -> None:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                (
-                    sys.executable,
-                    "-m",
-                    "directpv_nodeagent",
-                    f"--node-name={self.node}",
-                    f"--root={self.root}",
-                    f"--nats-url=nats://127.0.0.1:{self.port}",
-                    f"--devices={','.join(devices) or 'none'}",
-                    f"--quota={self.quota}",
-                    "--http-host=127.0.0.1",
-                    f"--metrics-port={self.metrics_port}",
-                    f"--readiness-port={self.readiness_port}",
-                    "--scan-interval=0.5",
-                    "--heartbeat-interval=0.5",
-                    "--metrics-interval=0.2",
-                    *self.extra,
-                ),
-                stdout=subprocess.DEVNULL,
+            self.process = Forked(
+                "directpv-nodeagent",
+                f"--node-name={self.node}",
+                f"--root={self.root}",
+                f"--nats-url=nats://127.0.0.1:{self.port}",
+                f"--devices={','.join(devices) or 'none'}",
+                f"--quota={self.quota}",
+                "--http-host=127.0.0.1",
+                f"--metrics-port={self.metrics_port}",
+                f"--readiness-port={self.readiness_port}",
+                "--scan-interval=0.5",
+                "--heartbeat-interval=0.5",
+                "--metrics-interval=0.2",
+                *self.extra,
+                env=os.environ,
+                stdout=log,
                 stderr=log,
             )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from integration.nodeagent.harness import wait_until
 from support import forked
+from support.ports import free_port
 
 PROGRAM = "kubectl-directpv"
 STARTED = Path(sys.executable).with_name(PROGRAM)
@@ -40,6 +43,27 @@ async def test_each_run_has_its_own_environment_folder_and_output(tmp_path: Path
 
     assert "file-one: while parsing" in " ".join(one.split())
     assert "there is no file file-other" in other
+
+
+@pytest.mark.parametrize(("how", "code"), [("kill", -9), ("terminate", 0)])
+def test_a_service_ends_as_it_is_told_and_says_how(tmp_path: Path, how: str, code: int) -> None:
+    env = {**os.environ, "DIRECTPV_NATS_URL": NOBODY, "DIRECTPV_REGISTRY": str(tmp_path / "registry.db")}
+    port = free_port()
+    with (tmp_path / "log").open("wb") as log:
+        service = forked.Forked("directpv-controller", f"--metrics-port={port}", env=env, stdout=log, stderr=log)
+    wait_until(lambda: _answers(port), "it answers")
+    assert service.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        service.wait(0.05)
+    getattr(service, how)()
+    assert (service.wait(50), service.poll()) == (code, code)
+    service.kill()  # its number may be another's by now
+    assert not Path(f"/proc/{service.pid}").exists()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as asker:
+        return asker.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_what_takes_too_long_is_killed() -> None:

@@ -13,6 +13,7 @@ from directpv_cli.commands import listing
 from directpv_cli.commands.changing import change
 from directpv_cli.commands.looking import lists
 from directpv_cli.reading.selection import UNASKED_DRIVES
+from directpv_cli.showing.terminal.typed import typeable
 from directpv_common.protocol.api import Controller, Endpoint
 
 
@@ -111,7 +112,7 @@ def test_while_there_is_no_drive_at_all_the_step_that_makes_one_is_named(played:
     played([])
     lists.drives(UNASKED_DRIVES, lists.Flags())
     said = capsys.readouterr().err
-    assert ("kubectl directpv discover" in said, "--all" in said) == (True, False)
+    assert (typeable("kubectl directpv discover") in said, "--all" in said) == (True, False)
 
     lists.drives(m.ListDrives(nodes=("n9",)), lists.Flags())
     lists.drives(m.ListDrives(), lists.Flags())

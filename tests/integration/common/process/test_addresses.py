@@ -52,7 +52,8 @@ class Pod:
 
     @property
     def enter(self) -> list[str]:
-        return ["nsenter", f"--net=/proc/{self.first.pid}/ns/net", f"--mount=/proc/{self.first.pid}/ns/mnt"]
+        of = f"/proc/{self.first.pid}"
+        return ["nsenter", f"--net={of}/ns/net", f"--mount={of}/ns/mnt", f"--root={of}/root"]
 
     def start(self, *command: str, log: Path) -> None:
         with log.open("ab") as sink:

@@ -6,7 +6,7 @@ import pytest
 
 import directpv_common.protocol.messages as m
 from directpv_cli.showing import moving
-from directpv_cli.showing.terminal import lines
+from directpv_cli.showing.terminal import lines, pages, tables, typed
 
 GIB = 1024**3
 
@@ -41,10 +41,14 @@ def test_commands_that_are_told_can_be_typed_where_there_is_no_kubectl(
     if there:
         (tmp_path / "kubectl").touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    lines._has_kubectl.cache_clear()
+    typed._has_kubectl.cache_clear()
     try:
         lines.say("look: kubectl directpv status")
         lines.trouble("run kubectl directpv status")
+        pages.show([("Advice", "kubectl directpv status")])
+        tables.show(["ADVICE"], [["kubectl directpv status"]], headers=False)
     finally:
-        lines._has_kubectl.cache_clear()
-    assert capsys.readouterr().err.splitlines() == [f"look: {wanted}", f"ERROR run {wanted}"]
+        typed._has_kubectl.cache_clear()
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [f"look: {wanted}", f"ERROR run {wanted}"]
+    assert said.out.splitlines() == [f"Advice:  {wanted}", wanted]

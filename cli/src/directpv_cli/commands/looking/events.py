@@ -13,6 +13,7 @@ from directpv_cli.reading.words import Words, age
 from directpv_cli.showing.event_lines import event_line
 from directpv_cli.showing.terminal.documents import output_format
 from directpv_cli.showing.terminal.lines import checked
+from directpv_cli.showing.terminal.typed import typeable
 from directpv_common.bus.bus import Bus
 
 
@@ -34,6 +35,6 @@ def events(nodes: Words, drives: Words, volumes: Words, types: Words, *, since: 
 async def show(bus: Bus, begin: datetime, keep: EventFilter, *, watch: bool, as_json: bool) -> None:
     """Print a line per event; JSON as it is on the wire, so that any CloudEvents tool can read it."""
     async for event, data in history.events_since(bus, begin, keep, follow=watch):
-        line = data.decode(errors="replace") if as_json else event_line(event, time.time())
+        line = data.decode(errors="replace") if as_json else typeable(event_line(event, time.time()))
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()

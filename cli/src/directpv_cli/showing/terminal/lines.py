@@ -1,7 +1,5 @@
 """Lines for people, on standard error, and how a program ends: the exit status tells the truth."""
 
-import functools
-import shutil
 import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
@@ -13,6 +11,7 @@ from directpv_cli.reading.statuses import RUNTIME_ERROR, USAGE_ERROR
 from directpv_cli.showing.terminal.listening import listener
 from directpv_cli.showing.terminal.screen import coloured, escaped, rendered
 from directpv_cli.showing.terminal.text import clean
+from directpv_cli.showing.terminal.typed import typeable
 
 T = TypeVar("T")
 
@@ -41,19 +40,6 @@ def say(markup: str) -> None:
         return
     sys.stderr.write(rendered(markup, colours=coloured(sys.stderr)) + "\n")
     sys.stderr.flush()
-
-
-def typeable(text: str) -> str:
-    """Return ``text`` with commands as they can be typed here: without kubectl its plugin is a program of its own.
-
-    Services and advice name the plugin as one does in a cluster.
-    """
-    return text if _has_kubectl() else text.replace("kubectl directpv ", "kubectl-directpv ")
-
-
-@functools.cache
-def _has_kubectl() -> bool:
-    return shutil.which("kubectl") is not None
 
 
 def plain(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from directpv_cli.showing.terminal import screen
 from directpv_cli.showing.terminal.cells import state_colour
 from directpv_cli.showing.terminal.text import clean
+from directpv_cli.showing.terminal.typed import typeable
 
 STATES = frozenset({"Status", "Online", "Health"})
 """Names whose values have the colours of states."""
@@ -13,8 +14,7 @@ STATES = frozenset({"Status", "Online", "Health"})
 
 def show(lines: Sequence[tuple[str, str]]) -> None:
     """Print lines; a name that is empty goes on with the value above, an empty value is ``-``."""
-    sys.stdout.write("".join(f"{line}\n" for line in lines_of(lines, colours=screen.coloured(sys.stdout))))
-    sys.stdout.flush()
+    text(lines_of(lines, colours=screen.coloured(sys.stdout)))
 
 
 def lines_of(lines: Sequence[tuple[str, str]], *, colours: bool) -> list[str]:
@@ -37,6 +37,6 @@ def headline(text: str) -> None:
 
 
 def text(lines: Iterable[str]) -> None:
-    """Print lines as they are."""
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    """Print lines as they are, but for commands, which can be typed here."""
+    sys.stdout.write(typeable("".join(f"{line}\n" for line in lines)))
     sys.stdout.flush()

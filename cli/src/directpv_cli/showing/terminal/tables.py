@@ -7,6 +7,7 @@ from directpv_cli.showing.terminal import grid, screen
 from directpv_cli.showing.terminal.cells import Column, Tinted, tint
 from directpv_cli.showing.terminal.listening import listener
 from directpv_cli.showing.terminal.text import clean
+from directpv_cli.showing.terminal.typed import typeable
 from directpv_common.protocol.units import format_bytes
 
 
@@ -32,7 +33,7 @@ def show(columns: Sequence[str | Column], rows: Iterable[Sequence[str]], *, head
 
 
 def _cell(text: str) -> str:
-    safe = clean(text) or "-"
+    safe = typeable(clean(text)) or "-"
     return tint(safe, text.colour) if isinstance(text, Tinted) else safe
 
 

@@ -155,6 +155,8 @@ class Writes(Struct, frozen=True, gc=False):
     gone: tuple[DriveRecord, ...] = ()
     retired: tuple[RetiredDrive, ...] = ()
     settled: tuple[RetiredDrive, ...] = ()
+    placed: bool = False
+    """The volumes have been chosen a drive just now: nothing of them is anywhere, and nobody knows of them."""
 
 
 class Unreadable(Struct, frozen=True, gc=False):

@@ -162,7 +162,8 @@ class Ledger(PastBooks):
         )
         volume = Volume(record)
         self.add(drive, volume)
-        return volume, self.change(Writes(volumes=(record,)), lambda: self._taken_back(volume), record.name)
+        writes = Writes(volumes=(record,), placed=True)
+        return volume, self.change(writes, lambda: self._taken_back(volume), record.name)
 
     def _taken_back(self, volume: Volume) -> None:
         self.drop(volume)

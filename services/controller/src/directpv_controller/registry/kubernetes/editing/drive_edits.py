@@ -82,7 +82,7 @@ class DriveEdits(Taking):
             self._registry.write_again(fsuuid)
 
     def drive_edited(self, base: DriveRecord, theirs: DriveRecord) -> None:
-        """See :class:`~.kubernetes_group.Notice`."""
+        """See :class:`~.group.Notice`."""
         drive = self._ledger.drives.get(theirs.fsuuid)
         if drive is None or not drive.known:
             return

@@ -57,6 +57,10 @@ class Edits:
         """See :class:`~.group.Notice`."""
         (self._drives if noun == "drive" else self._volumes).recreated(noun, name)
 
+    def withdrawn(self, record: VolumeRecord) -> None:
+        """See :class:`~.group.Notice`."""
+        self._volumes.withdrawn(record)
+
     def use_of(self, name: str) -> VolumeUse | None:
         """Return where a volume is mounted; None: not known."""
         volume = self._ledger.volumes.get(name)

@@ -11,16 +11,32 @@ from directpv_common.protocol.messages import VolumeRecord
 from directpv_controller.core.editing.edits import volume_with_edit
 from directpv_controller.core.placing.model import Drive, Volume
 from directpv_controller.core.reserving.ledger import is_same
+from directpv_controller.leading.term import Term
+from directpv_controller.nodes.nodes import Nodes
 from directpv_controller.registry.kubernetes.apiserver.informer import Kind, newer
 from directpv_controller.registry.kubernetes.editing.taking import Taking
+from directpv_controller.registry.kubernetes.keeping.registry import KubernetesRegistry
 from directpv_controller.registry.kubernetes.keeping.shelf import HeldVolume
 
+WITHDRAWN: Final = 10_000
+"""Volumes that were taken back; what is seen of them comes seconds later at most."""
 _LARGER: Final = frozenset({"capacity"})
 """A larger size is taken in where there is room."""
 
 
 class VolumeEdits(Taking):
     """Hears of each volume."""
+
+    def __init__(self, registry: KubernetesRegistry, term: Term, nodes: Nodes) -> None:
+        super().__init__(registry, term, nodes)
+        self._withdrawn: dict[tuple[str, str], None] = {}
+        """Name and incarnation, the oldest first."""
+
+    def withdrawn(self, record: VolumeRecord) -> None:
+        """See :class:`~.group.Notice`."""
+        self._withdrawn[record.name, record.incarnation] = None
+        if len(self._withdrawn) > WITHDRAWN:
+            del self._withdrawn[next(iter(self._withdrawn))]
 
     def seen(self, kind: Kind, obj: Object) -> None:
         """Take in what the informer saw, when nothing of its drive is being written."""
@@ -76,7 +92,7 @@ class VolumeEdits(Taking):
             self._registry.write_again(base.fsuuid, [name])
 
     def volume_edited(self, base: VolumeRecord, theirs: VolumeRecord) -> None:
-        """See :class:`~.kubernetes_group.Notice`."""
+        """See :class:`~.group.Notice`."""
         self.tell_not_taken("volume", base.name, theirs, volume_with_edit(base, theirs, base), _LARGER)
         if theirs.capacity < base.capacity:
             self.tell_refused("volume", base.name, "capacity", "a volume is never made smaller")
@@ -140,7 +156,7 @@ class VolumeEdits(Taking):
             self.nonsense("volume", name, error)
             return
         known, drive = self._ledger.volumes.get(name), self._ledger.drives.get(record.fsuuid)
-        if known is not None or record.deleting or drive is None:
+        if known is not None or record.deleting or drive is None or (name, record.incarnation) in self._withdrawn:
             return
         late = (crd.epoch_of(obj) or self._term.fence.epoch) < self._term.fence.epoch
         removed = self._ledger.is_buried(record)

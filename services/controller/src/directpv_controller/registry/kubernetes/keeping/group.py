@@ -28,6 +28,10 @@ class Notice(Protocol):
         """Tell that an object was gone, and was made again."""
         ...
 
+    def withdrawn(self, record: VolumeRecord) -> None:
+        """Note that a volume's object goes that nobody was told of: what is seen of it from before means nothing."""
+        ...
+
     def use_of(self, name: str) -> VolumeUse | None:
         """Return where a volume is mounted; None: not known."""
         ...
@@ -40,6 +44,8 @@ class Entry:
         self.lease, self.future = lease, future
         self.drive: DriveRecord | None = None
         self.puts: dict[str, VolumeRecord] = {}
+        self.placed = False
+        """Of these volumes nothing is anywhere yet."""
         self.removed: dict[str, VolumeRecord] = {}
         self.gone = False
         """The drive's object goes, after those of its volumes."""
@@ -66,6 +72,7 @@ class Group:
         self.removed: dict[str, VolumeRecord] = {}
         self.gone = False
         self.again: set[str] = set()
+        self.placed: set[str] = set()
         for entry in batch:
             self.drive = entry.drive or self.drive
             self.gone = entry.gone or (self.gone and entry.drive is None)
@@ -75,6 +82,7 @@ class Group:
             for name, record in entry.puts.items():
                 self.removed.pop(name, None)
                 self.puts[name] = record
+                self.placed |= {name} if entry.placed else set()
             self.again |= entry.again
 
     def reserved(self, held: dict[str, HeldVolume]) -> list[Reservation]:

@@ -1,9 +1,12 @@
 """One drive's writes, one group after another: what arrives while a group is written goes together in the next.
 
-A group is one update of the drive, with all its volumes, and then one write per volume, side by side. The drive comes
-first: its compare and set is the fence. If this process dies in between, the drive shows volumes that have no object,
-or no longer shows some that have one. Both are put right by the next leader: what is reserved follows from the
-volumes, never from the drive.
+A group is one update of the drive, with all its volumes, and one write per volume, side by side. The drive's compare
+and set is the fence: no volume counts before it, and those that were there before are written after it. Only objects
+of volumes that were placed just now are made beside it, as to wait would make CreateVolume twice as long; if the drive
+cannot be written, they are taken back. If this process dies in between, the drive shows volumes that have no object,
+or does not show some that have one. The next leader puts both right: what is reserved follows from the volumes, never
+from the drive; but what its leader did not reserve was promised to nobody, and goes if it does not fit any more
+(:mod:`.unreserved`).
 """
 
 import asyncio
@@ -13,13 +16,14 @@ from collections.abc import Callable
 
 from directpv_common import crd
 from directpv_common.crd import Object
-from directpv_common.protocol.errors import DirectPVError, InvalidRequest
+from directpv_common.protocol.errors import DirectPVError, Fenced, InvalidRequest
 from directpv_common.protocol.messages import DriveRecord, VolumeRecord
-from directpv_controller.core.editing.edits import drive_with_edit, volume_with_edit
+from directpv_controller.core.editing.edits import drive_with_edit
 from directpv_controller.leading.port import OutcomeUnknown
 from directpv_controller.registry.kubernetes.election import KubernetesLease
 from directpv_controller.registry.kubernetes.keeping.group import Entry, Group, Notice, Outcome, outcome_of
-from directpv_controller.registry.kubernetes.keeping.shelf import DRIVES, VOLUMES, HeldDrive, HeldVolume, Shelf
+from directpv_controller.registry.kubernetes.keeping.shelf import DRIVES, HeldDrive, Shelf
+from directpv_controller.registry.kubernetes.keeping.volumes import VolumeObjects
 from directpv_controller.registry.kubernetes.keeping.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -32,6 +36,7 @@ class Lane:
         self, fsuuid: str, shelf: Shelf, writer: Writer, notice: Notice, observe: Callable[[int, float], None]
     ) -> None:
         self._fsuuid, self._shelf, self._writer, self._notice, self._observe = fsuuid, shelf, writer, notice, observe
+        self._volumes = VolumeObjects(fsuuid, shelf, writer, notice)
         self._waiting: list[Entry] = []
         self._stashed: dict[str, Callable[[], None]] = {}
         self.busy = False
@@ -71,17 +76,9 @@ class Lane:
         lease = batch[-1].lease
         group = Group(batch)
         outcomes: dict[str, Outcome] = {}
-        failure: Outcome = None
         try:
-            if not group.gone:
-                await self._write_drive(group, lease)
-            names = [*{**group.puts, **group.removed, **dict.fromkeys(group.again)}]
-            done = await asyncio.gather(*(self._write_volume(name, group, lease) for name in names))
-            outcomes = dict(zip(names, done, strict=True))
-            if group.gone and not any(outcomes.values()):
-                await self._remove_drive(lease)
-        except DirectPVError as error:
-            failure = error
+            write = self._write_gone if group.gone else self._write_all
+            failure = await write(group, lease, outcomes)
         except BaseException:
             for entry in batch:
                 entry.settle(OutcomeUnknown("the registry was closed"))
@@ -90,6 +87,62 @@ class Lane:
             entry.settle(failure or outcome_of(entry, outcomes))
         if any(outcomes.values()):
             self._make_good(lease)
+
+    async def _write_all(self, group: Group, lease: KubernetesLease, outcomes: dict[str, Outcome]) -> Outcome:
+        """Write drive and volumes; return why the drive was not, and note what became of each volume otherwise."""
+        new = self._new(group)
+        making = asyncio.gather(*(self._volumes.make(record, lease) for record in new))
+        failure, done = await asyncio.gather(self._try_drive(group, lease), making)
+        made = dict(zip((record.name for record in new), done, strict=True))
+        if failure is not None:
+            return await self._taken_back(failure, [each for each in new if made[each.name] is True], made, lease)
+        outcomes |= {name: None if how is True else how for name, how in made.items() if how is not False}
+        await self._write_volumes(group, lease, outcomes)
+        return None
+
+    async def _taken_back(
+        self, failure: DirectPVError, made: list[VolumeRecord], how: dict[str, Outcome | bool], lease: KubernetesLease
+    ) -> Outcome:
+        """Remove what was made beside a drive that was not written; return ``failure``, if all is as it was before."""
+        left = await asyncio.gather(*(self._volumes.take_back(record, lease) for record in made))
+        unclear = any(left) or any(isinstance(each, OutcomeUnknown) for each in how.values())
+        if not unclear or isinstance(failure, Fenced):
+            return failure
+        return OutcomeUnknown(f"{failure.message}; volumes that were to be on it may be there")
+
+    async def _write_gone(self, group: Group, lease: KubernetesLease, outcomes: dict[str, Outcome]) -> Outcome:
+        """Remove a drive's object after those of its volumes."""
+        await self._write_volumes(group, lease, outcomes)
+        try:
+            if not any(outcomes.values()):
+                await self._remove_drive(lease)
+        except DirectPVError as error:
+            return error
+        return None
+
+    async def _write_volumes(self, group: Group, lease: KubernetesLease, outcomes: dict[str, Outcome]) -> None:
+        """Write what is left of the group; ``outcomes`` has what is done."""
+        wanted = {**group.puts, **group.removed, **dict.fromkeys(group.again)}
+        names = [name for name in wanted if name not in outcomes]
+        done = await asyncio.gather(*(self._volumes.write(name, group, lease) for name in names))
+        outcomes |= dict(zip(names, done, strict=True))
+
+    def _new(self, group: Group) -> list[VolumeRecord]:
+        """Return the volumes whose objects need not wait for the drive's: it is there, and nothing of them is anywhere.
+
+        Only they can be taken back whatever happens: there is no data that a half deleted object could stand for.
+        """
+        held = self._shelf.drives.get(self._fsuuid)
+        if held is None or not held.version or group.drive is not None:
+            return []
+        return [group.puts[name] for name in group.placed & group.puts.keys() if name not in self._shelf.volumes]
+
+    async def _try_drive(self, group: Group, lease: KubernetesLease) -> Outcome:
+        try:
+            await self._write_drive(group, lease)
+        except DirectPVError as error:
+            return error
+        return None
 
     def _make_good(self, lease: KubernetesLease) -> None:
         """A volume was refused after its space was reserved: give the space back."""
@@ -156,81 +209,3 @@ class Lane:
         if found_record != base:
             self._notice.drive_edited(base, found_record)
         return base, found_record
-
-    # ---- volumes
-
-    async def _write_volume(self, name: str, group: Group, lease: KubernetesLease) -> Outcome:
-        try:
-            async with self._shelf.writing(name):
-                if name in group.removed:
-                    await self._remove(name, lease)
-                elif (wanted := group.puts.get(name) or self._own(name)) is not None:
-                    await self._put(wanted, lease, again=name in group.again)
-        except DirectPVError as error:
-            return error
-        return None
-
-    def _own(self, name: str) -> VolumeRecord | None:
-        """Return the volume as it is held; None if it is another drive's by now, whose lane writes it."""
-        held = self._shelf.volumes.get(name)
-        return held.record if held is not None and held.record.fsuuid == self._fsuuid else None
-
-    async def _remove(self, name: str, lease: KubernetesLease) -> None:
-        held = self._shelf.volumes.get(name)
-        if held is not None and held.version:
-            left = list(held.rest.finalizers)
-            await self._writer.remove(VOLUMES, crd.object_name(name), held.version, left, lease)
-        self._shelf.drop(name)
-
-    async def _put(self, wanted: VolumeRecord, lease: KubernetesLease, *, again: bool) -> None:
-        name, held = wanted.name, self._shelf.volumes.get(wanted.name)
-        if held is not None and held.version and held.record == wanted and not again:
-            return
-        record = wanted
-        drive = self._shelf.drives.get(self._fsuuid)
-        node, device = (drive.record.node, drive.record.device) if drive is not None else ("", "")
-        use = self._notice.use_of(name)
-
-        def build() -> tuple[Object, str]:
-            held = self._shelf.volumes.get(name)
-            rest, version = (held.rest, held.version) if held is not None else (crd.NOTHING, "")
-            obj = crd.volume_to_object(record, node=node, device=device, use=use, rest=rest, epoch=lease.epoch)
-            return obj, version
-
-        def reread(found: Object | None) -> None:
-            nonlocal record
-            theirs = self._reread_volume(name, record, found)
-            if theirs is not None:
-                record = volume_with_edit(theirs[0], theirs[1], record)
-
-        stored = await self._writer.write(VOLUMES, build, reread, lease)
-        held = self._shelf.volumes.get(name)
-        rest = held.rest if held is not None else crd.NOTHING
-        if use is not None:
-            rest = crd.volume_from_object(stored)[1]
-        self._shelf.put(HeldVolume(record, rest, stored["metadata"]["resourceVersion"]))
-
-    def _reread_volume(
-        self, name: str, ours: VolumeRecord, found: Object | None
-    ) -> tuple[VolumeRecord, VolumeRecord] | None:
-        """Take in what is there; return the record that we knew and the one that is there, if both are known."""
-        held = self._shelf.volumes.get(name)
-        if found is None:
-            if held is not None:
-                held.gone()
-                self._notice.recreated("volume", name)
-            return None
-        version = found["metadata"]["resourceVersion"]
-        try:
-            theirs, rest = crd.volume_from_object(found)
-        except InvalidRequest as error:
-            log.error("volume's object makes no sense; it is written again", extra={"why": error.message})
-            theirs, rest = ours, crd.NOTHING
-        if held is None:
-            self._shelf.put(HeldVolume(theirs, rest, version))
-            return None
-        base = held.record
-        held.rest, held.version, held.record = rest, version, volume_with_edit(base, theirs, base)
-        if theirs != base:
-            self._notice.volume_edited(base, theirs)
-        return base, theirs

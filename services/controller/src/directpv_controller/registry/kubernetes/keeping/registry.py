@@ -1,7 +1,7 @@
 """The registry in upstream's custom resources: one update per drive and one write per volume, drives side by side.
 
 All or nothing cannot hold over several objects. A commit of one volume, or of one drive, either holds as a whole or
-leaves only what the next leader puts right (see :mod:`.kubernetes_lane`). A commit over several drives that fails in
+leaves only what the next leader puts right (see :mod:`.lane`). A commit over several drives that fails in
 part ends the term, so that memory is read anew.
 """
 
@@ -20,6 +20,7 @@ from directpv_controller.core.reserving.sharing import Shared
 from directpv_controller.leading.port import OutcomeUnknown
 from directpv_controller.registry.kubernetes.apiserver.client import Client
 from directpv_controller.registry.kubernetes.election import REBUILT, KubernetesElection, KubernetesLease
+from directpv_controller.registry.kubernetes.keeping import unreserved
 from directpv_controller.registry.kubernetes.keeping.group import Entry, Notice
 from directpv_controller.registry.kubernetes.keeping.lane import Lane
 from directpv_controller.registry.kubernetes.keeping.shelf import VOLUMES, Shelf
@@ -42,6 +43,9 @@ class _Deaf:
         """Keep silent."""
 
     def recreated(self, noun: str, name: str) -> None:
+        """Keep silent."""
+
+    def withdrawn(self, record: VolumeRecord) -> None:
         """Keep silent."""
 
     def use_of(self, name: str) -> VolumeUse | None:
@@ -98,6 +102,7 @@ class KubernetesRegistry:
             await self.lease.outrun(shelf.epoch)
         except Fenced as error:
             raise Unavailable(error.message) from error
+        await unreserved.withdraw(shelf, self.client, self._writer, self.lease)
         self.shelf, self._lanes = shelf, {}
         shared = Shared()
         for drive in shelf.drives.values():
@@ -130,7 +135,7 @@ class KubernetesRegistry:
             self._part(parts, drive.fsuuid, lease).drive = drive
         for volume in writes.volumes:
             part = self._part(parts, volume.fsuuid, lease)
-            part.puts[volume.name] = volume
+            part.puts[volume.name], part.placed = volume, writes.placed
             self._show_left(volume, part)
         for volume in writes.removed:
             self._part(parts, volume.fsuuid, lease).removed[volume.name] = volume
@@ -262,19 +267,23 @@ class KubernetesRegistry:
     # ---- passed on, so that lanes need not know who listens
 
     def drive_edited(self, base: DriveRecord, theirs: DriveRecord) -> None:
-        """See :class:`~.kubernetes_group.Notice`."""
+        """See :class:`~.group.Notice`."""
         self.notice.drive_edited(base, theirs)
 
     def volume_edited(self, base: VolumeRecord, theirs: VolumeRecord) -> None:
-        """See :class:`~.kubernetes_group.Notice`."""
+        """See :class:`~.group.Notice`."""
         self.notice.volume_edited(base, theirs)
 
     def recreated(self, noun: str, name: str) -> None:
-        """See :class:`~.kubernetes_group.Notice`."""
+        """See :class:`~.group.Notice`."""
         self.notice.recreated(noun, name)
 
+    def withdrawn(self, record: VolumeRecord) -> None:
+        """See :class:`~.group.Notice`."""
+        self.notice.withdrawn(record)
+
     def use_of(self, name: str) -> VolumeUse | None:
-        """See :class:`~.kubernetes_group.Notice`."""
+        """See :class:`~.group.Notice`."""
         return self.notice.use_of(name)
 
 

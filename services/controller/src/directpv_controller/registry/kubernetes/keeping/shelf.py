@@ -57,6 +57,14 @@ class HeldDrive(Struct, gc=False, eq=False):
         self.version, self.rest, self.dirty = "", replace(self.rest, held=None), True
 
 
+class Unreserved(Struct, frozen=True):
+    """Volumes that a drive's object does not show, and that do not fit on it with those that it shows."""
+
+    epoch: int
+    """In which the drive was written."""
+    names: frozenset[str]
+
+
 class Shelf:
     """Everything that is held."""
 
@@ -74,6 +82,8 @@ class Shelf:
         """The latest that any object names, of those that can be a leader's."""
         self.odd: dict[tuple[str, str], str] = {}
         """Volumes and drives with an epoch that is nobody's, by noun and name: to be written again."""
+        self.unreserved: dict[str, Unreserved] = {}
+        """By drive; see :mod:`.unreserved`."""
 
     @contextlib.asynccontextmanager
     async def writing(self, name: str) -> AsyncIterator[None]:
@@ -137,6 +147,7 @@ class Shelf:
         self.odd = {key: odd for key, odd in self.odd.items() if key[0] != noun}
         if resource is DRIVES:
             self.drives.clear()
+            self.unreserved.clear()
         else:
             self.volumes.clear()
             self.on_drive.clear()
@@ -154,6 +165,21 @@ class Shelf:
             if held is not None:
                 self.drives[held.record.fsuuid] = held
                 self._note_epoch("drive", held.record.fsuuid, obj)
+                self._note_unreserved(held, obj)
+
+    def _note_unreserved(self, held: HeldDrive, obj: Object) -> None:
+        fsuuid, epoch = held.record.fsuuid, crd.epoch_of(obj)
+        if held.dirty and epoch is not None and self.crowded(fsuuid):
+            shown = crd.held_volumes(obj)
+            names = {name for name in self.volumes_of(fsuuid) if crd.volume_finalizer(name) not in shown}
+            self.unreserved[fsuuid] = Unreserved(epoch, frozenset(names))
+
+    def crowded(self, fsuuid: str) -> bool:
+        """Tell whether a drive's volumes do not fit on it together."""
+        record, reserved = self.drives[fsuuid].record, self.reservations(fsuuid)
+        claims = [each.claim for each in reserved if each.claim]
+        needed = record.overhead + sum(each.capacity for each in reserved)
+        return needed > record.total or len(claims) > len(set(claims))
 
     def _note_epoch(self, noun: str, name: str, obj: Object) -> None:
         if odd := crd.odd_epoch(obj):

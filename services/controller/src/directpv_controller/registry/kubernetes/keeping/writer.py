@@ -58,6 +58,20 @@ class Writer:
 
         return await self._insist(once, f"{resource.name}", lease)
 
+    async def make(self, resource: Resource, wanted: Object, lease: KubernetesLease) -> Object | None:
+        """Make an object; None: there is one of its name, and it is not this one. Raises as :meth:`write`."""
+
+        async def once() -> Object | None:
+            try:
+                return await self._send(resource, wanted, "", lease)
+            except Exists as error:
+                found = await self._found(resource, wanted, error, lease)
+            if found is None:
+                raise _Again
+            return found if _same(wanted, found) else None
+
+        return await self._insist(once, resource.name, lease)
+
     async def remove(
         self, resource: Resource, name: str, version: str, left: list[str], lease: KubernetesLease
     ) -> None:
