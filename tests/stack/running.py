@@ -11,7 +11,7 @@ from typing import Any
 
 from directpv_cli.local.lifecycle.stop import is_udevd
 from directpv_cli.local.machine import disks, processes
-from support import forked
+from support import forked, forking
 from support.cluster import Cluster
 
 BIN = Path(sys.executable).parent
@@ -29,7 +29,7 @@ def run(program: str, *argv: str, url: str = "", cwd: Path | None = None) -> sub
 def _run(
     program: str, argv: tuple[str, ...], env: dict[str, str], cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    if program in forked.PROGRAMS:
+    if program in forking.PROGRAMS:
         return forked.run(program, *argv, env=env, cwd=cwd, within=SECONDS)
     command = [BIN / program, *argv]
     return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=SECONDS, check=False)
