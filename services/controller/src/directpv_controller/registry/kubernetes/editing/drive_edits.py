@@ -82,7 +82,7 @@ class DriveEdits(Taking):
             self._registry.write_again(fsuuid)
 
     def drive_edited(self, base: DriveRecord, theirs: DriveRecord) -> None:
-        """See :class:`~.group.Notice`."""
+        """See :class:`~.notice.Notice`."""
         drive = self._ledger.drives.get(theirs.fsuuid)
         if drive is None or not drive.known:
             return

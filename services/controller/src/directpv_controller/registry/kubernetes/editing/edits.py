@@ -21,7 +21,7 @@ from directpv_controller.registry.kubernetes.keeping.shelf import DRIVES, VOLUME
 
 
 class Edits:
-    """Listens for one term of leadership; see :class:`~.group.Notice`."""
+    """Listens for one term of leadership; see :class:`~.notice.Notice`."""
 
     def __init__(self, registry: KubernetesRegistry, term: Term, nodes: Nodes) -> None:
         self._registry, self._ledger = registry, term.ledger
@@ -35,7 +35,7 @@ class Edits:
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """Follow drives and volumes while the block runs."""
-        self._registry.notice = self
+        self._registry.noticed.listener = self
         for (noun, name), odd in self._registry.shelf.odd.items():
             self._drives.tell_odd(noun, name, odd)
         try:
@@ -46,19 +46,19 @@ class Edits:
             self._volumes.stop()
 
     def drive_edited(self, base: DriveRecord, theirs: DriveRecord) -> None:
-        """See :class:`~.group.Notice`."""
+        """See :class:`~.notice.Notice`."""
         self._drives.drive_edited(base, theirs)
 
     def volume_edited(self, base: VolumeRecord, theirs: VolumeRecord) -> None:
-        """See :class:`~.group.Notice`."""
+        """See :class:`~.notice.Notice`."""
         self._volumes.volume_edited(base, theirs)
 
     def recreated(self, noun: str, name: str) -> None:
-        """See :class:`~.group.Notice`."""
+        """See :class:`~.notice.Notice`."""
         (self._drives if noun == "drive" else self._volumes).recreated(noun, name)
 
     def withdrawn(self, record: VolumeRecord) -> None:
-        """See :class:`~.group.Notice`."""
+        """See :class:`~.notice.Notice`."""
         self._volumes.withdrawn(record)
 
     def use_of(self, name: str) -> VolumeUse | None:

@@ -81,7 +81,7 @@ class Taking:
         self._term.events.emit(noun, "unreadable", name, why=error.message)
 
     def recreated(self, noun: str, name: str) -> None:
-        """See :class:`~.group.Notice`."""
+        """See :class:`~.notice.Notice`."""
         log.warning("object was deleted; it is made again", extra={"what": f"{noun} {name}"})
         self._term.events.emit(noun, "recreated", name)
 

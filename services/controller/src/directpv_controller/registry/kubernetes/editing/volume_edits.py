@@ -33,7 +33,7 @@ class VolumeEdits(Taking):
         """Name and incarnation, the oldest first."""
 
     def withdrawn(self, record: VolumeRecord) -> None:
-        """See :class:`~.group.Notice`."""
+        """See :class:`~.notice.Notice`."""
         self._withdrawn[record.name, record.incarnation] = None
         if len(self._withdrawn) > WITHDRAWN:
             del self._withdrawn[next(iter(self._withdrawn))]
@@ -92,7 +92,7 @@ class VolumeEdits(Taking):
             self._registry.write_again(base.fsuuid, [name])
 
     def volume_edited(self, base: VolumeRecord, theirs: VolumeRecord) -> None:
-        """See :class:`~.group.Notice`."""
+        """See :class:`~.notice.Notice`."""
         self.tell_not_taken("volume", base.name, theirs, volume_with_edit(base, theirs, base), _LARGER)
         if theirs.capacity < base.capacity:
             self.tell_refused("volume", base.name, "capacity", "a volume is never made smaller")

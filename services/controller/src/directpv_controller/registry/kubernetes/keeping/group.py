@@ -1,40 +1,15 @@
 """What is written together: the commits of one drive that waited for each other."""
 
 import asyncio
-from typing import Protocol
 
 from directpv_common.crd import Reservation
 from directpv_common.protocol.errors import DirectPVError, Fenced, Unavailable
-from directpv_common.protocol.messages import DriveRecord, VolumeRecord, VolumeUse
+from directpv_common.protocol.messages import DriveRecord, VolumeRecord
 from directpv_controller.leading.port import OutcomeUnknown
 from directpv_controller.registry.kubernetes.election import KubernetesLease
 from directpv_controller.registry.kubernetes.keeping.shelf import HeldVolume
 
 Outcome = DirectPVError | None
-
-
-class Notice(Protocol):
-    """Is told what others did to objects, as soon as it is seen."""
-
-    def drive_edited(self, base: DriveRecord, theirs: DriveRecord) -> None:
-        """Take in a drive that somebody else wrote since ``base``."""
-        ...
-
-    def volume_edited(self, base: VolumeRecord, theirs: VolumeRecord) -> None:
-        """Take in a volume that somebody else wrote since ``base``."""
-        ...
-
-    def recreated(self, noun: str, name: str) -> None:
-        """Tell that an object was gone, and was made again."""
-        ...
-
-    def withdrawn(self, record: VolumeRecord) -> None:
-        """Note that a volume's object goes that nobody was told of: what is seen of it from before means nothing."""
-        ...
-
-    def use_of(self, name: str) -> VolumeUse | None:
-        """Return where a volume is mounted; None: not known."""
-        ...
 
 
 class Entry:

@@ -21,7 +21,8 @@ from directpv_common.protocol.messages import DriveRecord, VolumeRecord
 from directpv_controller.core.editing.edits import drive_with_edit
 from directpv_controller.leading.port import OutcomeUnknown
 from directpv_controller.registry.kubernetes.election import KubernetesLease
-from directpv_controller.registry.kubernetes.keeping.group import Entry, Group, Notice, Outcome, outcome_of
+from directpv_controller.registry.kubernetes.keeping.group import Entry, Group, Outcome, outcome_of
+from directpv_controller.registry.kubernetes.keeping.notice import Notice
 from directpv_controller.registry.kubernetes.keeping.shelf import DRIVES, HeldDrive, Shelf
 from directpv_controller.registry.kubernetes.keeping.volumes import VolumeObjects
 from directpv_controller.registry.kubernetes.keeping.writer import Writer

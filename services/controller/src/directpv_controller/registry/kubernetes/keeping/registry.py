@@ -14,15 +14,16 @@ from directpv_common import crd
 from directpv_common.calls.context import detached
 from directpv_common.crd import Object
 from directpv_common.protocol.errors import Fenced, Unavailable
-from directpv_common.protocol.messages import DriveRecord, VolumeRecord, VolumeUse
+from directpv_common.protocol.messages import VolumeRecord
 from directpv_controller.core.placing.model import Snapshot, Writes
 from directpv_controller.core.reserving.sharing import Shared
 from directpv_controller.leading.port import OutcomeUnknown
 from directpv_controller.registry.kubernetes.apiserver.client import Client
 from directpv_controller.registry.kubernetes.election import REBUILT, KubernetesElection, KubernetesLease
 from directpv_controller.registry.kubernetes.keeping import unreserved
-from directpv_controller.registry.kubernetes.keeping.group import Entry, Notice
+from directpv_controller.registry.kubernetes.keeping.group import Entry
 from directpv_controller.registry.kubernetes.keeping.lane import Lane
+from directpv_controller.registry.kubernetes.keeping.notice import Noticed
 from directpv_controller.registry.kubernetes.keeping.shelf import VOLUMES, Shelf
 from directpv_controller.registry.kubernetes.keeping.writer import Writer
 from directpv_controller.registry.kubernetes.retired import RetiredDrives
@@ -31,26 +32,6 @@ log = logging.getLogger(__name__)
 
 ENDED: Final = "the registry was closed"
 AGAIN_SECONDS: Final = 5.0
-
-
-class _Deaf:
-    """Stands in until somebody listens to what others do."""
-
-    def drive_edited(self, base: DriveRecord, theirs: DriveRecord) -> None:
-        """Keep silent."""
-
-    def volume_edited(self, base: VolumeRecord, theirs: VolumeRecord) -> None:
-        """Keep silent."""
-
-    def recreated(self, noun: str, name: str) -> None:
-        """Keep silent."""
-
-    def withdrawn(self, record: VolumeRecord) -> None:
-        """Keep silent."""
-
-    def use_of(self, name: str) -> VolumeUse | None:
-        """Know nothing."""
-        return None
 
 
 class KubernetesRegistry:
@@ -69,8 +50,7 @@ class KubernetesRegistry:
         self.id = registry
         self.client = client
         self.shelf = Shelf()
-        self.notice: Notice = _Deaf()
-        """Whoever listens to what others do to the objects."""
+        self.noticed = Noticed()
         self._election, self._observe = election, observe
         self._retired = retired
         self._writer = Writer(client, count_conflict)
@@ -206,7 +186,7 @@ class KubernetesRegistry:
     def show(self, volumes: Iterable[VolumeRecord]) -> None:
         """Write paths and state of volumes as upstream's tools read them, where they are not there yet."""
         for record in volumes:
-            held, use = self.shelf.volumes.get(record.name), self.notice.use_of(record.name)
+            held, use = self.shelf.volumes.get(record.name), self.noticed.use_of(record.name)
             if held is not None and use is not None and not crd.shows_use(held.rest, held.record, use):
                 self.write_again(record.fsuuid, [record.name])
 
@@ -233,7 +213,7 @@ class KubernetesRegistry:
         """Return the lane of a drive."""
         lane = self._lanes.get(fsuuid)
         if lane is None:
-            lane = self._lanes[fsuuid] = Lane(fsuuid, self.shelf, self._writer, self, self._observe)
+            lane = self._lanes[fsuuid] = Lane(fsuuid, self.shelf, self._writer, self.noticed, self._observe)
         return lane
 
     def _queue(self, fsuuid: str, entry: Entry) -> None:
@@ -263,28 +243,6 @@ class KubernetesRegistry:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    # ---- passed on, so that lanes need not know who listens
-
-    def drive_edited(self, base: DriveRecord, theirs: DriveRecord) -> None:
-        """See :class:`~.group.Notice`."""
-        self.notice.drive_edited(base, theirs)
-
-    def volume_edited(self, base: VolumeRecord, theirs: VolumeRecord) -> None:
-        """See :class:`~.group.Notice`."""
-        self.notice.volume_edited(base, theirs)
-
-    def recreated(self, noun: str, name: str) -> None:
-        """See :class:`~.group.Notice`."""
-        self.notice.recreated(noun, name)
-
-    def withdrawn(self, record: VolumeRecord) -> None:
-        """See :class:`~.group.Notice`."""
-        self.notice.withdrawn(record)
-
-    def use_of(self, name: str) -> VolumeUse | None:
-        """See :class:`~.group.Notice`."""
-        return self.notice.use_of(name)
 
 
 async def _all(futures: "list[asyncio.Future[None]]") -> None:

@@ -8,7 +8,8 @@ from directpv_common.protocol.errors import DirectPVError, InvalidRequest
 from directpv_common.protocol.messages import VolumeRecord, VolumeUse
 from directpv_controller.core.editing.edits import volume_with_edit
 from directpv_controller.registry.kubernetes.election import KubernetesLease
-from directpv_controller.registry.kubernetes.keeping.group import Group, Notice, Outcome
+from directpv_controller.registry.kubernetes.keeping.group import Group, Outcome
+from directpv_controller.registry.kubernetes.keeping.notice import Notice
 from directpv_controller.registry.kubernetes.keeping.shelf import VOLUMES, HeldVolume, Shelf
 from directpv_controller.registry.kubernetes.keeping.writer import Writer
 
