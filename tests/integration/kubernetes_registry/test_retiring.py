@@ -207,8 +207,10 @@ async def test_a_leader_that_is_killed_between_the_objects_of_a_lost_drive_is_fo
     assert retired(cluster) == {fsuuid: "n1"}
 
 
-async def test_a_node_that_is_gone_goes_with_its_drives_and_its_key(cluster: Cluster, bus: Bus) -> None:
-    cluster.controller("c1", online_seconds=1)
+async def test_a_node_that_is_gone_goes_with_its_drives_and_its_key_and_the_next_leader_knows(
+    cluster: Cluster, bus: Bus
+) -> None:
+    first = cluster.controller("c1", online_seconds=1)
     node = PlayedNode("n1")
     fsuuid = node.add_drive()
     key = {
@@ -236,3 +238,13 @@ async def test_a_node_that_is_gone_goes_with_its_drives_and_its_key(cluster: Clu
     assert not (cluster.objects.find(home, key_name("n1")) or {}).get("data")
     assert cluster.objects.all(DRIVES) == {}
     assert retired(cluster) == {fsuuid: "n1"}
+    first.kill()
+    await leads(cluster.controller("c2", online_seconds=1))
+    again = await bus.call(Api.NODE_REMOVE, m.RemoveNode(node="n1"), within=30)
+    assert (again.drives, again.since != "") == ((), True)
+    async with node.running(bus):
+        await until(lambda: fsuuid in node.noted, "its disk is told")
+        (shown,) = (await bus.call(Api.NODE_LIST, m.ListNodes(), within=20)).nodes
+        assert (shown.given_up, shown.drives) == (again.since, 0)
+        await until(lambda: retired(cluster) == {}, "nothing needs to be remembered of the drive")
+    assert cluster.objects.all(DRIVES) == {}

@@ -111,10 +111,20 @@ def notes(heard: Heard) -> list[str]:
         *_hidden("drives", suspended, "DRIVE"),
         *_hidden("volumes", heard.suspended, "VOLUME"),
         *([BEGIN] if heard.leader and heard.nodes and not heard.drives and not heard.unheard else []),
+        *_returned(heard.nodes),
         *_of_moves(heard),
         *_closed(cordoned),
         *(["programs of different versions run; end the upgrade"] if len(versions - {""}) > 1 else []),
     ]
+
+
+def _returned(nodes: Sequence[m.NodeSummary]) -> Iterator[str]:
+    """Yield which nodes are heard that were given up, and have no drives yet."""
+    for node in [node for node in nodes if node.given_up][:NAMED]:
+        yield (
+            f"node {node.info.name} was removed at {node.given_up}, and is heard again: none of the drives that it had "
+            f"is taken in; they are shown by: kubectl directpv discover --all --nodes {node.info.name}"
+        )
 
 
 def _of_moves(heard: Heard) -> Iterator[str]:

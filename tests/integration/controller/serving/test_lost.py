@@ -153,6 +153,64 @@ async def test_a_node_that_is_gone_goes_with_its_drives_and_is_not_taken_in_sile
         assert violations(tmp_path / "registry.db") == []
 
 
+async def test_that_a_node_was_given_up_is_remembered_whoever_leads_and_its_return_is_told_once(
+    bus: Bus, controllers: Start, tmp_path: Path
+) -> None:
+    events = await events_of(bus)
+    first = controllers("c1", online_seconds=1)
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with node.running(bus):
+        await until(lambda: has_status(bus, fsuuid, READY), "registered")
+    await until(lambda: is_away(bus, fsuuid), "the node is away")
+    await remove_node(bus, "n1")
+    since = (await remove_node(bus, "n1")).since
+
+    first.kill()
+    second = controllers("c2", online_seconds=1)
+    assert (await remove_node(bus, "n1")).since == since != ""
+    with pytest.raises(NotFound):
+        await remove_node(bus, "n9")
+
+    node.noted.clear()
+    async with node.running(bus):
+        (shown,) = await until(lambda: shown_nodes(bus), "heard, and noted")
+        assert (shown.info.name, shown.given_up, shown.drives) == ("n1", since, 0)
+        await until(lambda: returned(events), "told")
+        second.kill()
+        controllers("c3", online_seconds=1)
+        (shown,) = await until(lambda: shown_nodes(bus), "heard by another leader")
+        assert shown.given_up == since
+        new = node.add_drive()
+        await until(lambda: has_status(bus, new, READY), "a new drive")
+
+        async def forgotten() -> bool:
+            return notes(tmp_path / "registry.db") == []
+
+        await until(forgotten, "it is a node as any other")
+        assert [each.given_up for each in (await bus.call(Api.NODE_LIST, m.ListNodes(), within=20)).nodes] == [""]
+    (told,) = returned(events)
+    assert since in told["cause"]
+
+
+async def is_away(bus: Bus, fsuuid: str) -> bool:
+    return not (await listed(bus))[fsuuid].online
+
+
+async def shown_nodes(bus: Bus) -> list[m.NodeSummary]:
+    """Return the nodes that were given up and are heard."""
+    return [each for each in (await bus.call(Api.NODE_LIST, m.ListNodes(), within=20)).nodes if each.given_up]
+
+
+def returned(events: list[CloudEvent]) -> list[dict[str, Any]]:
+    return [event.data for event in events if event.type.endswith("node.returned")]
+
+
+def notes(path: Path) -> list[str]:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return [key for (key,) in connection.execute("SELECT key FROM meta WHERE key LIKE 'given-up/%'")]
+
+
 async def test_a_volume_sealed_for_a_drive_that_the_registry_never_knew_waits_until_that_is_given_up(
     bus: Bus, controllers: Start
 ) -> None:

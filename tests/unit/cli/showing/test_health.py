@@ -12,9 +12,11 @@ from directpv_common.protocol import names
 ID = str(uuid.UUID(int=7))
 
 
-def node(name: str = "n1", *, online: bool = True, **facts: object) -> m.NodeSummary:
+def node(name: str = "n1", *, online: bool = True, given_up: str = "", **facts: object) -> m.NodeSummary:
     info = m.NodeInfo(name=name, topology={}, version="1.0.0", **facts)  # type: ignore[arg-type]
-    return m.NodeSummary(info=info, online=online, drives=1, total=4 << 30, allocated=1 << 30, volumes=2)
+    return m.NodeSummary(
+        info=info, online=online, drives=1, total=4 << 30, allocated=1 << 30, volumes=2, given_up=given_up
+    )
 
 
 def drive(status: m.DriveStatus = m.DriveStatus.READY, **facts: object) -> m.DriveInfo:
@@ -85,6 +87,7 @@ def test_whatever_is_not_well_is_a_trouble_that_is_named(facts: dict[str, object
             "cordoned: n1/sda; to place volumes there again: kubectl directpv uncordon n1/sda",
         ),
         ({"controller": "1.1.0"}, "different versions"),
+        ({"nodes": [node(), node("n2", given_up="2026-11-20T00:00:00Z")]}, "node n2 was removed at 2026-11-20T00:00"),
         ({"drives": [SUSPENDED]}, "in their place until: kubectl directpv resume drives n1/sda"),
         ({"suspended": ["pvc-1", "pvc-2"]}, "kubectl directpv resume volumes VOLUME …"),
         ({"moves": [move(m.MoveState.WAITING)]}, "volume v1 waits for its pod to be restarted"),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ def registry(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> KubernetesReg
                 entry.future.set_exception(error) if error else entry.future.set_result(None)
 
     monkeypatch.setattr(keeping, "Lane", PlayedLane)
-    memory: Any = objects
+    memory: Any = SimpleNamespace(drives=objects)
     return KubernetesRegistry(NOBODY, NOBODY, memory, "r1", NOBODY, NOBODY)
 
 

@@ -154,6 +154,7 @@ def node(name: str, output: str) -> None:
         [
             ("Node", info.name),
             ("Status", "Online" if summary.online else "Offline"),
+            *([("Removed", f"at {summary.given_up}, and heard again")] if summary.given_up else []),
             ("Heard", f"{age_of(summary.last_seen)} ago" if summary.last_seen else "not since the controller leads"),
             ("Agent", info.version),
             ("Sizes", "enforced" if info.quota_enforced else "not enforced (--quota=best-effort)"),

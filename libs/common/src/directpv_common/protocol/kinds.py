@@ -52,6 +52,7 @@ KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "node.offline": "nothing was heard of a node's agent for long",
         "node.online": "a node's agent is heard",
         "node.removed": "people gave up a node with all of its drives",
+        "node.returned": "a node is heard that people had given up; none of its drives is taken in",
         "volume.adopted": "a volume was found on a drive, and taken in",
         "volume.changed": "people or a pod's labels changed what a volume's record says",
         "volume.conflict": "two drives have a volume of one name, or a record that does not fit it",

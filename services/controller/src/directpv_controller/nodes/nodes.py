@@ -1,11 +1,11 @@
 """All nodes: hears their heartbeats, and hands them to one worker per node."""
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
 from heapq import merge
 from itertools import groupby, islice
 from typing import Final
@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 from sortedcontainers import SortedList
 
 import directpv_common.protocol.messages as m
+from directpv_common.bus.service import Unanswered
 from directpv_common.calls.context import detached, remaining
 from directpv_common.calls.pace import Pace
 from directpv_common.calls.scopes import task_group, timeout
@@ -22,6 +23,7 @@ from directpv_common.protocol.errors import DirectPVError, Unavailable
 from directpv_common.protocol.wire import decode
 from directpv_controller.core.placing.model import Node
 from directpv_controller.core.reserving.books import UNKNOWN_NODE
+from directpv_controller.core.reserving.retiring import heard
 from directpv_controller.core.showing.paging import after, page, token
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.pod_labels import PodLabels, ReadPod, ReadPv
@@ -41,6 +43,11 @@ TELL_SECONDS: Final = 10.0
 FORGET_SECONDS: Final = 3600.0
 """A node without drives that is silent for so long was taken out of the cluster."""
 SWEEP_SECONDS: Final = 60.0
+BACK: Final = (
+    "none of the drives that it had is taken in: discover shows them; bring one back with its volumes with kubectl "
+    "directpv recover DRIVE, or stop the node's agent"
+)
+"""What to do about a node that was given up and is heard."""
 HEARTBEATS_AT_ONCE: Final = 100
 HEARTBEATS_EACH_SECOND: Final = 50.0
 """Of one node; what is told more often is not looked at."""
@@ -73,7 +80,7 @@ class Nodes:
         self._running: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Hear heartbeats and give orders while the block runs."""
         async with task_group(self._group):
@@ -154,8 +161,27 @@ class Nodes:
             )
             return
         self.worker(state.info.name).heard(state, now_rfc3339())
+        self._note_back(state.info.name)
         if self._term.ledger.set_offline(state.info.name, False):
             self._term.events.emit("node", "online", state.info.name, node=state.info.name)
+
+    def _note_back(self, name: str) -> None:
+        """Note that a node is back that was given up, and tell, once, whoever led then."""
+        with contextlib.suppress(Unanswered):
+            change = heard(self._term.ledger, name, now_rfc3339())
+            if change is not None:
+                self._spawn(self._told_back(name, self._term.commit(change)))
+
+    async def _told_back(self, name: str, durable: Awaitable[None]) -> None:
+        try:
+            await durable
+        except DirectPVError as error:  # the next heartbeat says it again
+            log.warning("node that was given up is back", extra={"node": name, "error": error.message})
+            return
+        if (noted := self._term.ledger.given_up.get(name)) is not None:
+            facts = {"node": name, "cause": f"it was removed at {noted.since}", "advice": BACK}
+            log.warning("node that was given up is back", extra=facts)
+            self._term.events.emit("node", "returned", name, **facts)
 
     def _last_heard(self, name: str) -> float:
         worker = self._workers.get(name)
@@ -244,7 +270,7 @@ class Nodes:
 
     def _summary(self, name: str) -> m.NodeSummary:
         node = self._term.ledger.nodes.get(name) or Node({})
-        worker = self._workers.get(name)
+        worker, noted = self._workers.get(name), self._term.ledger.given_up.get(name)
         if worker is not None and worker.state is not None:
             info, last_seen = worker.state.info, worker.seen_at
         else:
@@ -258,4 +284,5 @@ class Nodes:
             total=node.total,
             allocated=node.allocated,
             volumes=node.volumes,
+            given_up=noted.since if noted is not None and noted.back and not node.drives else "",
         )

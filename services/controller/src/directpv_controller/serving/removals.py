@@ -31,8 +31,6 @@ class Removals:
         self._ledger = term.ledger
         self._nodes = nodes
         self._flights = flights
-        self._gone: dict[str, str] = {}
-        """Nodes that were removed since this leader leads, with the time."""
 
     async def remove(self, request: m.RemoveDrive) -> m.DriveRemoval:
         """Give up a drive without volumes; a repeat goes on with it, and tells how far it is.
@@ -130,21 +128,23 @@ class Removals:
     async def _remove_node(self, request: m.RemoveNode) -> m.NodeRemoval:
         await self._nodes.reported()
         name = request.node
-        if not self._nodes.knows(name) and name in self._gone:
-            return m.NodeRemoval(node=name, since=self._gone[name])
+        if not self._nodes.knows(name) and name in self._ledger.given_up:
+            return m.NodeRemoval(node=name, since=self._ledger.given_up[name].since)
         if not self._nodes.knows(name):
             raise NotFound(f"node {name} is unknown: it has no drives, and its agent was not heard", field="node")
         self._require_away(name)
         held = self._ledger.nodes.get(name)
         drives = sorted(held.drives.values(), key=lambda drive: drive.fsuuid) if held is not None else []
         removals = []
+        if not request.dry_run:  # first: whoever leads when the last drive is forgotten knows of the node
+            given_up = m.GivenUpNode(name=name, since=now_rfc3339())
+            await self._term.commit(retiring.note_node(self._ledger, given_up))
         for drive in drives:
             self._require_away(name)
             removals.append(await self._given_up(drive, dry_run=request.dry_run))
         key = await self._nodes.forget_key(name, dry_run=request.dry_run)
         if not request.dry_run:
             self._nodes.drop(name)
-            self._gone[name] = now_rfc3339()
             self._term.events.emit("node", "removed", name, node=name, drives=len(removals), key=key)
         return m.NodeRemoval(node=name, drives=tuple(removals), key=key)
 

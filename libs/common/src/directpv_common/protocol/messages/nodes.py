@@ -68,6 +68,8 @@ class NodeSummary(Message, frozen=True, kw_only=True):
     total: Bytes = 0
     allocated: Bytes = 0
     volumes: Count = 0
+    given_up: Timestamp = ""
+    """It was removed at that time, is heard again, and has no drives yet; empty: it was not."""
 
 
 class ListNodes(Message, frozen=True, kw_only=True):

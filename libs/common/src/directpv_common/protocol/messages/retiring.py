@@ -93,6 +93,16 @@ class NodeRemoval(Message, frozen=True, kw_only=True):
     """It was removed before, at that time, and is known no more; empty: it was removed now, or would be."""
 
 
+class GivenUpNode(Message, frozen=True, kw_only=True):
+    """A node that was given up with its drives. Kept in the registry until it has drives again."""
+
+    name: NodeName
+    since: Timestamp = ""
+    """Empty: that is not remembered any more."""
+    back: Timestamp = ""
+    """When it was heard again; empty: it was not."""
+
+
 class ReleaseDrive(DriveId, frozen=True, kw_only=True):
     """Leader -> node: give up a drive that has no volumes: note that on the drive itself, unmount it, wipe it if asked.
 

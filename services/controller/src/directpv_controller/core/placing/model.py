@@ -15,6 +15,7 @@ from directpv_common.protocol.messages import (
     ConditionType,
     DriveRecord,
     DriveStatus,
+    GivenUpNode,
     RetiredDrive,
     VolumeRecord,
     VolumeUse,
@@ -146,7 +147,8 @@ class Writes(Struct, frozen=True, gc=False):
 
     ``drives`` and ``volumes`` are put (made or replaced), ``removed`` volumes and drives that are ``gone`` are taken
     away. Every volume names its drive, so a backend that keeps reservations on the drive object can tell which drives
-    to update. Drives that are ``retired`` are remembered, before they are gone, until that is ``settled``.
+    to update. Drives that are ``retired`` are remembered, before they are gone, until that is ``settled``. Of ``nodes``
+    it is remembered that they were given up, unless their ``since`` is empty.
     """
 
     drives: tuple[DriveRecord, ...] = ()
@@ -155,6 +157,7 @@ class Writes(Struct, frozen=True, gc=False):
     gone: tuple[DriveRecord, ...] = ()
     retired: tuple[RetiredDrive, ...] = ()
     settled: tuple[RetiredDrive, ...] = ()
+    nodes: tuple[GivenUpNode, ...] = ()
     placed: bool = False
     """The volumes have been chosen a drive just now: nothing of them is anywhere, and nobody knows of them."""
 
@@ -181,6 +184,8 @@ class Snapshot(Struct, frozen=True, gc=False):
     """Where volumes were last seen mounted, by name; none of those that were not, or if nobody noted it."""
     unreadable: list[Unreadable] = []
     retired: list[RetiredDrive] = []
+    nodes: list[GivenUpNode] = []
+    """Those that were given up."""
 
 
 class Change:
@@ -241,7 +246,8 @@ def merged(changes: list[Change], busy: set[str]) -> Change | None:
     gone = tuple(record for change in changes for record in change.writes.gone)
     retired = tuple(each for change in changes for each in change.writes.retired)
     settled = tuple(each for change in changes for each in change.writes.settled)
-    writes = Writes((*drives.values(),), (*volumes.values(),), removed, gone, retired, settled)
+    nodes = tuple(each for change in changes for each in change.writes.nodes)
+    writes = Writes((*drives.values(),), (*volumes.values(),), removed, gone, retired, settled, nodes)
     return Change(writes, undo, busy=busy, done=done)
 
 

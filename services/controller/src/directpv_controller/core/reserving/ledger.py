@@ -57,6 +57,7 @@ class Ledger(PastBooks):
         unsettled.load(ledger)
         ledger.volume_names.update(ledger.volumes)
         ledger.retired = {each.fsuuid: each for each in snapshot.retired if each.fsuuid not in ledger.drives}
+        ledger.given_up = {each.name: each for each in snapshot.nodes}
         for each in snapshot.unreadable:
             ledger.unreadable[each.noun, each.name] = each.why
         for drive in ledger.drives.values():

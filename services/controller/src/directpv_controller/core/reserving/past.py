@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from directpv_common.protocol.messages import RetiredDrive, VolumeRecord
+from directpv_common.protocol.messages import GivenUpNode, RetiredDrive, VolumeRecord
 from directpv_controller.core.placing.placement import Chance
 from directpv_controller.core.reserving.drives import DriveBooks
 
@@ -29,6 +29,8 @@ class PastBooks(DriveBooks):
         may have what was written last."""
         self.past: dict[str, RetiredDrive] = {}
         """All drives that this leader saw given up."""
+        self.given_up: dict[str, GivenUpNode] = {}
+        """Nodes that were given up, and have had no drives since."""
 
     def _bury(self, record: VolumeRecord) -> None:
         self._graves.pop(record.name, None)

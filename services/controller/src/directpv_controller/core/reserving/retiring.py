@@ -16,6 +16,7 @@ from directpv_common.protocol.messages import (
     ConditionType,
     DriveRecord,
     DriveStatus,
+    GivenUpNode,
     LostVolume,
     RetiredDrive,
     VolumeRecord,
@@ -309,6 +310,34 @@ def settle(ledger: Ledger, retired: RetiredDrive) -> Change | None:
         ledger.retired[retired.fsuuid] = retired
 
     return ledger.change(Writes(settled=(retired,)), undo)
+
+
+def note_node(ledger: Ledger, node: GivenUpNode) -> Change:
+    """Remember that a node was given up, or when it came back; without ``since``: forget it."""
+    before = ledger.given_up.get(node.name)
+
+    def put(found: GivenUpNode | None) -> None:
+        if found is None or not found.since:
+            ledger.given_up.pop(node.name, None)
+        else:
+            ledger.given_up[node.name] = found
+
+    put(node)
+    return ledger.change(Writes(nodes=(node,)), lambda: put(before))
+
+
+def heard(ledger: Ledger, name: str, now: str) -> Change | None:
+    """Take in that a node is heard which was given up before; None: it was not, or nothing is new about it.
+
+    Once it has drives again it is a node as any other.
+    """
+    noted = ledger.given_up.get(name)
+    if noted is None:
+        return None
+    node = ledger.nodes.get(name)
+    if node is not None and any(drive.known and not drive.pending for drive in node.drives.values()):
+        return note_node(ledger, GivenUpNode(name=name))
+    return None if noted.back else note_node(ledger, replace(noted, back=now))
 
 
 def is_not_taken_in(ledger: Ledger, fsuuid: str) -> bool:

@@ -23,7 +23,7 @@ from directpv_controller.registry.kubernetes.keeping.registry import KubernetesR
 from directpv_controller.registry.kubernetes.keys import key_forgetter
 from directpv_controller.registry.kubernetes.pods import pod_reader, pv_reader
 from directpv_controller.registry.kubernetes.recorder import Recorder
-from directpv_controller.registry.kubernetes.retired import RetiredDrives
+from directpv_controller.registry.kubernetes.retired import GivenUp
 from directpv_controller.registry.port import Format
 
 DEFINITIONS: Final = Resource("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "definitions")
@@ -111,7 +111,7 @@ async def open_store(
         registry_id = await _registry_id(client)
         confirm = functools.partial(_confirm, aside, registry_id)
         election = KubernetesElection(aside, options.namespace, options.holder, options.ttl, confirm)
-        retired = RetiredDrives(client, options.namespace)
+        retired = GivenUp(client, options.namespace)
         registry = KubernetesRegistry(client, election, retired, registry_id, observe, count_conflict)
         try:
             yield KubernetesStore(

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from directpv_common.protocol.errors import Unavailable
-from directpv_common.protocol.messages import DriveRecord, RetiredDrive, VolumeRecord
+from directpv_common.protocol.messages import DriveRecord, GivenUpNode, RetiredDrive, VolumeRecord
 from directpv_common.protocol.wire import encode
 from directpv_controller.core.placing.model import Snapshot, Unreadable, Writes
 from directpv_controller.core.reserving.sharing import Shared
@@ -45,6 +45,7 @@ class _Table(NamedTuple):
 _DRIVES: Final = _Table("drive", "fsuuid", "record", "FROM drives ORDER BY fsuuid")
 _VOLUMES: Final = _Table("volume", "name", "record", "FROM volumes ORDER BY name")
 _RETIRED: Final = _Table("retired drive", "key", "value", "FROM meta WHERE key LIKE 'retired/%' ORDER BY key")
+_NODES: Final = _Table("node that was given up", "key", "value", "FROM meta WHERE key LIKE 'given-up/%' ORDER BY key")
 """In a table that earlier versions have too, and overlook there."""
 
 
@@ -79,6 +80,7 @@ class SqliteRegistry:
                 drives, bad_drives = _records(connection, _DRIVES, DriveRecord, shared.drive)
                 volumes, bad_volumes = _records(connection, _VOLUMES, VolumeRecord, shared.volume)
                 retired, _ = _records(connection, _RETIRED, RetiredDrive, lambda _: None)
+                nodes, _ = _records(connection, _NODES, GivenUpNode, lambda _: None)
         except sqlite3.Error as error:
             raise self._file.translated(error) from error
         finally:
@@ -89,7 +91,7 @@ class SqliteRegistry:
                 f"registry {self._file.path}: most records cannot be read, for instance that of {bad[0].name} "
                 f"({bad[0].why}); {REPAIR}"
             )
-        return Snapshot(drives, volumes, unreadable=bad, retired=retired)
+        return Snapshot(drives, volumes, unreadable=bad, retired=retired, nodes=nodes)
 
     async def rebuilding(self) -> bool:
         """Tell whether the nodes have not yet had the time to report their drives to this registry."""
@@ -112,6 +114,7 @@ class SqliteRegistry:
         notes: list[tuple[str, str | None]]
         notes = [(f"retired/{each.fsuuid}", encode(each).decode()) for each in writes.retired]
         notes += [(f"retired/{each.fsuuid}", None) for each in writes.settled]
+        notes += [(f"given-up/{each.name}", encode(each).decode() if each.since else None) for each in writes.nodes]
         volumes: list[tuple[str, bytes | None]] = [(record.name, encode(record)) for record in writes.volumes]
         volumes += [(record.name, None) for record in writes.removed]
         return self._file.submit(Rows(lease.require, drives, volumes, notes))

@@ -26,7 +26,7 @@ from directpv_controller.registry.kubernetes.keeping.lane import Lane
 from directpv_controller.registry.kubernetes.keeping.notice import Noticed
 from directpv_controller.registry.kubernetes.keeping.shelf import VOLUMES, Shelf
 from directpv_controller.registry.kubernetes.keeping.writer import Writer
-from directpv_controller.registry.kubernetes.retired import RetiredDrives
+from directpv_controller.registry.kubernetes.retired import GivenUp
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class KubernetesRegistry:
         self,
         client: Client,
         election: KubernetesElection,
-        retired: RetiredDrives,
+        given_up: GivenUp,
         registry: str,
         observe: Callable[[int, float], None],
         count_conflict: Callable[[str], None],
@@ -52,7 +52,7 @@ class KubernetesRegistry:
         self.shelf = Shelf()
         self.noticed = Noticed()
         self._election, self._observe = election, observe
-        self._retired = retired
+        self._given_up = given_up
         self._writer = Writer(client, count_conflict)
         self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,7 +95,8 @@ class KubernetesRegistry:
             volumes=[held.record for held in shelf.volumes.values()],
             uses={name: use for name, use in shown if use is not None},
             unreadable=list(shelf.skipped.values()),
-            retired=await self._retired.load(),
+            retired=await self._given_up.drives.load(),
+            nodes=await self._given_up.nodes.load(),
         )
 
     async def rebuilding(self) -> bool:
@@ -121,7 +122,7 @@ class KubernetesRegistry:
             self._part(parts, volume.fsuuid, lease).removed[volume.name] = volume
         for drive in writes.gone:
             self._part(parts, drive.fsuuid, lease).gone = True
-        if writes.retired or writes.settled:
+        if writes.retired or writes.settled or writes.nodes:
             return asyncio.ensure_future(self._remembered(writes, parts))
         return self._written_in(parts)
 
@@ -131,11 +132,14 @@ class KubernetesRegistry:
         What is remembered goes last: of a drive that is wanted back, it says which volumes are still to be deleted.
         """
         if writes.retired:
-            await self._retired.change(writes.retired, ())
+            await self._given_up.drives.change(writes.retired, ())
         if parts:
             await self._written_in(parts)
         if writes.settled:
-            await self._retired.change((), writes.settled)
+            await self._given_up.drives.change((), writes.settled)
+        if writes.nodes:
+            kept = tuple(each for each in writes.nodes if each.since)
+            await self._given_up.nodes.change(kept, tuple(each for each in writes.nodes if not each.since))
 
     def _written_in(self, parts: dict[str, Entry]) -> Awaitable[None]:
         for fsuuid, entry in parts.items():
