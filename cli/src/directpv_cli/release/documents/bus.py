@@ -31,8 +31,9 @@ subject is the drive's id, or the name of the volume, device, node or controller
 """
 _REASONS: Final = """# Reasons
 
-What can be wrong with a drive, in one vocabulary: conditions of DirectPVDrive, events, `directpv_drive_condition`,
-CSI's health calls and the plugin say these words.
+What can be wrong with a drive or a volume, in one vocabulary: conditions of DirectPVDrive (`reason`), events, metrics
+(`directpv_drive_condition`, `directpv_volume_condition`), alerts of drives (`DirectPV` before the word), CSI's health
+calls, the plugin and the console say these words.
 
 | reason | effect on its volumes | means | what to do |
 |---|---|---|---|
