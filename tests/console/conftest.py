@@ -136,6 +136,8 @@ class Visit:
 
     page: Page
     root: str
+    complaints: list[str]
+    """What the browser found wrong."""
 
     def go(self, path: str = "") -> Page:
         self.page.goto(self.root + path)
@@ -159,7 +161,7 @@ def visit(browser: Browser, served: Console) -> Iterator[Visit]:
     page.on("console", lambda said: complaints.append(said.text) if complains(said) else None)
     page.on("dialog", lambda dialog: complaints.append(dialog.message))
     page.on("request", lambda asked: complaints.append(asked.url) if not asked.url.startswith(served.root) else None)
-    yield Visit(page, served.root)
+    yield Visit(page, served.root, complaints)
     context.close()
     assert complaints == []
 

@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import expect
 
 import directpv_common.protocol.messages as m
+from console.acting import confirmed, planned
 from console.conftest import MS, WITHIN, Visit, accessible
 from directpv_cli.commands.listing import all_drives
 from directpv_cli.local import keys
@@ -132,8 +133,19 @@ def test_each_bay_says_what_its_disk_says_and_one_that_expects_to_fail_is_told_o
     expect(first.locator(".disk")).to_have_text("50 °C wear 97 % SMART failing")
     expect(first).to_have_class("bay fair", timeout=2 * MS)
     expect(page.locator("#verdict")).not_to_contain_text("Healthy")
+    expect(page.locator("#state .items")).to_contain_text("it is unreliable")
     accessible(page)
     assert page.evaluate("window.kept") is True
     disk = visit.go(f"drives/{fsuuid}")
     expect(disk.locator("main")).to_contain_text("97 %")
     expect(disk.locator("#state .items")).to_contain_text("it is unreliable")
+
+
+def test_the_light_of_a_bay_is_lit_and_put_out_by_plan_and_progress(visit: Visit, agent: Agent) -> None:
+    fsuuid = next(iter(agent.samples))
+    for button, was, is_now in (("Locate", "dark", "lit"), ("Light off", "lit", "dark")):
+        page = planned(visit.go(f"drives/{fsuuid}"), button)
+        expect(page.locator(".log")).to_contain_text(f"is in bay Slot 03, whose light is {was}")
+        assert agent.node.lit.get(fsuuid, False) is (was == "lit")
+        assert f"is in bay Slot 03, whose light is {is_now}" in confirmed(page)
+        assert agent.node.lit[fsuuid] is (is_now == "lit")

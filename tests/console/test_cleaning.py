@@ -3,6 +3,8 @@
 import asyncio
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -14,7 +16,7 @@ from directpv_cli.local.csi_client import creation
 from directpv_common.protocol import messages as m
 from directpv_common.protocol.api import Node
 from directpv_common.protocol.units import MIB
-from support.cluster import Cluster, eventually, in_thread
+from support.cluster import Cluster, Pod, eventually, in_thread
 
 OTHER = "old-server"
 
@@ -53,21 +55,46 @@ def test_a_volume_that_nobody_has_is_cleaned_by_its_name_and_one_in_use_or_of_a_
     assert ("pvc-left" in left, "pvc-used" in left, "pvc-hostile" in left) == (False, True, True)
 
 
-def test_of_volumes_that_were_ticked_those_that_nobody_has_go_and_the_others_are_kept(
+@contextmanager
+def staged(running: Cluster, volume: m.VolumeInfo) -> Iterator[None]:
+    """Have a pod use a volume while the block runs."""
+    node = [each.name for each in running.stack.nodes].index(volume.node)
+
+    async def change(begin: bool) -> None:
+        async with running.csi(node) as client:
+            made = (await client.controller.CreateVolume(creation(volume.record.name, 16 * MIB))).volume
+            pod = Pod(client, made, running.stack.directory / "pods")
+            await (pod.stage() if begin else pod.unstage())
+
+    in_thread(lambda: asyncio.run(change(begin=True)))
+    try:
+        yield
+    finally:
+        in_thread(lambda: asyncio.run(change(begin=False)))
+
+
+def test_of_volumes_that_were_ticked_those_that_nobody_has_go_unless_somebody_has_them_meanwhile(
     visit: Visit, running: Cluster, volumes: list[str]
 ) -> None:
-    for number in (1, 2):
-        volume(running, f"pvc-spare-{number}")
+    volume(running, "pvc-spare-1")
+    kept = volume(running, "pvc-spare-2")
     page = visit.go("volumes")
     expect(page.locator("tbody tr")).to_have_count(4)
     page.get_by_label("all volumes of this page").check()
     page.locator("summary").click()
     page = planned(page, "Clean")
     expect(page.locator(".log li", has_text="would be deleted")).to_have_count(2)
-    page.get_by_label("Name").fill("4 volumes")
-    said = confirmed(page)
-    assert (said.count("deleted"), said.count("kept: ")) == (2, 2), said
-    assert "pvc-spare" not in listed(running, "volumes", "--all")
+    with staged(running, kept):
+        page.get_by_label("Name").fill("4 volumes")
+        page.locator("main form button").click()
+        expect(page.locator("main [role=alert]").first).to_contain_text("what would be done has changed")
+        expect(page.locator(".log li", has_text="would be deleted")).to_have_count(1)
+        assert listed(running, "volumes", "--all").count("pvc-spare") == 2
+        page.get_by_label("Name").fill("4 volumes")
+        said = confirmed(page)
+        assert (said.count("deleted"), said.count("kept: ")) == (1, 3), said
+    left = listed(running, "volumes", "--all")
+    assert ("pvc-spare-1" in left, "pvc-spare-2" in left) == (False, True)
 
 
 def test_a_disk_that_says_that_it_is_another_nodes_is_taken_in_with_its_volumes_by_plan_and_progress(

@@ -50,6 +50,7 @@ def test_a_drive_that_is_pulled_while_one_looks_turns_the_screen_red_without_rel
     try:
         expect(page.locator("#verdict.unwell")).to_be_visible(timeout=2 * MS)
         expect(page.locator("#attention .items")).to_contain_text("Lost")
+        expect(page).to_have_title("1 trouble · Fleet · DirectPV")
         expect(page.locator("#attention .advice").first).to_contain_text("put the disk back")
         expect(page.locator(".bay.bad")).to_have_count(1)
         accessible(page)
@@ -66,6 +67,7 @@ def test_a_page_whose_script_does_not_run_does_not_stay_green(browser: Browser, 
     page.goto(served.root)
     expect(page.locator("#verdict.well")).to_be_visible()
     expect(page.locator(".dead")).not_to_be_visible()
+    expect(page.locator("noscript p")).to_be_visible()
     page.evaluate("document.getAnimations().forEach((each) => each.finish())")  # as if its seconds had passed
     expect(page.locator(".dead")).to_be_visible()
     assert page.locator("#verdict").evaluate("each => getComputedStyle(each).textDecorationLine") == "line-through"

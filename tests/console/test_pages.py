@@ -1,15 +1,19 @@
 """Every page that shows: what is on it, that it is live, and that names are text, whoever chose them."""
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from console.conftest import HOSTILE, MS, Console, Visit, accessible
+from directpv_cli.local.csi_client import CsiClient, creation
 from directpv_cli.local.machine import disks
+from directpv_common.protocol.units import MIB
+from directpv_csi_gateway.pb import csi_pb2 as csi
 from stack.running import run
-from support.cluster import Cluster
+from support.cluster import Cluster, in_thread
 from support.pulling import device_of, pull
 
 Picture = Callable[[Page, str], None]
@@ -149,18 +153,114 @@ def test_a_name_with_markup_is_shown_as_text_wherever_it_stands(visit: Visit, vo
     assert page.locator("main img, main b").count() == 0
 
 
-def test_what_has_the_focus_keeps_it_while_the_page_changes(visit: Visit, running: Cluster) -> None:
+def test_what_has_the_focus_is_selected_or_ticked_stays_so_while_the_page_changes(
+    visit: Visit, running: Cluster
+) -> None:
     fsuuid = first_drive(visit.go("drives"))
     page = visit.page
-    link = page.locator("tbody th a").first
-    link.focus()
-    href = link.get_attribute("href")
+    page.locator("tbody input").nth(1).check()
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('tbody .id'))")
+    page.locator(".scroll").focus()
     plugin(running, "cordon", fsuuid)
     try:
         expect(page.locator("tbody tr").first).to_contain_text("SchedulingDisabled")
-        assert page.evaluate("document.activeElement.getAttribute('href')") == href
+        assert page.evaluate("[document.activeElement.className, String(getSelection())]") == ["scroll", fsuuid]
+        expect(page.locator("tbody input:checked")).to_have_count(1)
     finally:
         plugin(running, "uncordon", fsuuid)
+
+
+def test_a_page_whose_volume_is_deleted_while_one_looks_says_so(
+    browser: Browser, served: Console, running: Cluster
+) -> None:
+    context = browser.new_context(storage_state=served.state)
+    page = context.new_page()
+
+    async def change(then: Callable[[CsiClient], Awaitable[object]]) -> None:
+        async with running.csi() as client:
+            await then(client)
+
+    in_thread(lambda: asyncio.run(change(lambda csi_: csi_.controller.CreateVolume(creation("pvc-brief", 16 * MIB)))))
+    page.goto(f"{served.root}volumes/pvc-brief")
+    expect(page.locator("h1")).to_have_text("Volume pvc-brief")
+    page.wait_for_selector("body.alive")
+    gone = csi.DeleteVolumeRequest(volume_id="pvc-brief")
+    in_thread(lambda: asyncio.run(change(lambda csi_: csi_.controller.DeleteVolume(gone))))
+    expect(page.locator("main [role=alert]")).to_have_text("No volume is called pvc-brief; it may have been deleted.")
+    expect(page).to_have_title(re.compile("Nothing here"))
+    assert page.get_by_role("button").count() == 0
+    context.close()
+
+
+def test_a_page_that_cannot_be_had_again_says_that_what_it_shows_is_old(visit: Visit) -> None:
+    page = visit.go("drives")
+    page.route(f"{visit.root}drives", lambda route: route.abort("timedout"))
+    expect(page.locator("#lost")).to_contain_text("What is shown below is old: the console does not answer.")
+    page.unroute(f"{visit.root}drives")
+    expect(page.locator("#lost")).to_be_hidden()
+    visit.complaints.clear()
+
+
+def test_how_long_ago_something_was_goes_on_although_nothing_changes(visit: Visit) -> None:
+    page = visit.go("discover")
+    page.get_by_role("button", name="Look for devices on all nodes").click()
+    expect(page.locator("#devices")).to_contain_text(re.compile(r"Seen ([3-9]|\d\d+)s ago"))
+
+
+def test_a_page_that_nobody_sees_asks_for_nothing_and_is_up_to_date_when_it_is_seen(
+    visit: Visit, running: Cluster
+) -> None:
+    fsuuid = first_drive(visit.go("drives"))
+    hidden = visit.go("drives")
+    show = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true});"
+    hidden.evaluate(show % "true")
+    seen = hidden.context.new_page()
+    seen.goto(f"{visit.root}drives")
+    seen.wait_for_selector("body.alive")
+    asked: list[str] = []
+    hidden.on("request", lambda request: asked.append(request.url))
+    plugin(running, "cordon", fsuuid)
+    try:
+        expect(seen.locator("tbody tr").first).to_contain_text("SchedulingDisabled")
+        assert asked == []
+        hidden.evaluate(show % "false" + "document.dispatchEvent(new Event('visibilitychange'))")
+        expect(hidden.locator("tbody tr").first).to_contain_text("SchedulingDisabled")
+    finally:
+        plugin(running, "uncordon", fsuuid)
+
+
+def test_enter_does_what_its_field_is_for_and_keys_keep_their_place(visit: Visit, volumes: list[str]) -> None:
+    page = visit.go("volumes")
+    page.locator("tbody input").first.check()
+    page.keyboard.press("Enter")  # several things could be done to it: none is
+    page.locator("summary").click()
+    page.get_by_role("button", name="Label…").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("form [role=alert]").last).to_contain_text("labels: write KEY=VALUE")
+    expect(page.get_by_role("button", name="Label…")).to_be_focused()
+    page.get_by_label("State").focus()
+    page.keyboard.press("ArrowDown")  # a choice on the way to another one
+    page.get_by_label("Labels").fill("a=b")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/plans/*")
+    expect(page.locator("h1")).to_have_text(re.compile("^Label: "))
+
+
+@pytest.mark.parametrize("path", ["", "nodes/node-1", "drives", "volumes/pvc-hostile", "events"])
+def test_a_narrow_window_or_one_of_large_letters_shows_all_of_a_page(
+    visit: Visit, volumes: list[str], path: str
+) -> None:
+    """Source: WCAG 2.2, 1.4.10 Reflow: 320 by 256 is a window of 1280 by 1024 at 400 %."""
+    visit.page.set_viewport_size({"width": 320, "height": 256})
+    page = visit.go(path)
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    page.locator("main a, main input").last.focus()
+    box = page.locator("header").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 0, "the header hides nothing that has the focus"
+    page.emulate_media(media="print")
+    expect(page.locator("header nav")).to_be_hidden()
+    expect(page.locator("h1")).to_be_visible() if path else expect(page.locator("#attention")).to_be_visible()
 
 
 def test_all_pages_are_reached_by_the_keyboard_alone(visit: Visit) -> None:

@@ -29,10 +29,10 @@ def controller(nats: NatsServer, tmp_path_factory: pytest.TempPathFactory) -> It
         process.end()
 
 
-def seen(inside: Inside, what: Callable[[str], bool], why: str) -> str:
-    """Look at the first page until it says that; return its text."""
+def seen(inside: Inside, what: Callable[[str], bool], why: str, path: str = "") -> str:
+    """Look at a page, or else the first, until it says that; return its text."""
     end = time.monotonic() + BACK_SECONDS
-    while not what(page := inside.page(inside.root)):
+    while not what(page := inside.page(path or inside.root)):
         assert time.monotonic() < end, f"{why}: {page}"
         time.sleep(0.2)
     return page
@@ -68,3 +68,30 @@ async def test_a_console_whose_way_into_the_cluster_ends_or_leads_nowhere_says_s
     async with connect_bus(nats.url, name="test", prefix="directpv.v1") as bus, node.running(bus):
         await asyncio.to_thread(look_on, kubectl, lambda pid: os.kill(pid, number))
     assert kubectl.is_gone
+
+
+async def test_work_that_runs_when_the_way_into_the_cluster_ends_is_said_to_go_on_there(
+    kubectl: Kubectl, nats: NatsServer, controller: Controller
+) -> None:
+    node = PlayedNode("n1")
+    fsuuid = node.add_drive()
+    async with connect_bus(nats.url, name="test", prefix="directpv.v1") as bus, node.running(bus):
+        await asyncio.to_thread(cut_off, kubectl, fsuuid)
+        (order,) = node.repairs
+        assert order.fsuuid == fsuuid
+
+
+def cut_off(kubectl: Kubectl, fsuuid: str) -> None:
+    """Have a drive repaired, and end the kubectl that the console goes through meanwhile."""
+    process = kubectl.begin("console", "--no-browser")
+    assert process.stdout is not None
+    inside = Inside(process.stdout.readline().strip())
+    plan = inside.planned("repair", fsuuid)
+    work = inside.sent(plan)
+    seen(inside, lambda page: "Repairing" in page, "the repair runs", f"{inside.root}drives/{fsuuid}")
+    os.kill(kubectl.pid, signal.SIGKILL)
+    seen(inside, lambda page: "not followed any more" in page, "it is not called failed", work)
+    assert "goes on there" in inside.page(work)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=BACK_SECONDS)
+    assert process.returncode == 0

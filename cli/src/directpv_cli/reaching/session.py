@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from directpv_cli.reading.settings import settings
 from directpv_cli.showing.terminal.lines import fail, plain, say
@@ -45,8 +45,8 @@ class Lent(NamedTuple):
 
     loop: "asyncio.AbstractEventLoop"
     """His."""
-    bus: "Callable[[], Bus]"
-    """Gives it, or raises why there is none."""
+    work: "Callable[[Callable[[Bus], Awaitable[Any]]], Awaitable[Any]]"
+    """Awaits what is to be done with the bus; raises why there is none, or that it was lost meanwhile."""
 
 
 _LENT: Final[ContextVar[Lent | None]] = ContextVar("lent", default=None)
@@ -69,11 +69,12 @@ def _run_there(held: Lent, work: "Callable[[Bus], Awaitable[T]]") -> T:
 
     from directpv_common.protocol.errors import DirectPVError
 
-    async def there() -> T:
-        return await work(held.bus())
+    async def there() -> Any:
+        return await held.work(work)
 
     try:
-        return asyncio.run_coroutine_threadsafe(there(), held.loop).result()
+        found: T = asyncio.run_coroutine_threadsafe(there(), held.loop).result()
+        return found
     except DirectPVError as error:
         fail(f"{error.message}")
     except CancelledError:

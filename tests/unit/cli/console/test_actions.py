@@ -92,3 +92,22 @@ def test_what_is_done_to_one_thing_is_not_done_to_two(action: Action) -> None:
 def test_no_form_acts_on_more_than_a_thousand_things() -> None:
     with pytest.raises(ValueError, match="target: choose 1000 at most"):
         read([("action", "cordon"), *(("target", str(number)) for number in range(1001))])
+
+
+def test_labels_are_taken_as_they_were_written_or_refused_never_cut() -> None:
+    fields = [("action", "label drives"), ("target", "a")]
+    long = " ".join(f"key{number}={'v' * 60}" for number in range(200))
+    assert read([*fields, ("labels", long)])[2].labels == long
+    with pytest.raises(ValueError, match=r"labels: \d+ letters; write 20000 at most"):
+        read([*fields, ("labels", f"{long} {long}")])
+
+
+def test_a_plan_that_would_do_something_else_by_now_is_not_carried_out() -> None:
+    first = Plan(asked(Action.CLEAN, "pvc-1", "pvc-2"), [("Volume pvc-1 would be deleted", False)], 100.0)
+    same = Plan(first.asked, [("Volume pvc-1 would be deleted", False)], 105.0)
+    assert first.is_like(same)
+    assert not first.is_like(Plan(first.asked, [*first.said, ("Volume pvc-2 would be deleted", False)], 105.0))
+    assert not first.is_like(Plan(first.asked, first.said, 105.0, possible=False))
+    assert not first.is_like(Plan(first.asked, first.said, 105.0, tables=[(("A",), (("b",),))]))
+    first.spent, first.later = True, "another"
+    assert "there is a newer plan; nothing was done" in first.refusal("2 volumes", 106.0, 60.0)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import directpv_common.protocol.messages as m
-from directpv_cli.console.core.attention import Level, is_well, verdict
+from directpv_cli.console.core.attention import Level, is_well, of_node, verdict
 from directpv_cli.console.core.picture import LEAST_SECONDS, STALE_SECONDS, Picture
 from directpv_cli.showing.health import troubles
 from unit.cli.console.making import drive, fsuuid, node, picture, volume
@@ -106,3 +106,12 @@ def test_a_look_that_takes_long_is_made_seldom_and_its_picture_may_be_older() ->
     accident = Picture(picture().heard, took=60.0)
     assert (accident.pause, accident.least_pause, accident.stale_after) == (30.0, 30.0, 60.0)
     assert (quick.pause, quick.least_pause, quick.stale_after) == (3.0, LEAST_SECONDS, STALE_SECONDS)
+
+
+def test_a_node_has_what_needs_attention_on_it_and_nothing_of_others() -> None:
+    drives = (drive(1, conditions=(SLOW,)), drive(2, node="n2", status=m.DriveStatus.ERROR))
+    ill = volume(1, abnormal=True, condition="it is not mounted")
+    seen = picture(drives, (ill, volume(2, node="n2")), nodes=(node(online=False), node("n2")), leader="")
+    assert [each.about for each in of_node(seen, seen.nodes[0])] == ["n1", "n1/sda", "pvc-1"]
+    assert [each.about for each in of_node(seen, seen.nodes[1])] == ["n2/sdb"]
+    assert of_node(picture(), node()) == []

@@ -5,9 +5,10 @@ import doctest
 import pytest
 
 import directpv_common.protocol.messages as m
-from directpv_cli.console.core import attention, picture
-from directpv_cli.console.core.table import DRIVES, MOST_PER_PAGE, VOLUMES, Page, Query, page_of
-from unit.cli.console.making import drive, fsuuid, volume
+from directpv_cli.console.core import attention, bays, picture, telling
+from directpv_cli.console.core.table import DRIVES, MOST_PER_PAGE, NODES, VOLUMES, Page, Query, page_of, volumes_of
+from unit.cli.console.making import drive, fsuuid, node, volume
+from unit.cli.console.making import picture as heard
 
 FLEET = [drive(number, node=f"n{number % 3}") for number in range(1, 21)]
 SLOW = m.Condition(type=m.ConditionType.SLOW, message="requests take 4 s", since="")
@@ -71,6 +72,30 @@ def test_a_volume_is_found_by_claim_pod_drive_and_state() -> None:
 
 
 @pytest.mark.parametrize(
+    ("facts", "online", "found"),
+    [
+        ({}, True, 0),
+        ({"unschedulable": True}, True, 0),
+        ({"conditions": (SLOW,)}, True, 1),
+        ({"status": m.DriveStatus.LOST}, True, 1),
+        ({}, False, 1),
+    ],
+)
+def test_a_node_is_unwell_if_it_or_one_of_its_drives_needs_attention(
+    facts: dict[str, object], online: bool, found: int
+) -> None:
+    seen = heard((drive(1), drive(2, **facts)), nodes=(node(online=online),))
+    assert page_of(NODES, bays.racks(seen, {}), Query(state="unwell")).matching == found
+
+
+def test_volumes_are_sorted_by_how_full_they_are_whatever_their_size() -> None:
+    samples = {f"pvc-{n}": m.VolumeMetrics(name=f"pvc-{n}", fsuuid=fsuuid(1), total=10**n, used=5) for n in (3, 1, 2)}
+    fleet = [volume(number) for number in (1, 2, 3, 4)]  # the last was not sampled yet
+    page = page_of(volumes_of(samples), fleet, Query(sort="used", descending=True))
+    assert [each.record.name for each in page.rows] == ["pvc-1", "pvc-2", "pvc-3", "pvc-4"]
+
+
+@pytest.mark.parametrize(
     "bad", ["-1", "0", "x", "", "1e9", "9" * 50, "\u0663\u0663\u0663\u0663\u0663\u0663\u0663\u0663\u0663\u0663\u0663"]
 )
 def test_an_address_that_cannot_be_understood_counts_as_not_given(bad: str) -> None:
@@ -91,6 +116,6 @@ def test_an_address_says_again_what_it_was_read_from() -> None:
     assert query.address(page=1, node="") == "?q=a%26b%3D%3Cc%3E&state=Lost&sort=free&order=desc&per=20"
 
 
-@pytest.mark.parametrize("module", [attention, picture])
+@pytest.mark.parametrize("module", [attention, picture, telling])
 def test_examples_are_true(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]

@@ -164,6 +164,8 @@ ACTIONS: Final[Mapping[Action, What]] = {
 """All of them."""
 MOST: Final = 1000
 """Things that are acted on at a time."""
+LONGEST: Final = 20_000
+"""Letters of labels: more than an object of Kubernetes should have."""
 
 
 @dataclass(frozen=True)
@@ -244,9 +246,11 @@ def read(fields: Sequence[tuple[str, str]]) -> tuple[Action, tuple[str, ...], Op
     labels = values.get("labels", "").strip()
     if action in (Action.LABEL_DRIVES, Action.LABEL_VOLUMES) and not labels:
         raise ValueError("labels: write KEY=VALUE to set one, KEY- to remove one")
+    if len(labels) > LONGEST:
+        raise ValueError(f"labels: {len(labels)} letters; write {LONGEST} at most")
     force = action is Action.REPAIR and "force" in values
     target = values.get("to", "") if action is Action.MOVE else ""
-    return action, targets, Options(labels[:1000], Wipe(wipe), force, target)
+    return action, targets, Options(labels, Wipe(wipe), force, target)
 
 
 @dataclass
@@ -264,9 +268,19 @@ class Plan:
     """What the verb shows of its plan."""
     id: str = ""
     spent: bool = False
+    instead: bool = False
+    """Whether it was made because another one that somebody confirmed would do something else by now."""
+    later: str = ""
+    """Id of the plan that was made instead of this one."""
+
+    def is_like(self, other: "Plan") -> bool:
+        """Tell whether the same would be done, as far as the verb says."""
+        return (self.said, self.tables, self.possible) == (other.said, other.tables, other.possible)
 
     def refusal(self, typed: str, now: float, lasts: float) -> str:
         """Return why it is not carried out; empty: it is."""
+        if self.later:
+            return "what would be done has changed: there is a newer plan; nothing was done"
         if self.spent:
             return "this plan was carried out already; see Work"
         if now - self.made > lasts:

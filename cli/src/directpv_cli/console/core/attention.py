@@ -4,6 +4,7 @@ Green hides nothing: one drive, volume or node that is not well makes the whole 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -93,6 +94,14 @@ def items(picture: Picture) -> Iterator[Item]:
         for text in of_stuck_moves(picture.heard._replace(moves=(move,))):
             cause, _, advice = text.rpartition("; ")
             yield Item(move.name, "volume", move.name, cause, advice)
+
+
+def of_node(picture: Picture, node: m.NodeSummary) -> list[Item]:
+    """Return what needs attention on one node: itself, its drives, its volumes."""
+    name = node.info.name
+    heard = picture.heard._replace(nodes=(node,), drives=picture.drives_of.get(name, ()), moves=())
+    here = replace(picture, heard=heard, volumes=[each for each in picture.volumes if each.node == name])
+    return [item for item in items(here) if item.kind != "installation"]
 
 
 def halves(text: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ MOST_PER_PAGE: Final = 500
 LONGEST: Final = 200
 """Letters of a filter."""
 UNWELL: Final = "unwell"
+USED: Final = "used"
 
 
 class Query(NamedTuple):
@@ -142,7 +143,11 @@ def _volume_states(volume: m.VolumeInfo) -> Sequence[str]:
 
 
 def _rack_states(rack: Rack) -> Sequence[str]:
-    return ("Online" if rack.node.online else "Offline", *([UNWELL] if rack.colour == "red" else []))
+    return ("Online" if rack.node.online else "Offline", *([UNWELL] if _ails(rack) else []))
+
+
+def _ails(rack: Rack) -> bool:
+    return rack.colour == "red" or any(bay.drive.record.conditions for bay in rack.bays)
 
 
 NODES: Final = Kind[Rack](
@@ -154,6 +159,18 @@ NODES: Final = Kind[Rack](
 )
 DRIVES: Final = Kind[m.DriveInfo](_drive_text, _drive_states, lambda each: each.record.node, DRIVE_KEYS, drive_order)
 VOLUMES: Final = Kind[m.VolumeInfo](_volume_text, _volume_states, lambda each: each.node, VOLUME_KEYS, volume_order)
+
+
+def volumes_of(samples: Mapping[str, m.VolumeMetrics]) -> Kind[m.VolumeInfo]:
+    """Return the table of volumes, which are also sorted by how full they are; those nobody sampled come first."""
+
+    def share(volume: m.VolumeInfo) -> float:
+        sample = samples.get(volume.record.name)
+        return sample.used / sample.total if sample is not None and sample.total else -1.0
+
+    return VOLUMES._replace(keys={**VOLUME_KEYS, USED: share})
+
+
 DRIVE_STATES: Final = (UNWELL, *map(str, m.DriveStatus), "SchedulingDisabled", "Suspended", "Offline")
 VOLUME_STATES: Final = (UNWELL, *map(str, m.VolumeStatus), "Suspended")
 DRIVE_COLUMNS: Final = (
@@ -171,7 +188,7 @@ VOLUME_COLUMNS: Final = (
     ("pvc", "Claim"),
     ("podname", "Pod"),
     ("drive", "Drive"),
-    ("capacity", "Used of its size"),
+    (USED, "Used of its size"),
     ("status", "Status"),
     ("", "Health"),
 )

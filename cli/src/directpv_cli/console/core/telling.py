@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from directpv_cli.reading.event_filter import EventFilter
+from directpv_cli.showing.ages import seconds_of
 from directpv_cli.showing.event_lines import cause_of, node_of, type_of
 from directpv_common.bus.cloud_event import CloudEvent
 from directpv_common.protocol.kinds import KINDS
@@ -85,6 +86,16 @@ class Row(NamedTuple):
 def row(event: CloudEvent) -> Row:
     """Return an event in the words of ``kubectl directpv events``."""
     return Row(event.time, node_of(event), type_of(event), event.subject, cause_of(event))
+
+
+def moment(time: str) -> str:
+    """Return when an event was told, to the second, with its time zone.
+
+    >>> moment("2026-12-01T04:05:06.789Z"), moment("2026-12-01T05:05:06+01:00"), moment("yesterday")
+    ('2026-12-01 04:05:06 UTC', '2026-12-01 04:05:06 UTC', 'yesterday')
+    """
+    seconds = seconds_of(time)
+    return time if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def newest(events: Sequence[CloudEvent], wanted: Wanted, now: datetime) -> list[Row]:

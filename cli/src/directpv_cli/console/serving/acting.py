@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from directpv_cli.console.core.actions import read
+from directpv_cli.console.core.actions import Plan, read
 from directpv_cli.console.serving.desk import PLAN_SECONDS
 from directpv_cli.console.serving.site import Site
 
@@ -42,7 +42,8 @@ def routes(site: Site) -> list[Route]:
         typed = dict(await _form(request)).get("typed", "")
         if why := found.refusal(typed, time.monotonic(), PLAN_SECONDS):
             return _error(409, why)
-        return led(f"jobs/{desk.begin(found).id}")
+        came = await desk.confirm(found, await site.keeper.shown())
+        return led(f"plans/{came.id}" if isinstance(came, Plan) else f"jobs/{came.id}")
 
     async def work(request: Request) -> Response:
         found = desk.work.get(request.path_params["id"])

@@ -8,13 +8,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.changing import discover
 from directpv_cli.console.core.actions import ACTIONS, Action, Asked, Noun, Options, Plan
 from directpv_cli.console.core.picture import Picture
-from directpv_cli.console.core.work import Line, Work
+from directpv_cli.console.core.work import Line, Work, keep
 from directpv_cli.console.serving import verbs
 from directpv_cli.console.serving.hub import Hub
 from directpv_cli.console.serving.link import Link
@@ -23,10 +23,7 @@ from directpv_common.calls.scopes import task_group
 from directpv_common.protocol.errors import DirectPVError
 from directpv_common.protocol.units import format_bytes
 
-T = TypeVar("T")
-
 TOPIC: Final = "work"
-KEPT: Final = 100
 PLAN_SECONDS: Final = 900.0
 """A plan that is older says nothing about now."""
 DISCOVER_SECONDS: Final = 60.0
@@ -106,7 +103,7 @@ class Desk:
         said = [(line.text.removesuffix(DRY_RUN), line.trouble) for line in draft.lines]
         possible, tables = not status, draft.tables
         plan = Plan(asked, said, time.monotonic(), possible, tables, id=secrets.token_urlsafe(9))
-        _keep(self.plans, plan.id, plan)
+        keep(self.plans, plan.id, plan)
         return plan
 
     def _foretold(self, asked: Asked, picture: Picture) -> list[str]:
@@ -118,18 +115,29 @@ class Desk:
             return [f"Drive {name}: {count} volumes on it" for name, count in counts]
         return [f"Volume {title}" for title in asked.titles]
 
-    def begin(self, plan: Plan) -> Work:
-        """Carry a plan out."""
-        plan.spent = True
+    async def confirm(self, plan: Plan, picture: Picture) -> Plan | Work:
+        """Carry a plan out; where data may be lost and something else would be done by now, return a new plan."""
+        plan.spent = True  # whoever confirms it meanwhile is late
+        if plan.asked.word and plan.asked.what.planned:
+            now = await self.plan(plan.asked, picture)
+            if not now.is_like(plan):
+                now.instead, plan.later = True, now.id
+                return now
+            del self.plans[now.id]
+        return self._begin(plan)
+
+    def _begin(self, plan: Plan) -> Work:
         tell = partial(_tell, asyncio.get_running_loop(), self._hub)
         work = Heard(secrets.token_urlsafe(9), plan.asked, time.monotonic(), tell=tell)
-        _keep(self.work, work.id, work)
+        keep(self.work, work.id, work)
         self._group.create_task(self._carried_out(work))
         return work
 
     async def _carried_out(self, work: Work) -> None:
-        verb = verbs.VERBS[work.asked.action]
-        work.status = await verbs.run(self._link, lambda: verb(work.asked, False), work)
+        verb, losses = verbs.VERBS[work.asked.action], self._link.losses
+        status = await verbs.run(self._link, lambda: verb(work.asked, False), work)
+        work.cut_off = bool(status) and self._link.losses != losses
+        work.status = status
         work.ended = time.monotonic()
         if work.asked.action is Action.INIT:
             self.found = None  # what was seen is formatted
@@ -169,12 +177,6 @@ class Desk:
 def _tell(loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
     with contextlib.suppress(RuntimeError):  # the console has ended
         loop.call_soon_threadsafe(hub.tell, TOPIC)
-
-
-def _keep(kept: "OrderedDict[str, T]", key: str, value: T) -> None:
-    kept[key] = value
-    while len(kept) > KEPT:
-        kept.popitem(last=False)
 
 
 def _typed(noun: Noun, target: str, picture: Picture) -> str:

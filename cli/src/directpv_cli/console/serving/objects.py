@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 import directpv_common.protocol.messages as m
 from directpv_cli.console.core import facts, telling
-from directpv_cli.console.core.attention import of_drive
+from directpv_cli.console.core.attention import of_drive, of_node
 from directpv_cli.console.core.bays import rack
 from directpv_cli.console.core.history import charts
 from directpv_cli.console.core.picture import Picture
@@ -33,7 +33,7 @@ def routes(site: Site) -> list[Route]:
         told = lately(EventFilter(nodes=frozenset({name}), types=("node", "drive", "device")))
         return site.render(
             request, "node.html", picture, rack=rack(picture, found, history.disks), facts=facts.of_node(found),
-            told=_rows(told), topics=LIVE,
+            items=of_node(picture, found), told=_rows(told), topics=LIVE,
         )  # fmt: skip
 
     async def drive(request: Request) -> Response:

@@ -37,11 +37,12 @@ def routes(site: Site) -> list[Route]:
 
     async def volumes(request: Request) -> Response:
         picture = await site.keeper.shown()
-        page = table.page_of(table.VOLUMES, picture.volumes, Query.of(request.query_params))
+        used = site.gauges.history.volumes
+        page = table.page_of(table.volumes_of(used), picture.volumes, Query.of(request.query_params))
         facts: dict[str, Any] = {
             "states": table.VOLUME_STATES,
             "columns": table.VOLUME_COLUMNS,
-            "used": site.gauges.history.volumes,
+            "used": used,
         }
         return site.render(request, "volumes.html", picture, page=page, query=page.query, **facts)
 

@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from directpv_cli.console.core.bays import colour_of, state_of
+from directpv_cli.console.core.telling import moment
 from directpv_cli.showing.ages import age_of, age_text
 from directpv_cli.showing.health import name_of
 from directpv_cli.showing.rows import label_text
@@ -37,6 +38,7 @@ def environment() -> Environment:
         bytes=format_bytes,
         age=age_of,
         seconds=age_text,
+        moment=moment,
         tone=lambda text: TONES.get(state_colour(str(text)), "fair"),
         tone_of=lambda colour: TONES.get(colour, "fair"),
         state=state_of,

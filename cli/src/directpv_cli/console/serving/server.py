@@ -33,6 +33,10 @@ HOST_6: Final = "::1"
 END_SECONDS: Final = 2
 """How long answers that are under way may take when the console ends."""
 IDLE_CHECKS: Final = 20
+TOO_SOON: Final = (
+    "Nothing was done: what changes something is sent by the script of its page, which did not run yet. Go back, and "
+    "try again when the page is live."
+)
 STATIC: Final = Path(__file__).parent.parent / "static"
 
 
@@ -71,8 +75,8 @@ async def serve(options: Options, ready: Callable[[str], None], entered: Callabl
     """
     sockets = _sockets(options)
     root = f"/{secrets.token_urlsafe(16)}/"
-    site = _site(root)
-    guard = Guard(_application(site), root, entered)
+    site = new_site(root)
+    guard = Guard(application(site), root, entered)
     guard.serve(authorities(sockets))
     config = uvicorn.Config(
         guard, lifespan="off", log_config=None, log_level=logging.CRITICAL, access_log=False, server_header=False,
@@ -102,7 +106,8 @@ async def serve(options: Options, ready: Callable[[str], None], entered: Callabl
     return reasons[0] if reasons else ""
 
 
-def _site(root: str) -> Site:
+def new_site(root: str) -> Site:
+    """Return the console's parts, put together; nothing of them runs yet."""
     hub, link = Hub(), Link()
     keeper = Keeper(link, hub)
     tape, gauges = Tape(hub, keeper.nudge), Gauges(hub, keeper)
@@ -111,7 +116,8 @@ def _site(root: str) -> Site:
     return Site(root, hub, link, keeper, tape, gauges, Desk(hub, link, keeper.nudge))
 
 
-def _application(site: Site) -> Starlette:
+def application(site: Site) -> Starlette:
+    """Return what answers requests that the guard lets in."""
     inside: list[Route | Mount] = [
         *pages.routes(site),
         *objects.routes(site),
@@ -120,8 +126,11 @@ def _application(site: Site) -> Starlette:
         *streams.routes(site),
     ]
     inside.append(Mount("/static", StaticFiles(directory=STATIC)))
-    missing = {404: lambda request, error: site.missing(request)}
-    return Starlette(routes=[Mount(site.root.rstrip("/"), routes=inside)], exception_handlers=missing)
+    handlers = {
+        404: lambda request, error: site.missing(request),
+        405: lambda request, error: site.missing(request, TOO_SOON, 405),
+    }
+    return Starlette(routes=[Mount(site.root.rstrip("/"), routes=inside)], exception_handlers=handlers)
 
 
 def _sockets(options: Options) -> list[socket.socket]:

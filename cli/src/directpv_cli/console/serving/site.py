@@ -49,9 +49,9 @@ class Site:
         """Return what is said of the installation now."""
         return verdict(self.keeper.picture, self.keeper.age, self.keeper.silent)
 
-    def missing(self, request: Request, what: str = "There is no such page.") -> Response:
+    def missing(self, request: Request, what: str = "There is no such page.", status: int = 404) -> Response:
         """Return a page that says that there is nothing."""
-        return self.render(request, "missing.html", self.keeper.picture, 404, what=what)
+        return self.render(request, "missing.html", self.keeper.picture, status, what=what)
 
     async def page(self, request: Request, template: str, status: int = 200, **facts: Any) -> Response:
         """Return a page, with what is known at the moment."""

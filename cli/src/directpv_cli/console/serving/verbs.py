@@ -115,7 +115,7 @@ async def run(link: Link, verb: Callable[[], None], hearing: Listener) -> int:
     ended: asyncio.Future[int] = loop.create_future()
 
     def work() -> None:
-        with heard_by(hearing), lent(Lent(loop, link.bus)):
+        with heard_by(hearing), lent(Lent(loop, link.lend)):
             status = _status(verb, hearing)
         with contextlib.suppress(RuntimeError):  # the console has ended
             loop.call_soon_threadsafe(lambda: None if ended.done() else ended.set_result(status))

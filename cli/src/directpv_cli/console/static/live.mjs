@@ -1,19 +1,27 @@
-// Parts of a page with the attribute data-live are replaced by what the server says of them, one request per change.
+// Parts of a page with the attribute data-live become what the server says of them, one request per change.
+import { patch } from "./patch.mjs";
 
 const SILENT_MS = 12_000; // the server's beat is 5 s
-
 const GRACE_MS = 3_000; // to connect again
+const OLDEST_MS = 10_000; // ages stand on every page: a page of which nothing changed is asked for again all the same
+const ANSWER_MS = 30_000;
 let heard = { age: 0, at: 0, beat: performance.now() };
+let title = "";
 let asking = false;
 let again = false;
+let asked = performance.now();
+let refused = ""; // why the page could not be asked for again
+let absent = false; // what the page was about is not there any more
 
 /** Follow the changes that this page is about. */
-export function follow({ root, topics, count }) {
+export function follow({ root, topics, count, title: own }) {
   let first = true;
-  const own = topics.split(" ");
+  title = own;
+  const about = topics.split(" ");
   noteAge();
   document.body.classList.add("alive");
   setInterval(tick, 1000);
+  document.addEventListener("visibilitychange", () => again && refresh());
   listen(`${root}static/listener.js`, `${root}live`, (facts) => {
     if (!facts) {
       heard.beat = Math.min(heard.beat, performance.now() - SILENT_MS + GRACE_MS);
@@ -26,7 +34,9 @@ export function follow({ root, topics, count }) {
     }
     first = false;
     tick();
-    if (missed || facts.topics.some((topic) => own.includes(topic))) refresh();
+    const old = topics !== "none" && performance.now() - asked > OLDEST_MS;
+    const news = missed || facts.topics.some((topic) => about.includes(topic));
+    if (old || (news && !absent)) refresh();
   });
 }
 
@@ -46,55 +56,46 @@ function listen(script, stream, told) {
   addEventListener("pageshow", (event) => event.persisted && location.reload());
 }
 
-/** Ask for this page again, and put what changed in its place; what comes meanwhile is asked for once, after it. */
+/** Ask for this page again; what comes meanwhile is asked for once, after it, and what nobody sees when it is seen. */
 export async function refresh() {
-  if (asking) {
-    again = true;
-    return;
-  }
+  again = asking || document.hidden;
+  if (again) return;
   asking = true;
+  asked = performance.now();
   try {
-    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
-    if (answer.ok) replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    const answer = await fetch(location.href, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(ANSWER_MS) });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    refused = answer.ok || answer.status === 404 ? "" : `the console answers ${answer.status}`;
+    if (answer.ok && absent) location.reload();
+    else if (answer.ok) replace(page);
+    else if (answer.status === 404 && !absent) replaceAll(page);
   } catch {
-    // the age on the page says it
+    refused = "the console does not answer";
   } finally {
     asking = false;
   }
-  if (again) {
-    again = false;
-    setTimeout(refresh, 100);
-  }
+  tick();
+  if (again) setTimeout(refresh, 100);
 }
 
 function replace(page) {
   for (const part of document.querySelectorAll("[data-live]")) {
     const fresh = page.getElementById(part.id);
-    if (!fresh || fresh.isEqualNode(part)) continue;
-    if (part.id === "age") continue; // it changes by itself
-    keepingPlace(part, fresh);
+    if (fresh && part.id !== "age") patch(part, fresh); // the age changes by itself
   }
   const age = page.getElementById("age");
   if (age) heard = { age: Number(age.dataset.age), at: performance.now(), beat: heard.beat };
-  tick();
 }
 
-/** Replace a part; what had the focus or was ticked in it has it afterwards. */
-function keepingPlace(part, fresh) {
-  const key = keyOf(document.activeElement, part);
-  const ticked = new Set([...part.querySelectorAll("input:checked")].map((box) => box.value));
-  const node = document.importNode(fresh, true);
-  for (const box of node.querySelectorAll("input[type=checkbox]")) box.checked = ticked.has(box.value);
-  part.replaceWith(node);
-  if (key) node.querySelector(key)?.focus({ preventScroll: true });
-}
-
-function keyOf(element, part) {
-  if (!element || !part.contains(element)) return "";
-  if (element.id) return `#${CSS.escape(element.id)}`;
-  if (element.getAttribute("href")) return `[href="${CSS.escape(element.getAttribute("href"))}"]`;
-  if (element.value && element.name) return `[name="${CSS.escape(element.name)}"][value="${CSS.escape(element.value)}"]`;
-  return "";
+/** What the page was about is gone: show what the server says instead. */
+function replaceAll(page) {
+  const main = document.getElementById("main");
+  const within = main.contains(document.activeElement);
+  absent = true;
+  title = page.body.dataset.title;
+  main.replaceChildren(...document.importNode(page.getElementById("main"), true).childNodes);
+  if (within) main.focus({ preventScroll: true });
+  entitle();
 }
 
 function noteAge() {
@@ -112,6 +113,14 @@ function say({ level, word, staleAfter }) {
   verdict.querySelector("strong").textContent = word;
 }
 
+/** Say it also where tabs are chosen. */
+function entitle() {
+  const { level } = document.getElementById("verdict").dataset;
+  const word = level === "stale" ? "Not heard" : document.querySelector("#verdict strong").textContent;
+  const said = level === "well" ? title : `${word} · ${title}`;
+  if (document.title !== said) document.title = said;
+}
+
 /** Show how old the picture is; what is too old is red, whatever it said. */
 function tick() {
   const now = performance.now();
@@ -127,11 +136,18 @@ function tick() {
   if (stale && verdict.dataset.level !== "stale") {
     say({ level: "stale", word: `Not heard for ${words(age)}`, staleAfter: verdict.dataset.staleAfter });
   }
-  const notice = document.getElementById("lost");
-  if (notice.hidden === lost) {
-    notice.hidden = !lost;
-    notice.textContent = lost ? "The console has ended, or cannot be reached: what is shown is old. Start it again." : "";
-  }
+  entitle();
+  notice(lost ? "The console has ended, or cannot be reached: what is shown is old. Start it again." : old());
+}
+
+function old() {
+  return refused && `What is shown below is old: ${refused}. It is asked again; reload the page if this stays.`;
+}
+
+function notice(text) {
+  const line = document.getElementById("lost");
+  line.hidden = !text;
+  if (line.textContent !== text) line.textContent = text;
 }
 
 function words(seconds) {
