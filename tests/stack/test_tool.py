@@ -89,9 +89,11 @@ async def test_a_volume_is_not_mounted_over_what_is_there(running: Cluster, tmp_
     (tmp_path / "file").write_text(DATA)
     await directpv(running, "volume", "create", "over")
     refused = await run_at(running, "directpv", "volume", "mount", "over", str(tmp_path))
+    deep = await run_at(running, "directpv", "volume", "mount", "over", str(tmp_path / "a/b"))
     await directpv(running, "volume", "rm", "over")
 
     assert (refused.returncode, "is not empty" in refused.stderr) == (1, True)
+    assert (deep.returncode, f"there is no directory {tmp_path / 'a'}; make it first" in deep.stderr) == (1, True)
     assert (tmp_path / "file").read_text() == DATA
 
 

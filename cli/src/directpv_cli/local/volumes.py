@@ -172,6 +172,8 @@ def _require_mountable(seen: Seen, node: NodeStack, target: str) -> None:
         return  # a suspended volume that is mounted stays so
     if seen.suspended:
         raise VolumeError(f"{seen.suspended}, then repeat: until then only an empty directory could be shown")
+    if not Path(target).parent.is_dir():
+        raise VolumeError(f"{target}: there is no directory {Path(target).parent}; make it first")
     if places.is_mount_point(target) and not places.shows_stand_in(node.root, target):
         raise VolumeError(f"{target}: something else is mounted there; unmount that, or choose another directory")
 

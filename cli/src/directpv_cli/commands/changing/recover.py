@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 import directpv_common.protocol.messages as m
+from directpv_cli.commands.disks import ASK_SECONDS, look
 from directpv_cli.commands.listing import all_drives, all_nodes, all_volumes
 from directpv_cli.install.applying.kube import Cluster, connect
 from directpv_cli.reaching.session import run
@@ -26,11 +27,9 @@ from directpv_cli.showing.terminal.cells import Column, tint
 from directpv_cli.showing.terminal.documents import output_format
 from directpv_cli.showing.terminal.lines import fail, plain, say, trouble
 from directpv_common.bus.bus import Bus
-from directpv_common.calls.scopes import task_group
 from directpv_common.protocol.api import Controller, Node
 from directpv_common.protocol.errors import DirectPVError
 
-ASK_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.2
 COLUMNS: Final = (Column("KIND"), Column("NAME"), Column("ACTION"), Column("DETAIL", folds=24))
 COLOURS: Final = {Action.EXISTS: "", Action.LEFT: "", Action.CONFLICT: "red"}
@@ -95,7 +94,7 @@ async def _recover(bus: Bus, words: Sequence[str], how: How) -> Result:
     nodes = {node.info.name: node for node in await all_nodes(bus)}
     records = {drive.record.fsuuid: drive.record for drive in await all_drives(bus, m.ListDrives())}
     result = Result()
-    found = await _look(bus, nodes, result)
+    found, result.silent = await look(bus, nodes.values())
     meant = targets(words, nodes, found, records.values())
     found = [each for each in found if meant.has(each.node, each.drive.fsuuid)]
     result.failures += [f"node {node}: {why}" for node, why in result.silent.items() if node in meant.nodes]
@@ -130,27 +129,6 @@ async def _deleted(bus: Bus) -> Deleted:
 
 
 # ---- drives
-
-
-async def _look(bus: Bus, nodes: dict[str, m.NodeSummary], result: Result) -> list[Found]:
-    """Ask every node that is heard for the drives on its devices, side by side."""
-    found: list[Found] = []
-
-    async def ask(node: str) -> None:
-        try:
-            reply = await bus.call(Node.DRIVE_SEEN, m.ListSeenDrives(), node=node, within=ASK_SECONDS, patient=False)
-            found.extend(Found(node, drive) for drive in reply.drives)
-        except DirectPVError as error:
-            result.silent[node] = f"cannot tell of its disks ({error.message}); start its agent, or upgrade it"
-
-    for name, node in nodes.items():
-        if not node.online:
-            result.silent[name] = "is not heard, so its disks were not looked at"
-    async with task_group() as group:
-        for name, node in nodes.items():
-            if node.online:
-                group.create_task(ask(name))
-    return sorted(found, key=lambda each: (each.node, each.drive.device))
 
 
 async def _adopt_all(

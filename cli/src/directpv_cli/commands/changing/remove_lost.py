@@ -6,6 +6,7 @@ from typing import Any
 
 import directpv_common.protocol.messages as m
 from directpv_cli.commands.addresses import resolved
+from directpv_cli.commands.disks import whereabouts
 from directpv_cli.reaching.session import run
 from directpv_cli.showing.terminal.documents import Document, output_format
 from directpv_cli.showing.terminal.lines import fail, plain, say, trouble
@@ -51,6 +52,8 @@ class _Outcome:
     failures: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     """Why there is nothing to be done about some of them."""
+    places: dict[str, str] = field(default_factory=dict)
+    """Where the disks of some of them are, in words: those are not lost."""
 
 
 def lost(ids: Sequence[str], flags: Flags) -> None:
@@ -58,6 +61,8 @@ def lost(ids: Sequence[str], flags: Flags) -> None:
     outcome = _Outcome()
     show = output_format(flags.output, wide=False)
     run(lambda bus: _give_up(bus, ids, flags, outcome))
+    for fsuuid, where in outcome.places.items():
+        say(f"[yellow]Drive {plain(fsuuid)} is not dead[/yellow]: {plain(where)}")
     _tell(outcome.removals, show, dry_run=flags.only_plan)
     for why in outcome.absent:
         say(plain(why))
@@ -78,6 +83,10 @@ async def _give_up(bus: Bus, ids: Sequence[str], flags: Flags, outcome: _Outcome
             (outcome.absent if flags.ignore_not_found else outcome.failures).append(f"drive {fsuuid} {UNKNOWN}")
         except DirectPVError as error:
             outcome.failures.append(error.message)
+    if flags.only_plan:
+        outcome.places = await whereabouts(
+            bus, {each.fsuuid: each.node for each in outcome.removals if each.outcome is WOULD}
+        )
 
 
 def node(name: str, flags: Flags) -> None:

@@ -4,6 +4,7 @@ import json
 from typing import Any, Final
 
 import directpv_common.protocol.messages as m
+from directpv_cli.commands.disks import whereabouts
 from directpv_cli.commands.listing import all_drives, all_nodes, all_volumes, moves_of
 from directpv_cli.commands.looking.describe import lately
 from directpv_cli.reaching.kubectl import kubectl, require_cluster
@@ -31,7 +32,9 @@ def drive(word: str) -> None:
 
     async def work(bus: Bus) -> list[str]:
         (info,) = await all_drives(bus, m.ListDrives(ids=(word,)))
-        return whys.of_drive(info, await _of_drive(bus, info.record.fsuuid))
+        record = info.record
+        places = await whereabouts(bus, {record.fsuuid: record.node} if record.status is m.DriveStatus.LOST else {})
+        return [*whys.of_drive(info, await _of_drive(bus, record.fsuuid)), *(f"- {where}" for where in places.values())]
 
     pages.text(run(work))
 

@@ -79,7 +79,7 @@ def _attach(stack: Stack) -> list[str]:
     moved = []
     for index, node in enumerate(stack.nodes):
         images = [image for image in disks.images(stack.directory) if image.parts[-3] == node.name]
-        if missing := stack.options.drives - len(images):
+        if (missing := stack.options.drives - len(images)) > 0:
             say(
                 f"[yellow]{counted(missing, 'drive')} of {node.name} cannot be served: {missing} of its files "
                 f"{'is' if missing == 1 else 'are'} away. `directpv up` takes it in when it is back[/yellow]"
