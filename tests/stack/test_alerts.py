@@ -159,6 +159,7 @@ _OF_THE_LEADER = {
     "DirectPVDrivesNotReconciled",
     "DirectPVUnreadableRecords",
     "DirectPVEventsWait",
+    "DirectPVDrivesOvercommitted",
 }
 """Fired with promtool alone."""
 

@@ -51,6 +51,7 @@ SITUATIONS: dict[str, Inputs] = {
     "DirectPVMovesStuck": {"directpv_controller_moves_stuck": (1, 0)},
     "DirectPVVolumeLeftBehind": {'directpv_volume_condition{volume="a", reason="VolumeLeftBehind"}': (1, 0)},
     "DirectPVVolumesContested": {"directpv_controller_volumes_contested": (1, 0)},
+    "DirectPVDrivesOvercommitted": {"directpv_controller_drives_overcommitted": (1, 0)},
     "DirectPVScanFailed": {'directpv_node_scan_failed{instance="i1"}': (1, 0)},
     "DirectPVNodeOffline": {'directpv_controller_nodes{state="offline"}': (1, 0)},
     "DirectPVNoLeader": {"directpv_controller_is_leader": (0, 1)},
@@ -147,6 +148,7 @@ def test_promtool_finds_no_fault_with_the_rules(tmp_path: Path) -> None:
 OF_THE_LEADER = {
     "DirectPVDrivesNotServed",
     "DirectPVVolumesContested",
+    "DirectPVDrivesOvercommitted",
     "DirectPVCapacityLow",
     "DirectPVMovesStuck",
     "DirectPVNodeOffline",

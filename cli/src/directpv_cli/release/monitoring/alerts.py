@@ -142,6 +142,17 @@ OTHERS: Final = (
         "run: kubectl directpv status; it names the volumes, and what explains each",
     ),
     Alert(
+        "DirectPVDrivesOvercommitted",
+        f"{_said('drives_overcommitted')} > 0",
+        "5m",
+        WARNING,
+        "{{ $value }} drives have less than their volumes were promised",
+        f"The leader says so: {TABLE[Reason.DRIVE_IS_OVERCOMMITTED].says}, for more was found on it than was known.",
+        "Volumes there are served; they may find their drive full before they are.",
+        "run: kubectl directpv events --type drive.overcommitted, which names them; "
+        + TABLE[Reason.DRIVE_IS_OVERCOMMITTED].advice,
+    ),
+    Alert(
         "DirectPVCapacityLow",
         f"{_said('free_bytes')} / ({_said('free_bytes')} + {_said('allocated_bytes')}) < 0.1",
         "30m",

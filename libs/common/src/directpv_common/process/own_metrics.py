@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -62,6 +62,7 @@ def register_own(registry: CollectorRegistry, component: str, connected: Callabl
         component: What the process is, for instance ``controller``.
         connected: Tells whether the bus is connected; called in a thread of the HTTP server, and only reads.
     """
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more per counter that nobody asks for
     registry.register(_Own(component, connected))
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)

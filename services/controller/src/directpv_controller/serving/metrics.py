@@ -170,9 +170,17 @@ def _of_term(term: Term) -> list[Metric]:
         _gauge("unreadable_records", "Records of the registry that cannot be read", len(term.ledger.unreadable)),
         _gauge("volumes", "Volumes, those being deleted included", totals.volumes),
         _gauge("volumes_contested", "Volumes that drives show on which they are not known", len(term.ledger.contested)),
+        _gauge(
+            "drives_overcommitted", "Drives of which volumes were promised more than there is", _overcommitted(term)
+        ),
         _gauge("allocated_bytes", "Bytes promised on all drives, overhead included", totals.allocated),
         _gauge("free_bytes", "Bytes not promised, on all drives of whatever state", totals.total - totals.allocated),
     ]
+
+
+def _overcommitted(term: Term) -> int:
+    """Count such drives; they are copied first, for the event loop goes on to change them."""
+    return sum(drive.overcommitted for drive in tuple(term.ledger.drives.values()))
 
 
 def _of_nodes(nodes: Nodes) -> list[Metric]:
