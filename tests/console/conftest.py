@@ -60,10 +60,12 @@ class Console:
 
 
 @contextmanager
-def console(running: Cluster, *flags: str) -> Iterator[Console]:
-    """Start a console in front of a stack; it is gone afterwards."""
+def console(running: Cluster, *flags: str, opener: Path | None = None) -> Iterator[Console]:
+    """Start a console in front of a stack; it is gone afterwards. ``opener``: takes pages to a browser."""
     env = {**os.environ, "DIRECTPV_NATS_URL": running.stack.nats_url}
-    command = [str(PLUGIN), "console", "--no-browser", *flags]
+    if opener is not None:
+        env |= {"BROWSER": str(opener), "DISPLAY": ":0"}
+    command = [str(PLUGIN), "console", *(["--no-browser"] if opener is None else []), *flags]
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     try:

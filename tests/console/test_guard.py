@@ -82,6 +82,28 @@ def test_nobody_comes_in_by_another_token_or_another_host_header(running: Cluste
         assert ask(found.port, token)[0] == 200
 
 
+def test_the_browser_is_opened_by_a_page_of_the_users_own_and_the_token_is_no_argument_of_a_program(
+    running: Cluster, browser: Browser, tmp_path: Path
+) -> None:
+    opener, noted = tmp_path / "opener", tmp_path / "noted"
+    opener.write_text(
+        f'#!/bin/sh\n{{ echo "$*"; stat -c %a "${{1#file://}}"; }} > {noted}.new && mv {noted}.new {noted}\n'
+    )
+    opener.chmod(0o700)
+    with console(running, opener=opener) as found:
+        assert found.process.stdout is not None
+        assert found.process.stdout.readline().startswith("Opened in the browser; if it shows nothing, open this")
+        arguments, rights = noted.read_text().split()
+        assert (arguments.startswith("file:///"), rights) == (True, "600")
+        assert found.url.partition("token=")[2] not in arguments
+        page = browser.new_page()
+        page.goto(arguments)
+        page.wait_for_selector("#verdict")
+        assert "token" not in page.url
+        assert not Path(arguments.removeprefix("file://")).exists()
+        page.close()
+
+
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("cookie", [None, "", "directpv-console=", "directpv-console=guess", "other=x"])
 def test_without_the_session_nothing_is_shown(inside: Inside, path: str, cookie: str | None) -> None:

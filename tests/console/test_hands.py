@@ -60,7 +60,7 @@ ROWS = """() => {
   const seen = () => [document.activeElement.textContent, part.querySelector(".scroll").scrollLeft,
     [...part.querySelectorAll("input")].filter((each) => each.checked).map((each) => each.value).join()];
   const said = [];
-  for (const keys of [["a", "b", "c", "d"], ["new", "a", "b", "c", "d"], ["b", "c"], ["c", "x", "b"]]) {
+  for (const keys of [["a", "b", "c", "d"], ["new", "a", "b", "c", "d"], ["b", "c"], ["c", "x", "b"], ["b", "c"]]) {
     window.patch(part, table(keys, "2s"));
     said.push([...seen(), String(getSelection())]);
   }
@@ -75,5 +75,6 @@ def test_a_part_becomes_what_the_server_says_and_what_has_a_key_stays_with_it(br
     assert page.evaluate(RANDOM_TREES, SEEDS) == []
     for focused, scrolled, ticked, selected in page.evaluate(ROWS)[:3]:
         assert (focused, scrolled, ticked, selected) == ("b", 17, "c", "id-c")
-    assert page.evaluate(ROWS)[3][:3] == ["b", 17, "c"]  # also where rows change their places
+    for said in page.evaluate(ROWS)[3:]:
+        assert said[:3] == ["b", 17, "c"]  # also where rows change their places
     page.close()

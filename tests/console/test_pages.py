@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from console.acting import planned
 from console.conftest import HOSTILE, MS, Console, Visit, accessible
 from directpv_cli.local.csi_client import CsiClient, creation
 from directpv_cli.local.machine import disks
+from directpv_common.protocol import names
 from directpv_common.protocol.units import MIB
 from directpv_csi_gateway.pb import csi_pb2 as csi
 from stack.running import run
@@ -261,6 +263,24 @@ def test_a_narrow_window_or_one_of_large_letters_shows_all_of_a_page(
     page.emulate_media(media="print")
     expect(page.locator("header nav")).to_be_hidden()
     expect(page.locator("h1")).to_be_visible() if path else expect(page.locator("#attention")).to_be_visible()
+
+
+def test_a_name_as_long_as_names_may_be_makes_no_page_wider_than_the_window(visit: Visit, running: Cluster) -> None:
+    name = "pvc-" + "x" * 116
+
+    async def made() -> None:
+        async with running.csi() as client:
+            asked = creation(name, 16 * MIB)
+            asked.parameters[names.PVC_NAME], asked.parameters[names.PVC_NAMESPACE] = "c" * 253, "n" * 63
+            await client.controller.CreateVolume(asked)
+
+    in_thread(lambda: asyncio.run(made()))
+    visit.page.set_viewport_size({"width": 320, "height": 256})
+    for path in ("volumes", f"volumes/{name}", "events"):
+        assert visit.go(path).evaluate("document.documentElement.scrollWidth") == 320, path
+    page = planned(visit.go(f"volumes/{name}"), "Suspend")
+    expect(page.locator("#why-typed strong")).to_have_text(name)
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
 
 
 def test_all_pages_are_reached_by_the_keyboard_alone(visit: Visit) -> None:

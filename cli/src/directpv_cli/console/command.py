@@ -18,6 +18,9 @@ from directpv_cli.showing.terminal.lines import fail, plain, say
 from directpv_common.protocol.errors import DirectPVError
 
 OPENING: Final = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={url}">\n'
+OPENED: Final = "Opened in the browser; if it shows nothing, open this address in it"
+"""Browsers that are confined may not read files of others, not even those of their own user."""
+OPEN: Final = "Open this address in a browser of this machine"
 DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
 
 
@@ -30,8 +33,7 @@ def console(options: Options, *, browser: bool) -> None:
             sys.stdout.write(f"{url}\n")
             sys.stdout.flush()
             opened = browser and _open(page, url)
-            how = "Opened in the browser" if opened else "Open this address in a browser of this machine; it works once"
-            say(f"{how}. Ctrl-C ends the console")
+            say(f"{OPENED if opened else OPEN}; it works once. Ctrl-C ends the console")
             settings.quiet = True  # what verbs say goes to the pages from now on
 
         try:

@@ -89,7 +89,7 @@ def test_a_node_is_unwell_if_it_or_one_of_its_drives_needs_attention(
 
 
 def test_volumes_are_sorted_by_how_full_they_are_whatever_their_size() -> None:
-    samples = {f"pvc-{n}": m.VolumeMetrics(name=f"pvc-{n}", fsuuid=fsuuid(1), total=10**n, used=5) for n in (3, 1, 2)}
+    samples = {f"pvc-{n}": m.VolumeMetrics(name=f"pvc-{n}", fsuuid=fsuuid(1), total=10**n, used=n) for n in (3, 1, 2)}
     fleet = [volume(number) for number in (1, 2, 3, 4)]  # the last was not sampled yet
     page = page_of(volumes_of(samples), fleet, Query(sort="used", descending=True))
     assert [each.record.name for each in page.rows] == ["pvc-1", "pvc-2", "pvc-3", "pvc-4"]
