@@ -56,6 +56,19 @@ async def becomes(bus: Bus, node: PlayedNode, fsuuid: str, status: m.DriveStatus
     await until(lambda: has_status(bus, fsuuid, status), f"is {status}")
 
 
+async def test_a_drive_that_a_volume_is_moved_to_or_from_is_not_repaired_until_that_has_ended(
+    bus: Bus, node: PlayedNode
+) -> None:
+    target = (await record(bus)).moving.drive  # type: ignore[union-attr]
+    for fsuuid in node.drives:
+        with pytest.raises(FailedPrecondition, match="pvc-1 is being moved to it or from it"):
+            await bus.call(Api.DRIVE_REPAIR, m.RepairDrive(fsuuid=fsuuid, id="r1"), within=20)
+    assert node.repairs == []
+    await becomes(bus, node, target, m.DriveStatus.ERROR)
+    await bus.call(Api.DRIVE_REPAIR, m.RepairDrive(fsuuid=target, id="r2"), within=20)
+    assert [order.fsuuid for order in node.repairs] == [target], "of one that is not well it is what helps"
+
+
 async def test_what_is_left_on_a_source_that_failed_goes_when_it_is_back(bus: Bus, node: PlayedNode) -> None:
     old = (await record(bus)).fsuuid
     await becomes(bus, node, old, m.DriveStatus.ERROR)

@@ -9,6 +9,7 @@ from directpv_common.calls.context import remaining
 from directpv_common.calls.singleflight import SingleFlight
 from directpv_common.protocol.api import Endpoint, Node
 from directpv_common.protocol.errors import FailedPrecondition, Unavailable
+from directpv_controller.core.reserving.moving import check_still
 from directpv_controller.leading.term import Term
 from directpv_controller.nodes.asking import ask
 from directpv_controller.nodes.nodes import Nodes
@@ -34,7 +35,8 @@ class Repairs:
 
         Raises:
             NotFound: No such drive, for the registry or for its node.
-            FailedPrecondition: The drive is used, or its node is away or does not answer; says what to do first.
+            FailedPrecondition: The drive is used, also by moves, or its node is away or does not answer; says what to
+                do first.
             Busy: Operations work on the drive, or a repair with other flags.
         """
         key = f"repair {request.fsuuid} {request.id}"  # callers repeat; the node is asked once
@@ -43,6 +45,7 @@ class Repairs:
 
     async def _begin(self, request: m.RepairDrive) -> m.RepairStatus:
         await self._nodes.reported()
+        check_still(self._term.ledger.drive(request.fsuuid))
         order = m.OrderRepair(**msgspec.structs.asdict(request), fence=self._term.fence)
         try:
             return await self._ask(request.fsuuid, Node.DRIVE_REPAIR, order)

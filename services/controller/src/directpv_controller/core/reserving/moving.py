@@ -57,6 +57,23 @@ def begin(ledger: Ledger, request: MoveVolume, move: str, waits_for: str = "") -
     return volume, _amended(ledger, volume, lambda: ledger.host(target, record.name, 0), moving=moving)
 
 
+def check_still(drive: Drive) -> None:
+    """Refuse to work on a drive that is well while volumes are copied to it or from it: that ends by itself.
+
+    Raises:
+        FailedPrecondition: Names some of them, and says what to do first.
+    """
+    if drive.record.status is not DriveStatus.READY:  # nothing is copied there until it is
+        return
+    leave = [name for name, volume in drive.volumes.items() if volume.record.moving is not None]
+    if names := sorted({*leave, *drive.guests}):
+        raise FailedPrecondition(
+            f"drive {drive.fsuuid} ({drive.record.device}) on node {drive.record.node}: {', '.join(names[:NAMED])} is "
+            "being moved to it or from it; wait until that has ended (kubectl directpv move), or cancel it (kubectl "
+            f"directpv move --cancel {names[0]}), then repeat"
+        )
+
+
 def _again(ledger: Ledger, volume: Volume, moving: Moving, request: MoveVolume, waits_for: str) -> Change | None:
     if moving.phase is MovePhase.CANCELLED:
         raise Conflict(f"the former move of {request.name} is being undone; repeat when that has ended")
