@@ -9,7 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replaced
 
+import directpv_common.protocol.messages as m
+from directpv_cli.commands.changing.discover import Found
 from directpv_cli.console.core.picture import Picture
 from directpv_cli.console.serving.server import application, new_site
 from unit.cli.console.making import node, picture
@@ -17,12 +20,13 @@ from unit.cli.console.making import node, picture
 ROOT = "/x/"
 
 
-def asked(path: str, shown: Picture, method: str = "GET") -> tuple[int, str]:
+def asked(path: str, shown: Picture, method: str = "GET", found: Found | None = None) -> tuple[int, str]:
     """Ask the application for a page as its server does; return status and text."""
 
     async def ask() -> tuple[int, str]:
         site = new_site(ROOT)
         sent: list[MutableMapping[str, Any]] = []
+        site.desk.found = found
         site.keeper.picture = replace(shown, began=time.monotonic())
 
         async def send(message: MutableMapping[str, Any]) -> None:
@@ -79,3 +83,20 @@ def test_the_title_says_what_is_wrong_for_those_who_look_at_another_tab() -> Non
     well, unwell = asked("nodes", picture())[1], asked("nodes", picture(nodes=(node(online=False),)))[1]
     assert well.strip().startswith("Nodes · DirectPV")
     assert unwell.strip().startswith("1 trouble · Nodes · DirectPV")
+
+
+def test_of_ten_thousand_devices_a_page_is_shown_those_first_that_may_be_initialised_and_others_are_found() -> None:
+    devices = [
+        (f"n{number // 20:03}", m.Device(name=f"sd{number % 20}", id=f"i{number}", major_minor="8:0", size=1 << 40))
+        for number in range(10_000)
+    ]
+    used = [(node, replaced(device, denied=("Used by DirectPV",))) for node, device in devices[:-2]]
+    carries = [(devices[-2][0], replaced(devices[-2][1], needs_force=True, fs_type="ext4"))]
+    found = Found(used + carries + devices[-1:])
+    text = asked("discover", picture(), found=found)[1]
+    assert "1–50 of 10000 " in text
+    assert text.count("No: Used by DirectPV") == 48
+    assert text.index("n499/sd19") < text.index("n499/sd18") < text.index("n000/sd0")
+    assert "1–1 of 1 that match, 10000 in all" in asked("discover?state=blank", picture(), found=found)[1]
+    assert "1–20 of 20 that match" in asked("discover?q=n042/+directpv", picture(), found=found)[1]
+    assert "No device matches." in asked("discover?q=nothing", picture(), found=found)[1]

@@ -6,11 +6,14 @@ from urllib.parse import urlencode
 
 import directpv_common.protocol.messages as m
 from directpv_cli.console.core.bays import Rack, colour_of, state_of
+from directpv_cli.console.core.picture import natural
 from directpv_cli.reading.selection import pod_of
 from directpv_cli.showing.rows import DRIVE_KEYS, VOLUME_KEYS, drive_order, label_text, volume_order
 from directpv_common.protocol import names
 
 T = TypeVar("T")
+Found = tuple[str, m.Device]
+"""A device, and its node."""
 
 PER_PAGE: Final = 50
 MOST_PER_PAGE: Final = 500
@@ -171,6 +174,37 @@ def volumes_of(samples: Mapping[str, m.VolumeMetrics]) -> Kind[m.VolumeInfo]:
     return VOLUMES._replace(keys={**VOLUME_KEYS, USED: share})
 
 
+def _device_text(found: Found) -> str:
+    node, device = found
+    return f"{node}/{device.name} {device.make} {device.fs_type} {' '.join(device.denied)}"
+
+
+def _device_states(found: Found) -> Sequence[str]:
+    device = found[1]
+    if device.denied:
+        return ("refused",)
+    return ("may be initialised", "carries something" if device.needs_force else "blank")
+
+
+DEVICES: Final = Kind[Found](
+    _device_text,
+    _device_states,
+    lambda found: found[0],
+    {
+        "device": lambda found: (found[0], natural(found[1].name)),
+        "size": lambda found: found[1].size,
+        "make": lambda found: found[1].make,
+    },
+    lambda found: (bool(found[1].denied), found[1].needs_force),  # within these as they came: by node
+)
+DEVICE_STATES: Final = ("may be initialised", "blank", "carries something", "refused")
+DEVICE_COLUMNS: Final = (
+    ("device", "Device"),
+    ("size", "Size"),
+    ("make", "Make"),
+    ("", "Carries"),
+    ("", "May it be initialised?"),
+)
 DRIVE_STATES: Final = (UNWELL, *map(str, m.DriveStatus), "SchedulingDisabled", "Suspended", "Offline")
 VOLUME_STATES: Final = (UNWELL, *map(str, m.VolumeStatus), "Suspended")
 DRIVE_COLUMNS: Final = (

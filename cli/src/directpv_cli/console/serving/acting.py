@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from directpv_cli.console.core import table
 from directpv_cli.console.core.actions import Plan, read
+from directpv_cli.console.core.table import Query
 from directpv_cli.console.serving.desk import PLAN_SECONDS
 from directpv_cli.console.serving.site import Site
 
@@ -56,8 +59,10 @@ def routes(site: Site) -> list[Route]:
         return await site.page(request, "works.html", works=found, now=time.monotonic(), topics="work picture")
 
     async def devices(request: Request) -> Response:
-        looked = time.monotonic() - desk.looked
-        return await site.page(request, "discover.html", desk=desk, seen=looked, topics="work")
+        looked, found = time.monotonic() - desk.looked, desk.found.devices if desk.found is not None else ()
+        page = table.page_of(table.DEVICES, found, Query.of(request.query_params))
+        facts: dict[str, Any] = {"states": table.DEVICE_STATES, "columns": table.DEVICE_COLUMNS, "topics": "work"}
+        return await site.page(request, "discover.html", desk=desk, seen=looked, page=page, query=page.query, **facts)
 
     async def looked(request: Request) -> Response:
         desk.look()
