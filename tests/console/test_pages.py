@@ -172,7 +172,7 @@ def test_what_has_the_focus_is_selected_or_ticked_stays_so_while_the_page_change
         plugin(running, "uncordon", fsuuid)
 
 
-def test_a_page_whose_volume_is_deleted_while_one_looks_says_so(
+def test_a_page_whose_volume_comes_and_is_deleted_while_one_looks_says_so(
     browser: Browser, served: Console, running: Cluster
 ) -> None:
     context = browser.new_context(storage_state=served.state)
@@ -182,8 +182,9 @@ def test_a_page_whose_volume_is_deleted_while_one_looks_says_so(
         async with running.csi() as client:
             await then(client)
 
-    in_thread(lambda: asyncio.run(change(lambda csi_: csi_.controller.CreateVolume(creation("pvc-brief", 16 * MIB)))))
     page.goto(f"{served.root}volumes/pvc-brief")
+    expect(page.locator("h1")).to_have_text("Nothing here")
+    in_thread(lambda: asyncio.run(change(lambda csi_: csi_.controller.CreateVolume(creation("pvc-brief", 16 * MIB)))))
     expect(page.locator("h1")).to_have_text("Volume pvc-brief")
     page.wait_for_selector("body.alive")
     gone = csi.DeleteVolumeRequest(volume_id="pvc-brief")

@@ -11,12 +11,13 @@ let asking = false;
 let again = false;
 let asked = performance.now();
 let refused = ""; // why the page could not be asked for again
-let absent = false; // what the page was about is not there any more
+let absent = false; // what the page is about is not there
 
 /** Follow the changes that this page is about. */
 export function follow({ root, topics, count, title: own }) {
   let first = true;
   title = own;
+  absent = document.querySelector("[data-absent]") !== null;
   const about = topics.split(" ");
   noteAge();
   document.body.classList.add("alive");
@@ -65,7 +66,7 @@ export async function refresh() {
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(ANSWER_MS) });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    refused = answer.ok || answer.status === 404 ? "" : `the console answers ${answer.status}`;
+    refused = answer.ok || absent || answer.status === 404 ? "" : `the console answers ${answer.status}`;
     if (answer.ok && absent) location.reload();
     else if (answer.ok) replace(page);
     else if (answer.status === 404 && !absent) replaceAll(page);
