@@ -24,6 +24,7 @@ HEAVY = (
     "jinja2",
     "directpv_controller",
     "directpv_common.crd",
+    "directpv_cli.install",
 )
 
 

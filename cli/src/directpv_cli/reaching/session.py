@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from directpv_common.bus.bus import Bus
+    from directpv_common.bus.trust import Trust
 
 T = TypeVar("T")
 
@@ -90,6 +91,14 @@ def hushed() -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # nats-py leaves futures behind when it is cancelled
 
 
+def _trust(authority: str) -> "Trust":
+    """Return that in servers of a cluster; on the way to others nothing of an installation is loaded."""
+    from directpv_cli.install.objects.nats import SERVER_NAME
+    from directpv_common.bus.trust import Trust
+
+    return Trust(authority, SERVER_NAME)
+
+
 @contextlib.asynccontextmanager
 async def session() -> "AsyncIterator[Bus]":
     """Yield the bus of the installation that the settings name; what leads there ends with the block.
@@ -97,7 +106,6 @@ async def session() -> "AsyncIterator[Bus]":
     Raises:
         DirectPVError: It cannot be reached, does not let us in, or the way to it was lost meanwhile; says why.
     """
-    from directpv_cli.install.objects.nats import SERVER_NAME
     from directpv_cli.reaching.local_key import found_key
     from directpv_cli.reaching.way import reached
     from directpv_common.access.nkey import key_of
@@ -105,7 +113,6 @@ async def session() -> "AsyncIterator[Bus]":
     from directpv_common.access.tokens import inbox_of
     from directpv_common.bus.connecting import INBOX, connect_bus
     from directpv_common.bus.nats_client import cancellation_heeded
-    from directpv_common.bus.trust import Trust
 
     async with contextlib.AsyncExitStack() as stack:
         url = await stack.enter_async_context(reached(settings.nats_url, settings.kubeconfig))
@@ -119,7 +126,7 @@ async def session() -> "AsyncIterator[Bus]":
             nkey=nkey,
             token=token,
             inbox=inbox_of(token) if token else INBOX,
-            trust=Trust(authority, SERVER_NAME) if authority else None,
+            trust=_trust(authority) if authority else None,
         )
         with cancellation_heeded():  # Ctrl-C just while the server greets
             entered = await stack.enter_async_context(bus)
@@ -146,12 +153,13 @@ async def _shown(url: str) -> tuple[str, str]:
     import asyncio
     import os
 
-    from directpv_cli.reaching.credential import asks_who, authority_from_cluster, token_from_cluster
     from directpv_cli.reaching.way import Tunnel, way
 
     chosen = way(settings.nats_url, settings.kubeconfig, os.environ, os.path.exists)
     if not isinstance(chosen, Tunnel):
         return "", ""
+    from directpv_cli.reaching.credential import asks_who, authority_from_cluster, token_from_cluster
+
     authority, asked = await asyncio.gather(authority_from_cluster(chosen.kubeconfig), asks_who(url))
     if not authority and not asked:
         return "", ""
