@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from directpv_common.protocol.errors import FailedPrecondition
 from directpv_nodeagent.volumes.moving.comparing import Comparison, Known, Room
 from integration.nodeagent.blocks import Loop
 from integration.nodeagent.harness import run
@@ -98,3 +99,20 @@ def test_everything_that_differs_is_named(trees: tuple[Path, Path]) -> None:
     wrong, _ = compare(trees, Known(Room()))
 
     assert {"only-here", "only-there", "small", "empty", "large"} <= set(wrong)
+
+
+@pytest.mark.parametrize("name", ["large", "empty", "folder", "."])
+@pytest.mark.parametrize("flag", ["i", "a"])
+def test_a_flag_that_no_copy_gets_is_refused_whatever_bears_it(trees: tuple[Path, Path], name: str, flag: str) -> None:
+    source, _ = trees
+    for top in trees:
+        (top / "folder").mkdir()
+        os.utime(top / "folder", (1, 1))
+        os.utime(top, (1, 1))
+    run("chattr", f"+{flag}", str(source / name))
+    try:
+        with pytest.raises(FailedPrecondition, match="is immutable or append-only, which is not copied"):
+            compare(trees, Known(Room()))
+    finally:
+        run("chattr", f"-{flag}", str(source / name))
+    assert compare(trees, Known(Room()))[0] == []

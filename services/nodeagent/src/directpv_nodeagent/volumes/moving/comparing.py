@@ -172,6 +172,7 @@ class Comparison:
         os.close(folder.target)
 
     def _list(self, folder: _Folder) -> None:
+        self._flags(folder.source, folder.path or "the volume's directory")
         here, there = os.listdir(folder.source), os.listdir(folder.target)
         for name in set(there).difference(here):
             self._differs(_joined(folder.path, name), "is only in the copy")
@@ -257,8 +258,6 @@ class Comparison:
         stamp = _Stamp(ours.st_ctime_ns, theirs.st_ino)
         if self._known.has(ours.st_ino, stamp):
             return
-        if not ours.st_size and not theirs.st_size:
-            return
         try:
             source = os.open(name, _READ, dir_fd=folder.source)
         except FileNotFoundError:
@@ -272,7 +271,7 @@ class Comparison:
                 self._flags(source, path)
             finally:
                 os.close(target)
-            if ours.st_ctime_ns < self._sync:
+            if ours.st_ctime_ns < self._sync and ours.st_size:
                 self._known.note(ours.st_ino, stamp, ours.st_size)
         finally:
             os.close(source)
