@@ -53,7 +53,7 @@ class Pod:
     @property
     def enter(self) -> list[str]:
         of = f"/proc/{self.first.pid}"
-        return ["nsenter", f"--net={of}/ns/net", f"--mount={of}/ns/mnt", f"--root={of}/root"]
+        return ["nsenter", f"--net={of}/ns/net", f"--mount={of}/ns/mnt", f"--root={of}/root", f"--wd={of}/root"]
 
     def start(self, *command: str, log: Path) -> None:
         with log.open("ab") as sink:

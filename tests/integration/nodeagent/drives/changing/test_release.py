@@ -290,6 +290,23 @@ class TestWiping:
         assert content(device).count(0) == os.path.getsize(loop_file(device))
         wait_until(lambda: list(wipes.iterdir()) == [], "nothing is left to be done")
 
+    async def test_a_wipe_that_ended_has_ended_though_the_drive_is_still_taken_for_one_of_the_node(
+        self, agent: AgentProcess, device: str, drive: str, client: Client
+    ) -> None:
+        """As if a scan that had read the device before it was wiped had taken the drive in after that."""
+        agent.freeze()
+        run("umount", str(path_of(agent, drive)))
+        wipes = agent.root / "wipes"
+        wipes.mkdir()
+        (wipes / drive).write_bytes(b"wiped")
+        run("fallocate", "--zero-range", f"--length={os.path.getsize(loop_file(device))}", f"/dev/{device}")
+        agent.go_on()
+
+        assert (await released(client, drive, wipe="zero")).released
+
+        wait_until(lambda: list(wipes.iterdir()) == [], "nothing is left to be done")
+        assert (await release(client, drive, wipe="zero")).released, "a repeat finds it so"
+
     async def test_a_wipe_that_ended_before_anybody_was_told_is_known_to_have_ended_also_after_a_restart(
         self, agent: AgentProcess, device: str, drive: str, client: Client
     ) -> None:

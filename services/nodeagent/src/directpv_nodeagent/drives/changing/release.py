@@ -202,9 +202,11 @@ class Releases:
     async def _go_on_wiping(self, request: ReleaseDrive, facts: DeviceFacts | None) -> DriveReleased:
         """End what was begun; of one that no device carries it is known whether it was wiped to its end."""
         fsuuid = request.fsuuid
-        if facts is None:
-            if await self._local(lambda: self._wipes.was_ended(fsuuid)):
+        ended = await self._local(lambda: self._wipes.was_ended(fsuuid))
+        if facts is None or (ended and not _carries(facts, fsuuid)):
+            if ended:
                 self._wipes.ended.add(fsuuid)
+                self._forget_wiped(fsuuid)
             reply = await self._gone(request, fsuuid)
             await self._local(lambda: self._wipes.forget(fsuuid))
             if reply.noted:
@@ -213,8 +215,19 @@ class Releases:
         self._wipes.begin(fsuuid, facts, Wipe.ZERO if request.wipe is Wipe.NONE else request.wipe)
         return DriveReleased(released=False, message=self._wipes.running(fsuuid))
 
+    def _forget_wiped(self, fsuuid: str) -> None:
+        """Know the drive no more: a scan that read the device before it was wiped may have taken it in after that."""
+        if fsuuid in self._drives.by_id:
+            self._drives.give_up(fsuuid, None, "it was removed from DirectPV, and wiped", noted=True)
+
     async def _local(self, work: Callable[[], T]) -> T:
         return await self._drives.executors.run("given up", work, LOCAL_SECONDS, "noting what is given up")
+
+
+def _carries(facts: DeviceFacts, fsuuid: str) -> bool:
+    """Tell whether a device shows that drive, or cannot be seen; one that shows nothing may stand for it, too."""
+    block = facts.superblock
+    return bool(facts.unreadable or facts.pending) or (block is not None and block.fsuuid == fsuuid)
 
 
 def _since(request: ReleaseDrive) -> str:
