@@ -17,7 +17,7 @@ import msgspec
 import nats.errors
 from nats.micro import add_service
 from nats.micro.request import Request
-from nats.micro.service import EndpointStats, ServiceConfig
+from nats.micro.service import EndpointStats, Service, ServiceConfig
 
 from directpv_common import __version__
 from directpv_common.bus.account import Account
@@ -89,10 +89,21 @@ async def serve(
         await bus.client.flush()
         yield
     finally:
+        await _stop(bus, service)
+        await dispatcher.drain(DRAIN_SECONDS)
+
+
+async def _stop(bus: Bus, service: Service) -> None:
+    """Take no more calls, even if the bus is away: two that serve the same would both be refused to answer by NATS."""
+    heard = [each._subscription for each in service._endpoints] + [*service._subscriptions.values()]
+    try:
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
             async with timeout(DRAIN_SECONDS):
                 await service.stop()
-        await dispatcher.drain(DRAIN_SECONDS)
+    finally:
+        for subscription in heard:
+            if subscription is not None:
+                await bus.client.let_go(subscription)
 
 
 class Dispatcher:

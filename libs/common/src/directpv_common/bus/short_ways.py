@@ -5,6 +5,7 @@ is handed over at once needs neither. JetStream's subscriptions, and others that
 """
 
 import asyncio
+import contextlib
 from typing import Any
 
 from directpv_common.bus import lean_nats  # noqa: F401
@@ -27,6 +28,18 @@ class ShortWays(Client):
         """Call what handles this subscription as soon as a message is read: it must only hand over, never wait."""
         assert subscription is not None
         self._handed_over.add(subscription._id)
+
+    async def let_go(self, subscription: Subscription) -> None:
+        """Hear no more of a subscription, whether or not the server hears of it now.
+
+        The library keeps one whose end it could not tell, and asks for it again with each new connection.
+        """
+        if subscription._id not in self._subs:
+            return
+        subscription._stop_processing()
+        self._remove_sub(subscription._id)
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await self._send_unsubscribe(subscription._id)
 
     # ---- what arrives -------------------------------------------------------------------------------------------
 
