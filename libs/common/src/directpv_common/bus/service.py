@@ -101,9 +101,7 @@ async def _stop(bus: Bus, service: Service) -> None:
             async with timeout(DRAIN_SECONDS):
                 await service.stop()
     finally:
-        for subscription in heard:
-            if subscription is not None:
-                await bus.client.let_go(subscription)
+        await bus.client.let_go(heard)
 
 
 class Dispatcher:

@@ -6,7 +6,8 @@ is handed over at once needs neither. JetStream's subscriptions, and others that
 
 import asyncio
 import contextlib
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 from directpv_common.bus import lean_nats  # noqa: F401
 
@@ -15,6 +16,11 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+
+from directpv_common.calls.scopes import timeout
+
+TELL_SECONDS: Final = 1.0
+"""A connection that takes no line for so long is about to be made anew, without what was let go."""
 
 
 class ShortWays(Client):
@@ -29,17 +35,19 @@ class ShortWays(Client):
         assert subscription is not None
         self._handed_over.add(subscription._id)
 
-    async def let_go(self, subscription: Subscription) -> None:
-        """Hear no more of a subscription, whether or not the server hears of it now.
+    async def let_go(self, subscriptions: Iterable[Subscription | None]) -> None:
+        """Hear no more of subscriptions, whether or not the server hears of it now, or this is cancelled.
 
-        The library keeps one whose end it could not tell, and asks for it again with each new connection.
+        The library keeps those whose end it could not tell, and asks for them again with each new connection.
         """
-        if subscription._id not in self._subs:
-            return
-        subscription._stop_processing()
-        self._remove_sub(subscription._id)
-        with contextlib.suppress(nats.errors.Error, OSError):
-            await self._send_unsubscribe(subscription._id)
+        left = [each for each in subscriptions if each is not None and each._id in self._subs]
+        for each in left:
+            each._stop_processing()
+            self._remove_sub(each._id)
+        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+            async with timeout(TELL_SECONDS):
+                for each in left:
+                    await self._send_unsubscribe(each._id)
 
     # ---- what arrives -------------------------------------------------------------------------------------------
 

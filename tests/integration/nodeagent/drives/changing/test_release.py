@@ -44,6 +44,16 @@ async def released(client: Client, fsuuid: str, **flags: Any) -> DriveReleased:
     return await eventually(ask, "the drive is given up")  # type: ignore[no-any-return]
 
 
+def frozen_in_a_wipe(agent: AgentProcess, drive: str, words: bytes = b"") -> Path:
+    """Stop the agent as if it had just noted this of a wipe; return where it notes such things."""
+    agent.freeze()
+    run("umount", str(path_of(agent, drive)))
+    wipes = agent.root / "wipes"
+    wipes.mkdir()
+    (wipes / drive).write_bytes(words)
+    return wipes
+
+
 async def shown(client: Client, name: str) -> Device:
     devices = (await client.ask(Node.DEVICE_LIST, Empty())).devices
     return next(device for device in devices if device.name == name)
@@ -273,11 +283,7 @@ class TestWiping:
         self, agent: AgentProcess, device: str, drive: str, client: Client
     ) -> None:
         """Killed after the first piece: the beginning still names the drive, all of its records may be gone."""
-        agent.freeze()
-        run("umount", str(path_of(agent, drive)))
-        wipes = agent.root / "wipes"
-        wipes.mkdir()
-        (wipes / drive).touch()
+        wipes = frozen_in_a_wipe(agent, drive)
         with open(f"/dev/{device}", "r+b") as disk:
             disk.seek(4 * 1024 * 1024)
             disk.write(bytes(512 * 1024 * 1024))
@@ -294,11 +300,7 @@ class TestWiping:
         self, agent: AgentProcess, device: str, drive: str, client: Client
     ) -> None:
         """As if a scan that had read the device before it was wiped had taken the drive in after that."""
-        agent.freeze()
-        run("umount", str(path_of(agent, drive)))
-        wipes = agent.root / "wipes"
-        wipes.mkdir()
-        (wipes / drive).write_bytes(b"wiped")
+        wipes = frozen_in_a_wipe(agent, drive, b"wiped")
         run("fallocate", "--zero-range", f"--length={os.path.getsize(loop_file(device))}", f"/dev/{device}")
         agent.go_on()
 
